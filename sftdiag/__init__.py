@@ -1,0 +1,74 @@
+"""sftdiag tells what is going wrong in a fine-tuning run, why, and what to change.
+
+The names below load on first use, so that ``import sftdiag`` costs next to nothing and never
+imports a training library.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sftdiag.api import analyze, assert_healthy
+    from sftdiag.context import RunContext
+    from sftdiag.errors import ConfigError, SftdiagError, SourceError, UnhealthyRunError
+    from sftdiag.findings import Cause, Finding, Fix, Report, Severity, Status
+    from sftdiag.integrations.transformers import DiagnosticsCallback, attach
+    from sftdiag.monitor import Monitor
+    from sftdiag.records import LogRecord
+    from sftdiag.version import __version__
+
+_HOME = {
+    "Cause": "findings",
+    "ConfigError": "errors",
+    "DiagnosticsCallback": "integrations.transformers",
+    "Finding": "findings",
+    "Fix": "findings",
+    "LogRecord": "records",
+    "Monitor": "monitor",
+    "Report": "findings",
+    "RunContext": "context",
+    "Severity": "findings",
+    "SftdiagError": "errors",
+    "SourceError": "errors",
+    "Status": "findings",
+    "UnhealthyRunError": "errors",
+    "__version__": "version",
+    "analyze": "api",
+    "assert_healthy": "api",
+    "attach": "integrations.transformers",
+}
+
+__all__ = [
+    "Cause",
+    "ConfigError",
+    "DiagnosticsCallback",
+    "Finding",
+    "Fix",
+    "LogRecord",
+    "Monitor",
+    "Report",
+    "RunContext",
+    "Severity",
+    "SftdiagError",
+    "SourceError",
+    "Status",
+    "UnhealthyRunError",
+    "__version__",
+    "analyze",
+    "assert_healthy",
+    "attach",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'sftdiag' has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(f"sftdiag.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

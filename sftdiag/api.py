@@ -1,0 +1,138 @@
+"""The public functions that need no training library."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sftdiag.config import Settings
+from sftdiag.context import RunContext
+from sftdiag.errors import SourceError
+from sftdiag.findings import Report, Severity
+from sftdiag.guide.catalogue import check_selectors
+from sftdiag.monitor import Monitor
+from sftdiag.sources import Run, open_run, trainer_state
+
+Selectors = str | Iterable[str] | None
+
+
+def make_settings(
+    base: Settings | None = None,
+    *,
+    select: Selectors = None,
+    ignore: Selectors = None,
+    fail_on: Severity | str | None = None,
+    lang: str | None = None,
+) -> Settings:
+    """Return settings with the given choices, checked against the codes that exist.
+
+    Raises:
+        ConfigError: a code, name, severity or language does not exist.
+    """
+    settings = (base or Settings()).updated(
+        select=select, ignore=ignore, fail_on=fail_on, lang=lang
+    )
+    check_selectors(settings.select | settings.ignore)
+    return settings
+
+
+def analyze(
+    path: str | os.PathLike[str] | Mapping[str, Any] | object,
+    *,
+    select: Selectors = None,
+    ignore: Selectors = None,
+    lang: str = "en",
+    context: RunContext | None = None,
+) -> Report:
+    """Diagnose a finished or running log.
+
+    Args:
+        path: a trainer_state.json, a checkpoint's or run's folder, the parsed state, or a
+            ``TrainerState``.
+        select: codes or names to report; None means all.
+        ignore: codes or names to leave out.
+        lang: ``"en"`` or ``"zh"``.
+        context: what is known of the run; wins over what its files say.
+
+    Returns:
+        What a callback would have reported at the log's last record.
+
+    Raises:
+        SourceError: the log cannot be read.
+        ConfigError: a code, name or language does not exist.
+
+    Examples:
+        >>> rows = [{"step": step, "loss": 0.0, "grad_norm": 0.0} for step in range(1, 10)]
+        >>> report = analyze({"log_history": rows})
+        >>> report.verdict, report.primary.code, report.primary.fired_step
+        ('error', 'SFT107', 3)
+    """
+    settings = make_settings(select=select, ignore=ignore, lang=lang)
+    return replay(_open(path), settings, context)
+
+
+def replay(run: Run, settings: Settings, context: RunContext | None = None) -> Report:
+    """Feed a run's rows through a Monitor and return its report."""
+    known = (context or RunContext()).filled_from(run.context)
+    monitor = Monitor(known, settings, run.path)
+    for entry in run.entries:
+        monitor.feed_entry(entry)
+    return monitor.report()
+
+
+def assert_healthy(
+    path_or_state: str | os.PathLike[str] | Mapping[str, Any] | Report | object,
+    *,
+    fail_on: Severity | str = Severity.ERROR,
+    ignore: Selectors = None,
+    lang: str = "en",
+) -> Report:
+    """Assert that a run has no unresolved finding of a severity.
+
+    Args:
+        path_or_state: what :func:`analyze` takes, or a :class:`Report`.
+        fail_on: ``"info"``, ``"warning"`` or ``"error"``.
+        ignore: codes or names that do not count.
+        lang: language of the message.
+
+    Returns:
+        The report, when the run passes.
+
+    Raises:
+        AssertionError: it does not; the message is the diagnosis.
+        SourceError: the log cannot be read.
+        ConfigError: a code, name, severity or language does not exist.
+    """
+    threshold = Severity.parse(fail_on)
+    settings = make_settings(ignore=ignore, lang=lang)
+    if isinstance(path_or_state, Report):
+        report = path_or_state
+    else:
+        report = replay(_open(path_or_state), settings)
+    failed = [f for f in report.at_least(threshold) if settings.reports(f.code, f.name)]
+    if failed:
+        from sftdiag.report.text import failure
+
+        raise AssertionError(failure(report, failed))
+    return report
+
+
+def _open(path: str | os.PathLike[str] | Mapping[str, Any] | object) -> Run:
+    if isinstance(path, (str, os.PathLike)):
+        return open_run(path)
+    if isinstance(path, Mapping):
+        state: Mapping[str, Any] = path
+    elif isinstance(history := getattr(path, "log_history", None), list):
+        state = {
+            "log_history": history,
+            "max_steps": getattr(path, "max_steps", None),
+            "num_train_epochs": getattr(path, "num_train_epochs", None),
+            "train_batch_size": getattr(path, "train_batch_size", None),
+        }
+    else:
+        raise SourceError(
+            type(path).__name__, "expected a path, a TrainerState or a dict with log_history"
+        )
+    return Run("state", trainer_state.entries("state", state), trainer_state.context(state))
+

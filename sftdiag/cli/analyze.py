@@ -1,0 +1,107 @@
+"""``sftdiag analyze PATH...``: diagnose finished or running logs."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+from typing import Any
+
+from sftdiag.api import make_settings, replay
+from sftdiag.config import Settings, load_settings
+from sftdiag.errors import SourceError
+from sftdiag.findings import Report
+from sftdiag.report import FORMATS
+from sftdiag.sources import find_runs, open_run
+from sftdiag.texts import LANGUAGES
+
+
+def register(commands: Any) -> None:
+    """Add the subcommand to the parser."""
+    parser = commands.add_parser(
+        "analyze",
+        help="diagnose the log of one or more runs",
+        description="Diagnoses logs: trainer_state.json files, checkpoints' or runs' folders.",
+    )
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a state, checkpoint or run folder")
+    parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    parser.add_argument("--select", metavar="CODES", help="report these codes or names only")
+    parser.add_argument("--ignore", metavar="CODES", help="leave these codes or names out")
+    parser.add_argument(
+        "--fail-on",
+        choices=("info", "warning", "error"),
+        help="exit with 1 from this severity on (default: error)",
+    )
+    parser.add_argument("--lang", choices=LANGUAGES, help="language of the texts (default: en)")
+    parser.add_argument(
+        "--require-verdict", action="store_true", help="exit with 3 when a run cannot be judged"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Diagnose every path in order; see :func:`sftdiag.cli.main.main` for the exit codes."""
+    settings = make_settings(
+        load_settings(),
+        select=options.select,
+        ignore=options.ignore,
+        fail_on=options.fail_on,
+        lang=options.lang,
+    )
+    # A log is one large tree without cycles: collecting while it grows only costs time.
+    gc.disable()
+    results: list[Report | dict[str, Any]] = []
+    for path in options.paths:
+        results += _diagnose(path, settings)
+    if options.format == "json":
+        from sftdiag.report import json
+
+        sys.stdout.write(json.render(results))
+    else:
+        _print_text([report for report in results if isinstance(report, Report)])
+    return _exit_code(results, settings, options.require_verdict)
+
+
+def _diagnose(path: str, settings: Settings) -> list[Report | dict[str, Any]]:
+    """Return the reports of the runs at a path, or its error."""
+    results: list[Report | dict[str, Any]] = []
+    try:
+        runs = find_runs(path)
+    except SourceError as error:
+        return [_error(path, error)]
+    for found in runs:
+        try:
+            results.append(replay(open_run(found), settings))
+        except SourceError as error:
+            results.append(_error(found, error))
+    return results
+
+
+def _error(path: str, error: SourceError) -> dict[str, Any]:
+    print(f"sftdiag: {error}", file=sys.stderr)
+    return {"source": path, "error": str(error)}
+
+
+def _print_text(reports: list[Report]) -> None:
+    from sftdiag.report import text
+
+    for index, report in enumerate(reports):
+        if index:
+            print()
+        if sys.stdout.isatty():
+            text.print_to_terminal(report)
+        else:
+            sys.stdout.write(text.render(report))
+
+
+def _exit_code(
+    results: list[Report | dict[str, Any]], settings: Settings, require_verdict: bool
+) -> int:
+    reports = [report for report in results if isinstance(report, Report)]
+    if len(reports) < len(results):
+        return 2
+    if any(report.at_least(settings.fail_on) for report in reports):
+        return 1
+    if require_verdict and any(report.verdict == "inconclusive" for report in reports):
+        return 3
+    return 0

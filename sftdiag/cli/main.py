@@ -1,0 +1,54 @@
+"""``sftdiag``: parses the arguments and runs one subcommand."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from sftdiag.cli import analyze, explain, rules
+from sftdiag.errors import SftdiagError
+from sftdiag.version import __version__
+
+EXIT_OK = 0
+EXIT_FINDINGS = 1
+EXIT_ERROR = 2
+EXIT_INCONCLUSIVE = 3
+
+COMMANDS = (analyze, explain, rules)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        prog="sftdiag", description="Diagnoses supervised fine-tuning runs from their logs."
+    )
+    top.add_argument("--version", action="version", version=f"sftdiag {__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.register(commands)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code.
+
+    0: nothing at or above ``--fail-on``; 1: something; 2: bad usage or unreadable input; 3: cannot
+    judge, with ``--require-verdict``.
+    """
+    try:
+        options = parser().parse_args(arguments)
+        code: int = options.run(options)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else EXIT_ERROR
+    except SftdiagError as error:
+        print(f"sftdiag: {error}", file=sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader went away (`| head`): leave without a traceback at shutdown.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    return code

@@ -1,0 +1,27 @@
+"""``sftdiag rules``: every code, what finds it and how severe it is."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from sftdiag.config import load_settings
+from sftdiag.guide.catalogue import rules
+from sftdiag.texts import LANGUAGES
+
+
+def register(commands: Any) -> None:
+    """Add the subcommand to the parser."""
+    parser = commands.add_parser(
+        "rules", help="list all codes", description="Lists every code with its name and severity."
+    )
+    parser.add_argument("--lang", choices=LANGUAGES, help="language of the titles (default: en)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print one line a code."""
+    lang = options.lang or load_settings().lang
+    for rule in rules(lang):
+        print(f"{rule.code}  {rule.name:<20}  {rule.severity:<8}  {rule.seen_by:<14}  {rule.title}")
+    return 0

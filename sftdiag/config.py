@@ -1,0 +1,133 @@
+"""Settings: what a user chooses, from arguments, ``sftdiag.toml`` or ``pyproject.toml``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from sftdiag.errors import ConfigError
+from sftdiag.findings import Severity
+from sftdiag.texts import check_language
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The choices that change what is reported.
+
+    Attributes:
+        select: codes, beginnings of codes or names to report; empty means all.
+        ignore: the same, to leave out; wins over ``select``.
+        fail_on: the severity from which a run counts as failed.
+        lang: ``"en"`` or ``"zh"``.
+
+    Raises:
+        ConfigError: a severity or language does not exist.
+    """
+
+    select: frozenset[str] = frozenset()
+    ignore: frozenset[str] = frozenset()
+    fail_on: Severity = Severity.ERROR
+    lang: str = "en"
+
+    def __post_init__(self) -> None:
+        check_language(self.lang)
+
+    def reports(self, code: str, name: str) -> bool:
+        """Return whether findings of this code and name are wanted."""
+        if matches(self.ignore, code, name):
+            return False
+        return not self.select or matches(self.select, code, name)
+
+    def updated(self, **changes: Any) -> Settings:
+        """Return settings with the changes that are not None.
+
+        Raises:
+            ConfigError: a value is outside its domain.
+        """
+        given = {key: _convert(key, value) for key, value in changes.items() if value is not None}
+        return replace(self, **given)
+
+
+def matches(selectors: Iterable[str], code: str, name: str) -> bool:
+    """Return whether a selector is the name, the code or the beginning of the code."""
+    return any(s == name or code.startswith(s.upper()) for s in selectors)
+
+
+def load_settings(folder: str = ".") -> Settings:
+    """Read the nearest ``sftdiag.toml`` or ``[tool.sftdiag]`` of ``pyproject.toml``, going up.
+
+    Raises:
+        ConfigError: the file is no TOML, or has a key or value that does not exist.
+    """
+    here = os.path.abspath(folder)
+    while True:
+        for filename, path_to_table in (("sftdiag.toml", ()), ("pyproject.toml", ("tool", "sftdiag"))):
+            path = os.path.join(here, filename)
+            if os.path.isfile(path):
+                table = _read_table(path, path_to_table)
+                if table is not None:
+                    return _from_table(path, table)
+        parent = os.path.dirname(here)
+        if parent == here:
+            return Settings()
+        here = parent
+
+
+def _read_table(path: str, keys: tuple[str, ...]) -> Mapping[str, Any] | None:
+    with open(path, "rb") as file:
+        content = file.read()
+    # A pyproject.toml without our table costs no parse.
+    if keys and b"tool.sftdiag" not in content:
+        return None
+    import tomllib
+
+    try:
+        table: Any = tomllib.loads(content.decode("utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: expected TOML: {error}") from None
+    for key in keys:
+        table = table.get(key)
+        if table is None:
+            return None
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{path}: expected a table of settings, got {table!r}")
+    return table
+
+
+def _from_table(path: str, table: Mapping[str, Any]) -> Settings:
+    known = {f.name.replace("_", "-"): f.name for f in fields(Settings)}
+    changes = {}
+    for key, value in table.items():
+        name = known.get(key.replace("_", "-"))
+        if name is None:
+            raise ConfigError(f"{path}: unknown setting {key!r}; expected {', '.join(known)}")
+        changes[name] = value
+    try:
+        return Settings().updated(**changes)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _convert(key: str, value: Any) -> Any:
+    if key == "fail_on":
+        return Severity.parse(value)
+    if key in ("select", "ignore"):
+        return selectors(value, key)
+    if not isinstance(value, str):
+        raise ConfigError(f"{key} must be a string, got {value!r}")
+    return value
+
+
+def selectors(value: str | Iterable[str], key: str) -> frozenset[str]:
+    """Return codes and names given as ``"A,B"`` or as several strings.
+
+    Raises:
+        ConfigError: something else was given.
+    """
+    parts = [value] if isinstance(value, str) else list(value)
+    if not all(isinstance(part, str) for part in parts):
+        raise ConfigError(f"{key} must be codes or names, got {value!r}")
+    names = (name.strip() for part in parts for name in part.split(","))
+    return frozenset(name for name in names if name)

@@ -1,0 +1,105 @@
+"""RunContext: what is known of the run besides its log. Every field may be unknown (None)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from math import log
+
+from sftdiag.values import Value
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext(Value):
+    """Facts about a run, filled live from the trainer or offline from the files beside the log.
+
+    Attributes:
+        method: ``"full"``, ``"lora"``, ``"qlora"`` or ``"prompt-tuning"``.
+        model_type: the architecture's name in its configuration, such as ``"qwen2"``.
+        vocab_size: tokens in the model's vocabulary; ln of it is the loss of a blind guess.
+        dtype: the weights' dtype, such as ``"bfloat16"``.
+        precision: mixed precision in use: ``"bf16"``, ``"fp16"`` or ``"fp32"``.
+        quantization: bits of the frozen base model's weights, such as ``"4bit"``.
+        trainable_parameters: number of parameters that receive a gradient.
+        total_parameters: number of all parameters.
+        learning_rate: the peak rate asked for.
+        lr_scheduler_type: the scheduler's name in transformers.
+        warmup_steps: optimizer steps of linear warm-up.
+        max_steps: optimizer steps planned.
+        num_train_epochs: epochs planned.
+        per_device_train_batch_size: rows a device and a micro-step.
+        gradient_accumulation_steps: micro-steps an optimizer step.
+        world_size: number of processes.
+        train_samples: rows of the training set.
+        eval_samples: rows of the evaluation set.
+        optim: the optimizer's name in transformers.
+        max_grad_norm: the gradient is clipped to this norm; 0 is off.
+        loss_type: TRL's loss, such as ``"nll"`` or ``"dft"``.
+        metric_for_best_model: the metric that picks the best checkpoint.
+        logging_nan_inf_filter: whether the trainer logs a NaN loss as 0.
+        lora_r: rank of the adapter.
+        lora_alpha: scale of the adapter.
+        lora_dropout: dropout of the adapter.
+        target_modules: the adapted modules' names.
+    """
+
+    method: str | None = None
+    model_type: str | None = None
+    vocab_size: int | None = None
+    dtype: str | None = None
+    precision: str | None = None
+    quantization: str | None = None
+    trainable_parameters: int | None = None
+    total_parameters: int | None = None
+    learning_rate: float | None = None
+    lr_scheduler_type: str | None = None
+    warmup_steps: int | None = None
+    max_steps: int | None = None
+    num_train_epochs: float | None = None
+    per_device_train_batch_size: int | None = None
+    gradient_accumulation_steps: int | None = None
+    world_size: int | None = None
+    train_samples: int | None = None
+    eval_samples: int | None = None
+    optim: str | None = None
+    max_grad_norm: float | None = None
+    loss_type: str | None = None
+    metric_for_best_model: str | None = None
+    logging_nan_inf_filter: bool | None = None
+    lora_r: int | None = None
+    lora_alpha: float | None = None
+    lora_dropout: float | None = None
+    target_modules: tuple[str, ...] | None = None
+
+    @property
+    def chance_loss(self) -> float | None:
+        """The loss of a uniform guess over the vocabulary, ln V in nats, or None."""
+        return log(self.vocab_size) if self.vocab_size and self.vocab_size > 1 else None
+
+    @property
+    def trainable_share(self) -> float | None:
+        """Trainable parameters as a share of all, or None."""
+        if self.trainable_parameters is None or not self.total_parameters:
+            return None
+        return self.trainable_parameters / self.total_parameters
+
+    @property
+    def effective_batch_size(self) -> int | None:
+        """Rows an optimizer step: per device x accumulation x processes, or None."""
+        parts = (
+            self.per_device_train_batch_size,
+            self.gradient_accumulation_steps,
+            self.world_size,
+        )
+        product = 1
+        for part in parts:
+            if part is None:
+                return None
+            product *= part
+        return product
+
+    def filled_from(self, other: RunContext) -> RunContext:
+        """Return this context with its unknown fields taken from ``other``."""
+        missing = {
+            f.name: getattr(other, f.name) for f in fields(self) if getattr(self, f.name) is None
+        }
+        return replace(self, **missing)

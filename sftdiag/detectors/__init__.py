@@ -1,0 +1,19 @@
+"""Detectors: one pattern in the stream each. ``DETECTORS`` is the one table of them."""
+
+from __future__ import annotations
+
+from sftdiag.detectors.base import Detector, Skip
+from sftdiag.detectors.eval_loss_rising import EvalLossRisingDetector
+from sftdiag.detectors.non_finite import NonFiniteDetector
+from sftdiag.detectors.train_loss_flat import TrainLossFlatDetector
+from sftdiag.detectors.zero_loss import ZeroLossDetector
+
+DETECTORS: tuple[type[Detector], ...] = (
+    TrainLossFlatDetector,
+    NonFiniteDetector,
+    ZeroLossDetector,
+    EvalLossRisingDetector,
+)
+"""In the order of their codes."""
+
+__all__ = ["DETECTORS", "Detector", "Skip"]

@@ -1,0 +1,52 @@
+"""Detector: sees one pattern in the stream of records."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from sftdiag.findings import Detection, Scalar, Severity
+from sftdiag.records import LogRecord
+from sftdiag.signals import Signals
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Why a detector cannot judge: a key of ``skipped`` in its texts, and the numbers in it."""
+
+    key: str
+    values: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+class Detector(ABC):
+    """Base class of all detectors: pure state machines over Signals and records.
+
+    Subclasses do a constant amount of work a record and keep a bounded state. Non-finite values
+    are filtered by Signals; only a detector that looks for them reads ``record.metrics``.
+
+    Attributes:
+        code: stable code of the finding.
+        name: the pattern seen; never the remedy.
+        severity: the highest severity it fires at.
+        notes: names of its info notes: patterns that look like this fault and are normal.
+    """
+
+    code: ClassVar[str]
+    name: ClassVar[str]
+    severity: ClassVar[Severity]
+    notes: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
+        """Look at the record that ``signals`` has just taken in.
+
+        Returns:
+            What changed: patterns that fired, rose in severity, have newer numbers (the same
+            severity again) or are over. Empty for almost every record.
+        """
+
+    @abstractmethod
+    def skip(self, signals: Signals) -> Skip | None:
+        """Return why no judgement is possible so far, or None when it is."""

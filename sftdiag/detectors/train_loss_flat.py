@@ -1,0 +1,269 @@
+"""SFT101 train-loss-flat: the training loss hardly moves, at a level that is no floor.
+
+An equivalence test on block means: flat means that the *upper* bound of the fall is small against
+the loss, never that no fall could be shown. A flat loss alone is no fault, since a run may start
+at its floor; so at least one sign must say that there was something to learn:
+
+- the level: at or above half of ln V, what a blind guess over the vocabulary costs;
+- the learning rate: its peak is below every range in use;
+- the gradient norm: exactly 0, or so large that it cannot be a mean loss's;
+- the token accuracy: low, with a loss well above the entropy of the predictions.
+
+A loss that first fell and then stuck at such a level counts too, as a warning.
+
+Cannot tell a classifier stuck at ln(classes) from one at its floor, nor a summed loss from a high
+one; says nothing in reinforcement learning and preference logs, while the learning rate climbs,
+or when token accuracy, entropy or an evaluation loss shows that the model learns.
+
+>>> from sftdiag.monitor import Monitor
+>>> monitor = Monitor()
+>>> for step in range(1, 60):
+...     row = {"step": step, "loss": 11.3 + 0.01 * (step % 3), "learning_rate": 2e-5}
+...     for finding in monitor.feed_entry(row):
+...         print(step, finding.code, finding.severity.label, finding.onset_step)
+20 SFT101 error 1
+
+References:
+    Schuirmann (1987), the two one-sided tests procedure for equivalence;
+    Karpathy, "A recipe for training neural networks" (check the loss at the start against ln V).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite, log, sqrt
+from typing import ClassVar
+
+from sftdiag.detectors.base import Detector, Skip
+from sftdiag.findings import Detection, Scalar, Severity
+from sftdiag.ranges import LOWEST_LEARNING_RATE
+from sftdiag.records import LogRecord
+from sftdiag.signals import Block, Signals, mean, noise_scale
+
+MIN_BLOCKS = 20
+"""Block means needed after the warm-up: with fewer, the noise itself is known to worse than a
+quarter of its value."""
+
+MIN_BLOCKS_SIGNED = 4
+"""Block means needed where a sign alone nearly settles it (a learning rate below every range, a
+gradient norm of 0 or beyond any mean loss): the curve has only to agree."""
+
+MIN_SHARE = 0.1
+"""Share of the planned steps that must be done, where the plan is known."""
+
+TOLERANCE = 0.02
+"""The fall that still counts as none, as a share of the loss. Labelled flat runs fell 0 to 0.7 %
+between the thirds of the log; healthy ones that start near their floor 1 to 3 %."""
+
+TOLERANCE_SIGNED = 0.05
+"""The same where such a sign is there: the labelled runs with one fell by 0 to 3.7 %."""
+
+QUANTILE = 2.5
+"""Standard errors between the fall and its upper bound: one-sided 0.6 % a look, and looks at the
+same blocks are nearly the same look."""
+
+AUTOCORRELATION = 1.5
+"""Factor on the standard error: lag-1 correlation of 0.4 between block means, the largest seen on
+public healthy logs without length grouping, makes a mean's error 1.5 times the independent one."""
+
+CHANCE_SHARE = 0.5
+"""A pretrained model starts near 1 to 3 nats; half of ln V is 5 or more for every vocabulary of a
+published language model."""
+
+SMALLEST_VOCABULARY = 32_000
+"""Assumed where the vocabulary is unknown: the smallest in common use (Llama 2, Mistral 7B)."""
+
+LOW_ACCURACY = 0.3
+"""Token accuracy below which a loss is no floor: healthy fine-tunes in the corpus end above 0.33,
+flat ones sit at 0.00 to 0.24."""
+
+LOSS_OVER_ENTROPY = 1.2
+"""A model at its floor is calibrated: its loss equals its entropy within 10 % on healthy logs."""
+
+HUGE_GRAD_NORM = 1e5
+"""A mean loss's gradient norm is 0.01 to 300 in 99 % of public logs; 1e7 comes with a broken
+scale or normalisation."""
+
+DECISIVE = frozenset({"tiny_learning_rate", "zero_grad_norm", "huge_grad_norm"})
+"""The signs that nearly settle it."""
+
+MOVED_ACCURACY = 0.03
+"""A rise of token accuracy that shows learning although the loss is flat (DFT, weighted losses)."""
+
+MOVED_EVAL = 0.03
+"""A fall of the evaluation loss, as a share of it, that shows learning."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fall:
+    """The fall between the first and the last third of some blocks, and its upper bound."""
+
+    level: float
+    fall: float
+    upper: float
+
+    @property
+    def lower(self) -> float:
+        return 2 * self.fall - self.upper
+
+    def within(self, tolerance: float) -> bool:
+        """Return whether the loss has surely neither fallen nor risen by more than a share."""
+        bound = tolerance * abs(self.level)
+        return self.upper < bound and self.lower > -2 * bound
+
+
+class TrainLossFlatDetector(Detector):
+    """Fires when the loss is flat and a sign says that it should not be."""
+
+    code: ClassVar[str] = "SFT101"
+    name: ClassVar[str] = "train-loss-flat"
+    severity: ClassVar[Severity] = Severity.ERROR
+
+    def __init__(self) -> None:
+        self._active: Detection | None = None
+        self._flat_without_sign = False
+
+    def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
+        """See :meth:`Detector.update`."""
+        if not signals.block_closed or self._wait(signals) is not None:
+            return ()
+        blocks = signals.blocks
+        whole = _fall(blocks)
+        if self._active is not None:
+            return self._follow(whole, record.step)
+        self._flat_without_sign = False
+        signs = _signs(signals, whole.level, blocks)
+        decisive = bool(DECISIVE & signs.keys())
+        if not decisive and len(blocks) < MIN_BLOCKS:
+            return ()
+        if whole.within(TOLERANCE_SIGNED if decisive else TOLERANCE):
+            if _learns(signals):
+                return ()
+            self._flat_without_sign = not signs
+            return self._fire(signals, record.step, whole, blocks, signs) if signs else ()
+        return self._late(signals, record.step, whole)
+
+    def _late(self, signals: Signals, step: int, whole: _Fall) -> Sequence[Detection]:
+        """Look for a loss that has not moved for the last half of the log, fallen before or not."""
+        half = signals.blocks[len(signals.blocks) // 2 :]
+        recent = _fall(half)
+        if len(half) < MIN_BLOCKS or not recent.within(TOLERANCE) or _learns(signals):
+            return ()
+        signs = _signs(signals, recent.level, half)
+        if "chance_loss" not in signs:
+            return ()
+        fell = whole.lower > TOLERANCE * abs(recent.level)
+        return self._fire(signals, step, recent, half, signs, "stuck" if fell else "default")
+
+    def _fire(
+        self,
+        signals: Signals,
+        step: int,
+        fall: _Fall,
+        blocks: Sequence[Block],
+        signs: Mapping[str, Scalar],
+        variant: str = "default",
+    ) -> Sequence[Detection]:
+        self._active = Detection(
+            self.code,
+            self.name,
+            Severity.WARNING if variant == "stuck" else Severity.ERROR,
+            step,
+            blocks[0].first_step,
+            "loss",
+            {
+                "loss_first": signals.blocks[0].loss,
+                "loss_last": blocks[-1].loss,
+                "loss_level": fall.level,
+                "fall": fall.fall,
+                "fall_at_most": fall.upper,
+                "noise": noise_scale([block.loss for block in blocks]),
+                "peak_learning_rate": signals.peak_learning_rate,
+                "grad_norm": mean(block.grad_norm for block in blocks),
+                "entropy": mean(block.entropy for block in blocks),
+                "mean_token_accuracy": mean(block.mean_token_accuracy for block in blocks),
+                **signs,
+            },
+            variant=variant,
+        )
+        return (self._active,)
+
+    def _follow(self, whole: _Fall, step: int) -> Sequence[Detection]:
+        """Resolve when the loss has, after all, surely fallen by more than the tolerance."""
+        assert self._active is not None
+        level = float(self._active.evidence["loss_level"] or 0.0)
+        if whole.lower < 3 * TOLERANCE * abs(level) or self._active.variant == "stuck":
+            return ()
+        resolved, self._active = replace(self._active, step=step, resolved=True), None
+        return (resolved,)
+
+    def _wait(self, signals: Signals) -> Skip | None:
+        if signals.objective is not None:
+            return Skip(signals.objective)
+        if not signals.train_rows:
+            return Skip("no_train_loss")
+        after_peak = [b for b in signals.blocks if b.last_step >= signals.peak_learning_rate_step]
+        known_rate = signals.learning_rate is not None
+        climbing = signals.learning_rate_rises and known_rate
+        settled = len(after_peak) if known_rate else len(signals.blocks)
+        if len(signals.blocks) < MIN_BLOCKS_SIGNED:
+            return Skip("few_points", {"points": len(signals.blocks), "needed": MIN_BLOCKS})
+        if climbing or settled < min(MIN_BLOCKS, len(signals.blocks)) // 2:
+            return Skip("warmup")
+        if signals.progress is not None and signals.progress < MIN_SHARE:
+            return Skip("early", {"share": MIN_SHARE})
+        return None
+
+    def skip(self, signals: Signals) -> Skip | None:
+        """See :meth:`Detector.skip`."""
+        if self._active is None and self._flat_without_sign:
+            return Skip("flat_or_converged", {"loss": signals.blocks[-1].loss})
+        waiting = self._wait(signals)
+        if waiting is None and self._active is None and len(signals.blocks) < MIN_BLOCKS:
+            return Skip("few_points", {"points": len(signals.blocks), "needed": MIN_BLOCKS})
+        return waiting
+
+
+def _fall(blocks: Sequence[Block]) -> _Fall:
+    losses = [block.loss for block in blocks]
+    third = max(1, len(losses) // 3)
+    first, last = sum(losses[:third]) / third, sum(losses[-third:]) / third
+    error = noise_scale(losses) * sqrt(2 / third) * AUTOCORRELATION
+    level = sum(losses) / len(losses)
+    return _Fall(level, first - last, first - last + QUANTILE * error)
+
+
+def _learns(signals: Signals) -> bool:
+    """Return whether another signal shows that the model learns although the loss is flat."""
+    blocks = signals.blocks
+    third = max(1, len(blocks) // 3)
+    before = mean(block.mean_token_accuracy for block in blocks[:third])
+    after = mean(block.mean_token_accuracy for block in blocks[-third:])
+    if before is not None and after is not None and after - before > MOVED_ACCURACY:
+        return True
+    points = signals.evaluations.get(signals.main_series or "", [])
+    return len(points) > 1 and points[-1].loss < (1 - MOVED_EVAL) * points[0].loss
+
+
+def _signs(signals: Signals, level: float, blocks: Sequence[Block]) -> dict[str, Scalar]:
+    """Return the signs that there was something to learn, each with its number."""
+    signs: dict[str, Scalar] = {}
+    chance = signals.context.chance_loss
+    if level >= CHANCE_SHARE * (chance or log(SMALLEST_VOCABULARY)):
+        signs["chance_loss"] = chance
+    rate = signals.peak_learning_rate
+    if rate is not None and rate < LOWEST_LEARNING_RATE:
+        signs["tiny_learning_rate"] = rate
+    grad_norm = mean(block.grad_norm for block in blocks)
+    if grad_norm is not None and isfinite(grad_norm):
+        if grad_norm == 0.0:
+            signs["zero_grad_norm"] = grad_norm
+        elif grad_norm > HUGE_GRAD_NORM:
+            signs["huge_grad_norm"] = grad_norm
+    accuracy = mean(block.mean_token_accuracy for block in blocks)
+    entropy = mean(block.entropy for block in blocks)
+    if accuracy is not None and accuracy < LOW_ACCURACY:
+        if entropy is not None and level > LOSS_OVER_ENTROPY * entropy:
+            signs["low_token_accuracy"] = accuracy
+    return signs

@@ -1,0 +1,259 @@
+"""The values that leave the library: Detection, Cause, Fix, Finding, Report.
+
+All are frozen and survive a JSON round trip. The JSON form is the stable contract of
+``sftdiag analyze --format json``; its version is :data:`SCHEMA_VERSION`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import Any
+
+from sftdiag.errors import ConfigError, UnhealthyRunError
+from sftdiag.values import Value, decode, encode
+
+SCHEMA_VERSION = 1
+
+Scalar = float | int | str | None
+
+
+class Severity(IntEnum):
+    """How much a finding matters; ordered, so severities compare.
+
+    ``ERROR``: the run is broken or being wasted. ``WARNING``: the result will likely be worse
+    than it could be. ``INFO``: worth knowing.
+    """
+
+    INFO = 1
+    WARNING = 2
+    ERROR = 3
+
+    @property
+    def label(self) -> str:
+        """The name used in JSON, on the command line and in settings."""
+        return self.name.lower()
+
+    @classmethod
+    def parse(cls, value: object) -> Severity:
+        """Return the severity for a label such as ``"warning"``.
+
+        Raises:
+            ConfigError: the label is none of ``info``, ``warning``, ``error``.
+        """
+        if isinstance(value, Severity):
+            return value
+        try:
+            return cls[str(value).upper()]
+        except KeyError:
+            raise ConfigError(
+                f"severity must be one of info, warning, error; got {value!r}"
+            ) from None
+
+
+class Status(Enum):
+    """How sure the run's own evidence makes a cause, surest first; no invented percentages."""
+
+    CONFIRMED = 0
+    LIKELY = 1
+    POSSIBLE = 2
+    RULED_OUT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Detection(Value):
+    """What a detector saw change at one record: fired, risen, refreshed or resolved.
+
+    Attributes:
+        code: stable code, such as ``"SFT201"``.
+        name: the pattern, such as ``"eval-loss-rising"``; a note that says why something is
+            normal has its own name under the code of the fault it looks like.
+        severity: the severity from this record on.
+        step: the step of the record that showed it.
+        onset_step: the step at which the pattern began, as far as the log shows.
+        series: the metric it was seen in.
+        evidence: the numbers behind it, by name.
+        resolved: the pattern is over.
+        variant: which of the detector's sentences tells it.
+    """
+
+    code: str
+    name: str
+    severity: Severity
+    step: int
+    onset_step: int
+    series: str
+    evidence: Mapping[str, Scalar] = field(default_factory=dict)
+    resolved: bool = False
+    variant: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Fix(Value):
+    """What to change: a sentence, and the settings with their old and new values."""
+
+    text: str
+    changes: Mapping[str, tuple[Scalar, Scalar]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause(Value):
+    """A possible cause of a finding with the run's evidence for or against it.
+
+    ``check`` is the code of the check that confirmed it, or None.
+    """
+
+    id: str
+    name: str
+    status: Status
+    because: tuple[str, ...] = ()
+    check: str | None = None
+    fixes: tuple[Fix, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding(Value):
+    """A symptom of the run with its causes and fixes, in one language.
+
+    Attributes:
+        id: code and the step at which it first fired; unique within a report.
+        message: what was seen, with the run's own numbers.
+        why: why it matters.
+        fired: severity label to the step at which that severity was reached.
+        resolved_step: the step at which the pattern was over, or None.
+        consequence_of: the id of the finding that explains this one, or None.
+    """
+
+    id: str
+    code: str
+    name: str
+    severity: Severity
+    series: str
+    message: str
+    why: str
+    onset_step: int
+    fired_step: int
+    fired: Mapping[str, int]
+    resolved_step: int | None = None
+    consequence_of: str | None = None
+    evidence: Mapping[str, Scalar] = field(default_factory=dict)
+    causes: tuple[Cause, ...] = ()
+
+    @property
+    def worst(self) -> Severity:
+        """The highest severity this finding ever had."""
+        return max(Severity.parse(label) for label in self.fired)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary(Value):
+    """How much of the run the log shows."""
+
+    records: int = 0
+    first_step: int | None = None
+    last_step: int | None = None
+    max_steps: int | None = None
+    epochs: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Curve(Value):
+    """A metric over the run as a bounded number of (step, mean) points, for drawing."""
+
+    series: str
+    steps: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report(Value):
+    """The diagnosis of one run.
+
+    Attributes:
+        source: the path given, or ``"live"``.
+        verdict: ``"healthy"``, ``"info"``, ``"warning"``, ``"error"`` or ``"inconclusive"``;
+            counts findings that are not resolved.
+        summary: how much of the run the log shows.
+        reason: why the verdict is ``inconclusive``, else None.
+        primary_id: id of the finding to look at first, or None.
+        findings: by importance, the primary one first.
+        ran: names of the checks that could judge.
+        skipped: names of those that could not, each with the reason.
+        curves: the metrics over the run.
+        language: ``"en"`` or ``"zh"``: the language of the texts.
+    """
+
+    source: str
+    verdict: str
+    summary: Summary
+    reason: str | None = None
+    primary_id: str | None = None
+    findings: tuple[Finding, ...] = ()
+    ran: tuple[str, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    curves: tuple[Curve, ...] = ()
+    language: str = "en"
+
+    @property
+    def worst(self) -> str:
+        """The highest severity ever reached, resolved findings included, else the verdict."""
+        if self.findings:
+            return max(finding.worst for finding in self.findings).label
+        return self.verdict
+
+    @property
+    def primary(self) -> Finding | None:
+        """The finding to look at first, or None."""
+        return next((f for f in self.findings if f.id == self.primary_id), None)
+
+    def at_least(self, severity: Severity | str) -> tuple[Finding, ...]:
+        """Return the unresolved findings of at least this severity (or its label).
+
+        Raises:
+            ConfigError: no such severity.
+        """
+        threshold = Severity.parse(severity)
+        return tuple(
+            finding
+            for finding in self.findings
+            if finding.resolved_step is None and finding.severity >= threshold
+        )
+
+    def raise_for(self, severity: Severity | str = Severity.ERROR) -> None:
+        """Raise when an unresolved finding has at least this severity.
+
+        Raises:
+            UnhealthyRunError: with the messages of these findings.
+            ConfigError: no such severity.
+        """
+        found = self.at_least(severity)
+        if found:
+            lines = [f"{f.code} {f.name} ({f.severity.label}): {f.message}" for f in found]
+            raise UnhealthyRunError("\n".join(lines))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return one element of ``reports`` in the JSON contract."""
+        return {
+            "source": self.source,
+            "verdict": self.verdict,
+            "worst": self.worst,
+            "reason": self.reason,
+            "primary": self.primary.code if self.primary else None,
+            "primary_id": self.primary_id,
+            "summary": encode(self.summary),
+            "findings": encode(self.findings),
+            "checks": {"ran": list(self.ran), "skipped": dict(self.skipped)},
+            "curves": encode(self.curves),
+            "language": self.language,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Report:
+        """Rebuild a report from :meth:`to_dict`.
+
+        Raises:
+            ValueError: a field is missing or has another type.
+        """
+        flat = {**data, **data.get("checks", {})}
+        return decode(cls, flat)  # type: ignore[no-any-return]

@@ -1,0 +1,62 @@
+"""Arbitration: which finding explains which. One primary finding a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sftdiag.findings import Finding, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Explains:
+    """A finding of code ``cause`` explains those of code ``consequence``.
+
+    ``after``: only those that began at its onset or later. ``reason`` is for the reader of this
+    table.
+    """
+
+    cause: str
+    consequence: str
+    after: bool
+    reason: str
+
+
+TABLE: tuple[Explains, ...] = (
+    Explains("SFT106", "SFT107", True, "a NaN is logged as a loss of 0"),
+    Explains("SFT106", "SFT101", True, "weights that are NaN do not learn"),
+    Explains("SFT106", "SFT201", True, "no loss after a NaN means anything"),
+    Explains("SFT107", "SFT101", False, "a loss of 0 is flat, and no label is why"),
+    Explains("SFT107", "SFT201", False, "a model without labels does not overfit"),
+    Explains("SFT101", "SFT201", False, "a model that does not learn does not overfit"),
+)
+
+
+def explained_by(finding: Finding, findings: tuple[Finding, ...]) -> str | None:
+    """Return the id of the finding that explains this one, or None."""
+    for rule in TABLE:
+        if rule.consequence != finding.code or finding.severity is Severity.INFO:
+            continue
+        for cause in findings:
+            active = cause.resolved_step is None and cause.severity >= Severity.WARNING
+            in_time = not rule.after or finding.fired_step >= cause.onset_step
+            if cause.code == rule.cause and active and in_time:
+                return cause.id
+    return None
+
+
+def importance(finding: Finding) -> tuple[bool, bool, int, int]:
+    """Return a sorting key: unresolved, unexplained, severe and early findings first."""
+    return (
+        finding.resolved_step is not None,
+        finding.consequence_of is not None,
+        -finding.severity,
+        finding.onset_step,
+    )
+
+
+def primary(findings: tuple[Finding, ...]) -> str | None:
+    """Return the id of the finding to look at first; notes and resolved ones do not count."""
+    first = min(findings, key=importance, default=None)
+    if first is None or first.resolved_step is not None or first.severity < Severity.WARNING:
+        return None
+    return first.id

@@ -1,0 +1,118 @@
+"""The shape of a symptom: its causes, each with the evidence that settles it, and the fixes.
+
+A symptom module reads like a row of the guide: a table of causes, and beside each cause the small
+functions that look at the run. The sentences stand in the toml file of the same name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from sftdiag.context import RunContext
+from sftdiag.findings import Detection, Scalar, Severity, Status
+from sftdiag.signals import Signals
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What the guide may look at when it weighs causes: the detection and the run so far."""
+
+    detection: Detection
+    signals: Signals
+
+    @property
+    def context(self) -> RunContext:
+        """What is known of the run besides its log."""
+        return self.signals.context
+
+    def number(self, name: str) -> float | None:
+        """Return a number of the detection's evidence, or None."""
+        value = self.detection.evidence.get(name)
+        return float(value) if isinstance(value, (int, float)) else None
+
+
+class Weight(Enum):
+    """What a piece of evidence does to a cause."""
+
+    CONFIRMS = "confirms"
+    SUPPORTS = "supports"
+    AGAINST = "against"
+    RULES_OUT = "rules out"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One sentence (a key of ``evidence`` in the symptom's texts), its numbers and its weight."""
+
+    weight: Weight
+    key: str
+    values: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FixText:
+    """A fix: a key of ``fixes`` in the symptom's texts, its numbers and the settings it changes."""
+
+    key: str
+    values: Mapping[str, Scalar] = field(default_factory=dict)
+    changes: Mapping[str, tuple[Scalar, Scalar]] = field(default_factory=dict)
+
+
+Look = Callable[[Case], Evidence | None]
+"""Looks at the run for one piece of evidence; None when there is nothing to say."""
+
+Propose = Callable[[Case], FixText]
+"""Writes the fix in the run's own numbers, where they are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class CauseRule:
+    """A cause: where to look for evidence, and what to change."""
+
+    id: str
+    looks: tuple[Look, ...] = ()
+    fixes: tuple[Propose, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Symptom:
+    """A row of the guide: code, name, highest severity and causes in the guide's order.
+
+    Its texts are the toml file of its name beside this module; ``seen_by`` says what finds the
+    symptom: ``"log"`` or ``"model"``.
+    """
+
+    code: str
+    name: str
+    severity: Severity
+    causes: tuple[CauseRule, ...]
+    seen_by: str = "log"
+
+
+def settle(evidence: tuple[Evidence, ...]) -> Status:
+    """Return a cause's status from its evidence.
+
+    One exclusion rules it out, one proof confirms it; support without a counter-argument makes it
+    likely; anything else leaves it possible.
+    """
+    weights = {piece.weight for piece in evidence}
+    if Weight.RULES_OUT in weights:
+        return Status.RULED_OUT
+    if Weight.CONFIRMS in weights:
+        return Status.CONFIRMED
+    if Weight.SUPPORTS in weights and Weight.AGAINST not in weights:
+        return Status.LIKELY
+    return Status.POSSIBLE
+
+
+def fix(key: str) -> Propose:
+    """Return a fix that needs no number of the run."""
+    return lambda case: FixText(key)
+
+
+def missing(key: str) -> Look:
+    """Return the note that evidence is missing and how to get it."""
+    return lambda case: Evidence(Weight.MISSING, key)

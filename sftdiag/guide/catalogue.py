@@ -1,0 +1,129 @@
+"""The guide as text: every code, and what is known of one. ``explain``, ``rules`` and the docs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sftdiag import detectors as detectors_package
+from sftdiag import texts
+from sftdiag.detectors import DETECTORS
+from sftdiag.errors import ConfigError
+from sftdiag.guide.base import Case, Symptom
+from sftdiag.findings import Detection, Severity
+from sftdiag.guide.symptoms import SYMPTOMS
+from sftdiag.context import RunContext
+from sftdiag.signals import Signals
+
+CURVES = "curves"
+
+_DETECTED = {kind.code: kind for kind in DETECTORS}
+
+NOTES: dict[str, str] = {note: kind.code for kind in DETECTORS for note in kind.notes}
+"""Names of the info notes, with the code each belongs to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A row of ``sftdiag rules``."""
+
+    code: str
+    name: str
+    severity: str
+    seen_by: str
+    title: str
+
+
+def rules(lang: str) -> list[Rule]:
+    """Return every code and note in one language, in the order of the codes."""
+    words = texts.load(__file__, "explain", lang)
+    rows = []
+    for symptom in SYMPTOMS:
+        title = texts.load(__file__, symptom.name, lang)["title"]
+        row = (symptom.code, symptom.name, symptom.severity.label, words[_seen_by(symptom)], title)
+        rows.append(Rule(*row))
+        for note in _notes(symptom):
+            title = _detector_texts(symptom, lang)["notes"][note]["title"]
+            rows.append(Rule(symptom.code, note, Severity.INFO.label, words["log"], title))
+    return rows
+
+
+def check_selectors(selectors: Iterable[str]) -> None:
+    """Check that every selector is a code, the beginning of one, or a name.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    names = {symptom.name for symptom in SYMPTOMS} | NOTES.keys()
+    for selector in selectors:
+        code = selector.upper()
+        known = code.startswith("SFT") and any(s.code.startswith(code) for s in SYMPTOMS)
+        if selector not in names and not known:
+            raise ConfigError(f"unknown code or name {selector!r}; see `sftdiag rules`")
+
+
+def explain(code: str, lang: str) -> str:
+    """Return what the guide says of a code, a name, a note or ``curves``.
+
+    Raises:
+        ConfigError: there is no such code or name.
+    """
+    if code == CURVES:
+        return _explain_curves(lang)
+    wanted = NOTES.get(code, code)
+    for symptom in SYMPTOMS:
+        if wanted.upper() == symptom.code or wanted == symptom.name:
+            return _explain_symptom(symptom, lang)
+    raise ConfigError(f"unknown code or name {code!r}; see `sftdiag rules`, or `curves`")
+
+
+def _explain_symptom(symptom: Symptom, lang: str) -> str:
+    words = texts.load(__file__, "explain", lang)
+    unit = texts.load(__file__, symptom.name, lang)
+    causes = texts.load(__file__, "causes", lang)
+    severity = f"{words['severity']}: {symptom.severity.label}"
+    lines = [
+        f"{symptom.code} {symptom.name}: {unit['title']}",
+        f"{severity}, {words[_seen_by(symptom)]}",
+        "",
+        unit["explanation"].strip(),
+        "",
+        f"{words['why']}: {unit['why']}",
+        "",
+        f"{words['causes']}:",
+    ]
+    # Fixes are written for a run; with nothing known of it they say what holds in general.
+    detection = Detection(symptom.code, symptom.name, symptom.severity, 0, 0, "loss")
+    unknown = Case(detection, Signals(RunContext()))
+    for rule in symptom.causes:
+        lines.append(f"- {causes[rule.id]} ({rule.id})")
+        for propose in rule.fixes:
+            lines.append(f"    {unit['fixes'][propose(unknown).key].format(**propose(unknown).values)}")
+    for note in _notes(symptom):
+        about = _detector_texts(symptom, lang)["notes"][note]
+        lines += ["", f"{words['notes']}: {about['title']} ({note})", about["why"]]
+    return "\n".join(lines)
+
+
+def _explain_curves(lang: str) -> str:
+    words = texts.load(__file__, "explain", lang)
+    unit = texts.load(__file__, "curves", lang)
+    lines = [unit["title"]]
+    for number, curve in enumerate(unit["curves"], start=1):
+        known = [code for code in curve["codes"] if any(s.code == code for s in SYMPTOMS)]
+        see = f" ({words['see']} {', '.join(known)})" if known else ""
+        lines += ["", f"{number}. {curve['name']}: {curve['shape']}", f"   -> {curve['advice']}{see}"]
+    return "\n".join(lines)
+
+
+def _seen_by(symptom: Symptom) -> str:
+    return "later" if symptom.seen_by == "log" and symptom.code not in _DETECTED else symptom.seen_by
+
+
+def _notes(symptom: Symptom) -> tuple[str, ...]:
+    kind = _DETECTED.get(symptom.code)
+    return kind.notes if kind is not None else ()
+
+
+def _detector_texts(symptom: Symptom, lang: str) -> texts.Texts:
+    return texts.load(detectors_package.__file__, symptom.name, lang)

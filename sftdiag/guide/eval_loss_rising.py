@@ -1,0 +1,95 @@
+"""SFT201, guide row 5 and curve 2: the evaluation loss keeps rising."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from sftdiag.findings import Severity
+from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix, missing
+
+REPEATED_EPOCHS = 1.0
+"""Before the first epoch is over no row was seen twice, so no row can have been memorised."""
+
+FAR_FIRST_EVAL = 1.3
+"""First evaluation loss over the train loss beside it from which the two sets differ: healthy
+corpus runs lie between 0.7 and 1.2 at their first evaluation."""
+
+NEAR_FIRST_EVAL = 1.1
+"""Up to here the sets look alike."""
+
+
+def train_keeps_falling(case: Case) -> Evidence | None:
+    """The train loss since the best evaluation."""
+    before, after = case.number("train_loss_at_min"), case.number("train_loss_last")
+    if before is None or after is None:
+        return None
+    values = {"before": before, "after": after}
+    return Evidence(Weight.SUPPORTS, "train_falls", values)
+
+
+def rows_repeated(case: Case) -> Evidence | None:
+    """Whether the model has seen its rows more than once."""
+    epoch = case.number("epoch")
+    if epoch is None:
+        return Evidence(Weight.MISSING, "epoch_unknown")
+    if epoch <= REPEATED_EPOCHS:
+        return Evidence(Weight.AGAINST, "first_epoch", {"epoch": epoch})
+    return Evidence(Weight.SUPPORTS, "later_epoch", {"epoch": epoch})
+
+
+def risen_in_first_epoch(case: Case) -> Evidence | None:
+    """A rise before any row was repeated speaks for another distribution."""
+    epoch = case.number("epoch")
+    if epoch is None or epoch > REPEATED_EPOCHS:
+        return None
+    return Evidence(Weight.SUPPORTS, "first_epoch_shift", {"epoch": epoch})
+
+
+def gap_at_first_evaluation(case: Case) -> Evidence | None:
+    """The first evaluation against the train loss beside it, before anything was memorised."""
+    points = case.signals.evaluations.get(case.detection.series, [])
+    if not points or not points[0].train_loss:
+        return None
+    ratio = points[0].loss / points[0].train_loss
+    values = {"eval_loss": points[0].loss, "train_loss": points[0].train_loss, "step": points[0].step}
+    early = points[0].epoch is None or points[0].epoch <= REPEATED_EPOCHS
+    if ratio > FAR_FIRST_EVAL and early:
+        return Evidence(Weight.SUPPORTS, "gap_at_first", values)
+    if ratio < NEAR_FIRST_EVAL:
+        return Evidence(Weight.AGAINST, "no_gap_at_first", values)
+    return None
+
+
+def train_less(case: Case) -> FixText:
+    """Stop at the epoch or the step of the best evaluation."""
+    epoch, step = case.number("eval_loss_min_epoch"), case.detection.onset_step
+    planned = case.context.num_train_epochs
+    values = {"step": step, "epoch": epoch}
+    if not step:
+        return FixText("train_less")
+    if epoch is None or planned is None or planned <= 1:
+        return FixText("stop_at_step", values)
+    best = max(1, ceil(epoch - 0.05))
+    if best >= planned:
+        return FixText("stop_at_step", values)
+    changes = {"SFTConfig.num_train_epochs": (planned, best)}
+    return FixText("fewer_epochs", {**values, "planned": planned, "best": best}, changes)
+
+
+SYMPTOM = Symptom(
+    "SFT201",
+    "eval-loss-rising",
+    Severity.ERROR,
+    (
+        CauseRule(
+            "overfitting",
+            (train_keeps_falling, rows_repeated),
+            (train_less, fix("early_stopping")),
+        ),
+        CauseRule(
+            "eval-distribution",
+            (gap_at_first_evaluation, risen_in_first_epoch, missing("eval_rows_unseen")),
+            (fix("check_split"),),
+        ),
+    ),
+)

@@ -1,0 +1,27 @@
+"""The one table of symptoms."""
+
+from __future__ import annotations
+
+from sftdiag.guide import (
+    eval_loss_rising,
+    forgetting,
+    non_finite,
+    repetitive_output,
+    train_loss_flat,
+    train_loss_rebound,
+    unnatural_replies,
+    zero_loss,
+)
+from sftdiag.guide.base import Symptom
+
+SYMPTOMS: tuple[Symptom, ...] = (
+    train_loss_flat.SYMPTOM,
+    train_loss_rebound.SYMPTOM,
+    non_finite.SYMPTOM,
+    zero_loss.SYMPTOM,
+    eval_loss_rising.SYMPTOM,
+    repetitive_output.SYMPTOM,
+    forgetting.SYMPTOM,
+    unnatural_replies.SYMPTOM,
+)
+"""In the order of their codes."""

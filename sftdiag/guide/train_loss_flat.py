@@ -1,0 +1,170 @@
+"""SFT101, guide row 1 and curve 4: the training loss does not fall.
+
+The same flat curve has unlike causes; learning rate, gradient norm, entropy and token accuracy
+tell them apart as far as a log can.
+"""
+
+from __future__ import annotations
+
+from sftdiag.detectors.train_loss_flat import HUGE_GRAD_NORM, LOSS_OVER_ENTROPY
+from sftdiag.findings import Severity
+from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix, missing
+from sftdiag.ranges import LOWEST_LEARNING_RATE, USUAL_LEARNING_RATE, learning_rate_ranges
+
+NEAR_CHANCE = 0.03
+"""How close to ln V a loss must be to be that of a blind guess: 10.824 against 10.825 and 6.04
+against 5.95 in logs of untrained models."""
+
+NO_ACCURACY = 0.02
+"""Token accuracy of labels that do not belong to the tokens: 0.00 to 0.01 on the labelled runs."""
+
+SOME_ACCURACY = 0.1
+"""From here on too many tokens are predicted right for labels that belong to another text."""
+
+NORMAL_GRAD_NORM = 0.05
+"""A gradient that vanishes is orders below the 0.1 to 10 of healthy logs."""
+
+SMALL_GRAD_NORM = 0.5
+"""With a loss of several nats the whole model's gradient norm was 2 to 15 on labelled flat runs,
+and 0.04 to 0.3 where only a norm layer was trained."""
+
+TINY_TRAINABLE_SHARE = 1e-5
+"""An adapter of rank 1 on one projection of each layer has more than this share of the weights."""
+
+
+def rate_against_ranges(case: Case) -> Evidence | None:
+    """The peak learning rate against the ranges of the method."""
+    rate = case.number("peak_learning_rate")
+    if rate is None:
+        return Evidence(Weight.MISSING, "rate_unknown")
+    grad_norm = case.number("grad_norm")
+    ranges = learning_rate_ranges(case.context.method)
+    low, high = min(r.low for r in ranges), max(r.high for r in ranges)
+    values = {"rate": rate, "low": low, "high": high, "grad_norm": grad_norm}
+    if rate < LOWEST_LEARNING_RATE:
+        settled = grad_norm is not None and NORMAL_GRAD_NORM <= grad_norm <= HUGE_GRAD_NORM
+        key = "rate_below_all_normal_gradient" if settled else "rate_below_all"
+        return Evidence(Weight.CONFIRMS if settled else Weight.SUPPORTS, key, values)
+    if rate < low:
+        return Evidence(Weight.SUPPORTS, "rate_below", values)
+    if rate > high:
+        return Evidence(Weight.RULES_OUT, "rate_above", values)
+    return Evidence(Weight.AGAINST, "rate_inside", values)
+
+
+def labels_against_predictions(case: Case) -> Evidence | None:
+    """Loss, entropy and token accuracy: is the model sure of something else than its labels?"""
+    level, entropy = case.number("loss_level"), case.number("entropy")
+    accuracy = case.number("mean_token_accuracy")
+    if level is None or accuracy is None or entropy is None:
+        return None
+    values = {"loss": level, "entropy": entropy, "accuracy": accuracy}
+    if accuracy < NO_ACCURACY and level > LOSS_OVER_ENTROPY * entropy:
+        return Evidence(Weight.SUPPORTS, "labels_contradicted", values)
+    if accuracy > SOME_ACCURACY:
+        return Evidence(Weight.AGAINST, "labels_predicted", values)
+    return None
+
+
+def loss_above_chance(case: Case) -> Evidence | None:
+    """The loss against ln V: a blind guess over the vocabulary."""
+    level, chance = case.number("loss_level"), case.context.chance_loss
+    if level is None or chance is None or level < chance:
+        return None
+    return Evidence(Weight.SUPPORTS, "above_chance", {"loss": level, "chance": chance})
+
+
+def blind_guess(case: Case) -> Evidence | None:
+    """First loss and entropy against ln V: does the model predict anything at all?"""
+    first, chance = case.signals.first_loss, case.context.chance_loss
+    entropy = case.number("entropy")
+    if chance is None:
+        return Evidence(Weight.MISSING, "vocabulary_unknown")
+    if first is None:
+        return None
+    values = {"loss": first, "chance": chance, "entropy": entropy}
+    if entropy is not None and entropy < (1 - NEAR_CHANCE) * chance:
+        return Evidence(Weight.RULES_OUT, "predicts", values)
+    if abs(first - chance) < NEAR_CHANCE * chance:
+        return Evidence(Weight.SUPPORTS, "blind" if entropy is None else "blind_entropy", values)
+    return Evidence(Weight.AGAINST, "not_blind", values)
+
+
+def gradient_size(case: Case) -> Evidence | None:
+    """The gradient norm: none, or a normal one."""
+    grad_norm = case.number("grad_norm")
+    if grad_norm is None:
+        return Evidence(Weight.MISSING, "gradient_unknown")
+    values = {"grad_norm": grad_norm}
+    if grad_norm == 0.0:
+        return Evidence(Weight.SUPPORTS, "gradient_zero", values)
+    if grad_norm >= NORMAL_GRAD_NORM:
+        return Evidence(Weight.RULES_OUT, "gradient_normal", values)
+    return Evidence(Weight.SUPPORTS, "gradient_tiny", values)
+
+
+def trainable_parameters(case: Case) -> Evidence | None:
+    """How much of the model learns, or how small the gradient is for a loss of this size."""
+    share, grad_norm = case.context.trainable_share, case.number("grad_norm")
+    if share is not None:
+        count = case.context.trainable_parameters
+        weight = Weight.SUPPORTS if share < TINY_TRAINABLE_SHARE else Weight.AGAINST
+        return Evidence(weight, "trainable_share", {"share": share, "count": count})
+    rate = case.number("peak_learning_rate") or 0.0
+    if grad_norm is not None and 0.0 < grad_norm < SMALL_GRAD_NORM and rate >= LOWEST_LEARNING_RATE:
+        return Evidence(Weight.SUPPORTS, "gradient_small", {"grad_norm": grad_norm, "rate": rate})
+    return Evidence(Weight.MISSING, "trainable_unknown")
+
+
+def numeric_format(case: Case) -> Evidence | None:
+    """The weights' format, or a gradient of a size that only a broken one has."""
+    grad_norm = case.number("grad_norm")
+    if grad_norm is not None and grad_norm > HUGE_GRAD_NORM:
+        return Evidence(Weight.SUPPORTS, "gradient_huge", {"grad_norm": grad_norm})
+    precision = case.context.precision or case.context.dtype
+    if case.context.quantization is not None:
+        values = {"quantization": case.context.quantization}
+        return Evidence(Weight.MISSING, "quantized", values)
+    if precision is None:
+        return Evidence(Weight.MISSING, "format_unknown")
+    weight = Weight.MISSING if "16" in precision and "b" not in precision else Weight.AGAINST
+    return Evidence(weight, "format_known", {"precision": precision})
+
+
+def raise_learning_rate(case: Case) -> FixText:
+    """From the run's rate to the usual one of its method."""
+    old = case.context.learning_rate or case.number("peak_learning_rate")
+    new = USUAL_LEARNING_RATE[case.context.method or "full"]
+    if old is None or old >= new:
+        return FixText("raise_rate_generally")
+    values = {"old": old, "new": new}
+    return FixText("raise_rate", values, {"SFTConfig.learning_rate": (old, new)})
+
+
+SYMPTOM = Symptom(
+    "SFT101",
+    "train-loss-flat",
+    Severity.ERROR,
+    (
+        CauseRule("learning-rate-too-low", (rate_against_ranges,), (raise_learning_rate,)),
+        CauseRule(
+            "label-mask",
+            (labels_against_predictions, loss_above_chance, missing("labels_unseen")),
+            (fix("check_mask"),),
+        ),
+        CauseRule(
+            "chat-template",
+            (labels_against_predictions, missing("template_unseen")),
+            (fix("check_template"),),
+        ),
+        CauseRule(
+            "label-misalignment",
+            (labels_against_predictions, loss_above_chance),
+            (fix("check_alignment"),),
+        ),
+        CauseRule("vanishing-gradient", (gradient_size,), (fix("use_bf16"),)),
+        CauseRule("frozen-parameters", (trainable_parameters,), (fix("unfreeze"),)),
+        CauseRule("quantization-or-dtype", (numeric_format,), (fix("use_bf16"),)),
+        CauseRule("weights-not-loaded", (blind_guess,), (fix("load_weights"),)),
+    ),
+)

@@ -1,0 +1,46 @@
+"""SFT107: the loss is exactly 0. Not in the guide's table; its cause, the wrong mask, is."""
+
+from __future__ import annotations
+
+from sftdiag.findings import Severity
+from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix, missing
+
+
+def no_gradient(case: Case) -> Evidence | None:
+    """Loss 0 with gradient norm 0 is a sum over no token."""
+    grad_norm = case.number("grad_norm")
+    if grad_norm is None:
+        return Evidence(Weight.MISSING, "gradient_unknown")
+    values = {"tokens": case.number("num_tokens"), "records": case.number("records")}
+    key = "no_gradient" if values["tokens"] is None else "no_gradient_tokens"
+    return Evidence(Weight.CONFIRMS, key, values)
+
+
+def from_the_start(case: Case) -> Evidence | None:
+    """A mask is wrong from the first row; a NaN comes later."""
+    before = case.number("loss_before")
+    if before is None:
+        return Evidence(Weight.SUPPORTS, "never_above_zero")
+    return Evidence(Weight.AGAINST, "fell_to_zero", {"loss": before})
+
+
+def hidden_nan(case: Case) -> Evidence | None:
+    """Without grad_norm, a loss that drops to 0 in one jump is how the trainer logs NaN."""
+    before, grad_norm = case.number("loss_before"), case.number("grad_norm")
+    if grad_norm is not None:
+        return Evidence(Weight.RULES_OUT, "gradient_finite", {"grad_norm": grad_norm})
+    if before is None:
+        return Evidence(Weight.AGAINST, "never_above_zero")
+    return Evidence(Weight.SUPPORTS, "fell_to_zero", {"loss": before})
+
+
+SYMPTOM = Symptom(
+    "SFT107",
+    "zero-loss",
+    Severity.ERROR,
+    (
+        CauseRule("label-mask", (no_gradient, from_the_start), (fix("check_mask"), fix("length"))),
+        CauseRule("chat-template", (missing("template_unseen"),), (fix("check_template"),)),
+        CauseRule("quantization-or-dtype", (hidden_nan,), (fix("use_bf16"),)),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Integrations: the edges where sftdiag meets other libraries."""

@@ -1,0 +1,237 @@
+"""DiagnosticsCallback and attach: sftdiag inside transformers' Trainer and TRL's trainers.
+
+The rules that keep the run unharmed: decisions come from ``logs``, which are the same on every
+rank, and are made on every rank alike; input and output happen on world rank 0 only; nothing of the
+run is changed, neither its logs nor its state, mode, RNG or batches; an error in here is logged
+once and switches the callback off.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Concatenate, ParamSpec
+
+from sftdiag.api import Selectors, make_settings
+from sftdiag.context import RunContext
+from sftdiag.errors import ConfigError, UnhealthyRunError
+from sftdiag.findings import Finding, Report, Severity, Status
+from sftdiag.integrations import trainer_context
+from sftdiag.monitor import Monitor
+from sftdiag.policy import Policy, Rule, Trigger
+from sftdiag.report.text import summary_line
+from sftdiag.sources import CONTEXT_FILE, checkpoints
+
+try:
+    from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+except ImportError as error:
+    raise ImportError("this needs transformers: pip install 'sftdiag[trainer]'") from error
+
+logger = logging.getLogger("sftdiag")
+
+_LEVELS = {
+    Severity.INFO: logging.INFO,
+    Severity.WARNING: logging.WARNING,
+    Severity.ERROR: logging.ERROR,
+}
+
+_P = ParamSpec("_P")
+
+
+def _unharmed(
+    event: Callable[Concatenate[DiagnosticsCallback, _P], None],
+) -> Callable[Concatenate[DiagnosticsCallback, _P], None]:
+    """Keep a fault of an event from the run: log it once and switch the callback off."""
+
+    @functools.wraps(event)
+    def wrapper(self: DiagnosticsCallback, *args: _P.args, **kwargs: _P.kwargs) -> None:
+        if not self.enabled:
+            return
+        try:
+            event(self, *args, **kwargs)
+        except UnhealthyRunError:
+            raise
+        except Exception:
+            self.enabled = False
+            logger.exception(
+                "sftdiag failed and is off for the rest of this run, which goes on unchanged; "
+                "please report this traceback with your trainer_state.json"
+            )
+
+    return wrapper
+
+
+class DiagnosticsCallback(TrainerCallback):  # type: ignore[misc]
+    """Diagnoses a run while it trains; warns through ``logging`` and never stops it unasked.
+
+    Args:
+        stop_on: a severity, or codes and names: stop training when such a finding fires or rises.
+            The run ends as with early stopping; nothing extra is saved.
+        raise_on: likewise, but raise :class:`~sftdiag.UnhealthyRunError` on every rank.
+        select: codes or names to report; None means all.
+        ignore: codes or names to leave out.
+        lang: ``"en"`` or ``"zh"``.
+        enabled: False turns everything off, as does the environment's ``SFTDIAG_DISABLE=1``.
+
+    Raises:
+        ConfigError: a code, name, severity or language does not exist.
+    """
+
+    def __init__(
+        self,
+        stop_on: Trigger = None,
+        raise_on: Trigger = None,
+        *,
+        select: Selectors = None,
+        ignore: Selectors = None,
+        lang: str = "en",
+        enabled: bool = True,
+    ) -> None:
+        self.policy = Policy(Rule.parse(stop_on, "stop_on"), Rule.parse(raise_on, "raise_on"))
+        self.settings = make_settings(select=select, ignore=ignore, lang=lang)
+        self.enabled = enabled and os.environ.get("SFTDIAG_DISABLE", "") in ("", "0")
+        self.known = RunContext()
+        self._asked = self.enabled
+        self._monitor = Monitor(settings=self.settings)
+        self._training = False
+        self._stopped_by: Finding | None = None
+
+    @property
+    def report(self) -> Report:
+        """The diagnosis so far; valid at any time, also before and after training."""
+        return self._monitor.report()
+
+    @_unharmed
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Start afresh; on a resume rebuild the detectors' state from the restored log."""
+        context = self.known.filled_from(trainer_context.from_callback(args, state, kwargs))
+        self._monitor = Monitor(context, self.settings)
+        self._stopped_by = None
+        self._training = True
+        for entry in state.log_history:
+            self._monitor.feed_entry(dict(entry))
+        if state.is_world_process_zero:
+            _write_context(args.output_dir, context)
+
+    @_unharmed
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Feed the row to the monitor and act on what it changed, on every rank alike."""
+        if not self._training or not logs:
+            return
+        for finding in self._monitor.feed_entry({**logs, "step": state.global_step}):
+            decision = self.policy.decide(finding)
+            if state.is_world_process_zero:
+                self._tell(finding)
+            if decision.stop_and_raise:
+                raise UnhealthyRunError(_sentence(finding))
+            if decision.stop:
+                control.should_training_stop = True
+                self._stopped_by = self._stopped_by or finding
+
+    @_unharmed
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Say the verdict in one line, and where to go back to after a stop."""
+        self._training = False
+        if not state.is_world_process_zero:
+            return
+        if self._stopped_by is not None:
+            _say(logging.WARNING, self._stop_text(args, state, self._stopped_by), always=True)
+        report = self.report
+        worst = {"error": logging.ERROR, "warning": logging.WARNING}.get(report.verdict, logging.INFO)
+        _say(worst, summary_line(report), always=True)
+
+    def _tell(self, finding: Finding) -> None:
+        if finding.resolved_step is not None:
+            _say(logging.INFO, f"{finding.code} {finding.name} is over at step {finding.resolved_step:,}")
+        elif finding.consequence_of is not None:
+            explained = f"{_sentence(finding)} (a consequence of {finding.consequence_of})"
+            _say(logging.INFO, explained)
+        else:
+            _say(_LEVELS[finding.severity], _sentence(finding))
+
+    def _stop_text(self, args: TrainingArguments, state: TrainerState, cause: Finding) -> str:
+        """Name the step of the stop, the best evaluation and the checkpoint to go back to."""
+        text = f"stopped at step {state.global_step:,} of {state.max_steps:,} by {cause.code} {cause.name}"
+        target = cause.evidence.get("last_good_step")
+        best = self._monitor.signals.best_evaluation()
+        if best is not None:
+            text += f"; best {best[0]} {best[1].loss:.4g} at step {best[1].step:,}"
+            target = best[1].step if target is None else target
+        saved = checkpoints(args.output_dir)
+        if cause.code == "SFT106":
+            saved = [step for step in saved if isinstance(target, int) and step <= target]
+        if not saved:
+            return f"{text}; no checkpoint to go back to was saved"
+        goal = target if isinstance(target, int) else cause.onset_step
+        nearest = min(saved, key=lambda step: abs(step - goal))
+        return f"{text}; nearest checkpoint: checkpoint-{nearest}"
+
+
+def attach(trainer: Any, stop_on: Trigger = None, raise_on: Trigger = None, **options: Any) -> DiagnosticsCallback:
+    """Add a :class:`DiagnosticsCallback` that also knows what only the trainer knows.
+
+    Args:
+        trainer: a transformers or TRL trainer, before ``train()``.
+        stop_on: see :class:`DiagnosticsCallback`.
+        raise_on: see :class:`DiagnosticsCallback`.
+        options: its other arguments.
+
+    Returns:
+        The callback; ``callback.report`` is the diagnosis.
+
+    Raises:
+        ConfigError: the trainer has one already, or an option is wrong.
+    """
+    present = trainer.callback_handler.callbacks
+    if any(isinstance(callback, DiagnosticsCallback) for callback in present):
+        raise ConfigError("this trainer has a DiagnosticsCallback already")
+    callback = DiagnosticsCallback(stop_on, raise_on, **options)
+    callback.known = trainer_context.from_trainer(trainer)
+    trainer.add_callback(callback)
+    return callback
+
+
+def _sentence(finding: Finding) -> str:
+    """Return what was seen, why it matters and what to do, in this order, on one line."""
+    text = f"{finding.severity.label} {finding.code} {finding.name}, step {finding.fired_step:,}"
+    text = f"{text}: {finding.message} {finding.why}"
+    likely = [c for c in finding.causes if c.status in (Status.CONFIRMED, Status.LIKELY)]
+    for cause in likely[:1] or list(finding.causes[:1]):
+        fixes = "; ".join(fix.text for fix in cause.fixes)
+        text = f"{text} [{cause.status.name.lower().replace('_', ' ')}: {cause.name}] -> {fixes}"
+    return text
+
+
+def _say(level: int, text: str, *, always: bool = False) -> None:
+    """Log a line; where logging is not configured, write what matters beside the progress bar."""
+    if logger.hasHandlers():
+        logger.log(level, text)
+    elif always or level >= logging.WARNING:
+        from tqdm import tqdm
+
+        tqdm.write(f"sftdiag: {text}", file=sys.stderr)
+
+
+def _write_context(output_dir: str | None, context: RunContext) -> None:
+    """Keep what is known of the run beside its log, so that a later analyze knows it too."""
+    if not output_dir:
+        return
+    path = os.path.join(output_dir, *CONTEXT_FILE)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(context.to_dict(), file, indent=2)

@@ -1,0 +1,87 @@
+"""The pytest plugin: ``--sftdiag-run``, the ``sftdiag_report`` fixture and the ``sftdiag`` marker.
+
+Imports nothing but pytest until a test uses it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from sftdiag.findings import Report
+
+MARKER_OPTIONS = ("run", "fail_on", "ignore", "lang")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the command-line option."""
+    group = parser.getgroup("sftdiag", "diagnosis of fine-tuning runs")
+    group.addoption(
+        "--sftdiag-run",
+        metavar="PATH",
+        help="the run that sftdiag_report and marked tests diagnose: a state, checkpoint or folder",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker."""
+    config.addinivalue_line(
+        "markers",
+        "sftdiag(run=None, fail_on='error', ignore=None, lang='en'): fail the test unless the run "
+        "(default: --sftdiag-run) is healthy",
+    )
+
+
+@pytest.fixture
+def sftdiag_report(request: pytest.FixtureRequest) -> Report:
+    """The diagnosis of the marker's run, else of ``--sftdiag-run``."""
+    import sftdiag
+
+    options = _options(request.node)
+    path = _path(request.config, options)
+    try:
+        return sftdiag.analyze(path, ignore=options.get("ignore"), lang=options.get("lang", "en"))
+    except sftdiag.SftdiagError as error:
+        pytest.fail(f"sftdiag: {error}", pytrace=False)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Fail a marked test when its run is not healthy."""
+    if item.get_closest_marker("sftdiag") is None:
+        return
+    import sftdiag
+
+    options = _options(item)
+    path = _path(item.config, options)
+    try:
+        sftdiag.assert_healthy(path, **options)
+    except (AssertionError, sftdiag.SftdiagError) as error:
+        pytest.fail(f"sftdiag: {error}", pytrace=False)
+
+
+def _options(item: pytest.Item) -> dict[str, Any]:
+    marker = item.get_closest_marker("sftdiag")
+    if marker is None:
+        return {}
+    unknown = [name for name in marker.kwargs if name not in MARKER_OPTIONS]
+    if unknown or len(marker.args) > 1:
+        pytest.fail(
+            f"the sftdiag marker takes a run and {', '.join(MARKER_OPTIONS[1:])}; "
+            f"got {', '.join(unknown) or marker.args!r}",
+            pytrace=False,
+        )
+    options = dict(marker.kwargs)
+    if marker.args:
+        options["run"] = marker.args[0]
+    return options
+
+
+def _path(config: pytest.Config, options: dict[str, Any]) -> Any:
+    """Return the run to diagnose, relative to where pytest was called."""
+    path = options.pop("run", None) or config.getoption("--sftdiag-run")
+    if path is None:
+        pytest.fail("no run to diagnose: pass --sftdiag-run PATH", pytrace=False)
+    return config.invocation_params.dir / path

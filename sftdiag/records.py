@@ -1,0 +1,151 @@
+"""LogRecord: one log entry, normalised.
+
+The only place that knows how entries of ``log_history`` look. Everything behind it sees a kind,
+a step, an epoch and finite or non-finite floats under the trainer's own metric names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite, isnan
+
+from sftdiag.values import Value
+
+TRAIN = "train"
+EVAL = "eval"
+SUMMARY = "summary"
+
+# Other writers' names for the trainer's metrics.
+_ALIASES = {"lr": "learning_rate", "train/loss": "loss", "eval/loss": "eval_loss"}
+
+# One of these in a train row means that the loss is not a likelihood of labels:
+# TRL's GRPO, PPO and RLOO log rewards, its DPO, ORPO, KTO and CPO trainers log rewards/chosen and
+# logps, its RewardTrainer log mean_reward.
+_REINFORCEMENT_KEYS = ("reward", "reward_std", "objective/kl", "frac_reward_zero_std")
+_PREFERENCE_KEYS = ("rewards/chosen", "logps/chosen", "mean_reward", "rewards/margins")
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord(Value):
+    """One row of a training log.
+
+    Attributes:
+        kind: ``"train"`` (has a loss), ``"eval"`` (has ``eval_*``) or ``"summary"`` (the closing
+            row with run averages; never a data point).
+        step: optimizer steps done, 0 or more.
+        epoch: epochs done, or None when the row has none.
+        metrics: metric name to value in the trainer's units; NaN and infinities are kept.
+    """
+
+    kind: str
+    step: int
+    epoch: float | None
+    metrics: Mapping[str, float]
+
+    def get(self, name: str) -> float | None:
+        """Return the metric, NaN and infinities included, or None when the row has none."""
+        return self.metrics.get(name)
+
+    def finite(self, name: str) -> float | None:
+        """Return the metric when the row has it and it is finite, else None."""
+        value = self.metrics.get(name)
+        return value if value is not None and isfinite(value) else None
+
+    def loss_is_lost(self) -> bool:
+        """Return whether a train row's loss is NaN or infinite, in the open or hidden.
+
+        The trainer's ``logging_nan_inf_filter`` logs the loss of a NaN step as 0.0; grad_norm or
+        entropy still say that it was none.
+        """
+        loss = self.metrics["loss"]
+        if loss != 0.0:
+            return not isfinite(loss)
+        grad_norm, entropy = self.metrics.get("grad_norm"), self.metrics.get("entropy")
+        return (grad_norm is not None and not isfinite(grad_norm)) or (
+            entropy is not None and isnan(entropy)
+        )
+
+    def eval_losses(self) -> dict[str, float]:
+        """Return the losses of the evaluation sets in this row, keyed by series name.
+
+        A series is ``eval_loss``, or ``eval_<name>_loss`` whose row also has
+        ``eval_<name>_runtime``: other metrics may end in ``_loss`` too.
+        """
+        losses = {}
+        for name, value in self.metrics.items():
+            if name == "eval_loss" or (
+                name.startswith("eval_")
+                and name.endswith("_loss")
+                and f"{name[:-5]}_runtime" in self.metrics
+            ):
+                losses[name] = value
+        return losses
+
+    def objective(self) -> str | None:
+        """Return ``"reinforcement"`` or ``"preference"`` when the row shows such a trainer."""
+        metrics = self.metrics
+        for name in _REINFORCEMENT_KEYS:
+            if name in metrics:
+                return "reinforcement"
+        for name in _PREFERENCE_KEYS:
+            if name in metrics:
+                return "preference"
+        return None
+
+
+def as_float(value: object) -> float | None:
+    """Return a number, a numeric string such as ``"NaN"`` or a 0-d array as float, else None."""
+    if type(value) is float:
+        return value
+    if isinstance(value, bool) or value is None or isinstance(value, (list, tuple, dict)):
+        return None
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
+
+
+def as_step(value: object) -> int | None:
+    """Return a step count as int when it is a whole number of at least 0, else None."""
+    if type(value) is int:
+        return value if value >= 0 else None
+    number = as_float(value)
+    if number is None or not isfinite(number) or number < 0:
+        return None
+    return int(number)
+
+
+def parse_entry(entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
+    """Normalise one entry of ``log_history`` (or the ``logs`` of a callback plus ``step``).
+
+    Args:
+        entry: the row as the trainer wrote it.
+
+    Returns:
+        One record; two (train, then eval) when a row carries both; none when the row has no
+        step, is no training row (``predict_*``, ``test_*``, other tools' rows) or is no mapping.
+    """
+    if not isinstance(entry, Mapping):
+        return ()
+    step = as_step(entry.get("step"))
+    if step is None:
+        return ()
+    train: dict[str, float] = {}
+    evaluation: dict[str, float] = {}
+    for name, value in entry.items():
+        number = value if type(value) is float else as_float(value)
+        if number is None or type(name) is not str:
+            continue
+        name = _ALIASES.get(name, name)
+        (evaluation if name[:5] == "eval_" else train)[name] = number
+    train.pop("step", None)
+    epoch = train.pop("epoch", None)
+    records: tuple[LogRecord, ...] = ()
+    if "loss" in train:
+        records = (LogRecord(TRAIN, step, epoch, train),)
+    elif "train_runtime" in train or "train_loss" in train:
+        records = (LogRecord(SUMMARY, step, epoch, train),)
+    if evaluation:
+        records += (LogRecord(EVAL, step, epoch, evaluation),)
+    return records

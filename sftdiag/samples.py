@@ -1,0 +1,45 @@
+"""Sample: one row as the loss sees it. All that a check before step 1 reads of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sftdiag.values import Value
+
+IGNORE_INDEX = -100
+"""The label that torch's cross entropy leaves out of the loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample(Value):
+    """A tokenized row.
+
+    Attributes:
+        input_ids: token ids, shape (tokens,).
+        labels: the target at each position, shape (tokens,), :data:`IGNORE_INDEX` where the
+            position is left out of the loss.
+        row: the raw row it was made from, or None.
+        split: ``"train"`` or the name of the evaluation set.
+
+    Raises:
+        ValueError: input_ids and labels differ in length.
+    """
+
+    input_ids: tuple[int, ...]
+    labels: tuple[int, ...]
+    row: Mapping[str, Any] | None = None
+    split: str = "train"
+
+    def __post_init__(self) -> None:
+        if len(self.input_ids) != len(self.labels):
+            raise ValueError(
+                f"a sample needs one label a token, got {len(self.labels)} labels "
+                f"for {len(self.input_ids)} tokens"
+            )
+
+    @property
+    def supervised_tokens(self) -> int:
+        """Number of positions that reach the loss (the first label has no prediction before it)."""
+        return sum(label != IGNORE_INDEX for label in self.labels[1:])

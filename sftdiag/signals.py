@@ -1,0 +1,285 @@
+"""Signals: what several detectors need of the stream, computed once a record.
+
+Constant work a record and bounded memory: the training loss is kept as at most
+:data:`MAX_BLOCKS` block means, merged in pairs when full, so a run of any length is seen at a
+resolution of 1/64 to 1/32 of itself; every evaluation series likewise. Non-finite values stop
+here: detectors that look for them read the record, all others see finite numbers only.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite, sqrt
+
+from sftdiag.context import RunContext
+from sftdiag.records import EVAL, SUMMARY, TRAIN, LogRecord
+
+MAX_BLOCKS = 64
+"""Enough for a trend and its noise, small enough to look at all of them when a block closes."""
+
+MAX_EVALS = 256
+"""Evaluations kept a series; nine in ten public runs have fewer than 60."""
+
+RECENT = 16
+"""Raw train losses kept, for what happens between two blocks: epoch edges, evaluations."""
+
+# 1.4826 makes a median absolute deviation a standard deviation for normal noise; a second
+# difference of independent noise has sqrt(1 + 4 + 1) times its standard deviation.
+_SECOND_DIFFERENCE_SCALE = 1.4826 / sqrt(6)
+
+COMPANIONS = ("grad_norm", "learning_rate", "entropy", "mean_token_accuracy")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The mean of consecutive train rows; companions are None where no row had them."""
+
+    count: int
+    first_step: int
+    last_step: int
+    loss: float
+    grad_norm: float | None = None
+    learning_rate: float | None = None
+    entropy: float | None = None
+    mean_token_accuracy: float | None = None
+
+    def merged(self, later: Block) -> Block:
+        """Return the mean of this block and the next."""
+        count = self.count + later.count
+
+        def mean(a: float | None, b: float | None) -> float | None:
+            if a is None or b is None:
+                return b if a is None else a
+            return (a * self.count + b * later.count) / count
+
+        loss = (self.loss * self.count + later.loss * later.count) / count
+        companions = (mean(getattr(self, name), getattr(later, name)) for name in COMPANIONS)
+        return Block(count, self.first_step, later.last_step, loss, *companions)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One evaluation: its loss, and the run's state when it was made.
+
+    ``train_loss`` is the mean of the last train rows before it (the later half of those since the
+    evaluation before, :data:`RECENT` / 2 at most), or None when there were none.
+    """
+
+    step: int
+    epoch: float | None
+    loss: float
+    train_loss: float | None
+    learning_rate: float | None
+
+
+def median(values: Sequence[float]) -> float:
+    """Return the median; the mean of the middle two for an even number. Empty gives NaN."""
+    if not values:
+        return float("nan")
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    if len(ordered) % 2:
+        return ordered[middle]
+    return (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """Return the mean of those that are known, or None."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def second_differences(values: Sequence[float]) -> list[float]:
+    """Return how far each value lies from the middle of its neighbours, times two."""
+    return [abs(a - 2 * b + c) for a, b, c in zip(values, values[1:], values[2:], strict=False)]
+
+
+def noise_of(differences: Sequence[float]) -> float:
+    """Return the noise's standard deviation from second differences; infinity for fewer than 2.
+
+    A straight trend does not reach second differences, and their median is not reached by a few
+    jumps.
+    """
+    return median(differences) * _SECOND_DIFFERENCE_SCALE if len(differences) > 1 else inf
+
+
+def noise_scale(values: Sequence[float]) -> float:
+    """Return the standard deviation of the noise around a smooth curve; infinity when unknown."""
+    return noise_of(second_differences(values))
+
+
+class Signals:
+    """The state of a run as far as its log goes. ``update`` is the only way in."""
+
+    def __init__(self, context: RunContext) -> None:
+        self.context = context
+        self.objective: str | None = None
+        self.records = 0
+        self.train_rows = 0
+        self.first_step: int | None = None
+        self.last_step = 0
+        self.epoch: float | None = None
+        self.blocks: list[Block] = []
+        self.block_closed = False
+        self.evaluations: dict[str, list[Evaluation]] = {}
+        self.evaluations_seen: dict[str, int] = {}
+        self.learning_rate: float | None = None
+        self.peak_learning_rate: float | None = None
+        self.peak_learning_rate_step = 0
+        self.learning_rate_rises = False
+        self.first_loss: float | None = None
+        self.recent: deque[tuple[float | None, float]] = deque(maxlen=RECENT)
+        self._width = 1
+        self._rows_at_eval: dict[str, int] = {}
+        self._loss_rows = 0
+        self._summary_step: int | None = None
+        self._open()
+
+    def _open(self) -> None:
+        self._count = 0
+        self._block_sum = 0.0
+        self._block_first = 0
+        self._sums = [0.0, 0.0, 0.0, 0.0]
+        self._counts = [0, 0, 0, 0]
+
+    def update(self, record: LogRecord) -> bool:
+        """Take the next record in.
+
+        Returns:
+            Whether it belongs to the run: not the closing summary, and no evaluation made
+            after it.
+        """
+        self.block_closed = False
+        if record.kind == SUMMARY:
+            self._summary_step = record.step
+            return False
+        if self._summary_step is not None and record.step <= self._summary_step:
+            return False
+        if record.step < self.last_step:
+            self._rewind(record.step)
+        self.records += 1
+        if self.first_step is None:
+            self.first_step = record.step
+        self.last_step = record.step
+        if record.epoch is not None and isfinite(record.epoch):
+            self.epoch = record.epoch
+        if record.kind == TRAIN:
+            self._update_train(record)
+        elif record.kind == EVAL:
+            self._update_eval(record)
+        return True
+
+    def _update_train(self, record: LogRecord) -> None:
+        metrics = record.metrics
+        self.train_rows += 1
+        if self.objective is None and self.train_rows <= MAX_BLOCKS:
+            self.objective = record.objective()
+        rate = metrics.get("learning_rate")
+        if rate is not None and isfinite(rate):
+            self.learning_rate_rises = self.learning_rate is not None and rate > self.learning_rate
+            self.learning_rate = rate
+            if self.peak_learning_rate is None or rate > self.peak_learning_rate:
+                self.peak_learning_rate = rate
+                self.peak_learning_rate_step = record.step
+        loss = metrics["loss"]
+        if record.loss_is_lost():
+            return
+        if self.first_loss is None:
+            self.first_loss = loss
+        self.recent.append((record.epoch, loss))
+        self._loss_rows += 1
+        if self._count == 0:
+            self._block_first = record.step
+        self._count += 1
+        self._block_sum += loss
+        for index, name in enumerate(COMPANIONS):
+            value = metrics.get(name)
+            if value is not None and isfinite(value):
+                self._sums[index] += value
+                self._counts[index] += 1
+        if self._count == self._width:
+            self._close(record.step)
+
+    def _close(self, step: int) -> None:
+        companions = (
+            total / count if count else None
+            for total, count in zip(self._sums, self._counts)
+        )
+        loss = self._block_sum / self._count
+        self.blocks.append(Block(self._count, self._block_first, step, loss, *companions))
+        self._open()
+        self.block_closed = True
+        if len(self.blocks) == MAX_BLOCKS:
+            pairs = zip(self.blocks[::2], self.blocks[1::2])
+            self.blocks = [first.merged(second) for first, second in pairs]
+            self._width *= 2
+
+    def _update_eval(self, record: LogRecord) -> None:
+        for series, loss in record.eval_losses().items():
+            self.evaluations_seen[series] = self.evaluations_seen.get(series, 0) + 1
+            if not isfinite(loss):
+                continue
+            train_loss = self._train_loss_since(self._rows_at_eval.get(series, 0))
+            self._rows_at_eval[series] = self._loss_rows
+            points = self.evaluations.setdefault(series, [])
+            points.append(
+                Evaluation(record.step, self.epoch, loss, train_loss, self.learning_rate)
+            )
+            if len(points) > MAX_EVALS:
+                del points[1:-32:2]
+
+    def _train_loss_since(self, rows_before: int) -> float | None:
+        """Return the mean of the later half of the train rows since then, of RECENT at most."""
+        since = min(self._loss_rows - rows_before, len(self.recent))
+        if since <= 0:
+            return None
+        later = [loss for _, loss in self.recent][-(since + 1) // 2 :]
+        return sum(later) / len(later)
+
+    def _rewind(self, step: int) -> None:
+        """Forget what a log that goes back has made void: the run was done again from there."""
+        self.blocks = [block for block in self.blocks if block.last_step <= step]
+        for series, points in self.evaluations.items():
+            self.evaluations[series] = [point for point in points if point.step <= step]
+        self._summary_step = None
+        self.recent.clear()
+        self._open()
+
+    @property
+    def max_steps(self) -> int | None:
+        """Optimizer steps planned, or None."""
+        return self.context.max_steps
+
+    @property
+    def progress(self) -> float | None:
+        """Share of the planned steps done, or None when the plan is unknown."""
+        return self.last_step / self.max_steps if self.max_steps else None
+
+    @property
+    def main_series(self) -> str | None:
+        """The evaluation series behind metric_for_best_model, else eval_loss, else the first."""
+        metric = self.context.metric_for_best_model or ""
+        for name in (metric, f"eval_{metric}", "eval_loss"):
+            if name in self.evaluations_seen:
+                return name
+        return next(iter(self.evaluations_seen), None)
+
+    def best_evaluation(self) -> tuple[str, Evaluation] | None:
+        """Return the main series and its lowest evaluation, or None before the first."""
+        series = self.main_series
+        points = self.evaluations.get(series, []) if series is not None else []
+        if series is None or not points:
+            return None
+        return series, min(points, key=lambda point: point.loss)
+
+    def noise(self) -> float:
+        """Return the noise of a block mean, in the loss's unit; infinity when unknown."""
+        return noise_scale([block.loss for block in self.blocks])
+
+    def train_loss_at(self, step: int) -> float | None:
+        """Return the mean train loss of the block that holds a step, or None before the first."""
+        index = bisect_right([block.first_step for block in self.blocks], step) - 1
+        return self.blocks[index].loss if index >= 0 else None

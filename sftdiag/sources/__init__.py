@@ -1,0 +1,147 @@
+"""Sources: from a path to the rows of a run and what its files say of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sftdiag.context import RunContext
+from sftdiag.errors import SourceError
+from sftdiag.sources import model_files, trainer_state
+
+STATE = "trainer_state.json"
+
+CONTEXT_FILE = ("_sftdiag", "context.json")
+"""Where the callback keeps what it knows of the run, below the run's folder."""
+
+MAX_DEPTH = 3
+"""Folders below the given one that are searched for runs."""
+
+_GIT_LFS = "version https://git-lfs"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run on disk: where it was read, its rows as written, and what is known of it."""
+
+    path: str
+    entries: list[Mapping[str, Any]]
+    context: RunContext
+
+
+def find_runs(path: str | os.PathLike[str]) -> list[str]:
+    """Return the runs at a path, each as the file or folder to give to :func:`open_run`.
+
+    A file is a run. So is a folder with a trainer_state.json or with checkpoints of one; any other
+    folder is searched for such folders, three levels deep.
+
+    Raises:
+        SourceError: there is nothing at the path, or no run in the folder.
+    """
+    given = os.fspath(path)
+    if os.path.isfile(given):
+        return [given]
+    if not os.path.isdir(given):
+        raise SourceError(given, f"no such file or folder; expected a {STATE} or a run's folder")
+    runs = _runs_below(given, MAX_DEPTH)
+    if not runs:
+        raise SourceError(given, f"no {STATE} in this folder, its checkpoints or below")
+    return runs
+
+
+def open_run(path: str | os.PathLike[str]) -> Run:
+    """Read one run: a trainer_state.json, a checkpoint's folder or a run's folder.
+
+    Of a run's folder the newest state is read: the one at the highest step.
+
+    Raises:
+        SourceError: one line that says which file and what was expected.
+    """
+    given = os.fspath(path)
+    runs = find_runs(given)
+    if len(runs) > 1:
+        raise SourceError(given, f"holds {len(runs)} runs ({runs[0]}, ...); expected one")
+    state = _newest_state(runs[0]) if os.path.isdir(runs[0]) else runs[0]
+    if state is None:
+        raise SourceError(given, f"no {STATE} in this folder")
+    content = _read_json(state)
+    entries = trainer_state.entries(state, content)
+    folder = os.path.dirname(os.path.abspath(state))
+    folders = (folder, os.path.dirname(folder))
+    beside = _kept_context(folders).filled_from(model_files.context(folders))
+    return Run(given, entries, beside.filled_from(trainer_state.context(content)))
+
+
+def checkpoints(folder: str) -> list[int]:
+    """Return the steps of the checkpoints in a run's folder, in order."""
+    if not os.path.isdir(folder):
+        return []
+    parts = (name.rpartition("-") for name in os.listdir(folder))
+    return sorted(int(n) for prefix, _, n in parts if prefix == "checkpoint" and n.isdigit())
+
+
+def _kept_context(folders: tuple[str, ...]) -> RunContext:
+    """Return what a callback kept of the run; an unreadable file says nothing."""
+    for folder in folders:
+        path = os.path.join(folder, *CONTEXT_FILE)
+        if os.path.isfile(path):
+            try:
+                with open(path, encoding="utf-8") as file:
+                    return RunContext.from_dict(json.load(file))
+            except (OSError, ValueError, TypeError, AttributeError):
+                continue
+    return RunContext()
+
+
+def _read_json(path: str) -> Any:
+    try:
+        with open(path, "rb") as file:
+            text = file.read().decode("utf-8-sig")
+    except OSError as error:
+        raise SourceError(path, f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SourceError(path, f"is no text; {trainer_state.EXPECTED}") from None
+    if text.startswith(_GIT_LFS):
+        raise SourceError(path, "is a Git LFS pointer, not the log; run `git lfs pull`")
+    if not text.strip():
+        raise SourceError(path, f"is empty; {trainer_state.EXPECTED}")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        cut = text.lstrip()[0] in "{[" and text.rstrip()[-1] not in "}]"
+        problem = "JSON that ends too early" if cut else "not JSON"
+        where = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise SourceError(path, f"{problem}{where}; {trainer_state.EXPECTED}") from None
+
+
+def _runs_below(folder: str, depth: int) -> list[str]:
+    if _newest_state(folder) is not None:
+        return [folder]
+    if depth == 0:
+        return []
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise SourceError(folder, f"cannot be read: {error.strerror}") from None
+    below = (os.path.join(folder, name) for name in names if not name.startswith("."))
+    return [run for sub in below if os.path.isdir(sub) for run in _runs_below(sub, depth - 1)]
+
+
+def _newest_state(folder: str) -> str | None:
+    """Return the state at the highest step among the folder's own and its checkpoints'."""
+    states = ((n, os.path.join(folder, f"checkpoint-{n}", STATE)) for n in checkpoints(folder))
+    newest, step = None, -1
+    for number, state in states:
+        if os.path.isfile(state):
+            newest, step = state, number
+    own = os.path.join(folder, STATE)
+    if not os.path.isfile(own):
+        return newest
+    if newest is None:
+        return own
+    content = _read_json(own)
+    reached = content.get("global_step") if isinstance(content, Mapping) else None
+    return own if not isinstance(reached, int) or reached >= step else newest

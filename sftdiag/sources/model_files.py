@@ -1,0 +1,74 @@
+"""config.json and adapter_config.json beside a log: what they say of the run.
+
+``training_args.bin`` lies there too and says more, but it is a pickle: reading it runs its code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from sftdiag.context import RunContext
+from sftdiag.records import as_float
+
+
+def context(folders: tuple[str, ...]) -> RunContext:
+    """Return what the model's files in these folders say; unreadable files say nothing."""
+    adapter = _first(folders, "adapter_config.json")
+    model = _first(folders, "config.json")
+    quantization = model.get("quantization_config")
+    bits = _quantization(quantization) if isinstance(quantization, Mapping) else None
+    text = model.get("text_config")
+    inner: Mapping[str, Any] = text if isinstance(text, Mapping) else {}
+    modules = adapter.get("target_modules")
+    return RunContext(
+        method=_method(adapter, model, bits),
+        model_type=_text(model.get("model_type")),
+        vocab_size=_whole(model.get("vocab_size", inner.get("vocab_size"))),
+        dtype=_text(model.get("dtype") or model.get("torch_dtype")),
+        quantization=bits,
+        lora_r=_whole(adapter.get("r")),
+        lora_alpha=as_float(adapter.get("lora_alpha")),
+        lora_dropout=as_float(adapter.get("lora_dropout")),
+        target_modules=tuple(map(str, modules)) if isinstance(modules, list) else None,
+    )
+
+
+def _first(folders: tuple[str, ...], name: str) -> Mapping[str, Any]:
+    for folder in folders:
+        path = os.path.join(folder, name)
+        if os.path.isfile(path):
+            try:
+                with open(path, encoding="utf-8-sig") as file:
+                    content = json.load(file)
+            except (OSError, ValueError, RecursionError):
+                continue
+            if isinstance(content, Mapping):
+                return content
+    return {}
+
+
+def _method(adapter: Mapping[str, Any], model: Mapping[str, Any], bits: str | None) -> str | None:
+    kind = str(adapter.get("peft_type", "")).upper()
+    if "LORA" in kind:
+        return "qlora" if bits else "lora"
+    if kind:
+        return "prompt-tuning" if kind in ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING") else None
+    return "full" if model and not bits else None
+
+
+def _quantization(config: Mapping[str, Any]) -> str | None:
+    for bits in (4, 8):
+        if config.get(f"load_in_{bits}bit") or config.get("bits") == bits:
+            return f"{bits}bit"
+    return _text(config.get("quant_method"))
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _whole(value: object) -> int | None:
+    return value if type(value) is int and value > 0 else None

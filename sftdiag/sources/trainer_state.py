@@ -1,0 +1,58 @@
+"""trainer_state.json, as transformers' Trainer and everything built on it writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sftdiag.context import RunContext
+from sftdiag.errors import SourceError
+from sftdiag.records import as_float
+
+EXPECTED = "expected a trainer_state.json: a JSON object with a list log_history"
+
+MAX_EPOCHS = 1e6
+"""Streaming runs write 9223372036854775807 epochs: no plan at all."""
+
+
+def entries(path: str, content: Any) -> list[Mapping[str, Any]]:
+    """Return the rows of a parsed trainer_state.json.
+
+    Raises:
+        SourceError: it is something else, or holds no row.
+    """
+    if not isinstance(content, Mapping):
+        raise SourceError(path, f"{EXPECTED}; it holds a JSON {_kind(content)}")
+    if "log_history" not in content:
+        keys = ", ".join(map(str, list(content)[:5])) or "none"
+        raise SourceError(path, f"{EXPECTED}; its keys are {keys}")
+    rows = content["log_history"]
+    if not isinstance(rows, list):
+        raise SourceError(path, f"{EXPECTED}; log_history is a JSON {_kind(rows)}")
+    if not rows:
+        raise SourceError(path, "log_history is empty: nothing has been logged yet")
+    for index, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise SourceError(
+                path, f"log_history[{index}]: expected an object, got a JSON {_kind(row)}"
+            )
+    return rows
+
+
+def context(content: Mapping[str, Any]) -> RunContext:
+    """Return what the state itself says of the run."""
+    epochs = as_float(content.get("num_train_epochs"))
+    return RunContext(
+        max_steps=_positive(content.get("max_steps")),
+        num_train_epochs=epochs if epochs is not None and 0 < epochs < MAX_EPOCHS else None,
+        per_device_train_batch_size=_positive(content.get("train_batch_size")),
+    )
+
+
+def _positive(value: object) -> int | None:
+    return value if type(value) is int and value > 0 else None
+
+
+def _kind(value: object) -> str:
+    names = {list: "list", dict: "object", str: "string", bool: "boolean", type(None): "null"}
+    return names.get(type(value), "number")
