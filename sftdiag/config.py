@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from sftdiag.errors import ConfigError
 from sftdiag.findings import Severity
 from sftdiag.texts import check_language
+from sftdiag.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Value):
     """The choices that change what is reported.
 
     Attributes:
@@ -31,7 +30,8 @@ class Settings:
     fail_on: Severity = Severity.ERROR
     lang: str = "en"
 
-    def __post_init__(self) -> None:
+    def _validate(self) -> None:
+        """Refuse what the class says it refuses."""
         check_language(self.lang)
 
     def reports(self, code: str, name: str) -> bool:
@@ -47,7 +47,7 @@ class Settings:
             ConfigError: a value is outside its domain.
         """
         given = {key: _convert(key, value) for key, value in changes.items() if value is not None}
-        return replace(self, **given)
+        return self.replace(**given)
 
 
 def matches(selectors: Iterable[str], code: str, name: str) -> bool:
@@ -97,7 +97,7 @@ def _read_table(path: str, keys: tuple[str, ...]) -> Mapping[str, Any] | None:
 
 
 def _from_table(path: str, table: Mapping[str, Any]) -> Settings:
-    known = {f.name.replace("_", "-"): f.name for f in fields(Settings)}
+    known = {name.replace("_", "-"): name for name in Settings.fields}
     changes = {}
     for key, value in table.items():
         name = known.get(key.replace("_", "-"))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
 from math import log
 
 from sftdiag.values import Value
 
 
-@dataclass(frozen=True, slots=True)
 class RunContext(Value):
     """Facts about a run, filled live from the trainer or offline from the files beside the log.
 
@@ -99,7 +97,5 @@ class RunContext(Value):
 
     def filled_from(self, other: RunContext) -> RunContext:
         """Return this context with its unknown fields taken from ``other``."""
-        missing = {
-            f.name: getattr(other, f.name) for f in fields(self) if getattr(self, f.name) is None
-        }
-        return replace(self, **missing)
+        missing = {n: getattr(other, n) for n in self.fields if getattr(self, n) is None}
+        return self.replace(**missing)

@@ -7,12 +7,11 @@ All are frozen and survive a JSON round trip. The JSON form is the stable contra
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Any
 
 from sftdiag.errors import ConfigError, UnhealthyRunError
-from sftdiag.values import Value, decode, encode
+from sftdiag.values import decode, EMPTY, encode, Value
 
 SCHEMA_VERSION = 1
 
@@ -61,7 +60,6 @@ class Status(Enum):
     RULED_OUT = 3
 
 
-@dataclass(frozen=True, slots=True)
 class Detection(Value):
     """What a detector saw change at one record: fired, risen, refreshed or resolved.
 
@@ -84,20 +82,18 @@ class Detection(Value):
     step: int
     onset_step: int
     series: str
-    evidence: Mapping[str, Scalar] = field(default_factory=dict)
+    evidence: Mapping[str, Scalar] = EMPTY
     resolved: bool = False
     variant: str = "default"
 
 
-@dataclass(frozen=True, slots=True)
 class Fix(Value):
     """What to change: a sentence, and the settings with their old and new values."""
 
     text: str
-    changes: Mapping[str, tuple[Scalar, Scalar]] = field(default_factory=dict)
+    changes: Mapping[str, tuple[Scalar, Scalar]] = EMPTY
 
 
-@dataclass(frozen=True, slots=True)
 class Cause(Value):
     """A possible cause of a finding with the run's evidence for or against it.
 
@@ -112,7 +108,6 @@ class Cause(Value):
     fixes: tuple[Fix, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
 class Finding(Value):
     """A symptom of the run with its causes and fixes, in one language.
 
@@ -137,7 +132,7 @@ class Finding(Value):
     fired: Mapping[str, int]
     resolved_step: int | None = None
     consequence_of: str | None = None
-    evidence: Mapping[str, Scalar] = field(default_factory=dict)
+    evidence: Mapping[str, Scalar] = EMPTY
     causes: tuple[Cause, ...] = ()
 
     @property
@@ -146,7 +141,6 @@ class Finding(Value):
         return max(Severity.parse(label) for label in self.fired)
 
 
-@dataclass(frozen=True, slots=True)
 class Summary(Value):
     """How much of the run the log shows."""
 
@@ -157,7 +151,6 @@ class Summary(Value):
     epochs: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
 class Curve(Value):
     """A metric over the run as a bounded number of (step, mean) points, for drawing."""
 
@@ -166,7 +159,6 @@ class Curve(Value):
     values: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Report(Value):
     """The diagnosis of one run.
 
@@ -191,7 +183,7 @@ class Report(Value):
     primary_id: str | None = None
     findings: tuple[Finding, ...] = ()
     ran: tuple[str, ...] = ()
-    skipped: Mapping[str, str] = field(default_factory=dict)
+    skipped: Mapping[str, str] = EMPTY
     curves: tuple[Curve, ...] = ()
     language: str = "en"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sftdiag import detectors as detectors_package
@@ -26,14 +25,14 @@ JUDGES = frozenset({"train-loss-flat", "eval-loss-rising"})
 NaN or 0 says little."""
 
 
-@dataclass(slots=True)
 class _Case:
     """A finding in the making: the newest detection and when each severity was reached."""
 
-    id: str
-    detection: Detection
-    fired: dict[str, int] = field(default_factory=dict)
-    resolved_step: int | None = None
+    def __init__(self, finding_id: str, detection: Detection) -> None:
+        self.id = finding_id
+        self.detection = detection
+        self.fired: dict[str, int] = {}
+        self.resolved_step: int | None = None
 
 
 class Monitor:
@@ -103,8 +102,7 @@ class Monitor:
             cases.append(case)
         elif case.resolved_step is not None:
             case.resolved_step = None
-        case.detection = replace(
-            detection,
+        case.detection = detection.replace(
             onset_step=case.detection.onset_step,
             severity=max(detection.severity, case.detection.severity),
         )
@@ -124,15 +122,14 @@ class Monitor:
 
     def _findings(self) -> tuple[Finding, ...]:
         found = tuple(
-            replace(
-                diagnose(case.detection, case.id, case.fired, self.signals, self.settings.lang),
-                resolved_step=case.resolved_step,
-            )
+            diagnose(
+                case.detection, case.id, case.fired, self.signals, self.settings.lang
+            ).replace(resolved_step=case.resolved_step)
             for cases in self._cases.values()
             for case in cases
         )
         explained = (
-            replace(finding, consequence_of=arbitration.explained_by(finding, found))
+            finding.replace(consequence_of=arbitration.explained_by(finding, found))
             for finding in found
         )
         return tuple(sorted(explained, key=arbitration.importance))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from sftdiag.config import matches, selectors
 from sftdiag.findings import Finding, Severity
 from sftdiag.guide.catalogue import check_selectors
+from sftdiag.values import Value
 
 Trigger = Severity | str | Iterable[str] | None
 """A severity or its label, or codes and names; None is never."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Value):
     """Holds for findings of at least a severity or, at warning or worse, for selected ones.
 
     An ``info`` finding says why something is normal: naming its code does not make it act.
@@ -49,16 +48,14 @@ class Rule:
         return wanted and finding.severity >= Severity.WARNING
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Value):
     """What to do about a finding that fired, rose or resolved."""
 
     stop: bool = False
     stop_and_raise: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Value):
     """Acts on findings when they fire or rise, unless another active finding explains them."""
 
     stop_on: Rule = Rule()

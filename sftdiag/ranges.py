@@ -5,14 +5,12 @@ A number that a detector, a cause or a check compares a run with stands here onc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 
 from sftdiag.values import Value
 
 GUIDE = "SFT guide, learning-rate table"
 
 
-@dataclass(frozen=True, slots=True)
 class Range(Value):
     """A closed interval of sensible values with its source."""
 

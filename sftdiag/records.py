@@ -7,7 +7,6 @@ a step, an epoch and finite or non-finite floats under the trainer's own metric 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import isfinite, isnan
 
 from sftdiag.values import Value
@@ -17,7 +16,11 @@ EVAL = "eval"
 SUMMARY = "summary"
 
 # Other writers' names for the trainer's metrics.
-_ALIASES = {"lr": "learning_rate", "train/loss": "loss", "eval/loss": "eval_loss"}
+_ALIASES = {
+    "lr": ("learning_rate", TRAIN),
+    "train/loss": ("loss", TRAIN),
+    "eval/loss": ("eval_loss", EVAL),
+}
 
 # One of these in a train row means that the loss is not a likelihood of labels:
 # TRL's GRPO, PPO and RLOO log rewards, its DPO, ORPO, KTO and CPO trainers log rewards/chosen and
@@ -26,7 +29,6 @@ _REINFORCEMENT_KEYS = ("reward", "reward_std", "objective/kl", "frac_reward_zero
 _PREFERENCE_KEYS = ("rewards/chosen", "logps/chosen", "mean_reward", "rewards/margins")
 
 
-@dataclass(frozen=True, slots=True)
 class LogRecord(Value):
     """One row of a training log.
 
@@ -137,8 +139,10 @@ def parse_entry(entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
         number = value if type(value) is float else as_float(value)
         if number is None or type(name) is not str:
             continue
-        name = _ALIASES.get(name, name)
         (evaluation if name[:5] == "eval_" else train)[name] = number
+    for alias, (name, target) in _ALIASES.items():
+        if alias in train:
+            (evaluation if target == EVAL else train)[name] = train.pop(alias)
     train.pop("step", None)
     epoch = train.pop("epoch", None)
     records: tuple[LogRecord, ...] = ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sftdiag.values import Value
@@ -12,7 +11,6 @@ IGNORE_INDEX = -100
 """The label that torch's cross entropy leaves out of the loss."""
 
 
-@dataclass(frozen=True, slots=True)
 class Sample(Value):
     """A tokenized row.
 
@@ -32,7 +30,8 @@ class Sample(Value):
     row: Mapping[str, Any] | None = None
     split: str = "train"
 
-    def __post_init__(self) -> None:
+    def _validate(self) -> None:
+        """Refuse what the class says it refuses."""
         if len(self.input_ids) != len(self.labels):
             raise ValueError(
                 f"a sample needs one label a token, got {len(self.labels)} labels "

@@ -11,11 +11,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from math import inf, isfinite, sqrt
 
 from sftdiag.context import RunContext
 from sftdiag.records import EVAL, SUMMARY, TRAIN, LogRecord
+from sftdiag.values import Value
 
 MAX_BLOCKS = 64
 """Enough for a trend and its noise, small enough to look at all of them when a block closes."""
@@ -33,8 +33,7 @@ _SECOND_DIFFERENCE_SCALE = 1.4826 / sqrt(6)
 COMPANIONS = ("grad_norm", "learning_rate", "entropy", "mean_token_accuracy")
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Value):
     """The mean of consecutive train rows; companions are None where no row had them."""
 
     count: int
@@ -60,8 +59,7 @@ class Block:
         return Block(count, self.first_step, later.last_step, loss, *companions)
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(Value):
     """One evaluation: its loss, and the run's state when it was made.
 
     ``train_loss`` is the mean of the last train rows before it (the later half of those since the

@@ -1,25 +1,81 @@
-"""Value: the base of every frozen dataclass that crosses a border, with its JSON round trip."""
+"""Value: the base of every frozen record here, with its JSON round trip.
+
+A subclass lists its fields as a dataclass does. It is no dataclass because those write and compile
+code for each class and import ``inspect``: together a quarter of the time of ``sftdiag analyze``
+on a small log (benchmarks/speed/analyze.py).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from enum import Enum
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType, UnionType
+from typing import Any, ClassVar, Self, Union, dataclass_transform, get_args, get_origin, get_type_hints
 
-if TYPE_CHECKING:
-    from typing import Self
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+"""The default of a mapping field."""
 
 
+@dataclass_transform(frozen_default=True)
 class Value:
-    """Gives a frozen dataclass ``to_dict`` and ``from_dict``; fields are JSON types or Values."""
+    """A frozen record: compares by value, has a repr, ``replace``, ``to_dict`` and ``from_dict``."""
 
-    __slots__ = ()
+    fields: ClassVar[tuple[str, ...]] = ()
+    _defaults: ClassVar[dict[str, Any]] = {}
+
+    def __init_subclass__(cls) -> None:
+        annotations = cls.__dict__.get("__annotations__", {})
+        own = [name for name, kind in annotations.items() if not kind.startswith("ClassVar")]
+        cls.fields = (*cls.fields, *own)
+        cls._defaults = cls._defaults | {name: vars(cls)[name] for name in own if name in vars(cls)}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if len(args) == len(self.fields) and not kwargs:
+            self.__dict__.update(zip(self.fields, args, strict=True))
+            self._validate()
+            return
+        values = {**self._defaults, **dict(zip(self.fields, args, strict=False)), **kwargs}
+        if len(values) != len(self.fields) or len(args) > len(self.fields):
+            self._refuse(args, kwargs)
+        self.__dict__.update(values)
+        self._validate()
+
+    def _refuse(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        given = {*self.fields[: len(args)], *kwargs, *self._defaults}
+        missing = [name for name in self.fields if name not in given]
+        unknown = [name for name in kwargs if name not in self.fields]
+        raise TypeError(
+            f"{type(self).__name__} takes {', '.join(self.fields)}; "
+            f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}"
+        )
+
+    def _validate(self) -> None:
+        """Raise when the fields do not fit together; subclasses override it."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{type(self).__name__} is frozen; use replace({name}=...)")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__} is frozen")
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.__dict__ == self.__dict__
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self.__dict__.values()))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.fields)
+        return f"{type(self).__name__}({shown})"
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with the given fields changed."""
+        return type(self)(**{**self.__dict__, **changes})
 
     def to_dict(self) -> dict[str, Any]:
         """Return strict-JSON values: enums as labels, non-finite numbers as strings."""
-        return {f.name: encode(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
+        return {name: encode(getattr(self, name)) for name in self.fields}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -28,7 +84,14 @@ class Value:
         Raises:
             ValueError: a required field is missing or has another type.
         """
-        return decode(cls, data)  # type: ignore[no-any-return]
+        if not isinstance(data, Mapping):
+            raise ValueError(f"expected an object for {cls.__name__}, got {data!r}")
+        hints = get_type_hints(cls)
+        known = {name: decode(hints[name], data[name]) for name in cls.fields if name in data}
+        try:
+            return cls(**known)
+        except TypeError as error:
+            raise ValueError(str(error)) from None
 
 
 def encode(value: object) -> Any:
@@ -52,10 +115,9 @@ def decode(expected: Any, data: Any) -> Any:
     Raises:
         ValueError: ``data`` does not fit ``expected``.
     """
-    from types import UnionType
-    from typing import Union, get_args, get_origin, get_type_hints
-
     origin, arguments = get_origin(expected), get_args(expected)
+    if expected is Any:
+        return data
     if origin in (UnionType, Union):
         return _decode_union(arguments, data)
     if origin is tuple and isinstance(data, list):
@@ -64,32 +126,24 @@ def decode(expected: Any, data: Any) -> Any:
         return tuple(decode(kind, item) for kind, item in zip(arguments, data, strict=True))
     if origin is Mapping and isinstance(data, Mapping):
         return {key: decode(arguments[1], item) for key, item in data.items()}
-    if expected is Any:
-        return data
-    if isinstance(expected, type):
-        if is_dataclass(expected) and isinstance(data, Mapping):
-            hints = get_type_hints(expected)
-            known = {name: decode(hint, data[name]) for name, hint in hints.items() if name in data}
-            try:
-                return expected(**known)
-            except TypeError as error:
-                raise ValueError(f"{expected.__name__}: {error}") from None
-        if issubclass(expected, Enum) and isinstance(data, str) and data.upper() in expected.__members__:
-            return expected[data.upper()]
-        if expected is float and isinstance(data, (int, float, str)) and not isinstance(data, bool):
+    if isinstance(expected, type) and origin is None:
+        if issubclass(expected, Value):
+            return expected.from_dict(data)
+        if issubclass(expected, Enum) and str(data).upper() in expected.__members__:
+            return expected[str(data).upper()]
+        if expected is float and isinstance(data, (int, float, str)) and type(data) is not bool:
             return float(data)
-        if isinstance(data, expected) and not (expected is int and isinstance(data, bool)):
+        if isinstance(data, expected) and not (expected is int and type(data) is bool):
             return data
     raise ValueError(f"expected {getattr(expected, '__name__', expected)}, got {data!r}")
 
 
 def _decode_union(choices: tuple[Any, ...], data: Any) -> Any:
-    """Return ``data`` as the first choice that keeps its own JSON type, else as any that fits."""
+    """Return ``data`` as the choice that keeps its own JSON type, else as the first that fits."""
     if data is None and type(None) in choices:
         return None
-    for choice in choices:
-        if isinstance(choice, type) and type(data) is choice:
-            return data
+    if type(data) in choices:
+        return data
     for choice in choices:
         if choice is not type(None):
             try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 from typing import Any
 
@@ -16,10 +15,11 @@ from sftdiag.sources import find_runs, open_run
 from sftdiag.texts import LANGUAGES
 
 
-def register(commands: Any) -> None:
+def register(commands: Any, formatter_class: Any) -> None:
     """Add the subcommand to the parser."""
     parser = commands.add_parser(
         "analyze",
+        formatter_class=formatter_class,
         help="diagnose the log of one or more runs",
         description="Diagnoses logs: trainer_state.json files, checkpoints' or runs' folders.",
     )
@@ -48,8 +48,6 @@ def run(options: argparse.Namespace) -> int:
         fail_on=options.fail_on,
         lang=options.lang,
     )
-    # A log is one large tree without cycles: collecting while it grows only costs time.
-    gc.disable()
     results: list[Report | dict[str, Any]] = []
     for path in options.paths:
         results += _diagnose(path, settings)

@@ -10,10 +10,11 @@ from sftdiag.guide.catalogue import explain
 from sftdiag.texts import LANGUAGES
 
 
-def register(commands: Any) -> None:
+def register(commands: Any, formatter_class: Any) -> None:
     """Add the subcommand to the parser."""
     parser = commands.add_parser(
         "explain",
+        formatter_class=formatter_class,
         help="explain a finding, its causes and fixes",
         description="Explains a finding by code or name; `curves` explains the four loss curves.",
     )

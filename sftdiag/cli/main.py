@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 
-from sftdiag.cli import analyze, explain, rules
 from sftdiag.errors import SftdiagError
 from sftdiag.version import __version__
 
@@ -16,18 +17,23 @@ EXIT_FINDINGS = 1
 EXIT_ERROR = 2
 EXIT_INCONCLUSIVE = 3
 
-COMMANDS = (analyze, explain, rules)
+# argparse asks shutil for the terminal's width, whose import costs more than parsing does.
+HelpFormatter = partial(argparse.HelpFormatter, width=int(os.environ.get("COLUMNS") or 80))
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
+    from sftdiag.cli import analyze, explain, rules
+
     top = argparse.ArgumentParser(
-        prog="sftdiag", description="Diagnoses supervised fine-tuning runs from their logs."
+        prog="sftdiag",
+        description="Diagnoses supervised fine-tuning runs from their logs.",
+        formatter_class=HelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"sftdiag {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        command.register(commands)
+    for command in (analyze, explain, rules):
+        command.register(commands, HelpFormatter)
     return top
 
 
@@ -37,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: nothing at or above ``--fail-on``; 1: something; 2: bad usage or unreadable input; 3: cannot
     judge, with ``--require-verdict``.
     """
+    # A process that reads a log once makes no garbage in cycles: looking for it only costs time.
+    gc.disable()
     try:
         options = parser().parse_args(arguments)
         code: int = options.run(options)

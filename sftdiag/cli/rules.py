@@ -10,10 +10,13 @@ from sftdiag.guide.catalogue import rules
 from sftdiag.texts import LANGUAGES
 
 
-def register(commands: Any) -> None:
+def register(commands: Any, formatter_class: Any) -> None:
     """Add the subcommand to the parser."""
     parser = commands.add_parser(
-        "rules", help="list all codes", description="Lists every code with its name and severity."
+        "rules",
+        formatter_class=formatter_class,
+        help="list all codes",
+        description="Lists every code with its name and severity.",
     )
     parser.add_argument("--lang", choices=LANGUAGES, help="language of the titles (default: en)")
     parser.set_defaults(run=run)

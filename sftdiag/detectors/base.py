@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import ClassVar
 
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import LogRecord
 from sftdiag.signals import Signals
+from sftdiag.values import EMPTY, Value
 
 
-@dataclass(frozen=True, slots=True)
-class Skip:
+class Skip(Value):
     """Why a detector cannot judge: a key of ``skipped`` in its texts, and the numbers in it."""
 
     key: str
-    values: Mapping[str, Scalar] = field(default_factory=dict)
+    values: Mapping[str, Scalar] = EMPTY
 
 
 class Detector(ABC):

@@ -32,7 +32,6 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from math import sqrt
 from typing import ClassVar
 
@@ -40,6 +39,7 @@ from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import EVAL, TRAIN, LogRecord
 from sftdiag.signals import Evaluation, Signals, median, noise_of, noise_scale, second_differences
+from sftdiag.values import Value
 
 MIN_EVALUATIONS = 3
 """A best, and two worse ones after it: enough only where no more than SHORT_PLAN will come."""
@@ -87,16 +87,15 @@ EDGE_DROP = 0.04
 """Drop at an epoch's edge, as a share of the loss, that the eye sees as a step."""
 
 
-@dataclass(slots=True)
 class _Series:
     """What is kept of one evaluation series besides its points."""
 
-    active: Detection | None = None
-    above: int = 0
+    def __init__(self) -> None:
+        self.active: Detection | None = None
+        self.above = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Rise:
+class _Rise(Value):
     """The rise of a series: from the smoothed best to the lowest of the last evaluations."""
 
     best: Evaluation
@@ -146,7 +145,7 @@ class EvalLossRisingDetector(Detector):
             state.above = 0
             if state.active is None or last.loss > rise.best_level + rise.noise:
                 return ()
-            resolved, state.active = replace(state.active, step=last.step, resolved=True), None
+            resolved, state.active = state.active.replace(step=last.step, resolved=True), None
             return (resolved,)
         state.above += 1
         severity = Severity.WARNING

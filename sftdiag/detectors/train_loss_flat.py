@@ -31,7 +31,6 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from math import isfinite, log, sqrt
 from typing import ClassVar
 
@@ -40,6 +39,7 @@ from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.ranges import LOWEST_LEARNING_RATE
 from sftdiag.records import LogRecord
 from sftdiag.signals import Block, Signals, mean, noise_scale
+from sftdiag.values import Value
 
 MIN_BLOCKS = 20
 """Block means needed after the warm-up: with fewer, the noise itself is known to worse than a
@@ -95,8 +95,7 @@ MOVED_EVAL = 0.03
 """A fall of the evaluation loss, as a share of it, that shows learning."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Fall:
+class _Fall(Value):
     """The fall between the first and the last third of some blocks, and its upper bound."""
 
     level: float
@@ -129,31 +128,35 @@ class TrainLossFlatDetector(Detector):
         if not signals.block_closed or self._wait(signals) is not None:
             return ()
         blocks = signals.blocks
-        whole = _fall(blocks)
         if self._active is not None:
-            return self._follow(whole, record.step)
+            return self._follow(_fall(blocks), record.step)
         self._flat_without_sign = False
+        if not _may_be_within(TOLERANCE_SIGNED, blocks):
+            return self._late(signals, record.step)
+        whole = _fall(blocks)
         signs = _signs(signals, whole.level, blocks)
         decisive = bool(DECISIVE & signs.keys())
         if not decisive and len(blocks) < MIN_BLOCKS:
             return ()
-        if whole.within(TOLERANCE_SIGNED if decisive else TOLERANCE):
-            if _learns(signals):
-                return ()
-            self._flat_without_sign = not signs
-            return self._fire(signals, record.step, whole, blocks, signs) if signs else ()
-        return self._late(signals, record.step, whole)
+        if not whole.within(TOLERANCE_SIGNED if decisive else TOLERANCE):
+            return self._late(signals, record.step)
+        if _learns(signals):
+            return ()
+        self._flat_without_sign = not signs
+        return self._fire(signals, record.step, whole, blocks, signs) if signs else ()
 
-    def _late(self, signals: Signals, step: int, whole: _Fall) -> Sequence[Detection]:
+    def _late(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Look for a loss that has not moved for the last half of the log, fallen before or not."""
         half = signals.blocks[len(signals.blocks) // 2 :]
+        if len(half) < MIN_BLOCKS or not _may_be_within(TOLERANCE, half):
+            return ()
         recent = _fall(half)
-        if len(half) < MIN_BLOCKS or not recent.within(TOLERANCE) or _learns(signals):
+        if not recent.within(TOLERANCE) or _learns(signals):
             return ()
         signs = _signs(signals, recent.level, half)
         if "chance_loss" not in signs:
             return ()
-        fell = whole.lower > TOLERANCE * abs(recent.level)
+        fell = _fall(signals.blocks).lower > TOLERANCE * abs(recent.level)
         return self._fire(signals, step, recent, half, signs, "stuck" if fell else "default")
 
     def _fire(
@@ -195,7 +198,7 @@ class TrainLossFlatDetector(Detector):
         level = float(self._active.evidence["loss_level"] or 0.0)
         if whole.lower < 3 * TOLERANCE * abs(level) or self._active.variant == "stuck":
             return ()
-        resolved, self._active = replace(self._active, step=step, resolved=True), None
+        resolved, self._active = self._active.replace(step=step, resolved=True), None
         return (resolved,)
 
     def _wait(self, signals: Signals) -> Skip | None:
@@ -203,13 +206,13 @@ class TrainLossFlatDetector(Detector):
             return Skip(signals.objective)
         if not signals.train_rows:
             return Skip("no_train_loss")
-        after_peak = [b for b in signals.blocks if b.last_step >= signals.peak_learning_rate_step]
-        known_rate = signals.learning_rate is not None
-        climbing = signals.learning_rate_rises and known_rate
-        settled = len(after_peak) if known_rate else len(signals.blocks)
-        if len(signals.blocks) < MIN_BLOCKS_SIGNED:
-            return Skip("few_points", {"points": len(signals.blocks), "needed": MIN_BLOCKS})
-        if climbing or settled < min(MIN_BLOCKS, len(signals.blocks)) // 2:
+        count = len(signals.blocks)
+        if count < MIN_BLOCKS_SIGNED:
+            return Skip("few_points", {"points": count, "needed": MIN_BLOCKS})
+        settled = min(MIN_BLOCKS, count) // 2
+        if signals.learning_rate_rises:
+            return Skip("warmup")
+        if signals.blocks[count - settled].last_step < signals.peak_learning_rate_step:
             return Skip("warmup")
         if signals.progress is not None and signals.progress < MIN_SHARE:
             return Skip("early", {"share": MIN_SHARE})
@@ -225,10 +228,23 @@ class TrainLossFlatDetector(Detector):
         return waiting
 
 
+def _thirds(losses: Sequence[float]) -> tuple[float, float]:
+    """Return the means of the first and the last third."""
+    third = max(1, len(losses) // 3)
+    return sum(losses[:third]) / third, sum(losses[-third:]) / third
+
+
+def _may_be_within(tolerance: float, blocks: Sequence[Block]) -> bool:
+    """Return False when the fall alone, whatever its error, is too large: cheap, and mostly so."""
+    losses = [block.loss for block in blocks]
+    first, last = _thirds(losses)
+    return -2 * tolerance < (first - last) / (abs(sum(losses)) / len(losses) or 1.0) < tolerance
+
+
 def _fall(blocks: Sequence[Block]) -> _Fall:
     losses = [block.loss for block in blocks]
     third = max(1, len(losses) // 3)
-    first, last = sum(losses[:third]) / third, sum(losses[-third:]) / third
+    first, last = _thirds(losses)
     error = noise_scale(losses) * sqrt(2 / third) * AUTOCORRELATION
     level = sum(losses) / len(losses)
     return _Fall(level, first - last, first - last + QUANTILE * error)

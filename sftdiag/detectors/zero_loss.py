@@ -21,7 +21,6 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import ClassVar
 
 from sftdiag.detectors.base import Detector, Skip
@@ -104,7 +103,7 @@ class ZeroLossDetector(Detector):
         active, self._active = self._active, None
         if active is None:
             return ()
-        return (replace(active, step=record.step, resolved=True),)
+        return (active.replace(step=record.step, resolved=True),)
 
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""

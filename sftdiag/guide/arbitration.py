@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 
 from sftdiag.findings import Finding, Severity
+from sftdiag.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Explains:
+class Explains(Value):
     """A finding of code ``cause`` explains those of code ``consequence``.
 
     ``after``: only those that began at its onset or later. ``reason`` is for the reader of this

@@ -7,16 +7,15 @@ functions that look at the run. The sentences stand in the toml file of the same
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 
 from sftdiag.context import RunContext
 from sftdiag.findings import Detection, Scalar, Severity, Status
 from sftdiag.signals import Signals
+from sftdiag.values import EMPTY, Value
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Value):
     """What the guide may look at when it weighs causes: the detection and the run so far."""
 
     detection: Detection
@@ -43,22 +42,20 @@ class Weight(Enum):
     MISSING = "missing"
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Value):
     """One sentence (a key of ``evidence`` in the symptom's texts), its numbers and its weight."""
 
     weight: Weight
     key: str
-    values: Mapping[str, Scalar] = field(default_factory=dict)
+    values: Mapping[str, Scalar] = EMPTY
 
 
-@dataclass(frozen=True, slots=True)
-class FixText:
+class FixText(Value):
     """A fix: a key of ``fixes`` in the symptom's texts, its numbers and the settings it changes."""
 
     key: str
-    values: Mapping[str, Scalar] = field(default_factory=dict)
-    changes: Mapping[str, tuple[Scalar, Scalar]] = field(default_factory=dict)
+    values: Mapping[str, Scalar] = EMPTY
+    changes: Mapping[str, tuple[Scalar, Scalar]] = EMPTY
 
 
 Look = Callable[[Case], Evidence | None]
@@ -68,8 +65,7 @@ Propose = Callable[[Case], FixText]
 """Writes the fix in the run's own numbers, where they are known."""
 
 
-@dataclass(frozen=True, slots=True)
-class CauseRule:
+class CauseRule(Value):
     """A cause: where to look for evidence, and what to change."""
 
     id: str
@@ -77,8 +73,7 @@ class CauseRule:
     fixes: tuple[Propose, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Symptom:
+class Symptom(Value):
     """A row of the guide: code, name, highest severity and causes in the guide's order.
 
     Its texts are the toml file of its name beside this module; ``seen_by`` says what finds the

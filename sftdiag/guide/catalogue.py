@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from sftdiag import detectors as detectors_package
 from sftdiag import texts
@@ -14,6 +13,7 @@ from sftdiag.findings import Detection, Severity
 from sftdiag.guide.symptoms import SYMPTOMS
 from sftdiag.context import RunContext
 from sftdiag.signals import Signals
+from sftdiag.values import Value
 
 CURVES = "curves"
 
@@ -23,8 +23,7 @@ NOTES: dict[str, str] = {note: kind.code for kind in DETECTORS for note in kind.
 """Names of the info notes, with the code each belongs to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Value):
     """A row of ``sftdiag rules``."""
 
     code: str

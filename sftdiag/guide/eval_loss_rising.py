@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 
+from sftdiag.detectors.eval_loss_rising import MIN_RISE
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix, missing
 
@@ -28,21 +29,36 @@ def train_keeps_falling(case: Case) -> Evidence | None:
 
 
 def rows_repeated(case: Case) -> Evidence | None:
-    """Whether the model has seen its rows more than once."""
+    """Whether the model had seen its rows more than once when the loss rose."""
     epoch = case.number("epoch")
     if epoch is None:
         return Evidence(Weight.MISSING, "epoch_unknown")
-    if epoch <= REPEATED_EPOCHS:
-        return Evidence(Weight.AGAINST, "first_epoch", {"epoch": epoch})
-    return Evidence(Weight.SUPPORTS, "later_epoch", {"epoch": epoch})
+    early = _rise_in_first_epoch(case)
+    if early is not None:
+        return Evidence(Weight.AGAINST, "risen_before_repeats", early)
+    return Evidence(Weight.SUPPORTS, "rows_repeated", {"epoch": epoch})
 
 
 def risen_in_first_epoch(case: Case) -> Evidence | None:
     """A rise before any row was repeated speaks for another distribution."""
-    epoch = case.number("epoch")
-    if epoch is None or epoch > REPEATED_EPOCHS:
+    early = _rise_in_first_epoch(case)
+    return None if early is None else Evidence(Weight.SUPPORTS, "risen_before_repeats", early)
+
+
+def _rise_in_first_epoch(case: Case) -> dict[str, float] | None:
+    """Return the rise up to the last evaluation of the first epoch, or None when there was none."""
+    best = case.number("eval_loss_min")
+    points = case.signals.evaluations.get(case.detection.series, [])
+    later = [
+        point
+        for point in points
+        if point.step > case.detection.onset_step
+        and point.epoch is not None
+        and point.epoch <= REPEATED_EPOCHS
+    ]
+    if best is None or not later or later[-1].loss <= best + MIN_RISE * abs(best):
         return None
-    return Evidence(Weight.SUPPORTS, "first_epoch_shift", {"epoch": epoch})
+    return {"best": best, "loss": later[-1].loss, "epoch": later[-1].epoch or 0.0}
 
 
 def gap_at_first_evaluation(case: Case) -> Evidence | None:

@@ -44,9 +44,11 @@ def number_format(case: Case) -> Evidence | None:
     precision = case.context.precision or case.context.dtype
     if precision is None:
         return Evidence(Weight.MISSING, "format_unknown")
-    narrow = precision in ("fp16", "float16")
-    weight = Weight.SUPPORTS if narrow else Weight.AGAINST
-    return Evidence(weight, "format_fp16" if narrow else "format_wide", {"precision": precision})
+    values = {"precision": precision}
+    if precision in ("fp16", "float16"):
+        return Evidence(Weight.SUPPORTS, "format_fp16", values)
+    unquantized = case.context.method is not None and case.context.quantization is None
+    return Evidence(Weight.RULES_OUT if unquantized else Weight.AGAINST, "format_wide", values)
 
 
 def from_the_start(case: Case) -> Evidence | None:

@@ -21,14 +21,22 @@ NO_ACCURACY = 0.02
 SOME_ACCURACY = 0.1
 """From here on too many tokens are predicted right for labels that belong to another text."""
 
-NORMAL_GRAD_NORM = 0.05
-"""A gradient that vanishes is orders below the 0.1 to 10 of healthy logs."""
+ARRIVING_GRAD_NORM = 1e-3
+"""From here on a gradient arrives: healthy logs have 0.1 to 10, adapters at their start 0.01, and
+Adam, which divides by the gradient's own size, moves the weights as far for 0.04 as for 4."""
+
+ABOVE_CHANCE = 1.05
+"""Share of ln V from which a loss is worse than a blind guess: untrained models start at 1.00 to
+1.02 times it, labels of another text at 1.1 to 1.3."""
 
 SMALL_GRAD_NORM = 0.5
 """With a loss of several nats the whole model's gradient norm was 2 to 15 on labelled flat runs,
 and 0.04 to 0.3 where only a norm layer was trained."""
 
-TINY_TRAINABLE_SHARE = 1e-5
+TINY_FULL_SHARE = 0.05
+"""A full fine-tune that trains less than this has all but a head or the norms frozen."""
+
+TINY_ADAPTER_SHARE = 1e-5
 """An adapter of rank 1 on one projection of each layer has more than this share of the weights."""
 
 
@@ -42,7 +50,7 @@ def rate_against_ranges(case: Case) -> Evidence | None:
     low, high = min(r.low for r in ranges), max(r.high for r in ranges)
     values = {"rate": rate, "low": low, "high": high, "grad_norm": grad_norm}
     if rate < LOWEST_LEARNING_RATE:
-        settled = grad_norm is not None and NORMAL_GRAD_NORM <= grad_norm <= HUGE_GRAD_NORM
+        settled = grad_norm is not None and ARRIVING_GRAD_NORM <= grad_norm <= HUGE_GRAD_NORM
         key = "rate_below_all_normal_gradient" if settled else "rate_below_all"
         return Evidence(Weight.CONFIRMS if settled else Weight.SUPPORTS, key, values)
     if rate < low:
@@ -69,7 +77,7 @@ def labels_against_predictions(case: Case) -> Evidence | None:
 def loss_above_chance(case: Case) -> Evidence | None:
     """The loss against ln V: a blind guess over the vocabulary."""
     level, chance = case.number("loss_level"), case.context.chance_loss
-    if level is None or chance is None or level < chance:
+    if level is None or chance is None or level < ABOVE_CHANCE * chance:
         return None
     return Evidence(Weight.SUPPORTS, "above_chance", {"loss": level, "chance": chance})
 
@@ -96,9 +104,11 @@ def gradient_size(case: Case) -> Evidence | None:
     if grad_norm is None:
         return Evidence(Weight.MISSING, "gradient_unknown")
     values = {"grad_norm": grad_norm}
+    if grad_norm > 0.0 and _few_trainable(case):
+        return Evidence(Weight.AGAINST, "gradient_of_few", values)
     if grad_norm == 0.0:
         return Evidence(Weight.SUPPORTS, "gradient_zero", values)
-    if grad_norm >= NORMAL_GRAD_NORM:
+    if grad_norm >= ARRIVING_GRAD_NORM:
         return Evidence(Weight.RULES_OUT, "gradient_normal", values)
     return Evidence(Weight.SUPPORTS, "gradient_tiny", values)
 
@@ -108,12 +118,18 @@ def trainable_parameters(case: Case) -> Evidence | None:
     share, grad_norm = case.context.trainable_share, case.number("grad_norm")
     if share is not None:
         count = case.context.trainable_parameters
-        weight = Weight.SUPPORTS if share < TINY_TRAINABLE_SHARE else Weight.AGAINST
+        weight = Weight.SUPPORTS if _few_trainable(case) else Weight.AGAINST
         return Evidence(weight, "trainable_share", {"share": share, "count": count})
     rate = case.number("peak_learning_rate") or 0.0
     if grad_norm is not None and 0.0 < grad_norm < SMALL_GRAD_NORM and rate >= LOWEST_LEARNING_RATE:
         return Evidence(Weight.SUPPORTS, "gradient_small", {"grad_norm": grad_norm, "rate": rate})
     return Evidence(Weight.MISSING, "trainable_unknown")
+
+
+def _few_trainable(case: Case) -> bool:
+    share = case.context.trainable_share
+    least = TINY_FULL_SHARE if case.context.method == "full" else TINY_ADAPTER_SHARE
+    return share is not None and share < least
 
 
 def numeric_format(case: Case) -> Evidence | None:

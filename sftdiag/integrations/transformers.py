@@ -208,7 +208,8 @@ def attach(trainer: Any, stop_on: Trigger = None, raise_on: Trigger = None, **op
 
 def _sentence(finding: Finding) -> str:
     """Return what was seen, why it matters and what to do, in this order, on one line."""
-    text = f"{finding.severity.label} {finding.code} {finding.name}, step {finding.fired_step:,}"
+    label = finding.severity.label
+    text = f"{label} {finding.code} {finding.name}, step {finding.fired[label]:,}"
     text = f"{text}: {finding.message} {finding.why}"
     likely = [c for c in finding.causes if c.status in (Status.CONFIRMED, Status.LIKELY)]
     for cause in likely[:1] or list(finding.causes[:1]):

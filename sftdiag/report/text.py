@@ -7,11 +7,11 @@ at its width, Chinese counted as two columns).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sftdiag import texts
 from sftdiag.findings import Cause, Finding, Report, Severity, Status
+from sftdiag.values import Value
 
 _STYLES = {
     "error": "bold red",
@@ -22,8 +22,7 @@ _STYLES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Value):
     """A line: its indent in columns and its (text, rich style) parts."""
 
     indent: int
@@ -140,13 +139,13 @@ def _finding(finding: Finding, words: Mapping[str, Any]) -> Iterator[Line]:
     yield Line(2, ((words["causes"], "bold"),))
     for cause in finding.causes:
         yield from _cause(cause, words)
-    advice = [cause for cause in finding.causes if cause.status.value <= Status.LIKELY.value]
-    if not advice:
-        advice = [cause for cause in finding.causes if cause.status is Status.POSSIBLE]
+    best = min((cause.status.value for cause in finding.causes), default=0)
+    advice = [cause for cause in finding.causes if cause.status.value == best]
     fixes = dict.fromkeys(fix.text for cause in advice for fix in cause.fixes)
     changes = {k: v for cause in advice for fix in cause.fixes for k, v in fix.changes.items()}
     if fixes:
-        yield Line(2, ((words["change"], "bold"),))
+        heading = words["guess" if best == Status.POSSIBLE.value else "change"]
+        yield Line(2, ((heading, "bold"),))
         yield from (Line(4, ((f"- {text}", ""),)) for text in fixes)
         for name, (old, new) in changes.items():
             yield Line(6, ((f"{name}: {_number(old)} -> {_number(new)}", "cyan"),))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sftdiag.context import RunContext
 from sftdiag.errors import SourceError
 from sftdiag.sources import model_files, trainer_state
+from sftdiag.values import Value
 
 STATE = "trainer_state.json"
 
@@ -23,8 +23,7 @@ MAX_DEPTH = 3
 _GIT_LFS = "version https://git-lfs"
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Value):
     """A run on disk: where it was read, its rows as written, and what is known of it."""
 
     path: str
