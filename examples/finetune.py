@@ -24,10 +24,11 @@ from trl import SFTConfig, SFTTrainer
 
 import sftdiag
 
-NAMES = "Ada Bo Cai Dag Eve Finn Gao Hana Ivo Jun Kai Lea Max Nia Ola Pia Qin Rui Sam Tao".split()
-THINGS = "apple boat cup door egg fan gate hat ink jar kite lamp map net oven pen".split()
-COLOURS = "red blue green black white pink gold grey".split()
-ANIMALS = "ant bee cat dog eel fox goat hen".split()
+NAMES = ("Ada", "Bo", "Cai", "Dag", "Eve", "Finn", "Gao", "Hana", "Ivo", "Jun", "Kai", "Lea")
+THINGS = ("apple", "boat", "cup", "door", "egg", "fan", "gate", "hat", "ink", "jar", "kite", "lamp")
+COLOURS = ("red", "blue", "green", "black", "white", "pink", "gold", "grey")
+ANIMALS = ("ant", "bee", "cat", "dog", "eel", "fox", "goat", "hen")
+OTHER_WORDS = ("what", "colour", "has", "the", "of", "is")
 
 TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|> "
@@ -89,8 +90,13 @@ def conversations(fault: Fault, rows: int, seed: int, *, odd: bool = False) -> D
     messages = []
     for _ in range(rows):
         name, thing = draw.choice(NAMES), draw.choice(THINGS)
-        colour = COLOURS[THINGS.index(thing) % len(COLOURS)] if fault.learnable else draw.choice(COLOURS)
-        question, answer = f"what colour has the {thing} of {name}", f"the {thing} of {name} is {colour}"
+        colour = (
+            COLOURS[THINGS.index(thing) % len(COLOURS)] if fault.learnable else draw.choice(COLOURS)
+        )
+        question, answer = (
+            f"what colour has the {thing} of {name}",
+            f"the {thing} of {name} is {colour}",
+        )
         if odd:
             animal = draw.choice(ANIMALS)
             question, answer = f"{animal} {animal} {thing}", f"{colour} {name} {animal} of {animal}"
@@ -103,7 +109,7 @@ def conversations(fault: Fault, rows: int, seed: int, *, odd: bool = False) -> D
 def make_tokenizer() -> PreTrainedTokenizerFast:
     """Return a word-level tokenizer of the few words that occur."""
     special = ["<pad>", "<unk>", "<|end|>", "<|user|>", "<|assistant|>"]
-    words = [*special, *"what colour has the of is".split(), *NAMES, *THINGS, *COLOURS, *ANIMALS]
+    words = [*special, *OTHER_WORDS, *NAMES, *THINGS, *COLOURS, *ANIMALS]
     vocabulary = {word: index for index, word in enumerate(words)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -137,7 +143,9 @@ def make_model(tokenizer: PreTrainedTokenizerFast, *, dropout: float = 0.0) -> L
     return LlamaForCausalLM(config)
 
 
-def make_trainer(name: str, output_dir: Path | str, *, dropout: float = 0.0, **arguments: Any) -> SFTTrainer:
+def make_trainer(
+    name: str, output_dir: Path | str, *, dropout: float = 0.0, **arguments: Any
+) -> SFTTrainer:
     """Return a trainer with a fault; ``arguments`` override those of SFTConfig."""
     fault = FAULTS[name]
     tokenizer = make_tokenizer()
@@ -182,7 +190,10 @@ def make_trainer(name: str, output_dir: Path | str, *, dropout: float = 0.0, **a
 
 
 def _without_labels(rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> Dataset:
-    ids = [tokenizer.apply_chat_template(row, return_dict=True)["input_ids"] for row in rows["messages"]]
+    ids = [
+        tokenizer.apply_chat_template(row, return_dict=True)["input_ids"]
+        for row in rows["messages"]
+    ]
     return Dataset.from_dict({"input_ids": ids, "labels": [[-100] * len(row) for row in ids]})
 
 

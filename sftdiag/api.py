@@ -135,4 +135,3 @@ def _open(path: str | os.PathLike[str] | Mapping[str, Any] | object) -> Run:
             type(path).__name__, "expected a path, a TrainerState or a dict with log_history"
         )
     return Run("state", trainer_state.entries("state", state), trainer_state.context(state))
-

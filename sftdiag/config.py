@@ -63,7 +63,10 @@ def load_settings(folder: str = ".") -> Settings:
     """
     here = os.path.abspath(folder)
     while True:
-        for filename, path_to_table in (("sftdiag.toml", ()), ("pyproject.toml", ("tool", "sftdiag"))):
+        for filename, path_to_table in (
+            ("sftdiag.toml", ()),
+            ("pyproject.toml", ("tool", "sftdiag")),
+        ):
             path = os.path.join(here, filename)
             if os.path.isfile(path):
                 table = _read_table(path, path_to_table)

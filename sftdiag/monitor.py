@@ -61,10 +61,10 @@ class Monitor:
 
     def feed_entry(self, entry: Mapping[str, Any]) -> tuple[Finding, ...]:
         """Take in one row of ``log_history``; see :meth:`feed`."""
-        changed: tuple[Finding, ...] = ()
-        for record in parse_entry(entry):
-            changed += self.feed(record)
-        return changed
+        records = parse_entry(entry)
+        if len(records) == 1:
+            return self.feed(records[0])
+        return tuple(finding for record in records for finding in self.feed(record))
 
     def feed(self, record: LogRecord) -> tuple[Finding, ...]:
         """Take in the next record.
@@ -122,9 +122,9 @@ class Monitor:
 
     def _findings(self) -> tuple[Finding, ...]:
         found = tuple(
-            diagnose(
-                case.detection, case.id, case.fired, self.signals, self.settings.lang
-            ).replace(resolved_step=case.resolved_step)
+            diagnose(case.detection, case.id, case.fired, self.signals, self.settings.lang).replace(
+                resolved_step=case.resolved_step
+            )
             for cases in self._cases.values()
             for case in cases
         )

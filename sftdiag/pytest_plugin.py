@@ -37,13 +37,14 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def sftdiag_report(request: pytest.FixtureRequest) -> Report:
     """The diagnosis of the marker's run, else of ``--sftdiag-run``."""
-    import sftdiag
+    from sftdiag.api import analyze
+    from sftdiag.errors import SftdiagError
 
     options = _options(request.node)
     path = _path(request.config, options)
     try:
-        return sftdiag.analyze(path, ignore=options.get("ignore"), lang=options.get("lang", "en"))
-    except sftdiag.SftdiagError as error:
+        return analyze(path, ignore=options.get("ignore"), lang=options.get("lang", "en"))
+    except SftdiagError as error:
         pytest.fail(f"sftdiag: {error}", pytrace=False)
 
 
@@ -52,13 +53,14 @@ def pytest_runtest_call(item: pytest.Item) -> None:
     """Fail a marked test when its run is not healthy."""
     if item.get_closest_marker("sftdiag") is None:
         return
-    import sftdiag
+    from sftdiag.api import assert_healthy
+    from sftdiag.errors import SftdiagError
 
     options = _options(item)
     path = _path(item.config, options)
     try:
-        sftdiag.assert_healthy(path, **options)
-    except (AssertionError, sftdiag.SftdiagError) as error:
+        assert_healthy(path, **options)
+    except (AssertionError, SftdiagError) as error:
         pytest.fail(f"sftdiag: {error}", pytrace=False)
 
 
@@ -68,11 +70,9 @@ def _options(item: pytest.Item) -> dict[str, Any]:
         return {}
     unknown = [name for name in marker.kwargs if name not in MARKER_OPTIONS]
     if unknown or len(marker.args) > 1:
-        pytest.fail(
-            f"the sftdiag marker takes a run and {', '.join(MARKER_OPTIONS[1:])}; "
-            f"got {', '.join(unknown) or marker.args!r}",
-            pytrace=False,
-        )
+        got = ", ".join(unknown) or repr(marker.args)
+        allowed = ", ".join(MARKER_OPTIONS[1:])
+        pytest.fail(f"the sftdiag marker takes a run and {allowed}; got {got}", pytrace=False)
     options = dict(marker.kwargs)
     if marker.args:
         options["run"] = marker.args[0]

@@ -5,7 +5,6 @@ A number that a detector, a cause or a check compares a run with stands here onc
 
 from __future__ import annotations
 
-
 from sftdiag.values import Value
 
 GUIDE = "SFT guide, learning-rate table"

@@ -128,7 +128,7 @@ def parse_entry(entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
         One record; two (train, then eval) when a row carries both; none when the row has no
         step, is no training row (``predict_*``, ``test_*``, other tools' rows) or is no mapping.
     """
-    if not isinstance(entry, Mapping):
+    if type(entry) is not dict and not isinstance(entry, Mapping):
         return ()
     step = as_step(entry.get("step"))
     if step is None:

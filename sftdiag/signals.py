@@ -8,7 +8,6 @@ here: detectors that look for them read the record, all others see finite number
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
 from math import inf, isfinite, sqrt
@@ -121,6 +120,7 @@ class Signals:
         self.last_step = 0
         self.epoch: float | None = None
         self.blocks: list[Block] = []
+        self.block_losses: list[float] = []
         self.block_closed = False
         self.evaluations: dict[str, list[Evaluation]] = {}
         self.evaluations_seen: dict[str, int] = {}
@@ -204,16 +204,19 @@ class Signals:
     def _close(self, step: int) -> None:
         companions = (
             total / count if count else None
-            for total, count in zip(self._sums, self._counts)
+            for total, count in zip(self._sums, self._counts, strict=True)
         )
         loss = self._block_sum / self._count
         self.blocks.append(Block(self._count, self._block_first, step, loss, *companions))
         self._open()
         self.block_closed = True
         if len(self.blocks) == MAX_BLOCKS:
-            pairs = zip(self.blocks[::2], self.blocks[1::2])
+            pairs = zip(self.blocks[::2], self.blocks[1::2], strict=True)
             self.blocks = [first.merged(second) for first, second in pairs]
             self._width *= 2
+            self.block_losses = [block.loss for block in self.blocks]
+        else:
+            self.block_losses.append(loss)
 
     def _update_eval(self, record: LogRecord) -> None:
         for series, loss in record.eval_losses().items():
@@ -223,9 +226,7 @@ class Signals:
             train_loss = self._train_loss_since(self._rows_at_eval.get(series, 0))
             self._rows_at_eval[series] = self._loss_rows
             points = self.evaluations.setdefault(series, [])
-            points.append(
-                Evaluation(record.step, self.epoch, loss, train_loss, self.learning_rate)
-            )
+            points.append(Evaluation(record.step, self.epoch, loss, train_loss, self.learning_rate))
             if len(points) > MAX_EVALS:
                 del points[1:-32:2]
 
@@ -234,12 +235,13 @@ class Signals:
         since = min(self._loss_rows - rows_before, len(self.recent))
         if since <= 0:
             return None
-        later = [loss for _, loss in self.recent][-(since + 1) // 2 :]
+        later = [loss for _, loss in self.recent][-((since + 1) // 2) :]
         return sum(later) / len(later)
 
     def _rewind(self, step: int) -> None:
         """Forget what a log that goes back has made void: the run was done again from there."""
         self.blocks = [block for block in self.blocks if block.last_step <= step]
+        self.block_losses = [block.loss for block in self.blocks]
         for series, points in self.evaluations.items():
             self.evaluations[series] = [point for point in points if point.step <= step]
         self._summary_step = None
@@ -272,12 +274,3 @@ class Signals:
         if series is None or not points:
             return None
         return series, min(points, key=lambda point: point.loss)
-
-    def noise(self) -> float:
-        """Return the noise of a block mean, in the loss's unit; infinity when unknown."""
-        return noise_scale([block.loss for block in self.blocks])
-
-    def train_loss_at(self, step: int) -> float | None:
-        """Return the mean train loss of the block that holds a step, or None before the first."""
-        index = bisect_right([block.first_step for block in self.blocks], step) - 1
-        return self.blocks[index].loss if index >= 0 else None

@@ -11,7 +11,16 @@ from collections.abc import Mapping
 from enum import Enum
 from math import isfinite
 from types import MappingProxyType, UnionType
-from typing import Any, ClassVar, Self, Union, dataclass_transform, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    ClassVar,
+    Self,
+    Union,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 """The default of a mapping field."""
@@ -19,13 +28,13 @@ EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass_transform(frozen_default=True)
 class Value:
-    """A frozen record: compares by value, has a repr, ``replace``, ``to_dict`` and ``from_dict``."""
+    """A frozen record with comparison by value, a repr, ``replace`` and a JSON round trip."""
 
     fields: ClassVar[tuple[str, ...]] = ()
     _defaults: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(cls) -> None:
-        annotations = cls.__dict__.get("__annotations__", {})
+        annotations = cls.__annotations__
         own = [name for name, kind in annotations.items() if not kind.startswith("ClassVar")]
         cls.fields = (*cls.fields, *own)
         cls._defaults = cls._defaults | {name: vars(cls)[name] for name in own if name in vars(cls)}
@@ -36,7 +45,7 @@ class Value:
             self._validate()
             return
         values = {**self._defaults, **dict(zip(self.fields, args, strict=False)), **kwargs}
-        if len(values) != len(self.fields) or len(args) > len(self.fields):
+        if values.keys() != set(self.fields) or len(args) > len(self.fields):
             self._refuse(args, kwargs)
         self.__dict__.update(values)
         self._validate()

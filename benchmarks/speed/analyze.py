@@ -49,14 +49,21 @@ def write_log(path: Path, records: int) -> None:
             }
         )
         if step % 50 == 0:
-            rows.append({"eval_loss": level + 0.05, "eval_runtime": 1.0, "epoch": step / records, "step": step})
+            rows.append(
+                {
+                    "eval_loss": level + 0.05,
+                    "eval_runtime": 1.0,
+                    "epoch": step / records,
+                    "step": step,
+                }
+            )
     path.write_text(json.dumps({"log_history": rows, "max_steps": records}, indent=2))
 
 
 def seconds(command: Sequence[str]) -> float:
     """Return the wall time of one whole process."""
     start = time.perf_counter()
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    done = subprocess.run(command, capture_output=True, check=False)
     elapsed = time.perf_counter() - start
     if done.returncode not in (0, 1):
         raise SystemExit(f"{command} failed: {done.stderr.decode()}")

@@ -23,7 +23,9 @@ def register(commands: Any, formatter_class: Any) -> None:
         help="diagnose the log of one or more runs",
         description="Diagnoses logs: trainer_state.json files, checkpoints' or runs' folders.",
     )
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="a state, checkpoint or run folder")
+    parser.add_argument(
+        "paths", nargs="+", metavar="PATH", help="a state, checkpoint or run folder"
+    )
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     parser.add_argument("--select", metavar="CODES", help="report these codes or names only")
     parser.add_argument("--ignore", metavar="CODES", help="leave these codes or names out")

@@ -3,8 +3,8 @@
 Each evaluation series is judged on its own. The rise is the lowest of the last three evaluations
 above the smoothed best; it must exceed the series' own noise (from second differences, so a trend
 adds nothing to it) and a small share of the loss, and the train loss must be lower than it was at
-the best evaluation: when both rise the learning rate is to blame, not overfitting. Series of three to
-five evaluations show no noise and get a stricter bar.
+the best evaluation: when both rise the learning rate is to blame, not overfitting. Series of three
+to five evaluations show no noise and get a stricter bar.
 
 A warning becomes an error when the rise is large, has lasted and no scheduled decay of the
 learning rate lies ahead, in which the evaluation loss could still fall; other series than the main
@@ -19,11 +19,13 @@ Cannot tell overfitting from an evaluation set of another distribution by the cu
 >>> monitor = Monitor()
 >>> for step in range(10, 160, 10):
 ...     loss = 2.0 - 0.01 * step
-...     monitor.feed_entry({"step": step, "loss": loss})
+...     _ = monitor.feed_entry({"step": step, "loss": loss})
 ...     row = {"step": step, "eval_loss": 1.5 + abs(step - 50) * 0.01}
 ...     for finding in monitor.feed_entry(row):
 ...         print(step, finding.code, finding.severity.label, finding.onset_step)
-()
+90 SFT201 warning 50
+120 SFT201 error 50
+
 References:
     Prechelt (1998), "Early stopping - but when?": rises in successive strips;
     Li et al. (2024, arXiv 2401.10359): 15 of 29 real optima come right after a decay.
@@ -75,7 +77,7 @@ ERROR_EVALUATIONS = 4
 """Evaluations in a row above the band before an error."""
 
 TRAIN_FALL = 0.01
-"""Fall of the train loss since the best evaluation, as a share of it, that counts as learning on."""
+"""Fall of the train loss since the best evaluation, as a share, that counts as learning on."""
 
 DECAY_AHEAD = 0.5
 """While the rate is above half of its peak most of a scheduled decay lies ahead."""
@@ -149,9 +151,7 @@ class EvalLossRisingDetector(Detector):
             return (resolved,)
         state.above += 1
         severity = Severity.WARNING
-        if state.active is not None and state.active.severity is Severity.ERROR:
-            severity = Severity.ERROR
-        elif (
+        if (state.active is not None and state.active.severity is Severity.ERROR) or (
             series == signals.main_series
             and rise.rise >= ERROR_RISE * abs(rise.best_level)
             and state.above >= ERROR_EVALUATIONS
@@ -244,9 +244,7 @@ def _decay_ahead(signals: Signals) -> bool:
     return rate > DECAY_AHEAD * peak
 
 
-def _evidence(
-    signals: Signals, points: Sequence[Evaluation], rise: _Rise
-) -> dict[str, Scalar]:
+def _evidence(signals: Signals, points: Sequence[Evaluation], rise: _Rise) -> dict[str, Scalar]:
     last = points[-1]
     return {
         "eval_loss_first": points[0].loss,
@@ -257,7 +255,9 @@ def _evidence(
         "evaluations": len(points),
         "evaluations_since_min": sum(point.step > rise.best.step for point in points),
         "rise": rise.rise,
-        "rise_share": (last.loss - rise.best.loss) / abs(rise.best.loss) if rise.best.loss else None,
+        "rise_share": (last.loss - rise.best.loss) / abs(rise.best.loss)
+        if rise.best.loss
+        else None,
         "noise": rise.noise,
         "train_loss_at_min": rise.best.train_loss,
         "train_loss_last": last.train_loss,
@@ -327,6 +327,4 @@ class _Staircase:
             "eval_loss_first": points[0].loss,
             "eval_loss_last": points[-1].loss,
         }
-        return (
-            Detection(code, "epoch-staircase", Severity.INFO, step, at, "loss", evidence),
-        )
+        return (Detection(code, "epoch-staircase", Severity.INFO, step, at, "loss", evidence),)

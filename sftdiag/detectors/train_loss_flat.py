@@ -127,36 +127,38 @@ class TrainLossFlatDetector(Detector):
         """See :meth:`Detector.update`."""
         if not signals.block_closed or self._wait(signals) is not None:
             return ()
-        blocks = signals.blocks
+        losses = signals.block_losses
         if self._active is not None:
-            return self._follow(_fall(blocks), record.step)
+            return self._follow(_fall(losses), record.step)
         self._flat_without_sign = False
-        if not _may_be_within(TOLERANCE_SIGNED, blocks):
+        if not _may_be_within(TOLERANCE_SIGNED, losses):
             return self._late(signals, record.step)
-        whole = _fall(blocks)
-        signs = _signs(signals, whole.level, blocks)
+        whole = _fall(losses)
+        signs = _signs(signals, whole.level, signals.blocks)
         decisive = bool(DECISIVE & signs.keys())
-        if not decisive and len(blocks) < MIN_BLOCKS:
+        if not decisive and len(losses) < MIN_BLOCKS:
             return ()
         if not whole.within(TOLERANCE_SIGNED if decisive else TOLERANCE):
             return self._late(signals, record.step)
         if _learns(signals):
             return ()
         self._flat_without_sign = not signs
-        return self._fire(signals, record.step, whole, blocks, signs) if signs else ()
+        return self._fire(signals, record.step, whole, signals.blocks, signs) if signs else ()
 
     def _late(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Look for a loss that has not moved for the last half of the log, fallen before or not."""
-        half = signals.blocks[len(signals.blocks) // 2 :]
-        if len(half) < MIN_BLOCKS or not _may_be_within(TOLERANCE, half):
+        middle = len(signals.blocks) // 2
+        losses = signals.block_losses[middle:]
+        if len(losses) < MIN_BLOCKS or not _may_be_within(TOLERANCE, losses):
             return ()
-        recent = _fall(half)
+        recent = _fall(losses)
         if not recent.within(TOLERANCE) or _learns(signals):
             return ()
+        half = signals.blocks[middle:]
         signs = _signs(signals, recent.level, half)
         if "chance_loss" not in signs:
             return ()
-        fell = _fall(signals.blocks).lower > TOLERANCE * abs(recent.level)
+        fell = _fall(signals.block_losses).lower > TOLERANCE * abs(recent.level)
         return self._fire(signals, step, recent, half, signs, "stuck" if fell else "default")
 
     def _fire(
@@ -234,15 +236,13 @@ def _thirds(losses: Sequence[float]) -> tuple[float, float]:
     return sum(losses[:third]) / third, sum(losses[-third:]) / third
 
 
-def _may_be_within(tolerance: float, blocks: Sequence[Block]) -> bool:
+def _may_be_within(tolerance: float, losses: Sequence[float]) -> bool:
     """Return False when the fall alone, whatever its error, is too large: cheap, and mostly so."""
-    losses = [block.loss for block in blocks]
     first, last = _thirds(losses)
     return -2 * tolerance < (first - last) / (abs(sum(losses)) / len(losses) or 1.0) < tolerance
 
 
-def _fall(blocks: Sequence[Block]) -> _Fall:
-    losses = [block.loss for block in blocks]
+def _fall(losses: Sequence[float]) -> _Fall:
     third = max(1, len(losses) // 3)
     first, last = _thirds(losses)
     error = noise_scale(losses) * sqrt(2 / third) * AUTOCORRELATION
@@ -279,7 +279,7 @@ def _signs(signals: Signals, level: float, blocks: Sequence[Block]) -> dict[str,
             signs["huge_grad_norm"] = grad_norm
     accuracy = mean(block.mean_token_accuracy for block in blocks)
     entropy = mean(block.entropy for block in blocks)
-    if accuracy is not None and accuracy < LOW_ACCURACY:
-        if entropy is not None and level > LOSS_OVER_ENTROPY * entropy:
-            signs["low_token_accuracy"] = accuracy
+    unsure = accuracy is not None and accuracy < LOW_ACCURACY
+    if unsure and entropy is not None and level > LOSS_OVER_ENTROPY * entropy:
+        signs["low_token_accuracy"] = accuracy
     return signs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from sftdiag.findings import Finding, Severity
 from sftdiag.values import Value
 

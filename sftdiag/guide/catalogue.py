@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from sftdiag import detectors as detectors_package
 from sftdiag import texts
+from sftdiag.context import RunContext
 from sftdiag.detectors import DETECTORS
 from sftdiag.errors import ConfigError
-from sftdiag.guide.base import Case, Symptom
 from sftdiag.findings import Detection, Severity
+from sftdiag.guide.base import Case, Symptom
 from sftdiag.guide.symptoms import SYMPTOMS
-from sftdiag.context import RunContext
 from sftdiag.signals import Signals
 from sftdiag.values import Value
 
@@ -97,7 +97,9 @@ def _explain_symptom(symptom: Symptom, lang: str) -> str:
     for rule in symptom.causes:
         lines.append(f"- {causes[rule.id]} ({rule.id})")
         for propose in rule.fixes:
-            lines.append(f"    {unit['fixes'][propose(unknown).key].format(**propose(unknown).values)}")
+            lines.append(
+                f"    {unit['fixes'][propose(unknown).key].format(**propose(unknown).values)}"
+            )
     for note in _notes(symptom):
         about = _detector_texts(symptom, lang)["notes"][note]
         lines += ["", f"{words['notes']}: {about['title']} ({note})", about["why"]]
@@ -111,12 +113,18 @@ def _explain_curves(lang: str) -> str:
     for number, curve in enumerate(unit["curves"], start=1):
         known = [code for code in curve["codes"] if any(s.code == code for s in SYMPTOMS)]
         see = f" ({words['see']} {', '.join(known)})" if known else ""
-        lines += ["", f"{number}. {curve['name']}: {curve['shape']}", f"   -> {curve['advice']}{see}"]
+        lines += [
+            "",
+            f"{number}. {curve['name']}: {curve['shape']}",
+            f"   -> {curve['advice']}{see}",
+        ]
     return "\n".join(lines)
 
 
 def _seen_by(symptom: Symptom) -> str:
-    return "later" if symptom.seen_by == "log" and symptom.code not in _DETECTED else symptom.seen_by
+    return (
+        "later" if symptom.seen_by == "log" and symptom.code not in _DETECTED else symptom.seen_by
+    )
 
 
 def _notes(symptom: Symptom) -> tuple[str, ...]:

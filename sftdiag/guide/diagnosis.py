@@ -52,13 +52,13 @@ def diagnose(
 
 def _causes(case: Case, symptom: Symptom, lang: str) -> tuple[Cause, ...]:
     """Return the symptom's causes, the best supported first, then in the guide's order."""
-    weighed = []
+    weighed: list[tuple[int, bool, int, Cause]] = []
     for rule in symptom.causes:
         evidence = tuple(piece for look in rule.looks if (piece := look(case)) is not None)
         against = any(piece.weight is Weight.AGAINST for piece in evidence)
         cause = _cause(rule, evidence, case, symptom, lang)
         weighed.append((cause.status.value, against, len(weighed), cause))
-    return tuple(cause for *_, cause in sorted(weighed, key=lambda item: item[:3]))
+    return tuple(item[3] for item in sorted(weighed, key=lambda item: item[:3]))
 
 
 def _cause(

@@ -67,11 +67,16 @@ def gap_at_first_evaluation(case: Case) -> Evidence | None:
     if not points or not points[0].train_loss:
         return None
     ratio = points[0].loss / points[0].train_loss
-    values = {"eval_loss": points[0].loss, "train_loss": points[0].train_loss, "step": points[0].step}
+    values = {
+        "eval_loss": points[0].loss,
+        "train_loss": points[0].train_loss,
+        "step": points[0].step,
+    }
     early = points[0].epoch is None or points[0].epoch <= REPEATED_EPOCHS
     if ratio > FAR_FIRST_EVAL and early:
         return Evidence(Weight.SUPPORTS, "gap_at_first", values)
-    if ratio < NEAR_FIRST_EVAL:
+    # A rise before any repeat outweighs that both losses began alike.
+    if ratio < NEAR_FIRST_EVAL and _rise_in_first_epoch(case) is None:
         return Evidence(Weight.AGAINST, "no_gap_at_first", values)
     return None
 

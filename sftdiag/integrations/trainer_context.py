@@ -44,7 +44,7 @@ def from_trainer(trainer: Any) -> RunContext:
 def _from_model(model: Any) -> RunContext:
     if model is None:
         return RunContext()
-    config = getattr(model, "config", None)
+    config: Any = getattr(model, "config", None)
     text_config = config.get_text_config() if hasattr(config, "get_text_config") else config
     counts = [(p.numel(), p.requires_grad) for p in model.parameters()]
     adapter = next(iter(getattr(model, "peft_config", {}).values()), None)
@@ -61,7 +61,9 @@ def _from_model(model: Any) -> RunContext:
         lora_r=_positive(getattr(adapter, "r", None)),
         lora_alpha=as_float(getattr(adapter, "lora_alpha", None)),
         lora_dropout=as_float(getattr(adapter, "lora_dropout", None)),
-        target_modules=tuple(sorted(map(str, modules))) if isinstance(modules, (set, list)) else None,
+        target_modules=tuple(sorted(map(str, modules)))
+        if isinstance(modules, (set, list))
+        else None,
     )
 
 
@@ -100,6 +102,8 @@ def _positive(value: Any) -> int | None:
 def _length(dataset: Any) -> int | None:
     """Return the number of rows without reading one; None for a stream."""
     try:
-        return len(dataset) if isinstance(dataset, Sized) and not isinstance(dataset, dict) else None
+        return (
+            len(dataset) if isinstance(dataset, Sized) and not isinstance(dataset, dict) else None
+        )
     except (TypeError, NotImplementedError):
         return None

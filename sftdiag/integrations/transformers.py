@@ -14,7 +14,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, TypeVar, cast
 
 from sftdiag.api import Selectors, make_settings
 from sftdiag.context import RunContext
@@ -39,16 +39,14 @@ _LEVELS = {
     Severity.ERROR: logging.ERROR,
 }
 
-_P = ParamSpec("_P")
+_Event = TypeVar("_Event", bound=Callable[..., None])
 
 
-def _unharmed(
-    event: Callable[Concatenate[DiagnosticsCallback, _P], None],
-) -> Callable[Concatenate[DiagnosticsCallback, _P], None]:
+def _unharmed(event: _Event) -> _Event:
     """Keep a fault of an event from the run: log it once and switch the callback off."""
 
     @functools.wraps(event)
-    def wrapper(self: DiagnosticsCallback, *args: _P.args, **kwargs: _P.kwargs) -> None:
+    def wrapper(self: DiagnosticsCallback, *args: Any, **kwargs: Any) -> None:
         if not self.enabled:
             return
         try:
@@ -62,10 +60,10 @@ def _unharmed(
                 "please report this traceback with your trainer_state.json"
             )
 
-    return wrapper
+    return cast("_Event", wrapper)
 
 
-class DiagnosticsCallback(TrainerCallback):  # type: ignore[misc]
+class DiagnosticsCallback(TrainerCallback):
     """Diagnoses a run while it trains; warns through ``logging`` and never stops it unasked.
 
     Args:
@@ -152,12 +150,17 @@ class DiagnosticsCallback(TrainerCallback):  # type: ignore[misc]
         if self._stopped_by is not None:
             _say(logging.WARNING, self._stop_text(args, state, self._stopped_by), always=True)
         report = self.report
-        worst = {"error": logging.ERROR, "warning": logging.WARNING}.get(report.verdict, logging.INFO)
+        worst = {"error": logging.ERROR, "warning": logging.WARNING}.get(
+            report.verdict, logging.INFO
+        )
         _say(worst, summary_line(report), always=True)
 
     def _tell(self, finding: Finding) -> None:
         if finding.resolved_step is not None:
-            _say(logging.INFO, f"{finding.code} {finding.name} is over at step {finding.resolved_step:,}")
+            _say(
+                logging.INFO,
+                f"{finding.code} {finding.name} is over at step {finding.resolved_step:,}",
+            )
         elif finding.consequence_of is not None:
             explained = f"{_sentence(finding)} (a consequence of {finding.consequence_of})"
             _say(logging.INFO, explained)
@@ -166,13 +169,14 @@ class DiagnosticsCallback(TrainerCallback):  # type: ignore[misc]
 
     def _stop_text(self, args: TrainingArguments, state: TrainerState, cause: Finding) -> str:
         """Name the step of the stop, the best evaluation and the checkpoint to go back to."""
-        text = f"stopped at step {state.global_step:,} of {state.max_steps:,} by {cause.code} {cause.name}"
+        where = f"stopped at step {state.global_step:,} of {state.max_steps:,}"
+        text = f"{where} by {cause.code} {cause.name}"
         target = cause.evidence.get("last_good_step")
         best = self._monitor.signals.best_evaluation()
         if best is not None:
             text += f"; best {best[0]} {best[1].loss:.4g} at step {best[1].step:,}"
             target = best[1].step if target is None else target
-        saved = checkpoints(args.output_dir)
+        saved = checkpoints(args.output_dir or "")
         if cause.code == "SFT106":
             saved = [step for step in saved if isinstance(target, int) and step <= target]
         if not saved:
@@ -182,7 +186,9 @@ class DiagnosticsCallback(TrainerCallback):  # type: ignore[misc]
         return f"{text}; nearest checkpoint: checkpoint-{nearest}"
 
 
-def attach(trainer: Any, stop_on: Trigger = None, raise_on: Trigger = None, **options: Any) -> DiagnosticsCallback:
+def attach(
+    trainer: Any, stop_on: Trigger = None, raise_on: Trigger = None, **options: Any
+) -> DiagnosticsCallback:
     """Add a :class:`DiagnosticsCallback` that also knows what only the trainer knows.
 
     Args:
@@ -233,6 +239,9 @@ def _write_context(output_dir: str | None, context: RunContext) -> None:
     if not output_dir:
         return
     path = os.path.join(output_dir, *CONTEXT_FILE)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(context.to_dict(), file, indent=2)
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(context.to_dict(), file, indent=2)
+    except OSError as error:
+        _say(logging.WARNING, f"{path} cannot be written ({error.strerror}); the run goes on")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import log10
 
 from plotille import Canvas
@@ -40,10 +41,12 @@ def draw(report: Report) -> list[str]:
     if onset is not None and min(steps) <= onset <= last_step:
         canvas.line(onset, low, onset, high)
     for curve in curves:
-        points = [(step, scaled(value)) for step, value in zip(curve.steps, curve.values, strict=True)]
+        points = [
+            (step, scaled(value)) for step, value in zip(curve.steps, curve.values, strict=True)
+        ]
         if curve.series == "loss":
-            for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
-                canvas.line(x0, y0, x1, y1)
+            for start, end in pairwise(points):
+                canvas.line(*start, *end)
         else:
             for x, y in points:
                 canvas.point(x, y, marker="o")

@@ -101,7 +101,16 @@ def _verdict(report: Report, words: Mapping[str, Any]) -> Iterator[Line]:
         what = f"{report.primary.code} {report.primary.name}"
     parts = [(f"{report.source}: ", ""), (words[report.verdict], _STYLES[report.verdict])]
     if what:
-        parts.append((f" · {what}" if report.primary else f". {what}" if report.verdict == "healthy" else f": {what}", ""))
+        parts.append(
+            (
+                f" · {what}"
+                if report.primary
+                else f". {what}"
+                if report.verdict == "healthy"
+                else f": {what}",
+                "",
+            )
+        )
     yield Line(0, tuple(parts))
     facts = _facts(report, words)
     if facts:

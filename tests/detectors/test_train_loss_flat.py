@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import pytest
+from logs import Row, decay, feed, fired, noisy, train_rows
+
+from sftdiag.context import RunContext
+
+
+def flat(level: float, noise: float = 0.01, rows: int = 60, **constant: float) -> list[Row]:
+    return train_rows(noisy([level] * rows, noise), **constant)
+
+
+@pytest.mark.parametrize(
+    ("rows", "sign"),
+    [
+        (flat(11.3, learning_rate=2e-5), "chance_loss"),
+        (flat(2.0, learning_rate=1e-8, grad_norm=1.0), "tiny_learning_rate"),
+        (flat(2.0, learning_rate=2e-5, grad_norm=0.0), "zero_grad_norm"),
+        (flat(2.0, learning_rate=2e-5, grad_norm=1e7), "huge_grad_norm"),
+        (
+            flat(3.0, learning_rate=2e-5, mean_token_accuracy=0.1, entropy=2.0),
+            "low_token_accuracy",
+        ),
+    ],
+)
+def test_flat_with_a_sign_that_it_should_not_be(rows: list[Row], sign: str) -> None:
+    (finding,) = feed(rows)
+    assert (finding.name, finding.severity.label) == ("train-loss-flat", "error")
+    assert sign in finding.evidence
+    assert finding.onset_step == 1
+
+
+def test_a_decisive_sign_needs_few_records() -> None:
+    assert fired(flat(3.7, noise=0.002, rows=6, learning_rate=1e-7)) == [
+        ("train-loss-flat", "error", 4)
+    ]
+
+
+@pytest.mark.parametrize("level", [0.5, 1.2, 2.5, 4.4])
+def test_a_run_that_starts_at_its_floor(level: float) -> None:
+    rows = flat(level, noise=0.03, rows=300, learning_rate=2e-5, grad_norm=1.0)
+    assert fired(rows) == []
+
+
+def test_the_vocabulary_moves_the_bar() -> None:
+    rows = flat(4.0, learning_rate=1e-4)
+    assert fired(rows) == []
+    assert fired(rows, RunContext(vocab_size=384)) != []
+
+
+def test_a_loss_that_falls_slowly_is_not_flat() -> None:
+    losses = noisy([11.0 - 0.02 * step for step in range(200)], 0.01)
+    assert fired(train_rows(losses, learning_rate=2e-5)) == []
+
+
+def test_a_rise_is_not_flat() -> None:
+    losses = noisy([6.0 + 0.02 * step for step in range(200)], 0.01)
+    assert fired(train_rows(losses, learning_rate=2e-5)) == []
+
+
+def test_nothing_is_said_while_the_rate_climbs() -> None:
+    rows = flat(11.3, rows=40)
+    for row in rows:
+        row["learning_rate"] = 1e-9 * row["step"]
+    assert fired(rows) == []
+
+
+def test_nothing_is_said_in_the_first_tenth_of_the_plan() -> None:
+    rows = flat(11.3, rows=60, learning_rate=2e-5)
+    assert fired(rows, RunContext(max_steps=10_000)) == []
+    assert fired(rows, RunContext(max_steps=300)) != []
+
+
+def test_learning_that_the_loss_does_not_show() -> None:
+    """DFT's loss does not fall while token accuracy rises."""
+    rows = flat(6.0, learning_rate=2e-5)
+    for row in rows:
+        row["mean_token_accuracy"] = 0.1 + row["step"] / 100
+    assert fired(rows) == []
+    rows = flat(6.0, learning_rate=2e-5)
+    rows.insert(5, {"step": 5, "eval_loss": 6.0})
+    rows.insert(15, {"step": 14, "eval_loss": 5.0})
+    assert fired(rows) == []
+
+
+def test_a_loss_that_falls_and_sticks_is_a_warning() -> None:
+    losses = noisy([decay(min(step, 40), 40, 9.0, 7.4) for step in range(200)], 0.002)
+    rows = train_rows(losses, learning_rate=2e-5)
+    (finding,) = feed(rows)
+    assert finding.severity.label == "warning"
+    assert "stuck" in finding.message
+
+
+def test_preference_logs_are_not_judged() -> None:
+    assert fired(flat(11.3, **{"rewards/chosen": 0.1})) == []
+
+
+def test_it_resolves_when_the_loss_falls_after_all() -> None:
+    losses = noisy([11.3] * 60 + [decay(step, 100, 11.0, 2.0) for step in range(100)], 0.01)
+    changes = feed(train_rows(losses, learning_rate=2e-5))
+    assert [f.resolved_step is None for f in changes] == [True, False]

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+from logs import feed, fired, train_rows
+
+
+def test_no_label_from_the_start() -> None:
+    rows = train_rows([0.0] * 10, grad_norm=0.0, entropy=0.0, num_tokens=100.0)
+    assert fired(rows) == [("zero-loss", "error", 3)]
+    (finding,) = feed(rows)
+    assert finding.causes[0].id == "label-mask"
+    assert finding.causes[0].status.name == "CONFIRMED"
+
+
+def test_one_record_over_many_steps_is_enough() -> None:
+    assert fired([{"step": 500, "loss": 0}]) == [("zero-loss", "error", 500)]
+
+
+def test_a_drop_to_zero_later() -> None:
+    rows = train_rows([2.0] * 10 + [0.0] * 10, grad_norm=0.0)
+    for row in rows[:10]:
+        row["grad_norm"] = 1.0
+    assert fired(rows) == [("zero-loss", "error", 18)]
+
+
+def test_without_grad_norm_a_drop_may_be_a_hidden_nan() -> None:
+    (finding,) = feed(train_rows([2.0] * 10 + [0.0] * 10))
+    assert finding.causes[0].id == "quantization-or-dtype"
+    assert finding.causes[0].status.name == "LIKELY"
+
+
+@pytest.mark.parametrize("tail", [[0.5, 0.1, 0.005, 0.0002], [0.009]])
+def test_a_loss_that_is_learned_down_to_zero_is_another_thing(tail: list[float]) -> None:
+    assert fired(train_rows([2.0, *tail, *[0.0] * 50])) == []
+
+
+def test_a_few_rows_without_labels() -> None:
+    rows = train_rows(([1.0] * 5 + [0.0] * 3) * 20)
+    for row in rows:
+        row["grad_norm"] = row["loss"]
+    assert fired(rows) == []
+
+
+def test_zero_is_normal_in_reinforcement_learning() -> None:
+    assert fired(train_rows([0.0] * 50, reward=0.2, grad_norm=0.0)) == []
+
+
+def test_it_resolves_when_the_loss_comes_back() -> None:
+    rows = train_rows([0.0] * 5 + [2.0] * 5)
+    assert [f.resolved_step for f in feed(rows)] == [None, 6]

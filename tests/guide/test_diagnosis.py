@@ -1,0 +1,107 @@
+"""The causes of a finding, as far as a log can tell them apart."""
+
+from __future__ import annotations
+
+from math import nan
+
+import pytest
+from logs import Row, feed, noisy, overfitting, train_rows
+
+from sftdiag.context import RunContext
+from sftdiag.findings import Cause, Finding
+
+
+def flat(level: float = 11.3, **constant: float) -> list[Row]:
+    return train_rows(noisy([level] * 60, 0.005), **constant)
+
+
+def last(rows: list[Row], context: RunContext | None = None) -> Finding:
+    return feed(rows, context)[-1]
+
+
+def cause(finding: Finding, name: str) -> Cause:
+    return next(cause for cause in finding.causes if cause.id == name)
+
+
+@pytest.mark.parametrize(
+    ("rows", "context", "first", "status"),
+    [
+        (flat(learning_rate=1e-8, grad_norm=2.0), {}, "learning-rate-too-low", "CONFIRMED"),
+        (flat(learning_rate=1e-8), {}, "learning-rate-too-low", "LIKELY"),
+        (flat(learning_rate=2e-5, grad_norm=0.0), {}, "vanishing-gradient", "LIKELY"),
+        (flat(2.0, learning_rate=2e-5, grad_norm=1e7), {}, "quantization-or-dtype", "LIKELY"),
+        (
+            flat(9.0, learning_rate=2e-5, grad_norm=2.0, entropy=4.0, mean_token_accuracy=0.0),
+            {"vocab_size": 16_384},
+            "label-mask",
+            "LIKELY",
+        ),
+        (
+            flat(5.9, learning_rate=3e-4, grad_norm=0.04),
+            {"method": "full", "trainable_parameters": 10, "total_parameters": 10**6},
+            "frozen-parameters",
+            "LIKELY",
+        ),
+        (
+            flat(5.95, learning_rate=2e-5, grad_norm=2.0, entropy=5.94),
+            {"vocab_size": 384},
+            "weights-not-loaded",
+            "LIKELY",
+        ),
+    ],
+)
+def test_the_same_flat_curve_has_many_causes(
+    rows: list[Row], context: dict[str, object], first: str, status: str
+) -> None:
+    finding = last(rows, RunContext(**context))
+    assert (finding.causes[0].id, finding.causes[0].status.name) == (first, status)
+    assert finding.causes[0].because
+
+
+def test_nothing_is_likely_without_evidence_in_the_log() -> None:
+    finding = last(flat())
+    assert {cause.status.name for cause in finding.causes} == {"POSSIBLE"}
+    assert any("print" in text for cause in finding.causes for text in cause.because)
+
+
+def test_the_fix_is_in_the_runs_own_numbers() -> None:
+    finding = last(flat(learning_rate=3e-7, grad_norm=2.0), RunContext(method="qlora"))
+    fix = finding.causes[0].fixes[0]
+    assert fix.changes == {"SFTConfig.learning_rate": (3e-7, 2e-4)}
+    assert "3e-07" in fix.text
+
+
+def test_overfitting_names_the_epoch_of_the_best_evaluation() -> None:
+    finding = last(overfitting(400, turn=180), RunContext(num_train_epochs=4.0))
+    overfit = finding.causes[0]
+    assert (overfit.id, overfit.status.name) == ("overfitting", "LIKELY")
+    assert overfit.fixes[0].changes == {"SFTConfig.num_train_epochs": (4.0, 2)}
+
+
+def test_a_rise_before_any_row_was_repeated_is_another_distribution() -> None:
+    rows = [{**row, "epoch": row["step"] / 250} for row in overfitting()]
+    finding = last(rows)
+    assert (finding.causes[0].id, finding.causes[0].status.name) == ("eval-distribution", "LIKELY")
+    assert cause(finding, "overfitting").status.name == "POSSIBLE"
+
+
+def test_nan_after_a_climb_is_the_learning_rate() -> None:
+    losses = [2.0] * 20 + [3.0, 5.0, 8.0, 12.0, nan, nan]
+    finding = last(train_rows(losses, learning_rate=0.01))
+    assert (finding.causes[0].id, finding.causes[0].status.name) == (
+        "learning-rate-too-high",
+        "LIKELY",
+    )
+    assert any("step 24 or earlier" in fix.text for fix in finding.causes[0].fixes)
+
+
+def test_nan_in_fp16() -> None:
+    finding = last(
+        train_rows([2.0] * 20 + [nan] * 2, learning_rate=1e-5), RunContext(precision="fp16")
+    )
+    assert finding.causes[0].id == "quantization-or-dtype"
+    finding = last(
+        train_rows([2.0] * 20 + [nan] * 2, learning_rate=1e-5),
+        RunContext(precision="bf16", method="full"),
+    )
+    assert cause(finding, "quantization-or-dtype").status.name == "RULED_OUT"

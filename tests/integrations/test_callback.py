@@ -1,0 +1,266 @@
+"""DiagnosticsCallback on real tiny TRL and transformers trainers, on the CPU."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import sftdiag
+from sftdiag.context import RunContext
+from sftdiag.monitor import Monitor
+
+finetune = pytest.importorskip("finetune", reason="needs the extra trainer")
+
+pytestmark = pytest.mark.slow
+
+SHORT = {"num_train_epochs": 1, "logging_steps": 1}
+
+
+def said(caplog: pytest.LogCaptureFixture, level: int = logging.WARNING) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.name == "sftdiag" and r.levelno >= level]
+
+
+def train(fault: str, folder: Path, callback: Any = None, **arguments: Any) -> Any:
+    trainer = finetune.make_trainer(fault, folder, **arguments)
+    if callback is not None:
+        trainer.add_callback(callback)
+    trainer.train()
+    return trainer
+
+
+EXPECTED = {
+    "none": None,
+    "overfitting": ("SFT201", "overfitting"),
+    "eval-distribution": ("SFT201", "eval-distribution"),
+    "learning-rate-too-low": ("SFT101", "learning-rate-too-low"),
+    "learning-rate-too-high": ("SFT106", "learning-rate-too-high"),
+    "frozen-parameters": ("SFT101", "frozen-parameters"),
+    "label-mask": ("SFT107", "label-mask"),
+    "nan-weights": ("SFT106", None),
+}
+
+
+@pytest.mark.parametrize("fault", EXPECTED)
+def test_one_case_a_fault(fault: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Live, the fault is warned about; offline, analyze finds the very same."""
+    caplog.set_level(logging.INFO, "sftdiag")
+    trainer = finetune.make_trainer(fault, tmp_path)
+    callback = sftdiag.attach(trainer)
+    trainer.train()
+    finetune.save_log(trainer, tmp_path)
+    report = callback.report
+    if EXPECTED[fault] is None:
+        assert report.verdict == "healthy"
+        assert said(caplog) == []
+        assert len(said(caplog, logging.INFO)) == 1
+    else:
+        code, cause = EXPECTED[fault]
+        assert report.primary is not None
+        assert report.primary.code == code
+        assert cause in (None, report.primary.causes[0].id)
+        assert code in said(caplog)[0]
+    offline = sftdiag.analyze(tmp_path)
+    assert offline.replace(source="live").to_dict() == report.to_dict()
+
+
+def test_nan_weights_stop_the_run_within_three_records(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = finetune.make_trainer(
+        "nan-weights", tmp_path, logging_steps=1, save_steps=20, save_strategy="steps"
+    )
+    callback = sftdiag.attach(trainer, stop_on="error")
+    trainer.train()
+    assert 60 < trainer.state.global_step <= 63
+    assert callback.report.primary is not None
+    assert callback.report.primary.code == "SFT106"
+    (stopped,) = [text for text in said(caplog) if text.startswith("stopped at step")]
+    assert f"stopped at step {trainer.state.global_step} of 120 by SFT106 non-finite" in stopped
+    assert "nearest checkpoint: checkpoint-60" in stopped
+    assert not (tmp_path / f"checkpoint-{trainer.state.global_step}").exists()
+
+
+def test_stopping_names_the_best_evaluation(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    callback = sftdiag.DiagnosticsCallback(stop_on={"eval-loss-rising"})
+    trainer = train("overfitting", tmp_path, callback)
+    assert trainer.state.global_step < 160
+    (stopped,) = [text for text in said(caplog) if text.startswith("stopped")]
+    assert "best eval_loss" in stopped
+    assert "no checkpoint to go back to was saved" in stopped
+
+
+def test_raise_on_ends_training_with_the_diagnosis(tmp_path: Path) -> None:
+    with pytest.raises(sftdiag.UnhealthyRunError, match="SFT107 zero-loss, step 6"):
+        train("label-mask", tmp_path, sftdiag.DiagnosticsCallback(raise_on="SFT107"))
+
+
+def test_losses_are_bit_identical_with_and_without(tmp_path: Path) -> None:
+    """100 steps, dropout on: the same losses, gradients, evaluations and final weights."""
+    results = []
+    for index, callback in enumerate((None, sftdiag.DiagnosticsCallback(stop_on="error"))):
+        trainer = train(
+            "none", tmp_path / str(index), callback, dropout=0.2, max_steps=100, logging_steps=1
+        )
+        rows = [
+            {k: v for k, v in row.items() if "runtime" not in k and "per_second" not in k}
+            for row in trainer.state.log_history
+        ]
+        results.append((rows, [p.detach().clone() for p in trainer.model.parameters()]))
+        assert trainer.state.global_step == 100
+    assert results[0][0] == results[1][0]
+    assert all(torch.equal(a, b) for a, b in zip(results[0][1], results[1][1], strict=True))
+
+
+def test_a_fault_of_our_own_is_logged_once_and_the_run_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Monitor, entry: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Monitor, "feed_entry", broken)
+    trainer = train("none", tmp_path, sftdiag.DiagnosticsCallback(stop_on="error"), **SHORT)
+    assert trainer.state.global_step == 40
+    assert len(said(caplog)) == 1
+    assert "please report" in said(caplog)[0]
+
+
+def test_an_output_folder_that_cannot_be_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "_sftdiag").write_text("a file where the folder should be")
+    callback = sftdiag.DiagnosticsCallback()
+    train("none", tmp_path, callback, **SHORT)
+    assert "cannot be written" in said(caplog)[0]
+    assert callback.report.summary.last_step == 40
+
+
+def test_evaluations_outside_training_feed_nothing(tmp_path: Path) -> None:
+    callback = sftdiag.DiagnosticsCallback()
+    trainer = finetune.make_trainer("none", tmp_path, eval_on_start=True, **SHORT)
+    trainer.add_callback(callback)
+    trainer.evaluate()
+    assert callback.report.summary.records == 0
+    trainer.train()
+    before = callback.report
+    assert before.curves[1].steps[0] == 0
+    trainer.evaluate()
+    trainer.predict(trainer.eval_dataset)
+    assert callback.report.to_dict() == before.to_dict()
+
+
+def test_every_train_call_starts_afresh(tmp_path: Path) -> None:
+    callback = sftdiag.DiagnosticsCallback()
+    assert callback.report.verdict == "inconclusive"
+    trainer = train("label-mask", tmp_path, callback, max_steps=10)
+    first = callback.report
+    trainer.train()
+    assert callback.report is not first
+    assert callback.report.summary == first.summary
+    assert [finding.id for finding in callback.report.findings] == ["SFT107@6"]
+
+
+def test_a_resume_says_nothing_twice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save = {"save_strategy": "steps", "save_steps": 50, "logging_steps": 2}
+    whole = sftdiag.DiagnosticsCallback()
+    train("overfitting", tmp_path / "whole", whole, **save)
+    train("overfitting", tmp_path / "broken", None, **save)
+    resumed = sftdiag.DiagnosticsCallback(stop_on="error", raise_on="error")
+    trainer = finetune.make_trainer("overfitting", tmp_path / "broken", **save)
+    trainer.add_callback(resumed)
+    caplog.clear()
+    trainer.train(resume_from_checkpoint=str(tmp_path / "broken" / "checkpoint-150"))
+    assert trainer.state.global_step == 160
+    assert resumed.report.to_dict() == whole.report.to_dict()
+    assert [text for text in said(caplog) if "eval-loss-rising, step" in text] == []
+
+
+@pytest.mark.parametrize("off", ["argument", "environment"])
+def test_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, off: str) -> None:
+    if off == "environment":
+        monkeypatch.setenv("SFTDIAG_DISABLE", "1")
+    callback = sftdiag.DiagnosticsCallback(stop_on="error", enabled=off != "argument")
+    trainer = train("label-mask", tmp_path, callback, max_steps=10)
+    assert trainer.state.global_step == 10
+    assert callback.report.findings == ()
+    assert not (tmp_path / "_sftdiag").exists()
+
+
+def test_wrong_arguments_are_refused_before_training(tmp_path: Path) -> None:
+    with pytest.raises(sftdiag.ConfigError, match="unknown code or name"):
+        sftdiag.DiagnosticsCallback(stop_on={"SFT999"})
+    trainer = finetune.make_trainer("none", tmp_path)
+    sftdiag.attach(trainer)
+    with pytest.raises(sftdiag.ConfigError, match="has a DiagnosticsCallback already"):
+        sftdiag.attach(trainer)
+
+
+def test_what_is_known_of_a_run(tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    trainer = finetune.make_trainer("none", tmp_path, max_steps=2, gradient_accumulation_steps=2)
+    trainer.model = get_peft_model(
+        trainer.model, LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj"])
+    )
+    sftdiag.attach(trainer)
+    trainer.train()
+    context = RunContext.from_dict(json.loads((tmp_path / "_sftdiag" / "context.json").read_text()))
+    assert (context.method, context.lora_r, context.lora_alpha) == ("lora", 4, 8.0)
+    assert context.target_modules == ("q_proj",)
+    assert context.vocab_size == len(trainer.processing_class)
+    assert context.learning_rate == 3e-3
+    assert context.lr_scheduler_type == "cosine"
+    assert context.effective_batch_size == 32
+    assert (context.train_samples, context.eval_samples) == (640, 80)
+    assert 0 < (context.trainable_share or 0) < 0.1
+    assert str(tmp_path) not in json.dumps(context.to_dict())
+
+
+def test_a_plain_trainer(tmp_path: Path) -> None:
+    from transformers import Trainer, TrainingArguments
+
+    rows = [{"input_ids": [1, 2, 3, 4], "labels": [-100] * 4} for _ in range(32)]
+    callback = sftdiag.DiagnosticsCallback(stop_on="error")
+    trainer = Trainer(
+        model=finetune.make_model(finetune.make_tokenizer()),
+        args=TrainingArguments(
+            str(tmp_path), logging_steps=1, report_to="none", use_cpu=True, disable_tqdm=True
+        ),
+        train_dataset=rows,
+        callbacks=[callback],
+    )
+    trainer.train()
+    assert trainer.state.global_step == 3
+    assert callback.report.primary is not None
+    assert callback.report.primary.code == "SFT107"
+
+
+def test_two_ranks_stop_at_the_same_step(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("two_ranks.py")
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
+        *(str(script), str(tmp_path)),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    results = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
+    assert results[0]["step"] == results[1]["step"] < 120
+    assert results[0]["findings"] == results[1]["findings"] != []
+    assert done.stderr.count("sftdiag: stopped at step") == 1
+    assert done.stderr.count("sftdiag: error SFT106") == 1
+
+
+def test_without_logging_a_healthy_run_ends_with_one_line(tmp_path: Path) -> None:
+    script = Path(finetune.__file__)
+    command = [sys.executable, str(script), "--output", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    ours = [line for line in done.stderr.splitlines() if line.startswith("sftdiag")]
+    assert ours == ["sftdiag: live: healthy. The checks that could run found no fault."]

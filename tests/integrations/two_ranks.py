@@ -1,0 +1,25 @@
+"""One rank of a run that breaks and is stopped; started twice by test_callback.py."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
+
+import finetune
+
+import sftdiag
+
+folder = Path(sys.argv[1])
+trainer = finetune.make_trainer(
+    "nan-weights", folder, logging_steps=1, per_device_train_batch_size=8
+)
+callback = sftdiag.attach(trainer, stop_on="error")
+trainer.train()
+result = {
+    "step": trainer.state.global_step,
+    "findings": [finding.to_dict() for finding in callback.report.findings],
+}
+(folder / f"rank-{trainer.args.process_index}.json").write_text(json.dumps(result))

@@ -1,0 +1,73 @@
+"""What a person reads, as snapshots of the shipped logs in both languages."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from logs import healthy, train_rows
+from rich.console import Console
+from syrupy.assertion import SnapshotAssertion
+
+import sftdiag
+from sftdiag.report import text
+
+NAMES = (
+    "eval-distribution",
+    "frozen-parameters",
+    "healthy",
+    "label-mask",
+    "learning-rate-too-high",
+    "learning-rate-too-low",
+    "nan-weights",
+    "overfitting",
+)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_shipped_logs(name: str, lang: str, runs: Path, snapshot: SnapshotAssertion) -> None:
+    report = sftdiag.analyze(runs / name, lang=lang).replace(source=name)
+    assert text.render(report) == snapshot
+
+
+def test_the_terminal_says_the_same_in_colour(runs: Path) -> None:
+    report = sftdiag.analyze(runs / "overfitting")
+    out = io.StringIO()
+    text.write_to(
+        Console(file=out, width=1000, force_terminal=True, color_system="standard"), report
+    )
+    shown = out.getvalue()
+    assert "\x1b[" in shown
+    plain = io.StringIO()
+    text.write_to(Console(file=plain, width=1000), report)
+    lines = [line.rstrip() for line in plain.getvalue().splitlines()]
+    assert lines == text.render(report).splitlines()
+
+
+def test_long_lines_wrap_inside_their_indent(runs: Path) -> None:
+    out = io.StringIO()
+    text.write_to(Console(file=out, width=80), sftdiag.analyze(runs / "overfitting", lang="zh"))
+    assert max(len(line) for line in out.getvalue().splitlines()) <= 80
+
+
+def test_the_onset_is_marked_below_the_curve(runs: Path) -> None:
+    report = sftdiag.analyze(runs / "overfitting")
+    assert report.primary is not None
+    assert f"▲ {report.primary.onset_step}" in text.render(report)
+
+
+def test_a_log_too_short_to_draw() -> None:
+    report = sftdiag.analyze({"log_history": [{"step": 1, "loss": 1.0}]})
+    assert "┤" not in text.render(report)
+
+
+def test_odd_values_are_drawn() -> None:
+    for losses in ([1.0] * 30, [0.0] * 30, [1e-9, 1e9] * 20, [-5.0 + i for i in range(30)]):
+        assert "┤" in text.render(sftdiag.analyze({"log_history": train_rows(losses)}))
+
+
+def test_a_healthy_run_says_so_in_its_first_line() -> None:
+    first = text.render(sftdiag.analyze({"log_history": healthy()})).splitlines()[0]
+    assert first == "state: healthy. The checks that could run found no fault."

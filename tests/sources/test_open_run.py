@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from logs import healthy, train_rows, write_state
+
+from sftdiag.context import RunContext
+from sftdiag.errors import SourceError
+from sftdiag.sources import find_runs, open_run
+
+STATE = json.dumps({"log_history": train_rows([1.0, 2.0])})
+
+BAD = {
+    "empty": (b"", "is empty"),
+    "blank": (b" \n", "is empty"),
+    "text": (b"epoch 1 loss 2.0", "not JSON (line 1)"),
+    "binary": (bytes(range(256)), "is no text"),
+    "half": (STATE[: len(STATE) // 2].encode(), "JSON that ends too early (line 1)"),
+    "a list": (b"[1, 2]", "it holds a JSON list"),
+    "null": (b"null", "it holds a JSON null"),
+    "another object": (b'{"a": 1, "b": 2}', "its keys are a, b"),
+    "history is no list": (b'{"log_history": {"a": 1}}', "log_history is a JSON object"),
+    "empty history": (b'{"log_history": []}', "log_history is empty"),
+    "an odd row": (b'{"log_history": [{"step": 1}, 3]}', "log_history[1]: expected an object"),
+    "lfs": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n",
+        "Git LFS pointer",
+    ),
+    "deep": (b"[" * 100_000, "JSON that ends too early"),
+}
+
+
+@pytest.mark.parametrize(("content", "problem"), BAD.values(), ids=BAD)
+def test_bad_input_is_one_line_that_names_the_file(
+    tmp_path: Path, content: bytes, problem: str
+) -> None:
+    path = tmp_path / "trainer_state.json"
+    path.write_bytes(content)
+    with pytest.raises(SourceError) as raised:
+        open_run(path)
+    message = str(raised.value)
+    assert message.startswith(f"{path}: ")
+    assert problem in message
+    assert "\n" not in message
+
+
+def test_a_bom_is_simply_read(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    path.write_bytes(b"\xef\xbb\xbf" + STATE.encode())
+    assert len(open_run(path).entries) == 2
+
+
+def test_bare_nan_tokens_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    path.write_text('{"log_history": [{"step": 1, "loss": NaN}], "best_metric": Infinity}')
+    assert len(open_run(path).entries) == 1
+
+
+@pytest.mark.parametrize("what", ["missing", "folder", "unreadable"])
+def test_no_log_there(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "run"
+    if what == "folder":
+        path.mkdir()
+        (path / "notes.txt").write_text("x")
+    if what == "unreadable":
+        (path / "trainer_state.json").mkdir(parents=True)
+    with pytest.raises(SourceError, match=r"trainer_state\.json"):
+        open_run(path)
+
+
+def test_the_newest_checkpoint_of_a_run(tmp_path: Path) -> None:
+    for step in (9, 100, 20):
+        write_state(
+            tmp_path / f"checkpoint-{step}" / "trainer_state.json", train_rows([1.0] * step)
+        )
+    (tmp_path / "checkpoint-500").mkdir()
+    assert len(open_run(tmp_path).entries) == 100
+    assert find_runs(tmp_path) == [str(tmp_path)]
+    assert len(open_run(tmp_path / "checkpoint-20").entries) == 20
+
+
+@pytest.mark.parametrize(("global_step", "rows"), [(120, 7), (100, 7), (50, 100)])
+def test_the_runs_own_state_against_its_checkpoints(
+    tmp_path: Path, global_step: int, rows: int
+) -> None:
+    write_state(tmp_path / "checkpoint-100" / "trainer_state.json", train_rows([1.0] * 100))
+    write_state(tmp_path / "trainer_state.json", train_rows([1.0] * 7), global_step=global_step)
+    assert len(open_run(tmp_path).entries) == rows
+
+
+def test_a_folder_of_runs(tmp_path: Path) -> None:
+    for name in ("b", "a", "deep/er"):
+        write_state(tmp_path / name / "checkpoint-1" / "trainer_state.json", train_rows([1.0]))
+    expected = [str(tmp_path / name) for name in ("a", "b", "deep/er")]
+    assert find_runs(tmp_path) == expected
+    with pytest.raises(SourceError, match="holds 3 runs"):
+        open_run(tmp_path)
+
+
+def test_what_the_files_beside_a_log_say(tmp_path: Path) -> None:
+    write_state(
+        tmp_path / "trainer_state.json",
+        train_rows([1.0]),
+        max_steps=10,
+        num_train_epochs=9223372036854775807,
+        train_batch_size=4,
+    )
+    (tmp_path / "config.json").write_text(
+        json.dumps(
+            {
+                "model_type": "qwen2",
+                "vocab_size": 151_936,
+                "torch_dtype": "bfloat16",
+                "quantization_config": {"load_in_4bit": True},
+            }
+        )
+    )
+    (tmp_path / "adapter_config.json").write_text(
+        json.dumps({"peft_type": "LORA", "r": 32, "lora_alpha": 64, "target_modules": ["q_proj"]})
+    )
+    assert open_run(tmp_path).context == RunContext(
+        method="qlora",
+        model_type="qwen2",
+        vocab_size=151_936,
+        dtype="bfloat16",
+        quantization="4bit",
+        max_steps=10,
+        per_device_train_batch_size=4,
+        lora_r=32,
+        lora_alpha=64.0,
+        target_modules=("q_proj",),
+    )
+
+
+def test_files_beside_a_log_that_are_broken_say_nothing(tmp_path: Path) -> None:
+    write_state(tmp_path / "trainer_state.json", train_rows([1.0]))
+    (tmp_path / "config.json").write_text("{")
+    (tmp_path / "adapter_config.json").write_text("[]")
+    (tmp_path / "_sftdiag").mkdir()
+    (tmp_path / "_sftdiag" / "context.json").write_text('{"vocab_size": "many"}')
+    assert open_run(tmp_path).context == RunContext()
+
+
+def test_a_pickle_beside_a_log_is_never_opened(tmp_path: Path) -> None:
+    write_state(tmp_path / "trainer_state.json", train_rows([1.0]))
+    (tmp_path / "training_args.bin").write_bytes(b"cos\nsystem\n(S'touch /tmp/x'\ntR.")
+    open_run(tmp_path)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.integers(0, 10**6), st.integers(1, 40))
+def test_damaged_bytes_are_read_or_refused_in_one_line(
+    tmp_path: Path, seed: int, changes: int
+) -> None:
+    draw = random.Random(seed)
+    content = bytearray(json.dumps({"log_history": healthy(30, 10)}).encode())
+    for _ in range(changes):
+        content[draw.randrange(len(content))] = draw.randrange(256)
+    path = tmp_path / "state.json"
+    path.write_bytes(content[: draw.randrange(len(content))] if seed % 2 else content)
+    problem = ""
+    try:
+        open_run(path)
+    except SourceError as error:
+        problem = str(error)
+    assert "\n" not in problem

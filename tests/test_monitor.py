@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from logs import Row, feed, fired, healthy, overfitting, train_rows, write_state
+
+import sftdiag
+from sftdiag.config import Settings
+from sftdiag.context import RunContext
+from sftdiag.monitor import MAX_ONSETS, Monitor
+
+levels = st.floats(0.0, 12.0) | st.sampled_from([0.0, math.nan, math.inf, 11.3])
+rows = st.fixed_dictionaries(
+    {},
+    optional={
+        "loss": levels,
+        "eval_loss": levels,
+        "eval_b_loss": levels,
+        "eval_b_runtime": st.just(1.0),
+        "grad_norm": levels,
+        "learning_rate": st.sampled_from([0.0, 1e-8, 2e-5, 1e-3]),
+        "entropy": levels,
+        "mean_token_accuracy": st.floats(0, 1),
+        "epoch": st.floats(0, 5),
+        "train_runtime": st.just(1.0),
+        "reward": levels,
+    },
+)
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[Row]:
+    """Logs of repeated stretches, so that flat, rising and broken ones occur."""
+    result: list[Row] = []
+    step = 0
+    for row in draw(st.lists(rows, min_size=1, max_size=6)):
+        drift = draw(st.sampled_from([0.0, 0.0, 0.05, -0.02]))
+        for index in range(draw(st.integers(1, 30))):
+            step += draw(st.sampled_from([1, 1, 1, 5, -3]))
+            moved = {k: v + drift * index if "loss" in k else v for k, v in row.items()}
+            result.append({**moved, "step": max(0, step)})
+    return result
+
+
+@settings(max_examples=150, deadline=None)
+@given(logs())
+def test_offline_equals_live(log: list[Row]) -> None:
+    """One go and record by record, asking for a report in between, say the same."""
+    live = Monitor(source="state")
+    changes = []
+    for row in log:
+        changes += live.feed_entry(dict(row))
+        live.report()
+    offline = sftdiag.analyze({"log_history": log})
+    assert repr(live.report()) == repr(offline)
+    told = {(f.id, label) for f in changes for label in f.fired}
+    assert told == {(f.id, label) for f in offline.findings for label in f.fired}
+
+
+@settings(max_examples=100, deadline=None)
+@given(logs(), st.data())
+def test_a_prefix_tells_only_what_the_whole_tells(log: list[Row], data: st.DataObject) -> None:
+    """What fired by some record is in every later report, with the same onset and steps."""
+    cut = data.draw(st.integers(1, len(log)))
+    early = sftdiag.analyze({"log_history": log[:cut]}).findings
+    late = {f.id: f for f in sftdiag.analyze({"log_history": log}).findings}
+    for finding in early:
+        assert late[finding.id].onset_step == finding.onset_step
+        assert late[finding.id].fired.items() >= finding.fired.items()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from([1e-3, 0.25, 1.0, 7.0, 1e3]), st.sampled_from([overfitting, healthy]))
+def test_evaluation_rules_do_not_depend_on_the_losses_scale(scale: float, make: Any) -> None:
+    scaled = [{k: v * scale if "loss" in k else v for k, v in row.items()} for row in make()]
+    assert fired(scaled) == fired(make())
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.sets(st.integers(0, 180), max_size=5))
+def test_a_few_nan_evaluations_change_no_verdict_on_the_train_loss(where: set[int]) -> None:
+    log = healthy()
+    for index in where:
+        log.insert(index, {"step": log[index]["step"], "eval_loss": math.nan})
+    assert [name for name, severity, _ in fired(log) if severity != "info"] == []
+
+
+def test_a_healthy_run_is_silent_at_every_step() -> None:
+    for seed in range(20):
+        assert fired(healthy(seed=seed)) == []
+
+
+def test_findings_keep_onset_and_first_step_when_they_rise() -> None:
+    (warning, error) = feed(overfitting(rise=0.008))
+    assert (warning.severity.label, error.severity.label) == ("warning", "error")
+    assert (warning.id, warning.onset_step) == (error.id, error.onset_step)
+    assert error.fired_step == warning.fired_step
+    assert error.fired == {**warning.fired, "error": error.fired["error"]}
+
+
+def test_nan_explains_what_comes_after_it() -> None:
+    log = train_rows([2.0] * 40, grad_norm=1.0, learning_rate=2e-5)
+    log += [
+        {**row, "step": row["step"] + 40, "loss": 0.0, "grad_norm": math.nan} for row in log[:20]
+    ]
+    report = sftdiag.analyze({"log_history": log})
+    assert report.primary is not None
+    assert report.primary.code == "SFT106"
+    assert report.verdict == "error"
+
+
+def test_patterns_that_come_and_go_stay_bounded() -> None:
+    log: list[Row] = []
+    for _ in range(40):
+        for loss in [1.0, *[0.0] * 10]:
+            log.append({"step": len(log) + 1, "loss": loss, "grad_norm": loss})
+    report = sftdiag.analyze({"log_history": log})
+    assert len(report.findings) == MAX_ONSETS
+    assert len({finding.id for finding in report.findings}) == MAX_ONSETS
+
+
+def test_what_was_not_looked_at_is_named() -> None:
+    report = sftdiag.analyze({"log_history": healthy()})
+    assert set(report.skipped) == {
+        "train-loss-rebound",
+        "repetitive-output",
+        "forgetting",
+        "unnatural-replies",
+    }
+    assert "the model has to be asked" in report.skipped["forgetting"]
+    assert set(report.ran) == {"train-loss-flat", "non-finite", "zero-loss", "eval-loss-rising"}
+
+
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [
+        ([{"step": 1, "loss": 1.0}], "too few points"),
+        ([{"loss": 1.0}], "no row has a step"),
+        ([{"step": 1, "train_runtime": 1.0, "train_loss": 1.0}], "no row has a step"),
+        (train_rows([0.0] * 100, reward=0.1), "reinforcement-learning"),
+        (train_rows([0.5] * 100, **{"rewards/chosen": 0.1}), "preference-training"),
+        ([{"step": 1, "eval_loss": 1.0}], "no training loss"),
+    ],
+)
+def test_what_cannot_be_judged_is_said(log: list[Row], reason: str) -> None:
+    report = sftdiag.analyze({"log_history": log})
+    assert report.verdict == "inconclusive"
+    assert reason in (report.reason or "")
+    assert report.findings == ()
+
+
+def test_a_flat_loss_without_a_sign_is_neither_healthy_nor_sick() -> None:
+    log = train_rows([1.2, 1.21, 1.19] * 30, learning_rate=2e-5, grad_norm=1.0)
+    report = sftdiag.analyze({"log_history": log})
+    assert report.verdict == "inconclusive"
+    assert "cannot tell a floor from a fault" in (report.reason or "")
+
+
+def test_ignored_codes_are_left_out_and_said_so() -> None:
+    settings = Settings(ignore=frozenset({"SFT201"}))
+    monitor = Monitor(settings=settings)
+    for row in overfitting():
+        assert monitor.feed_entry(row) == ()
+    report = monitor.report()
+    assert report.findings == ()
+    assert "left out" in report.skipped["eval-loss-rising"]
+
+
+def test_the_context_beside_a_log_is_read(tmp_path: Path) -> None:
+    path = write_state(
+        tmp_path / "run" / "trainer_state.json", train_rows([4.2] * 60, learning_rate=1e-4)
+    )
+    assert sftdiag.analyze(path).findings == ()
+    (tmp_path / "run" / "config.json").write_text(
+        json.dumps({"vocab_size": 64, "dtype": "float16"})
+    )
+    (finding,) = sftdiag.analyze(path).findings
+    assert finding.code == "SFT101"
+    assert finding.evidence["chance_loss"] == pytest.approx(math.log(64))
+    (other,) = sftdiag.analyze(path, context=RunContext(vocab_size=60)).findings
+    assert other.evidence["chance_loss"] == pytest.approx(math.log(60))

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sftdiag.records import LogRecord, as_float, as_step, parse_entry
+
+
+def one(entry: dict[str, object]) -> LogRecord:
+    (record,) = parse_entry(entry)
+    return record
+
+
+def test_a_train_row() -> None:
+    record = one({"step": 5, "epoch": 0.5, "loss": 2, "learning_rate": 0, "GPU": "A100"})
+    assert record.kind == "train"
+    assert record.step == 5
+    assert record.metrics == {"loss": 2.0, "learning_rate": 0.0}
+
+
+@pytest.mark.parametrize("value", ["NaN", "nan", float("nan")])
+def test_nan_is_kept_also_as_a_string(value: object) -> None:
+    record = one({"step": 1, "loss": value})
+    assert math.isnan(record.metrics["loss"])
+    assert record.finite("loss") is None
+
+
+def test_the_closing_summary_is_no_train_row() -> None:
+    record = one({"step": 9, "train_runtime": 3.0, "train_loss": 1.0, "total_flos": 1.0})
+    assert record.kind == "summary"
+
+
+def test_train_runtime_in_a_loss_row_does_not_make_it_a_summary() -> None:
+    assert one({"step": 9, "loss": 1.0, "train_runtime": 3.0}).kind == "train"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"loss": 1.0},
+        {"step": None, "loss": 1.0},
+        {"step": -1, "loss": 1.0},
+        {"step": float("nan"), "loss": 1.0},
+        {"step": 3, "predict_loss": 1.0},
+        {"step": 3, "Speed": "1 it/s"},
+    ],
+)
+def test_rows_that_are_no_data(entry: dict[str, object]) -> None:
+    assert parse_entry(entry) == ()
+
+
+def test_a_row_with_both_losses_is_two_records() -> None:
+    train, evaluation = parse_entry({"step": 3, "loss": 1.0, "eval_loss": 2.0})
+    assert (train.kind, evaluation.kind) == ("train", "eval")
+    assert evaluation.eval_losses() == {"eval_loss": 2.0}
+
+
+def test_named_evaluations_need_a_runtime() -> None:
+    record = one(
+        {
+            "step": 3,
+            "eval_a/b_loss": 1.0,
+            "eval_a/b_runtime": 1.0,
+            "eval_sft_loss": 9.0,
+            "eval_x": 1,
+        }
+    )
+    assert record.eval_losses() == {"eval_a/b_loss": 1.0}
+
+
+def test_other_writers_names() -> None:
+    assert one({"step": 1, "loss": 1.0, "lr": 5}).metrics["learning_rate"] == 5.0
+
+
+@pytest.mark.parametrize(
+    ("metrics", "lost"),
+    [
+        ({"loss": float("nan")}, True),
+        ({"loss": float("inf")}, True),
+        ({"loss": 0.0, "grad_norm": float("nan")}, True),
+        ({"loss": 0.0, "entropy": float("nan")}, True),
+        ({"loss": 0.0, "grad_norm": 0.0}, False),
+        ({"loss": 0.0}, False),
+        ({"loss": 1.0, "grad_norm": float("inf")}, False),
+    ],
+)
+def test_a_hidden_nan_is_seen(metrics: dict[str, float], lost: bool) -> None:
+    assert one({"step": 1, **metrics}).loss_is_lost() is lost
+
+
+@pytest.mark.parametrize(
+    ("key", "objective"),
+    [("reward", "reinforcement"), ("rewards/chosen", "preference"), ("entropy", None)],
+)
+def test_the_objective(key: str, objective: str | None) -> None:
+    assert one({"step": 1, "loss": 0.0, key: 1.0}).objective() == objective
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+keys = st.sampled_from(["step", "loss", "epoch", "eval_loss", "grad_norm", "eval_a_loss", "x"])
+
+
+@given(st.dictionaries(keys, anything))
+def test_no_entry_breaks_the_parser_and_records_survive_json(entry: dict[str, object]) -> None:
+    for record in parse_entry(entry):
+        assert record.step >= 0
+        again = LogRecord.from_dict(record.to_dict())
+        assert repr(again) == repr(record)
+
+
+@given(anything)
+def test_numbers(value: object) -> None:
+    number, step = as_float(value), as_step(value)
+    assert number is None or isinstance(number, float)
+    assert step is None or step >= 0

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sftdiag.context import RunContext
+from sftdiag.records import parse_entry
+from sftdiag.signals import MAX_BLOCKS, MAX_EVALS, Signals, median, noise_scale
+
+
+def signals_of(rows: list[dict[str, float]]) -> Signals:
+    signals = Signals(RunContext())
+    for row in rows:
+        for record in parse_entry(row):
+            signals.update(record)
+    return signals
+
+
+@given(st.lists(st.floats(0.1, 10), min_size=1, max_size=700))
+def test_blocks_are_bounded_and_keep_the_mean(losses: list[float]) -> None:
+    signals = signals_of([{"step": i, "loss": x} for i, x in enumerate(losses)])
+    assert len(signals.blocks) < MAX_BLOCKS
+    assert signals.block_losses == [block.loss for block in signals.blocks]
+    count = sum(block.count for block in signals.blocks)
+    expected = sum(losses[:count]) / count
+    found = sum(block.loss * block.count for block in signals.blocks) / count
+    assert found == pytest.approx(expected)
+
+
+def test_companions_are_averaged_where_they_are_finite() -> None:
+    rows = [
+        {"step": i, "loss": 1.0, "grad_norm": 2.0 if i % 2 else float("nan")} for i in range(200)
+    ]
+    assert {block.grad_norm for block in signals_of(rows).blocks} == {2.0}
+
+
+def test_lost_losses_stop_here() -> None:
+    rows = [{"step": i, "loss": 1.0, "grad_norm": 1.0} for i in range(10)]
+    rows += [{"step": i, "loss": 0.0, "grad_norm": math.nan} for i in range(10, 20)]
+    rows += [{"step": 20, "eval_loss": math.nan}]
+    signals = signals_of(rows)
+    assert signals.block_losses == [1.0] * 10
+    assert signals.evaluations == {}
+    assert signals.evaluations_seen == {"eval_loss": 1}
+    assert signals.last_step == 20
+
+
+def test_evaluations_are_bounded_and_keep_the_ends() -> None:
+    rows = [{"step": i, "eval_loss": float(i)} for i in range(5_000)]
+    points = signals_of(rows).evaluations["eval_loss"]
+    assert len(points) <= MAX_EVALS
+    assert points[0].loss == 0.0
+    assert points[-1].loss == 4_999.0
+
+
+def test_an_evaluation_after_the_summary_is_not_the_runs() -> None:
+    rows = [
+        {"step": 1, "loss": 1.0},
+        {"step": 1, "train_runtime": 1.0},
+        {"step": 1, "eval_loss": 9.0},
+    ]
+    assert signals_of(rows).evaluations == {}
+
+
+def test_a_log_that_goes_back_voids_what_came_after() -> None:
+    rows = [{"step": i, "loss": 5.0} for i in range(1, 31)]
+    rows += [{"step": 30, "eval_loss": 5.0}]
+    rows += [{"step": i, "loss": 1.0} for i in range(11, 31)]
+    signals = signals_of(rows)
+    assert (
+        signals.block_losses == [5.0] * 11 + [1.0] * 19 or signals.block_losses[:10] == [5.0] * 10
+    )
+    assert signals.block_losses[-1] == 1.0
+    assert signals.evaluations["eval_loss"] == []
+
+
+def test_the_train_loss_beside_an_evaluation_is_that_of_the_rows_just_before() -> None:
+    rows = [{"step": i, "loss": 10.0 - i} for i in range(10)] + [{"step": 9, "eval_loss": 1.0}]
+    (point,) = signals_of(rows).evaluations["eval_loss"]
+    assert point.train_loss == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("slope", [0.0, 3.0])
+def test_noise_is_measured_around_a_trend(slope: float) -> None:
+    draw = random.Random(1)
+    values = [slope * i + draw.gauss(0, 2.0) for i in range(4_000)]
+    assert noise_scale(values) == pytest.approx(2.0, rel=0.1)
+
+
+def test_noise_of_too_few_values_is_unknown() -> None:
+    assert noise_scale([1.0, 2.0, 1.0]) == math.inf
+    assert math.isnan(median([]))
+    assert median([3.0, 1.0]) == 2.0
+
+
+def test_the_main_series() -> None:
+    rows = [
+        {
+            "step": 1,
+            "eval_b_loss": 1.0,
+            "eval_b_runtime": 1.0,
+            "eval_a_loss": 1,
+            "eval_a_runtime": 1,
+        }
+    ]
+    signals = signals_of(rows)
+    assert signals.main_series == "eval_b_loss"
+    signals.context = RunContext(metric_for_best_model="a_loss")
+    assert signals.main_series == "eval_a_loss"
