@@ -140,7 +140,7 @@ class TrainLossFlatDetector(Detector):
             return ()
         if not whole.within(TOLERANCE_SIGNED if decisive else TOLERANCE):
             return self._late(signals, record.step)
-        if _learns(signals):
+        if _learns(signals, signals.blocks):
             return ()
         self._flat_without_sign = not signs
         return self._fire(signals, record.step, whole, signals.blocks, signs) if signs else ()
@@ -152,9 +152,9 @@ class TrainLossFlatDetector(Detector):
         if len(losses) < MIN_BLOCKS or not _may_be_within(TOLERANCE, losses):
             return ()
         recent = _fall(losses)
-        if not recent.within(TOLERANCE) or _learns(signals):
-            return ()
         half = signals.blocks[middle:]
+        if not recent.within(TOLERANCE) or _learns(signals, half):
+            return ()
         signs = _signs(signals, recent.level, half)
         if "chance_loss" not in signs:
             return ()
@@ -250,15 +250,18 @@ def _fall(losses: Sequence[float]) -> _Fall:
     return _Fall(level, first - last, first - last + QUANTILE * error)
 
 
-def _learns(signals: Signals) -> bool:
-    """Return whether another signal shows that the model learns although the loss is flat."""
-    blocks = signals.blocks
+def _learns(signals: Signals, blocks: Sequence[Block]) -> bool:
+    """Return whether another signal shows learning over these blocks although the loss is flat."""
     third = max(1, len(blocks) // 3)
     before = mean(block.mean_token_accuracy for block in blocks[:third])
     after = mean(block.mean_token_accuracy for block in blocks[-third:])
     if before is not None and after is not None and after - before > MOVED_ACCURACY:
         return True
-    points = signals.evaluations.get(signals.main_series or "", [])
+    points = [
+        point
+        for point in signals.evaluations.get(signals.main_series or "", [])
+        if point.step >= blocks[0].first_step
+    ]
     return len(points) > 1 and points[-1].loss < (1 - MOVED_EVAL) * points[0].loss
 
 

@@ -8,18 +8,23 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
 
-import finetune
 
-import sftdiag
+def main(folder: Path) -> None:
+    import finetune
 
-folder = Path(sys.argv[1])
-trainer = finetune.make_trainer(
-    "nan-weights", folder, logging_steps=1, per_device_train_batch_size=8
-)
-callback = sftdiag.attach(trainer, stop_on="error")
-trainer.train()
-result = {
-    "step": trainer.state.global_step,
-    "findings": [finding.to_dict() for finding in callback.report.findings],
-}
-(folder / f"rank-{trainer.args.process_index}.json").write_text(json.dumps(result))
+    import sftdiag
+
+    trainer = finetune.make_trainer(
+        "nan-weights", folder, logging_steps=1, per_device_train_batch_size=8
+    )
+    callback = sftdiag.attach(trainer, stop_on="error")
+    trainer.train()
+    result = {
+        "step": trainer.state.global_step,
+        "findings": [finding.to_dict() for finding in callback.report.findings],
+    }
+    (folder / f"rank-{trainer.args.process_index}.json").write_text(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
