@@ -22,6 +22,9 @@ _ALIASES = {
     "eval/loss": ("eval_loss", EVAL),
 }
 
+MAX_WHOLE = 2**53
+"""Whole numbers up to here are floats exactly."""
+
 # One of these in a train row means that the loss is not a likelihood of labels:
 # TRL's GRPO, PPO and RLOO log rewards, its DPO, ORPO, KTO and CPO trainers log rewards/chosen and
 # logps, its RewardTrainer log mean_reward.
@@ -100,6 +103,8 @@ def as_float(value: object) -> float | None:
     """Return a number, a numeric string such as ``"NaN"`` or a 0-d array as float, else None."""
     if type(value) is float:
         return value
+    if type(value) is int and -MAX_WHOLE < value < MAX_WHOLE:
+        return float(value)
     if isinstance(value, bool) or value is None or isinstance(value, (list, tuple, dict)):
         return None
     try:
@@ -130,16 +135,21 @@ def parse_entry(entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
     """
     if type(entry) is not dict and not isinstance(entry, Mapping):
         return ()
-    step = as_step(entry.get("step"))
-    if step is None:
-        return ()
+    step: object = entry.get("step")
+    if type(step) is not int or step < 0:
+        step = as_step(step)
+        if step is None:
+            return ()
     train: dict[str, float] = {}
     evaluation: dict[str, float] = {}
     for name, value in entry.items():
         number = value if type(value) is float else as_float(value)
         if number is None or type(name) is not str:
             continue
-        (evaluation if name[:5] == "eval_" else train)[name] = number
+        if name[:5] == "eval_":
+            evaluation[name] = number
+        else:
+            train[name] = number
     for alias, (name, target) in _ALIASES.items():
         if alias in train:
             (evaluation if target == EVAL else train)[name] = train.pop(alias)

@@ -318,6 +318,8 @@ class _Staircase:
             return ()
         if points[-1].loss > min(point.loss for point in points):
             return ()
+        if signals.first_loss is None or signals.block_losses[-1] >= signals.first_loss:
+            return ()
         self._noted = True
         at, drop = self.drops[-1]
         evidence: dict[str, Scalar] = {

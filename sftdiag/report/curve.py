@@ -5,9 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from math import log10
 
-from plotille import Canvas
-
 from sftdiag.findings import Report
+from sftdiag.report.braille import Canvas
 
 WIDTH, HEIGHT = 62, 9
 """Characters of the plot: fits a terminal of 80 columns with its labels."""
@@ -21,56 +20,49 @@ LABEL = 9
 
 def draw(report: Report) -> list[str]:
     """Return the plot's lines, or none when there are fewer than two points to join."""
-    curves = [curve for curve in report.curves if curve.series == "loss" or _is_main(curve.series)]
+    curves = [curve for curve in report.curves if curve.series in ("loss", "eval_loss")]
     values = [value for curve in curves for value in curve.values]
     steps = [step for curve in curves for step in curve.steps]
     if len(values) < 2 or min(steps) == max(steps):
         return []
-    last_step = max(max(steps), report.summary.last_step or 0)
+    first, last = min(steps), max(*steps, report.summary.last_step or 0)
     use_log = min(values) > 0 and max(values) > EXPLOSION * curves[0].values[0]
+    bottom, top = (
+        (log10(min(values)), log10(max(values))) if use_log else (min(values), max(values))
+    )
 
-    def scaled(value: float) -> float:
-        return log10(value) if use_log else value
+    def across(step: int) -> float:
+        return (step - first) / (last - first)
 
-    low, high = scaled(min(values)), scaled(max(values))
-    if low == high:
-        low, high = low - 0.5, high + 0.5
-    margin = (high - low) * 0.02
-    canvas = Canvas(WIDTH, HEIGHT, min(steps), low - margin, last_step, high + margin)
+    def up(value: float) -> float:
+        height = log10(value) if use_log else value
+        return (height - bottom) / (top - bottom) if top > bottom else 0.5
+
+    canvas = Canvas(WIDTH, HEIGHT)
     onset = report.primary.onset_step if report.primary else None
-    if onset is not None and min(steps) <= onset <= last_step:
-        canvas.line(onset, low, onset, high)
+    if onset is not None and first <= onset <= last:
+        canvas.line(across(onset), 0.0, across(onset), 1.0)
     for curve in curves:
-        points = [
-            (step, scaled(value)) for step, value in zip(curve.steps, curve.values, strict=True)
-        ]
+        points = [(across(s), up(v)) for s, v in zip(curve.steps, curve.values, strict=True)]
         if curve.series == "loss":
             for start, end in pairwise(points):
                 canvas.line(*start, *end)
         else:
-            for x, y in points:
-                canvas.point(x, y, marker="o")
-    rows = canvas.plot().split("\n")
-    labels = {0: max(values), len(rows) - 1: min(values)}
-    lines = [f"{_label(labels.get(i)):>{LABEL}} ┤{row.rstrip()}" for i, row in enumerate(rows)]
+            for point in points:
+                canvas.mark(*point, "o")
+    rows = canvas.rows()
+    labels = {0: f"{max(values):.3g}", len(rows) - 1: f"{min(values):.3g}"}
+    lines = [f"{labels.get(i, ''):>{LABEL}} ┤{row}" for i, row in enumerate(rows)]
     lines.append(f"{'':>{LABEL}} └{'─' * WIDTH}")
-    lines.append(_ticks(min(steps), last_step, onset))
-    names = ["─ loss"] + [f"o {curve.series}" for curve in curves if curve.series != "loss"]
+    lines.append(_ticks(first, last, onset))
+    names = ["─ loss", *(f"o {curve.series}" for curve in curves if curve.series != "loss")]
     legend = "   ".join(names) + ("   log scale" if use_log else "")
     return [*lines, f"{'':>{LABEL}}  {legend}"]
 
 
-def _is_main(series: str) -> bool:
-    return series == "eval_loss"
-
-
-def _label(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
-
-
 def _ticks(first: int, last: int, onset: int | None) -> str:
     """Return the line of step numbers, the onset's marked, where they do not collide."""
-    row = [" "] * (WIDTH + 8)
+    row = [" "] * WIDTH
 
     def put(text: str, column: int) -> None:
         column = max(0, min(column, WIDTH - len(text)))
