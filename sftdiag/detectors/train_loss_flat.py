@@ -7,9 +7,10 @@ at its floor; so at least one sign must say that there was something to learn:
 - the level: at or above half of ln V, what a blind guess over the vocabulary costs;
 - the learning rate: its peak is below every range in use;
 - the gradient norm: exactly 0, or so large that it cannot be a mean loss's;
-- the token accuracy: low, with a loss well above the entropy of the predictions.
+- the token accuracy: near 0, or low with a loss well above the entropy of the predictions.
 
-A loss that first fell and then stuck at such a level counts too, as a warning.
+A loss that first fell and then stuck at such a level counts too, as a warning, when a known
+vocabulary, the token accuracy or a weak gradient agrees: a summed loss looks the same.
 
 Cannot tell a classifier stuck at ln(classes) from one at its floor, nor a summed loss from a high
 one; says nothing in reinforcement learning and preference logs, while the learning rate climbs,
@@ -74,9 +75,20 @@ published language model."""
 SMALLEST_VOCABULARY = 32_000
 """Assumed where the vocabulary is unknown: the smallest in common use (Llama 2, Mistral 7B)."""
 
+LARGEST_VOCABULARY = 262_144
+"""The largest in common use (Gemma 3). A loss above its ln is summed, not averaged, or no
+likelihood at all: its level says nothing."""
+
+WEAK_GRAD_NORM = 0.5
+"""A mean loss of several nats with a smaller gradient norm than this is stuck where it is: 0.2 on
+the labelled one, 2 to 15 on healthy runs at such a loss, more where the loss is summed."""
+
 LOW_ACCURACY = 0.3
 """Token accuracy below which a loss is no floor: healthy fine-tunes in the corpus end above 0.33,
 flat ones sit at 0.00 to 0.24."""
+
+NO_ACCURACY = 0.15
+"""Token accuracy that no model at its floor has, whatever its entropy."""
 
 LOSS_OVER_ENTROPY = 1.2
 """A model at its floor is calibrated: its loss equals its entropy within 10 % on healthy logs."""
@@ -87,6 +99,9 @@ scale or normalisation."""
 
 DECISIVE = frozenset({"tiny_learning_rate", "zero_grad_norm", "huge_grad_norm"})
 """The signs that nearly settle it."""
+
+CORROBORATING = frozenset({"known_vocabulary", "low_token_accuracy", "weak_grad_norm"})
+"""Signs one of which a loss that fell first needs besides its level: sums look like high means."""
 
 MOVED_ACCURACY = 0.03
 """A rise of token accuracy that shows learning although the loss is flat (DFT, weighted losses)."""
@@ -156,7 +171,7 @@ class TrainLossFlatDetector(Detector):
         if not recent.within(TOLERANCE) or _learns(signals, half):
             return ()
         signs = _signs(signals, recent.level, half)
-        if "chance_loss" not in signs:
+        if "chance_loss" not in signs or not signs.keys() & CORROBORATING:
             return ()
         fell = _fall(signals.block_losses).lower > TOLERANCE * abs(recent.level)
         return self._fire(signals, step, recent, half, signs, "stuck" if fell else "default")
@@ -269,8 +284,13 @@ def _signs(signals: Signals, level: float, blocks: Sequence[Block]) -> dict[str,
     """Return the signs that there was something to learn, each with its number."""
     signs: dict[str, Scalar] = {}
     chance = signals.context.chance_loss
-    if level >= CHANCE_SHARE * (chance or log(SMALLEST_VOCABULARY)):
-        signs["chance_loss"] = chance
+    points = signals.evaluations.get(signals.main_series or "", [])
+    lowest = min(level, points[-1].loss) if points else level
+    if lowest >= CHANCE_SHARE * (chance or log(SMALLEST_VOCABULARY)):
+        if chance is not None:
+            signs["chance_loss"] = signs["known_vocabulary"] = chance
+        elif level <= log(LARGEST_VOCABULARY):
+            signs["chance_loss"] = None
     rate = signals.peak_learning_rate
     if rate is not None and rate < LOWEST_LEARNING_RATE:
         signs["tiny_learning_rate"] = rate
@@ -280,9 +300,11 @@ def _signs(signals: Signals, level: float, blocks: Sequence[Block]) -> dict[str,
             signs["zero_grad_norm"] = grad_norm
         elif grad_norm > HUGE_GRAD_NORM:
             signs["huge_grad_norm"] = grad_norm
+        elif grad_norm < WEAK_GRAD_NORM and "chance_loss" in signs:
+            signs["weak_grad_norm"] = grad_norm
     accuracy = mean(block.mean_token_accuracy for block in blocks)
     entropy = mean(block.entropy for block in blocks)
-    unsure = accuracy is not None and accuracy < LOW_ACCURACY
-    if unsure and entropy is not None and level > LOSS_OVER_ENTROPY * entropy:
+    surprised = entropy is not None and level > LOSS_OVER_ENTROPY * entropy
+    if accuracy is not None and accuracy < (LOW_ACCURACY if surprised else NO_ACCURACY):
         signs["low_token_accuracy"] = accuracy
     return signs

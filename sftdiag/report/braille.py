@@ -37,7 +37,10 @@ class Canvas:
     def rows(self) -> list[str]:
         """Return the canvas, top row first."""
         return [
-            "".join(self._marks.get((y, x), chr(cell)) for x, cell in enumerate(row))
+            "".join(
+                self._marks.get((y, x), chr(cell) if cell != _BLANK else " ")
+                for x, cell in enumerate(row)
+            )
             for y, row in enumerate(self._cells)
         ]
 

@@ -52,7 +52,7 @@ def draw(report: Report) -> list[str]:
                 canvas.mark(*point, "o")
     rows = canvas.rows()
     labels = {0: f"{max(values):.3g}", len(rows) - 1: f"{min(values):.3g}"}
-    lines = [f"{labels.get(i, ''):>{LABEL}} ┤{row}" for i, row in enumerate(rows)]
+    lines = [f"{labels.get(i, ''):>{LABEL}} ┤{row.rstrip()}" for i, row in enumerate(rows)]
     lines.append(f"{'':>{LABEL}} └{'─' * WIDTH}")
     lines.append(_ticks(first, last, onset))
     names = ["─ loss", *(f"o {curve.series}" for curve in curves if curve.series != "loss")]

@@ -85,10 +85,25 @@ def test_learning_that_the_loss_does_not_show() -> None:
 
 def test_a_loss_that_falls_and_sticks_is_a_warning() -> None:
     losses = noisy([decay(min(step, 40), 40, 9.0, 7.4) for step in range(200)], 0.002)
-    rows = train_rows(losses, learning_rate=2e-5)
-    (finding,) = feed(rows)
+    (finding,) = feed(train_rows(losses, learning_rate=2e-5, grad_norm=0.2))
     assert finding.severity.label == "warning"
     assert "stuck" in finding.message
+
+
+def test_a_summed_loss_that_has_settled_is_not_stuck() -> None:
+    """Train losses not divided by the accumulation steps: high, flat at the end, and fine."""
+    losses = noisy([decay(min(step, 40), 40, 9.0, 7.4) for step in range(200)], 0.002)
+    assert fired(train_rows(losses, learning_rate=2e-5, grad_norm=8.0)) == []
+    assert fired(train_rows(losses, learning_rate=2e-5)) == []
+    rows = train_rows([20.0, *losses], learning_rate=2e-5, grad_norm=0.2)
+    rows += [{"step": rows[-1]["step"], "eval_loss": 0.9}]
+    assert [name for name, *_ in fired(rows[:-1])] == ["train-loss-flat"]
+    rows = [rows[-1] | {"step": 20}, *rows[20:]]
+    assert fired(rows) == []
+
+
+def test_a_level_above_every_vocabulary_says_nothing() -> None:
+    assert fired(flat(40.0, learning_rate=2e-5)) == []
 
 
 def test_preference_logs_are_not_judged() -> None:
