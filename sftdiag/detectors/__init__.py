@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.detectors.eval_loss_rising import EvalLossRisingDetector
+from sftdiag.detectors.eval_not_finite import EvalNotFiniteDetector
+from sftdiag.detectors.memorization import MemorizationDetector
 from sftdiag.detectors.non_finite import NonFiniteDetector
 from sftdiag.detectors.train_loss_flat import TrainLossFlatDetector
 from sftdiag.detectors.zero_loss import ZeroLossDetector
@@ -13,6 +15,8 @@ DETECTORS: tuple[type[Detector], ...] = (
     NonFiniteDetector,
     ZeroLossDetector,
     EvalLossRisingDetector,
+    MemorizationDetector,
+    EvalNotFiniteDetector,
 )
 """In the order of their codes."""
 

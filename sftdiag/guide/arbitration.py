@@ -23,6 +23,11 @@ TABLE: tuple[Explains, ...] = (
     Explains("SFT106", "SFT107", True, "a NaN is logged as a loss of 0"),
     Explains("SFT106", "SFT101", True, "weights that are NaN do not learn"),
     Explains("SFT106", "SFT201", True, "no loss after a NaN means anything"),
+    Explains("SFT106", "SFT203", True, "weights that are NaN evaluate to NaN"),
+    Explains("SFT107", "SFT203", False, "the same mask leaves the evaluation rows without a label"),
+    Explains(
+        "SFT201", "SFT202", False, "both say overfitting, and the evaluation shows since when"
+    ),
     Explains("SFT107", "SFT101", False, "a loss of 0 is flat, and no label is why"),
     Explains("SFT107", "SFT201", False, "a model without labels does not overfit"),
     Explains("SFT101", "SFT201", False, "a model that does not learn does not overfit"),

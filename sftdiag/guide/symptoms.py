@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from sftdiag.guide import (
     eval_loss_rising,
+    eval_not_finite,
     forgetting,
+    memorization,
     non_finite,
     repetitive_output,
     train_loss_flat,
@@ -20,6 +22,8 @@ SYMPTOMS: tuple[Symptom, ...] = (
     non_finite.SYMPTOM,
     zero_loss.SYMPTOM,
     eval_loss_rising.SYMPTOM,
+    memorization.SYMPTOM,
+    eval_not_finite.SYMPTOM,
     repetitive_output.SYMPTOM,
     forgetting.SYMPTOM,
     unnatural_replies.SYMPTOM,

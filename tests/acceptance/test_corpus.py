@@ -24,20 +24,20 @@ OWNED = {
     "overfitting": {"SFT201"},
     "overfit": {"SFT201"},
     "eval-shift": {"SFT201"},
-    "memorisation": {"SFT201"},
+    "memorisation": {"SFT201", "SFT202"},
     "flat_loss": {"SFT101"},
     "lr-low": {"SFT101"},
     "frozen": {"SFT101"},
     "mask-random": {"SFT101"},
     "mask-noise-prompt": {"SFT101"},
     "template-misaligned": {"SFT101"},
-    "zero_or_nan": {"SFT106", "SFT107"},
+    "zero_or_nan": {"SFT106", "SFT107", "SFT203"},
     "mask-all": {"SFT107"},
     "divergence": {"SFT106"},
     "lr-high": {"SFT106"},
     "fall-then-rise": {"SFT106"},
 }
-"""The labels that one of these four detectors may name."""
+"""The labels that one of the detectors may name."""
 
 TINY = {
     "all_masked": "SFT107",
@@ -55,32 +55,11 @@ TINY = {
 
 TINY_HEALTHY = ("healthy", "dft", "group_by_length", "log10_grad_acc", "lr_x10", "unmasked_prompt")
 
-NO_EVALUATION = "learns its rows by heart, and the log holds no evaluation: SFT202"
-EVAL_NAN = "the evaluation loss alone is NaN, the train loss is finite: SFT203"
 NO_NAN = "a learning rate that is too high, and never NaN: SFT103, SFT104 or SFT109"
 NOT_FOUND = {
-    "29aitch__AIchatbot__1": NO_EVALUATION,
-    "AntonShih__LoRA_tinnyllama__1": NO_EVALUATION,
-    "AriesChen-UPC__GeoLLM__1": NO_EVALUATION,
-    "Artin200912__llama-mci__1": NO_EVALUATION,
-    "Emon2358__serial-lain-ai__1": NO_EVALUATION,
-    "Fujump__qlora__1": NO_EVALUATION,
-    "Guillaumemartinfesta__toolformer_project__1": NO_EVALUATION,
-    "agosalvez__tfm-lora-specialized-adapter__1": NO_EVALUATION,
-    "anr1996__python_chatbot__1": NO_EVALUATION,
-    "anr1996__python_chatbot__2": NO_EVALUATION,
-    "juanmb88__TP---Microsoft-Phi-2__1": NO_EVALUATION,
-    "nihappy213__law_LLM__2": NO_EVALUATION,
-    "samyakshrestha__grpo-verified-reasoner__2": NO_EVALUATION,
-    "shaiiikh__Math-Meme-Repair__1": NO_EVALUATION,
-    "spomichter__thesis_working__1": NO_EVALUATION,
-    "amodh-saxena__toxic_message_analyzer__1": "its evaluation loss falls to the end: SFT202",
-    "amodh-saxena__toxic_message_analyzer__3": "its evaluation loss falls to the end: SFT202",
-    "amodh-saxena__toxic_message_analyzer__4": "two evaluations, the second one lower: SFT202",
-    "anra8571__WikipediaLLM__1": EVAL_NAN,
-    "anra8571__WikipediaLLM__2": EVAL_NAN,
-    "anra8571__WikipediaLLM__3": EVAL_NAN,
-    "kcliu23__CSE234-Project2__1": EVAL_NAN,
+    "amodh-saxena__toxic_message_analyzer__1": "its evaluation loss falls to the end",
+    "amodh-saxena__toxic_message_analyzer__3": "its evaluation loss falls to the end",
+    "amodh-saxena__toxic_message_analyzer__4": "two evaluations, the second one lower",
     "keanuspies__lyric-generator-llm__1": "blows up to 24 and never turns NaN: SFT104",
     "b-lr-ladder-adam-1": NO_NAN,
     "b-lr-ladder-adam-2": NO_NAN,
@@ -147,7 +126,7 @@ def test_silence_on_the_healthy_at_every_step(corpus: Path) -> None:
     assert alarms == {}
 
 
-def test_what_these_detectors_own_is_found_or_listed(corpus: Path) -> None:
+def test_what_the_detectors_own_is_found_or_listed(corpus: Path) -> None:
     sick = [case for case in (*real(corpus), *gpu(corpus)) if case.label in OWNED]
     missed = {
         case.name

@@ -87,7 +87,7 @@ def test_bad_usage(arguments: tuple[str, ...]) -> None:
 
 
 def test_settings_of_the_folder_are_used_and_arguments_win(runs: Path, tmp_path: Path) -> None:
-    (tmp_path / "sftdiag.toml").write_text('lang = "zh"\nignore = ["SFT201"]\n')
+    (tmp_path / "sftdiag.toml").write_text('lang = "zh"\nignore = ["SFT2"]\n')
     done = call("analyze", runs / "overfitting", cwd=tmp_path)
     assert done.returncode == 0
     assert "健康" in done.stdout
@@ -110,7 +110,7 @@ def test_version() -> None:
 def test_explain_and_rules() -> None:
     assert "20" in call("explain", "sft201").stdout
     assert "过拟合" in call("explain", "eval-loss-rising", "--lang", "zh").stdout
-    assert call("rules").stdout.count("SFT") == 10
+    assert call("rules").stdout.startswith("SFT101  train-loss-flat")
 
 
 def test_a_reader_that_goes_away(runs: Path) -> None:

@@ -6,6 +6,8 @@ import json
 import sys
 from pathlib import Path
 
+import torch
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
 
 
@@ -24,6 +26,9 @@ def main(folder: Path) -> None:
         "findings": [finding.to_dict() for finding in callback.report.findings],
     }
     (folder / f"rank-{trainer.args.process_index}.json").write_text(json.dumps(result))
+    # A rank that leaves while the other still talks to it is aborted by gloo.
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,83 @@
+"""SFT203 eval-not-finite: the evaluation loss is NaN or infinite while the training loss is not.
+
+Fires at the second such evaluation in a row of a series and never resolves. When the training loss
+is lost as well, SFT106 explains it.
+
+Cannot see it where the trainer drops NaN batches from the mean, as it does when any batch is finite
+(``logging_nan_inf_filter``).
+
+>>> from sftdiag.monitor import Monitor
+>>> monitor = Monitor()
+>>> for step in (10, 20, 30):
+...     _ = monitor.feed_entry({"step": step, "loss": 2.0})
+...     for finding in monitor.feed_entry({"step": step, "eval_loss": "nan"}):
+...         print(step, finding.code, finding.severity.label, finding.onset_step)
+20 SFT203 warning 10
+
+References:
+    trl issue 1057, unsloth issue 2900: an evaluation set whose labels are all masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import ClassVar
+
+from sftdiag.detectors.base import Detector, Skip
+from sftdiag.findings import Detection, Severity
+from sftdiag.records import EVAL, LogRecord
+from sftdiag.signals import Signals
+
+IN_A_ROW = 2
+"""Evaluations in a row: the rows are the same each time, so what was NaN twice stays NaN (corpus:
+16 of 16 series)."""
+
+
+class EvalNotFiniteDetector(Detector):
+    """Counts non-finite evaluations in a row, series by series."""
+
+    code: ClassVar[str] = "SFT203"
+    name: ClassVar[str] = "eval-not-finite"
+    severity: ClassVar[Severity] = Severity.WARNING
+
+    def __init__(self) -> None:
+        self._rows: dict[str, int] = {}
+        self._onset: dict[str, int] = {}
+
+    def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
+        """See :meth:`Detector.update`."""
+        if record.kind != EVAL:
+            return ()
+        found = []
+        for series, loss in record.eval_losses().items():
+            if isfinite(loss):
+                self._rows[series] = 0
+                continue
+            self._rows[series] = self._rows.get(series, 0) + 1
+            if self._rows[series] == 1:
+                self._onset[series] = record.step
+            if self._rows[series] == IN_A_ROW:
+                found.append(self._detection(signals, record, series, loss))
+        return found
+
+    def _detection(
+        self, signals: Signals, record: LogRecord, series: str, loss: float
+    ) -> Detection:
+        return Detection(
+            self.code,
+            self.name,
+            Severity.WARNING,
+            record.step,
+            self._onset[series],
+            series,
+            {
+                "eval_loss": loss,
+                "finite_before": len(signals.evaluations.get(series, ())),
+                "train_loss": signals.block_losses[-1] if signals.block_losses else None,
+            },
+        )
+
+    def skip(self, signals: Signals) -> Skip | None:
+        """See :meth:`Detector.skip`."""
+        return None if signals.evaluations_seen else Skip("no_eval_loss")

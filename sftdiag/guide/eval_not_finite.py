@@ -1,0 +1,37 @@
+"""SFT203: the evaluation loss is NaN or infinite. Its cause, the mask, is in the guide's table."""
+
+from __future__ import annotations
+
+from sftdiag.findings import Severity
+from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix, missing
+
+
+def from_the_first_evaluation(case: Case) -> Evidence | None:
+    """Rows without labels are there from the start; an overflow comes with training."""
+    before = case.number("finite_before")
+    if not before:
+        return Evidence(Weight.SUPPORTS, "never_finite")
+    return Evidence(Weight.AGAINST, "finite_before", {"count": int(before)})
+
+
+def later_only(case: Case) -> Evidence | None:
+    """An overflow needs weights that training has moved."""
+    before = case.number("finite_before")
+    if not before:
+        return Evidence(Weight.AGAINST, "never_finite")
+    return Evidence(Weight.SUPPORTS, "finite_before", {"count": int(before)})
+
+
+SYMPTOM = Symptom(
+    "SFT203",
+    "eval-not-finite",
+    Severity.WARNING,
+    (
+        CauseRule(
+            "label-mask",
+            (from_the_first_evaluation, missing("rows_unseen")),
+            (fix("check_rows"), fix("length")),
+        ),
+        CauseRule("quantization-or-dtype", (later_only,), (fix("use_bf16"),)),
+    ),
+)

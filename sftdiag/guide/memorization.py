@@ -1,0 +1,58 @@
+"""SFT202: the train loss is about 0, nothing checks it. The guide: beyond 3 epochs runs overfit."""
+
+from __future__ import annotations
+
+from sftdiag.findings import Severity
+from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix, missing
+
+GUIDE_EPOCHS = 3
+"""The guide's most for little data."""
+
+
+def passes_over_the_rows(case: Case) -> Evidence | None:
+    """How often every row was seen."""
+    epoch = case.number("epoch")
+    if epoch is None:
+        return None
+    weight = Weight.SUPPORTS if epoch > GUIDE_EPOCHS else Weight.AGAINST
+    return Evidence(weight, "passes", {"epoch": epoch})
+
+
+def certainty(case: Case) -> Evidence | None:
+    """Token accuracy of the last block: rows known by heart have no wrong token."""
+    accuracy = next(
+        (
+            block.mean_token_accuracy
+            for block in reversed(case.signals.blocks)
+            if block.mean_token_accuracy is not None
+        ),
+        None,
+    )
+    return (
+        None if accuracy is None else Evidence(Weight.SUPPORTS, "accuracy", {"accuracy": accuracy})
+    )
+
+
+def fewer_epochs(case: Case) -> FixText:
+    """From the planned epochs to the guide's."""
+    planned = case.context.num_train_epochs
+    if planned is None or planned <= GUIDE_EPOCHS:
+        return FixText("fewer_epochs")
+    values = {"planned": planned, "most": GUIDE_EPOCHS}
+    changes = {"SFTConfig.num_train_epochs": (planned, GUIDE_EPOCHS)}
+    return FixText("fewer_epochs_than", values, changes)
+
+
+SYMPTOM = Symptom(
+    "SFT202",
+    "memorization",
+    Severity.WARNING,
+    (
+        CauseRule(
+            "too-many-epochs",
+            (passes_over_the_rows, certainty, missing("no_evaluation")),
+            (fewer_epochs, fix("add_evaluation")),
+        ),
+        CauseRule("low-diversity-data", (missing("rows_unseen"),), (fix("add_rows"),)),
+    ),
+)

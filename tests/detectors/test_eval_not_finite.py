@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from math import inf, nan
+
+import pytest
+from logs import Row, feed, fired
+
+import sftdiag
+
+
+def evaluations(losses: list[float], train: float = 2.0) -> list[Row]:
+    rows: list[Row] = []
+    for index, loss in enumerate(losses, start=1):
+        rows.append({"step": 10 * index, "loss": train, "grad_norm": train and 1.0})
+        rows.append({"step": 10 * index, "eval_loss": loss})
+    return rows
+
+
+@pytest.mark.parametrize("bad", [nan, inf, "NaN"])
+def test_two_evaluations_in_a_row(bad: float) -> None:
+    rows = evaluations([1.0, bad, bad, bad])
+    assert fired(rows) == [("eval-not-finite", "warning", 30)]
+    (finding,) = feed(rows)
+    assert finding.onset_step == 20
+    assert finding.causes[0].id == "quantization-or-dtype"
+
+
+def test_from_the_first_evaluation_the_labels_are_to_blame() -> None:
+    (finding,) = feed(evaluations([nan, nan]))
+    assert finding.causes[0].id == "label-mask"
+    assert finding.causes[0].status.name == "LIKELY"
+
+
+def test_one_is_not_enough_and_it_never_resolves() -> None:
+    assert fired(evaluations([1.0, nan, 1.0, nan, 1.0])) == []
+    assert [f.resolved_step for f in feed(evaluations([nan, nan, 1.0, 1.0]))] == [None]
+
+
+def test_series_are_counted_apart() -> None:
+    rows = []
+    for step in (10, 20, 30):
+        rows.append({"step": step, "loss": 2.0})
+        rows.append(
+            {
+                "step": step,
+                "eval_a_loss": 1.0,
+                "eval_a_runtime": 1,
+                "eval_b_loss": nan,
+                "eval_b_runtime": 1,
+            }
+        )
+    assert [f.series for f in feed(rows)] == ["eval_b_loss"]
+
+
+def test_masked_training_explains_it() -> None:
+    rows = evaluations([nan, nan, nan, nan], train=0.0)
+    report = sftdiag.analyze({"log_history": rows})
+    assert report.primary is not None
+    assert report.primary.code == "SFT107"
+    assert report.findings[1].consequence_of == report.primary.id
