@@ -19,7 +19,7 @@ def test_with_an_assertion() -> None:
     sftdiag.assert_healthy(RUNS / "healthy", fail_on="warning")
 
 
-@pytest.mark.sftdiag(run=RUNS / "overfitting", ignore="SFT201")
+@pytest.mark.sftdiag(run=RUNS / "overfitting", ignore={"SFT201", "memorization"})
 def test_with_the_marker() -> None:
     """The test fails when the run is sick; known findings can be left out."""
 

@@ -23,7 +23,7 @@ from typing import (
 )
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
-"""The default of a mapping field."""
+"""The default of a mapping field; each value gets an empty dict of its own."""
 
 
 @dataclass_transform(frozen_default=True)
@@ -44,7 +44,8 @@ class Value:
             self.__dict__.update(zip(self.fields, args, strict=True))
             self._validate()
             return
-        values = {**self._defaults, **dict(zip(self.fields, args, strict=False)), **kwargs}
+        defaults = {name: {} if v is EMPTY else v for name, v in self._defaults.items()}
+        values = {**defaults, **dict(zip(self.fields, args, strict=False)), **kwargs}
         if values.keys() != set(self.fields) or len(args) > len(self.fields):
             self._refuse(args, kwargs)
         self.__dict__.update(values)

@@ -27,7 +27,7 @@ def test_the_marker_fails_with_the_diagnosis(pytester: pytest.Pytester, runs: Pa
         def test_sick():
             raise SystemError("the body of a test whose run is sick does not matter")
 
-        @pytest.mark.sftdiag(run={str(runs / "overfitting")!r}, ignore="SFT201")
+        @pytest.mark.sftdiag(run={str(runs / "overfitting")!r}, ignore="SFT2")
         def test_ignored(sftdiag_report):
             assert sftdiag_report.findings == ()
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import Any
 
 import pytest
@@ -124,6 +125,13 @@ def test_every_value_survives_strict_json(value: Value) -> None:
     again = type(value).from_dict(json.loads(text))
     assert type(again) is type(value)
     assert repr(again) == repr(value)
+
+
+def test_values_can_be_pickled_and_share_no_default() -> None:
+    fix = Fix("text")
+    assert pickle.loads(pickle.dumps(fix)) == fix
+    assert fix.changes is not Fix("other").changes
+    assert fix.changes == {}
 
 
 def test_values_are_frozen() -> None:
