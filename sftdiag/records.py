@@ -155,6 +155,8 @@ def parse_entry(entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
             (evaluation if target == EVAL else train)[name] = train.pop(alias)
     train.pop("step", None)
     epoch = train.pop("epoch", None)
+    if epoch is not None and not isfinite(epoch):
+        epoch = None
     records: tuple[LogRecord, ...] = ()
     if "loss" in train:
         records = (LogRecord(TRAIN, step, epoch, train),)

@@ -129,7 +129,6 @@ def test_what_was_not_looked_at_is_named() -> None:
     report = sftdiag.analyze({"log_history": healthy()})
     assert set(report.skipped) == {
         "memorization",
-        "train-loss-rebound",
         "repetitive-output",
         "forgetting",
         "unnatural-replies",

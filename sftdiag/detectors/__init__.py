@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from sftdiag.detectors.base import Detector, Skip
+from sftdiag.detectors.early_loss_jump import EarlyLossJumpDetector
 from sftdiag.detectors.eval_loss_rising import EvalLossRisingDetector
 from sftdiag.detectors.eval_not_finite import EvalNotFiniteDetector
+from sftdiag.detectors.loss_divergence import LossDivergenceDetector
 from sftdiag.detectors.memorization import MemorizationDetector
 from sftdiag.detectors.non_finite import NonFiniteDetector
 from sftdiag.detectors.train_loss_flat import TrainLossFlatDetector
+from sftdiag.detectors.train_loss_rebound import TrainLossReboundDetector
 from sftdiag.detectors.zero_loss import ZeroLossDetector
 
 DETECTORS: tuple[type[Detector], ...] = (
     TrainLossFlatDetector,
+    TrainLossReboundDetector,
+    LossDivergenceDetector,
     NonFiniteDetector,
     ZeroLossDetector,
+    EarlyLossJumpDetector,
     EvalLossRisingDetector,
     MemorizationDetector,
     EvalNotFiniteDetector,

@@ -39,7 +39,7 @@ from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.ranges import LOWEST_LEARNING_RATE
 from sftdiag.records import LogRecord
-from sftdiag.signals import Block, Signals, mean, noise_scale
+from sftdiag.signals import AUTOCORRELATION, Block, Signals, mean, noise_scale
 from sftdiag.values import Value
 
 MIN_BLOCKS = 20
@@ -63,10 +63,6 @@ TOLERANCE_SIGNED = 0.05
 QUANTILE = 2.5
 """Standard errors between the fall and its upper bound: one-sided 0.6 % a look, and looks at the
 same blocks are nearly the same look."""
-
-AUTOCORRELATION = 1.5
-"""Factor on the standard error: lag-1 correlation of 0.4 between block means, the largest seen on
-public healthy logs without length grouping, makes a mean's error 1.5 times the independent one."""
 
 CHANCE_SHARE = 0.5
 """A pretrained model starts near 1 to 3 nats; half of ln V is 5 or more for every vocabulary of a

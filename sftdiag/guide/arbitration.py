@@ -20,6 +20,10 @@ class Explains(Value):
 
 
 TABLE: tuple[Explains, ...] = (
+    Explains("SFT106", "SFT102", False, "the climb ended in NaN"),
+    Explains("SFT106", "SFT104", False, "the climb ended in NaN"),
+    Explains("SFT106", "SFT109", False, "the jump ended in NaN"),
+    Explains("SFT106", "SFT202", True, "no loss after a NaN means anything"),
     Explains("SFT106", "SFT107", True, "a NaN is logged as a loss of 0"),
     Explains("SFT106", "SFT101", True, "weights that are NaN do not learn"),
     Explains("SFT106", "SFT201", True, "no loss after a NaN means anything"),
@@ -28,6 +32,10 @@ TABLE: tuple[Explains, ...] = (
     Explains(
         "SFT201", "SFT202", False, "both say overfitting, and the evaluation shows since when"
     ),
+    Explains("SFT104", "SFT102", False, "a blow-up is a rebound that went on"),
+    Explains("SFT104", "SFT109", False, "the jump went on"),
+    Explains("SFT104", "SFT201", False, "the evaluation rises because the model is broken"),
+    Explains("SFT101", "SFT104", False, "a loss that does not move has not blown up"),
     Explains("SFT107", "SFT101", False, "a loss of 0 is flat, and no label is why"),
     Explains("SFT107", "SFT201", False, "a model without labels does not overfit"),
     Explains("SFT101", "SFT201", False, "a model that does not learn does not overfit"),

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
-from sftdiag.ranges import USUAL_LEARNING_RATE, learning_rate_ranges
+from sftdiag.guide.learning_rate import lower_learning_rate, rate_against_ranges
 
 RISE_BEFORE = 1.25
 """Loss of the last block before the NaN over the lowest block: on the labelled runs that blew up it
 was 1.3 to 5, on those with an injected NaN weight 1.0."""
-
-FAR_ABOVE = 3.0
-"""Rate over the top of its ranges from which it is surely too large for the method: the LoRA sweep
-of tinker found most runs diverged at 6 times the top of the newer range."""
 
 
 def climb_before(case: Case) -> Evidence | None:
@@ -25,18 +21,6 @@ def climb_before(case: Case) -> Evidence | None:
     if low > 0 and last > RISE_BEFORE * low:
         return Evidence(Weight.SUPPORTS, "loss_climbed", values)
     return Evidence(Weight.AGAINST, "loss_calm", values)
-
-
-def rate_against_ranges(case: Case) -> Evidence | None:
-    """The peak learning rate against the ranges of the method."""
-    rate = case.signals.peak_learning_rate
-    if rate is None:
-        return Evidence(Weight.MISSING, "rate_unknown")
-    high = max(r.high for r in learning_rate_ranges(case.context.method))
-    values = {"rate": rate, "high": high}
-    if rate > FAR_ABOVE * high:
-        return Evidence(Weight.SUPPORTS, "rate_above", values)
-    return Evidence(Weight.AGAINST, "rate_inside", values) if rate <= high else None
 
 
 def number_format(case: Case) -> Evidence | None:
@@ -57,15 +41,6 @@ def from_the_start(case: Case) -> Evidence | None:
     if last_good is not None:
         return Evidence(Weight.AGAINST, "finite_before", {"step": int(last_good)})
     return Evidence(Weight.SUPPORTS, "never_finite")
-
-
-def lower_learning_rate(case: Case) -> FixText:
-    """From the run's peak to the usual rate of its method, or to a tenth."""
-    old = case.context.learning_rate or case.signals.peak_learning_rate
-    if old is None:
-        return FixText("lower_rate_generally")
-    new = min(old / 5, USUAL_LEARNING_RATE[case.context.method or "full"])
-    return FixText("lower_rate", {"old": old, "new": new}, {"SFTConfig.learning_rate": (old, new)})
 
 
 def go_back(case: Case) -> FixText:

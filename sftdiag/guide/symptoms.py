@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from sftdiag.guide import (
+    early_loss_jump,
     eval_loss_rising,
     eval_not_finite,
     forgetting,
+    loss_divergence,
     memorization,
     non_finite,
     repetitive_output,
@@ -19,8 +21,10 @@ from sftdiag.guide.base import Symptom
 SYMPTOMS: tuple[Symptom, ...] = (
     train_loss_flat.SYMPTOM,
     train_loss_rebound.SYMPTOM,
+    loss_divergence.SYMPTOM,
     non_finite.SYMPTOM,
     zero_loss.SYMPTOM,
+    early_loss_jump.SYMPTOM,
     eval_loss_rising.SYMPTOM,
     memorization.SYMPTOM,
     eval_not_finite.SYMPTOM,

@@ -1,0 +1,141 @@
+"""SFT109 early-loss-jump: the training loss jumps above its first value in the opening of the run.
+
+How a learning rate that is too high mostly looks with Adam: no swing, but a jump in the first
+records, while the rate climbs or at once, then a quiet descent that ends high. The median of five
+records must exceed the first loss by the opening's own noise and by a share of the loss, with no
+fall before it.
+
+Cannot see a milder excess of the rate, which only ends somewhat high; says nothing when token
+accuracy rises in the jump, as with losses that are weighted by the model's own probability (DFT).
+
+>>> from sftdiag.monitor import Monitor
+>>> monitor = Monitor()
+>>> for step in range(1, 41):
+...     loss = 6.0 if step == 1 else 9.0 - 0.05 * step
+...     for finding in monitor.feed_entry({"step": step, "loss": loss, "learning_rate": 1e-3}):
+...         print(step, finding.code, finding.severity.label, finding.onset_step)
+12 SFT109 warning 1
+
+References:
+    Lewkowycz et al. (2020, arXiv 2003.02218): the catapult of large learning rates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+from typing import ClassVar
+
+from sftdiag.detectors.base import Detector, Skip
+from sftdiag.findings import Detection, Severity
+from sftdiag.records import TRAIN, LogRecord
+from sftdiag.signals import OPENING, Signals, median, noise_scale
+
+MEDIAN_OF = 5
+"""Records whose median is compared: two bad batches among them do not matter."""
+
+MIN_RECORDS = 12
+"""Records before the opening's noise is known: ten second differences."""
+
+NOISE_FACTOR = 5.5
+"""Jump in units of the opening's noise. The first loss alone is one draw of it: of generated
+healthy runs with up to 30 % noise 1.2 % alarmed at 3.5 units and 0.5 % at 4.5."""
+
+NOISE_FACTOR_AGREED = 3.5
+"""The same where token accuracy has fallen with it: the model did get worse."""
+
+UNSURE_RECORDS = 8
+"""The noise of few records may come out at half its size: the bar is 1.4 times as high at 12
+records and 1.04 times at 40."""
+
+MIN_JUMP = 0.15
+"""Jump as a share of the first loss: labelled runs jumped by 0.19 to 70, healthy ones by up to 0.12
+where their noise was small."""
+
+FALL_BEFORE = 0.1
+"""A loss that has fallen by so much first is not in its opening any more: SFT102 or SFT105."""
+
+MOVED_ACCURACY = 0.02
+"""Change of token accuracy from the first record's that is more than its noise."""
+
+
+class EarlyLossJumpDetector(Detector):
+    """Looks at the first :data:`~sftdiag.signals.OPENING` records only; fires once."""
+
+    code: ClassVar[str] = "SFT109"
+    name: ClassVar[str] = "early-loss-jump"
+    severity: ClassVar[Severity] = Severity.WARNING
+
+    def __init__(self) -> None:
+        self._over = False
+        self._peak = -inf
+        self._peak_step = 0
+        self._agreed = False
+        self._first_step = 0
+        self._first_accuracy: float | None = None
+
+    def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
+        """See :meth:`Detector.update`."""
+        if self._over or record.kind != TRAIN or signals.objective is not None:
+            return ()
+        opening = signals.opening
+        self._over = len(opening) >= OPENING
+        if not opening or opening[0] <= 0.0 or record.loss_is_lost():
+            return ()
+        if len(opening) == 1:
+            self._first_step = record.step
+            self._first_accuracy = record.finite("mean_token_accuracy")
+        if len(opening) < MEDIAN_OF + 1:
+            return ()
+        first, level = opening[0], median(opening[-MEDIAN_OF:])
+        fell = min(opening) < (1 - FALL_BEFORE) * first
+        gain = self._accuracy_gain(record)
+        if not fell and gain <= MOVED_ACCURACY and level > self._peak:
+            self._peak, self._peak_step = level, record.step
+            self._agreed = gain < -MOVED_ACCURACY
+        if len(opening) < MIN_RECORDS:
+            return ()
+        # The noise is known better with every record, so a peak is tried again.
+        jump = self._peak - first
+        factor = NOISE_FACTOR_AGREED if self._agreed else NOISE_FACTOR
+        factor *= 1 + (UNSURE_RECORDS / len(opening)) ** 2
+        if jump <= max(MIN_JUMP * first, factor * noise_scale(opening)):
+            return ()
+        self._over = True
+        evidence = {
+            "loss_first": first,
+            "loss_jump": self._peak,
+            "jump_step": self._peak_step,
+            "learning_rate": signals.learning_rate,
+            "peak_learning_rate": signals.peak_learning_rate,
+            "rate_share": None,
+        }
+        return (
+            Detection(
+                self.code,
+                self.name,
+                Severity.WARNING,
+                record.step,
+                self._first_step,
+                "loss",
+                evidence,
+            ),
+        )
+
+    def _accuracy_gain(self, record: LogRecord) -> float:
+        """Return the token accuracy over the first record's; 0 where it is not logged."""
+        accuracy = record.finite("mean_token_accuracy")
+        if accuracy is None or self._first_accuracy is None:
+            return 0.0
+        return accuracy - self._first_accuracy
+
+    def skip(self, signals: Signals) -> Skip | None:
+        """See :meth:`Detector.skip`."""
+        if signals.objective is not None:
+            return Skip(signals.objective)
+        if not signals.train_rows:
+            return Skip("no_train_loss")
+        if len(signals.opening) < MIN_RECORDS:
+            values = {"points": len(signals.opening), "needed": MIN_RECORDS}
+            return Skip("few_points", values)
+        return None

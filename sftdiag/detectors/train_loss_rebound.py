@@ -1,0 +1,123 @@
+"""SFT102 train-loss-rebound: the training loss fell, then rose again and stays up.
+
+Compares the mean of the last eighth of the log (50 steps at least) with the lowest such window
+before it. The rise must exceed the noise of such a mean, a share of the loss and a share of the
+fall, and the last window must still lie below the start: above it, SFT104 speaks.
+
+Cannot tell a learning rate that is too large from data that became harder, nor see a rise shorter
+than a window; a bump at the peak of the learning rate is below its bar.
+
+>>> from sftdiag.monitor import Monitor
+>>> monitor = Monitor()
+>>> for step in range(1, 301):
+...     loss = 3.0 - 0.02 * step if step <= 100 else min(2.0, 1.0 + 0.02 * (step - 100))
+...     for finding in monitor.feed_entry({"step": step, "loss": loss}):
+...         print(step, finding.code, finding.severity.label, finding.onset_step)
+160 SFT102 warning 108
+
+References:
+    The guide's second row; Prechelt (1998) on strips: means over several looks, not single ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from sftdiag.detectors.base import Detector, Skip
+from sftdiag.findings import Detection, Severity
+from sftdiag.records import LogRecord
+from sftdiag.signals import WINDOW_BLOCKS, WINDOW_STEPS, Climb, Signals
+
+NOISE_FACTOR = 6.0
+"""Rise in units of a window mean's noise: a look at each of some 400 closed blocks leaves a false
+alarm in a thousand runs at 5; one more for noise that grows."""
+
+MIN_RISE = 0.05
+"""Rise as a share of the lowest window: healthy logs bump by up to 5 % at the rate's peak."""
+
+SHARE_OF_FALL = 0.25
+"""Rise as a share of what was learned, the fall from the start to the lowest window."""
+
+MOVED_ACCURACY = 0.02
+"""Rise of token accuracy between the windows that shows learning although the loss rises."""
+
+BACK = 0.25
+"""The rise is over when a quarter of its bar is left."""
+
+
+class TrainLossReboundDetector(Detector):
+    """Fires when a window stands above the lowest one; resolves when it is back."""
+
+    code: ClassVar[str] = "SFT102"
+    name: ClassVar[str] = "train-loss-rebound"
+    severity: ClassVar[Severity] = Severity.WARNING
+
+    def __init__(self) -> None:
+        self._active: Detection | None = None
+
+    def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
+        """See :meth:`Detector.update`."""
+        if not signals.block_closed or signals.objective is not None:
+            return ()
+        climb = signals.climb(WINDOW_STEPS)
+        if self._active is not None:
+            if climb is not None and climb.rise > BACK * bar(climb):
+                return ()
+            resolved, self._active = self._active.replace(step=record.step, resolved=True), None
+            return (resolved,)
+        if climb is None or climb.rise <= bar(climb) or learns(climb):
+            return ()
+        if climb.recent > climb.start or climb.start - climb.lowest <= bar(climb):
+            return ()
+        self._active = Detection(
+            self.code,
+            self.name,
+            Severity.WARNING,
+            record.step,
+            climb.lowest_step,
+            "loss",
+            evidence(signals, climb),
+        )
+        return (self._active,)
+
+    def skip(self, signals: Signals) -> Skip | None:
+        """See :meth:`Detector.skip`."""
+        return skip(signals)
+
+
+def bar(climb: Climb) -> float:
+    """Return the rise that counts."""
+    share = SHARE_OF_FALL * max(0.0, climb.start - climb.lowest)
+    return max(NOISE_FACTOR * climb.noise, MIN_RISE * abs(climb.lowest), share)
+
+
+def learns(climb: Climb) -> bool:
+    """Return whether token accuracy rises with the loss, as it does with DFT's."""
+    return climb.accuracy_gain is not None and climb.accuracy_gain > MOVED_ACCURACY
+
+
+def evidence(signals: Signals, climb: Climb) -> dict[str, float | int | str | None]:
+    """Return the numbers behind a rise of the train loss."""
+    peak, rate = signals.peak_learning_rate, signals.learning_rate
+    return {
+        "loss_start": climb.start,
+        "loss_lowest": climb.lowest,
+        "loss_recent": climb.recent,
+        "noise": climb.noise,
+        "peak_learning_rate": peak,
+        "rate_share": rate / peak if peak and rate is not None else None,
+        "epoch": signals.epoch,
+    }
+
+
+def skip(signals: Signals) -> Skip | None:
+    """Return why a rise of the train loss cannot be judged, or None."""
+    if signals.objective is not None:
+        return Skip(signals.objective)
+    if not signals.train_rows:
+        return Skip("no_train_loss")
+    if len(signals.block_losses) < 2 * WINDOW_BLOCKS:
+        values = {"points": len(signals.block_losses), "needed": 2 * WINDOW_BLOCKS}
+        return Skip("few_points", values)
+    return None

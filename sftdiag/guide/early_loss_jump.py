@@ -1,0 +1,20 @@
+"""SFT109, guide curve 3 as it mostly looks with Adam: a jump at the start, then a quiet descent."""
+
+from __future__ import annotations
+
+from sftdiag.findings import Severity
+from sftdiag.guide.base import CauseRule, Symptom, fix
+from sftdiag.guide.learning_rate import lower_learning_rate, rate_against_ranges
+
+SYMPTOM = Symptom(
+    "SFT109",
+    "early-loss-jump",
+    Severity.WARNING,
+    (
+        CauseRule(
+            "learning-rate-too-high",
+            (rate_against_ranges,),
+            (lower_learning_rate, fix("warm_up")),
+        ),
+    ),
+)

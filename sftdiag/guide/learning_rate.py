@@ -1,0 +1,54 @@
+"""Evidence on a learning rate that is too high, shared by the symptoms that it causes."""
+
+from __future__ import annotations
+
+from sftdiag.guide.base import Case, Evidence, FixText, Weight
+from sftdiag.ranges import USUAL_LEARNING_RATE, learning_rate_ranges
+
+NEAR_PEAK = 0.5
+"""Share of the peak from which the rate is near it."""
+
+STEP = 5.0
+"""Factor from one rate to the next to try: the guide's 5e-5 to 1e-5."""
+
+
+def rate_against_ranges(case: Case) -> Evidence | None:
+    """The peak learning rate against the ranges of the method."""
+    rate = case.signals.peak_learning_rate
+    if rate is None:
+        return Evidence(Weight.MISSING, "rate_unknown")
+    high = max(r.high for r in learning_rate_ranges(case.context.method))
+    values = {"rate": rate, "high": high}
+    if rate > high:
+        return Evidence(Weight.SUPPORTS, "rate_above", values)
+    return Evidence(Weight.AGAINST, "rate_inside", values)
+
+
+def rate_near_its_peak(case: Case) -> Evidence | None:
+    """A rate that is too large does its harm near the peak of its schedule."""
+    share = case.number("rate_share")
+    if share is None:
+        return None
+    weight = Weight.SUPPORTS if share >= NEAR_PEAK else Weight.AGAINST
+    return Evidence(weight, "near_peak" if share >= NEAR_PEAK else "past_peak", {"share": share})
+
+
+def evaluation_rises_too(case: Case) -> Evidence | None:
+    """Train and evaluation loss rise together when the model itself gets worse."""
+    best = case.signals.best_evaluation()
+    if best is None:
+        return None
+    points = case.signals.evaluations[best[0]]
+    if points[-1].step <= best[1].step:
+        return None
+    values = {"best": best[1].loss, "last": points[-1].loss}
+    return Evidence(Weight.SUPPORTS, "evaluation_rises", values)
+
+
+def lower_learning_rate(case: Case) -> FixText:
+    """From the run's peak to the usual rate of its method, or to a fifth."""
+    old = case.context.learning_rate or case.signals.peak_learning_rate
+    if old is None:
+        return FixText("lower_rate_generally")
+    new = min(old / STEP, USUAL_LEARNING_RATE[case.context.method or "full"])
+    return FixText("lower_rate", {"old": old, "new": new}, {"SFTConfig.learning_rate": (old, new)})

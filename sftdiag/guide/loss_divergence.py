@@ -1,0 +1,26 @@
+"""SFT104, guide curve 3: the loss blows up and does not come back."""
+
+from __future__ import annotations
+
+from sftdiag.findings import Severity
+from sftdiag.guide.base import CauseRule, Symptom, fix, missing
+from sftdiag.guide.learning_rate import (
+    evaluation_rises_too,
+    lower_learning_rate,
+    rate_against_ranges,
+    rate_near_its_peak,
+)
+
+SYMPTOM = Symptom(
+    "SFT104",
+    "loss-divergence",
+    Severity.ERROR,
+    (
+        CauseRule(
+            "learning-rate-too-high",
+            (rate_against_ranges, rate_near_its_peak, evaluation_rises_too),
+            (lower_learning_rate, fix("clip"), fix("go_back")),
+        ),
+        CauseRule("poor-data", (missing("rows_unseen"),), (fix("look_at_rows"),)),
+    ),
+)

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+from logs import Row, decay, feed, fired, noisy, train_rows
+
+
+def jump(to: float, first: float = 6.0, noise: float = 0.01, **constant: float) -> list[Row]:
+    losses = [first, first] + [max(first - 1.0, to - 0.02 * step) for step in range(120)]
+    return train_rows(noisy(losses, noise), **constant)
+
+
+def test_a_jump_in_the_opening() -> None:
+    (finding,) = [f for f in feed(jump(9.0, learning_rate=2e-3)) if f.name == "early-loss-jump"]
+    assert finding.severity.label == "warning"
+    assert (finding.onset_step, finding.fired_step <= 12) == (1, True)
+    assert finding.causes[0].id == "learning-rate-too-high"
+    assert finding.causes[0].status.name == "LIKELY"
+
+
+@pytest.mark.parametrize("to", [5.5, 6.0, 6.6])
+def test_small_bumps_are_silent(to: float) -> None:
+    assert fired(jump(to)) == []
+
+
+def test_a_low_first_record_of_a_noisy_run_is_silent() -> None:
+    for seed in range(40):
+        draw = random.Random(seed)
+        losses = [decay(step, 200, 3.0, 2.0) * draw.gauss(1.0, 0.2) for step in range(200)]
+        losses[0] = 2.4
+        assert "early-loss-jump" not in {name for name, *_ in fired(train_rows(losses))}
+
+
+def test_a_jump_after_a_fall_is_not_in_the_opening() -> None:
+    losses = [decay(step, 20) for step in range(20)] + [4.0] * 10 + [1.0] * 100
+    assert "early-loss-jump" not in {name for name, *_ in fired(train_rows(losses))}
+
+
+def test_a_loss_that_rises_while_tokens_are_predicted_better() -> None:
+    rows = jump(9.0)
+    for row in rows:
+        row["mean_token_accuracy"] = min(0.6, row["step"] / 20)
+    assert "early-loss-jump" not in {name for name, *_ in fired(rows)}
+
+
+def test_a_first_loss_of_zero_is_no_start() -> None:
+    assert fired(train_rows([0.0, 0.0, *[2.0] * 60], grad_norm=1.0, learning_rate=1e-4)) == []

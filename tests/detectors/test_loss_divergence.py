@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from logs import decay, feed, fired, noisy, train_rows
+
+
+def test_a_blow_up_that_stays() -> None:
+    losses = [decay(step, 100) for step in range(100)] + [9.0] * 100
+    changes = feed(train_rows(noisy(losses, 0.03), learning_rate=0.01, grad_norm=3.0))
+    blown = next(finding for finding in changes if finding.name == "loss-divergence")
+    assert blown.severity.label == "error"
+    assert 100 < blown.fired_step <= 115
+    assert blown.causes[0].id == "learning-rate-too-high"
+
+
+def test_it_resolves_below_the_start() -> None:
+    losses = [decay(step, 100) for step in range(100)] + [9.0] * 60
+    losses += [decay(step, 100) for step in range(200)]
+    changes = [f for f in feed(train_rows(noisy(losses, 0.03))) if f.name == "loss-divergence"]
+    assert [finding.resolved_step is None for finding in changes] == [True, False]
+
+
+def test_a_short_spike_is_no_divergence() -> None:
+    losses = [decay(step, 200) for step in range(200)]
+    losses[120:123] = [12.0, 9.0, 6.0]
+    assert fired(train_rows(noisy(losses, 0.03))) == []
+
+
+def test_nan_after_it_is_the_primary_finding() -> None:
+    losses = [decay(step, 100) for step in range(100)] + [9.0] * 60 + [float("nan")] * 5
+    last = {finding.code: finding for finding in feed(train_rows(losses))}
+    assert last["SFT106"].consequence_of is None
+
+
+def test_preference_logs_are_not_judged() -> None:
+    losses = [decay(step, 100) for step in range(100)] + [9.0] * 100
+    assert fired(train_rows(losses, **{"rewards/chosen": 0.0})) == []

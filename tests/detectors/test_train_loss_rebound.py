@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+from logs import Row, decay, feed, fired, noisy, train_rows
+
+
+def rebound(rise: float, steps: int = 400, noise: float = 0.02, **constant: float) -> list[Row]:
+    """Fall from 3 to 1 over half of the log, then rise over an eighth and stay."""
+    half = steps // 2
+    losses = [decay(step, half) for step in range(half)]
+    losses += [1.0 + rise * min(1.0, 8 * step / steps) for step in range(half)]
+    return train_rows(noisy(losses, noise), **constant)
+
+
+def test_a_rise_that_stays() -> None:
+    (finding,) = feed(rebound(0.8, learning_rate=1e-3))
+    assert (finding.name, finding.severity.label) == ("train-loss-rebound", "warning")
+    assert 150 <= finding.onset_step <= 210
+    assert 200 < finding.fired_step < 300
+    assert finding.causes[0].id == "learning-rate-too-high"
+    assert finding.causes[0].status.name == "LIKELY"
+
+
+@pytest.mark.parametrize("rise", [0.0, 0.04, 0.15])
+def test_a_small_rise_is_silent(rise: float) -> None:
+    assert fired(rebound(rise)) == []
+
+
+def test_what_is_above_the_start_is_a_divergence() -> None:
+    report = feed(rebound(8.0))[-1]
+    assert report.name == "loss-divergence"
+
+
+def test_a_bump_that_comes_back_resolves() -> None:
+    rows = rebound(0.8)
+    rows += train_rows(noisy([1.0] * 300, 0.02))
+    for index, row in enumerate(rows, start=1):
+        row["step"] = index
+    assert [finding.resolved_step is None for finding in feed(rows)] == [True, False]
+
+
+def test_length_grouping_is_a_saw_tooth_and_normal() -> None:
+    """Mega-batches of 50 steps whose loss falls within each."""
+    losses = [decay(step, 400, 2.0, 1.0) * (1.25 - 0.5 * (step % 50) / 50) for step in range(400)]
+    assert fired(train_rows(noisy(losses, 0.03))) == []
+
+
+def test_a_loss_that_rises_while_tokens_are_predicted_better() -> None:
+    rows = rebound(0.8)
+    for row in rows:
+        row["mean_token_accuracy"] = row["step"] / 500
+    assert fired(rows) == []
+
+
+def test_losses_at_or_below_zero_are_no_likelihood() -> None:
+    rows = [{**row, "loss": row["loss"] - 2.0} for row in rebound(0.8)]
+    assert fired(rows) == []
