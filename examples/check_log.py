@@ -26,4 +26,6 @@ def main(path: str) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit("usage: python examples/check_log.py PATH")
     raise SystemExit(main(sys.argv[1]))

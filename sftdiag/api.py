@@ -87,6 +87,7 @@ def assert_healthy(
     fail_on: Severity | str = Severity.ERROR,
     ignore: Selectors = None,
     lang: str = "en",
+    require_verdict: bool = False,
 ) -> Report:
     """Assert that a run has no unresolved finding of a severity.
 
@@ -95,6 +96,7 @@ def assert_healthy(
         fail_on: ``"info"``, ``"warning"`` or ``"error"``.
         ignore: codes or names that do not count.
         lang: language of the message.
+        require_verdict: fail a run that cannot be judged, too.
 
     Returns:
         The report, when the run passes.
@@ -111,7 +113,7 @@ def assert_healthy(
     else:
         report = replay(_open(path_or_state), settings)
     failed = [f for f in report.at_least(threshold) if settings.reports(f.code, f.name)]
-    if failed:
+    if failed or (require_verdict and report.verdict == "inconclusive"):
         from sftdiag.report.text import failure
 
         raise AssertionError(failure(report, failed))

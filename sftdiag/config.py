@@ -79,8 +79,11 @@ def load_settings(folder: str = ".") -> Settings:
 
 
 def _read_table(path: str, keys: tuple[str, ...]) -> Mapping[str, Any] | None:
-    with open(path, "rb") as file:
-        content = file.read()
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     # A pyproject.toml without our table costs no parse.
     if keys and b"tool.sftdiag" not in content:
         return None
@@ -91,7 +94,7 @@ def _read_table(path: str, keys: tuple[str, ...]) -> Mapping[str, Any] | None:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: expected TOML: {error}") from None
     for key in keys:
-        table = table.get(key)
+        table = table.get(key) if isinstance(table, Mapping) else None
         if table is None:
             return None
     if not isinstance(table, Mapping):
@@ -129,6 +132,8 @@ def selectors(value: str | Iterable[str], key: str) -> frozenset[str]:
     Raises:
         ConfigError: something else was given.
     """
+    if not isinstance(value, Iterable):
+        raise ConfigError(f"{key} must be codes or names, got {value!r}")
     parts = [value] if isinstance(value, str) else list(value)
     if not all(isinstance(part, str) for part in parts):
         raise ConfigError(f"{key} must be codes or names, got {value!r}")

@@ -74,6 +74,11 @@ class RunContext(Value):
         return log(self.vocab_size) if self.vocab_size and self.vocab_size > 1 else None
 
     @property
+    def adaptive(self) -> bool:
+        """Whether the optimizer scales its steps as Adam does: the ranges of rates assume it."""
+        return self.optim is None or not self.optim.startswith("sgd")
+
+    @property
     def trainable_share(self) -> float | None:
         """Trainable parameters as a share of all, or None."""
         if self.trainable_parameters is None or not self.total_parameters:

@@ -97,13 +97,19 @@ class Fix(Value):
 class Cause(Value):
     """A possible cause of a finding with the run's evidence for or against it.
 
-    ``check`` is the code of the check that confirmed it, or None.
+    Attributes:
+        because: what led to the status: support, or what rules it out.
+        against: what speaks against it without ruling it out.
+        missing: evidence that is missing, and how to get it.
+        check: code of the check that confirmed it, or None.
     """
 
     id: str
     name: str
     status: Status
     because: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     check: str | None = None
     fixes: tuple[Fix, ...] = ()
 

@@ -34,6 +34,15 @@ class _Case:
         self.fired: dict[str, int] = {}
         self.resolved_step: int | None = None
 
+    @property
+    def claim(self) -> arbitration.Claim:
+        """What arbitration looks at."""
+        seen = self.detection
+        fired = min(self.fired.values())
+        return arbitration.Claim(
+            self.id, seen.code, seen.severity, seen.onset_step, fired, self.resolved_step
+        )
+
 
 class Monitor:
     """Judges one run.
@@ -75,7 +84,7 @@ class Monitor:
         signals = self.signals
         if not signals.update(record):
             return ()
-        changed: list[_Case] = []
+        changed = self._rewind(record.step) if signals.rewound else []
         for detector in self._detectors:
             for detection in detector.update(signals, record):
                 if self.settings.reports(detection.code, detection.name):
@@ -84,8 +93,22 @@ class Monitor:
                         changed.append(case)
         if not changed:
             return ()
-        findings = {finding.id: finding for finding in self._findings()}
-        return tuple(findings[case.id] for case in changed)
+        claims = self._claims()
+        return tuple(self._finding(case, claims) for case in changed)
+
+    def _rewind(self, step: int) -> list[_Case]:
+        """Start the detectors afresh where a log goes back: what they saw was done again."""
+        self._detectors = tuple(kind() for kind in DETECTORS)
+        active = [case for case in self._all_cases() if case.resolved_step is None]
+        for case in active:
+            case.resolved_step = step
+        return active
+
+    def _all_cases(self) -> list[_Case]:
+        return [case for cases in self._cases.values() for case in cases]
+
+    def _claims(self) -> tuple[arbitration.Claim, ...]:
+        return tuple(case.claim for case in self._all_cases())
 
     def _take(self, detection: Detection) -> _Case | None:
         """File a detection; return its case when that is news."""
@@ -114,25 +137,24 @@ class Monitor:
 
     def _new_id(self, detection: Detection) -> str:
         base = f"{detection.code}@{detection.step}"
-        taken = {case.id for cases in self._cases.values() for case in cases}
+        taken = {case.id for case in self._all_cases()}
         if base not in taken:
             return base
         named = f"{base}:{detection.series if detection.series != 'loss' else detection.name}"
         return named if named not in taken else f"{named}:{len(taken)}"
 
+    def _finding(self, case: _Case, claims: tuple[arbitration.Claim, ...]) -> Finding:
+        lang = self.settings.lang
+        finding = diagnose(case.detection, case.id, case.fired, self.signals, lang)
+        return finding.replace(
+            resolved_step=case.resolved_step,
+            consequence_of=arbitration.explained_by(case.claim, claims),
+        )
+
     def _findings(self) -> tuple[Finding, ...]:
-        found = tuple(
-            diagnose(case.detection, case.id, case.fired, self.signals, self.settings.lang).replace(
-                resolved_step=case.resolved_step
-            )
-            for cases in self._cases.values()
-            for case in cases
-        )
-        explained = (
-            finding.replace(consequence_of=arbitration.explained_by(finding, found))
-            for finding in found
-        )
-        return tuple(sorted(explained, key=arbitration.importance))
+        claims = self._claims()
+        found = (self._finding(case, claims) for case in self._all_cases())
+        return tuple(sorted(found, key=arbitration.importance))
 
     def report(self) -> Report:
         """Return the diagnosis so far; valid at any time."""

@@ -5,6 +5,7 @@ Imports nothing but pytest until a test uses it.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from sftdiag.findings import Report
 
-MARKER_OPTIONS = ("run", "fail_on", "ignore", "lang")
+MARKER_OPTIONS = ("run", "fail_on", "ignore", "lang", "require_verdict")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,8 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker."""
     config.addinivalue_line(
         "markers",
-        "sftdiag(run=None, fail_on='error', ignore=None, lang='en'): fail the test unless the run "
-        "(default: --sftdiag-run) is healthy",
+        "sftdiag(run=None, fail_on='error', ignore=None, lang='en', require_verdict=False): "
+        "fail the test unless the run (default: --sftdiag-run) is healthy",
     )
 
 
@@ -84,4 +85,6 @@ def _path(config: pytest.Config, options: dict[str, Any]) -> Any:
     path = options.pop("run", None) or config.getoption("--sftdiag-run")
     if path is None:
         pytest.fail("no run to diagnose: pass --sftdiag-run PATH", pytrace=False)
+    if not isinstance(path, (str, os.PathLike)):
+        pytest.fail(f"the sftdiag marker's run must be a path, got {path!r}", pytrace=False)
     return config.invocation_params.dir / path

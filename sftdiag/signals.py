@@ -22,6 +22,9 @@ MAX_BLOCKS = 64
 MAX_EVALS = 256
 """Evaluations kept a series; nine in ten public runs have fewer than 60."""
 
+MAX_SERIES = 64
+"""Evaluation sets followed; the largest public run has 6."""
+
 RECENT = 16
 """Raw train losses kept, for what happens between two blocks: epoch edges, evaluations."""
 
@@ -46,6 +49,9 @@ length in mega-batches of at most 50 batches, and the loss rises and falls with 
 
 WINDOW_SHARE = 8
 """Of a longer run an eighth of its blocks."""
+
+LARGEST_LOSS = 1e300
+"""Above it a sum of losses overflows; such a loss is no measurement."""
 
 COMPANIONS = ("grad_norm", "learning_rate", "entropy", "mean_token_accuracy")
 
@@ -77,12 +83,13 @@ class Block(Value):
 
 
 class Evaluation(Value):
-    """One evaluation: its loss, and the run's state when it was made.
+    """One evaluation: its loss, and the run's state when it was made; ``number`` counts from 1.
 
     ``train_loss`` is the mean of the last train rows before it (the later half of those since the
     evaluation before, :data:`RECENT` / 2 at most), or None when there were none.
     """
 
+    number: int
     step: int
     epoch: float | None
     loss: float
@@ -159,6 +166,8 @@ class Signals:
         self.blocks: list[Block] = []
         self.block_losses: list[float] = []
         self.block_closed = False
+        self.rewound = False
+        self.last_train_step = 0
         self.evaluations: dict[str, list[Evaluation]] = {}
         self.evaluations_seen: dict[str, int] = {}
         self.learning_rate: float | None = None
@@ -188,18 +197,18 @@ class Signals:
             Whether it belongs to the run: not the closing summary, and no evaluation made
             after it.
         """
-        self.block_closed = False
+        self.block_closed = self.rewound = False
         if record.kind == SUMMARY:
             self._summary_step = record.step
             return False
-        if self._summary_step is not None and record.step <= self._summary_step:
-            return False
-        if record.step < self.last_step:
+        if record.kind == TRAIN and record.step < self.last_train_step:
             self._rewind(record.step)
+        elif self._summary_step is not None and record.step <= self._summary_step:
+            return False
         self.records += 1
         if self.first_step is None:
             self.first_step = record.step
-        self.last_step = record.step
+        self.last_step = max(record.step, self.last_step)
         if record.epoch is not None and isfinite(record.epoch):
             self.epoch = record.epoch
         if record.kind == TRAIN:
@@ -211,6 +220,7 @@ class Signals:
     def _update_train(self, record: LogRecord) -> None:
         metrics = record.metrics
         self.train_rows += 1
+        self.last_train_step = record.step
         if self.objective is None and self.train_rows <= MAX_BLOCKS:
             self.objective = record.objective()
         rate = metrics.get("learning_rate")
@@ -221,7 +231,7 @@ class Signals:
                 self.peak_learning_rate = rate
                 self.peak_learning_rate_step = record.step
         loss = metrics["loss"]
-        if record.loss_is_lost():
+        if record.loss_is_lost() or abs(loss) > LARGEST_LOSS:
             return
         if self.first_loss is None:
             self.first_loss = loss
@@ -260,13 +270,18 @@ class Signals:
 
     def _update_eval(self, record: LogRecord) -> None:
         for series, loss in record.eval_losses().items():
+            if series not in self.evaluations_seen and len(self.evaluations_seen) == MAX_SERIES:
+                continue
             self.evaluations_seen[series] = self.evaluations_seen.get(series, 0) + 1
-            if not isfinite(loss):
+            if not isfinite(loss) or abs(loss) > LARGEST_LOSS:
                 continue
             train_loss = self._train_loss_since(self._rows_at_eval.get(series, 0))
             self._rows_at_eval[series] = self._loss_rows
             points = self.evaluations.setdefault(series, [])
-            points.append(Evaluation(record.step, self.epoch, loss, train_loss, self.learning_rate))
+            number = self.evaluations_seen[series]
+            points.append(
+                Evaluation(number, record.step, self.epoch, loss, train_loss, self.learning_rate)
+            )
             if len(points) > MAX_EVALS:
                 del points[1:-32:2]
 
@@ -285,6 +300,8 @@ class Signals:
         for series, points in self.evaluations.items():
             self.evaluations[series] = [point for point in points if point.step <= step]
         self._summary_step = None
+        self.rewound = True
+        self.last_step = step
         self.recent.clear()
         self._open()
 

@@ -152,6 +152,8 @@ def _decode_union(choices: tuple[Any, ...], data: Any) -> Any:
     """Return ``data`` as the choice that keeps its own JSON type, else as the first that fits."""
     if data is None and type(None) in choices:
         return None
+    if float in choices and data in ("nan", "inf", "-inf"):
+        return float(data)
     if type(data) in choices:
         return data
     for choice in choices:

@@ -56,3 +56,10 @@ def test_something_else_is_refused(wrong: object) -> None:
 def test_a_wrong_severity_is_refused(runs: Path) -> None:
     with pytest.raises(sftdiag.ConfigError, match="info, warning, error; got 'fatal'"):
         sftdiag.assert_healthy(runs / "healthy", fail_on="fatal")
+
+
+def test_a_run_that_cannot_be_judged_passes_unless_a_verdict_is_required() -> None:
+    state = {"log_history": [{"step": 1, "loss": 1.0}]}
+    sftdiag.assert_healthy(state)
+    with pytest.raises(AssertionError, match="cannot judge"):
+        sftdiag.assert_healthy(state, require_verdict=True)

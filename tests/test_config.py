@@ -63,3 +63,17 @@ def test_an_unknown_selector_is_refused(selector: str) -> None:
         return
     with pytest.raises(ConfigError, match="unknown code or name"):
         make_settings(ignore={selector})
+
+
+@pytest.mark.parametrize("value", [5, 2.5, True])
+def test_selectors_of_a_wrong_type_are_refused(tmp_path: Path, value: object) -> None:
+    with pytest.raises(ConfigError, match="must be codes or names"):
+        make_settings(select=value)  # type: ignore[arg-type]
+    (tmp_path / "sftdiag.toml").write_text(f"select = {str(value).lower()}\n")
+    with pytest.raises(ConfigError, match="must be codes or names"):
+        load_settings(str(tmp_path))
+
+
+def test_an_odd_pyproject_has_no_settings(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("tool = 3  # tool.sftdiag\n")
+    assert load_settings(str(tmp_path)) == Settings()

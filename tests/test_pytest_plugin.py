@@ -60,6 +60,8 @@ def test_a_relative_run_is_relative_to_where_pytest_is_called(
             "@pytest.mark.sftdiag('.', fail_at='error')",
             "the sftdiag marker takes a run*got fail_at",
         ),
+        ("@pytest.mark.sftdiag(run={})", "no run to diagnose*"),
+        ("@pytest.mark.sftdiag(run={'a': 1})", "the sftdiag marker's run must be a path*"),
         ("@pytest.mark.sftdiag('.', fail_on='fatal')", "*severity must be one of*"),
     ],
 )

@@ -111,3 +111,26 @@ def test_the_main_series() -> None:
     assert signals.main_series == "eval_b_loss"
     signals.context = RunContext(metric_for_best_model="a_loss")
     assert signals.main_series == "eval_a_loss"
+
+
+def test_train_rows_after_a_summary_are_a_new_session() -> None:
+    rows = [{"step": i, "loss": 5.0} for i in range(1, 21)]
+    rows += [{"step": 20, "train_runtime": 1.0}]
+    rows += [{"step": i, "loss": 1.0} for i in range(1, 21)]
+    signals = signals_of(rows)
+    assert signals.block_losses[-19:] == [1.0] * 19
+    assert signals.last_step == 20
+
+
+def test_an_evaluation_of_an_earlier_step_voids_nothing() -> None:
+    rows = [{"step": i, "loss": 5.0} for i in range(1, 21)] + [{"step": 10, "eval_loss": 4.0}]
+    signals = signals_of(rows)
+    assert len(signals.block_losses) == 20
+    assert signals.last_step == 20
+
+
+def test_losses_too_large_to_add_up_are_left_out() -> None:
+    rows = [{"step": i, "loss": 1e308, "epoch": math.nan} for i in range(200)]
+    signals = signals_of([*rows, {"step": 200, "loss": 1.0}])
+    assert signals.block_losses == [1.0]
+    assert signals.epoch is None

@@ -44,6 +44,8 @@ causes = st.builds(
     texts,
     st.sampled_from(Status),
     st.lists(texts, max_size=2).map(tuple),
+    st.lists(texts, max_size=2).map(tuple),
+    st.lists(texts, max_size=2).map(tuple),
     st.none() | names,
     st.lists(fixes, max_size=2).map(tuple),
 )

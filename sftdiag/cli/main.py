@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,8 @@ EXIT_ERROR = 2
 EXIT_INCONCLUSIVE = 3
 
 # argparse asks shutil for the terminal's width, whose import costs more than parsing does.
-HelpFormatter = partial(argparse.HelpFormatter, width=int(os.environ.get("COLUMNS") or 80))
+_COLUMNS = os.environ.get("COLUMNS", "")
+HelpFormatter = partial(argparse.HelpFormatter, width=int(_COLUMNS) if _COLUMNS.isdecimal() else 80)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,6 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     # A process that reads a log once makes no garbage in cycles: looking for it only costs time.
     gc.disable()
+    # A terminal or pipe that cannot show a character gets a question mark, not a traceback.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         options = parser().parse_args(arguments)
         code: int = options.run(options)
@@ -59,4 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader went away (`| head`): leave without a traceback at shutdown.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        print(f"sftdiag: internal error, please report it with the log: {what}", file=sys.stderr)
+        return EXIT_ERROR
     return code

@@ -26,5 +26,5 @@ def run(options: argparse.Namespace) -> int:
     """Print one line a code."""
     lang = options.lang or load_settings().lang
     for rule in rules(lang):
-        print(f"{rule.code}  {rule.name:<20}  {rule.severity:<8}  {rule.seen_by:<14}  {rule.title}")
+        print(f"{rule.code}  {rule.name:<20}  {rule.severity:<8}  {rule.title} ({rule.seen_by})")
     return 0

@@ -34,7 +34,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
+from math import inf, sqrt
 from typing import ClassVar
 
 from sftdiag.detectors.base import Detector, Skip
@@ -75,6 +75,9 @@ ERROR_RISE = 0.10
 
 ERROR_EVALUATIONS = 4
 """Evaluations in a row above the band before an error."""
+
+MAX_SHARE = 10.0
+"""Shares beyond this are of a best near 0, and are not told."""
 
 TRAIN_FALL = 0.01
 """Fall of the train loss since the best evaluation, as a share, that counts as learning on."""
@@ -166,6 +169,7 @@ class EvalLossRisingDetector(Detector):
             rise.best.step,
             series,
             _evidence(signals, points, rise),
+            variant="default" if _share(rise.best.loss, last.loss) else "no_share",
         )
         return (state.active,)
 
@@ -244,6 +248,12 @@ def _decay_ahead(signals: Signals) -> bool:
     return rate > DECAY_AHEAD * peak
 
 
+def _share(best: float, last: float) -> float | None:
+    """Return the rise as a share of the best, or None where a share of next to nothing misleads."""
+    share = (last - best) / abs(best) if best else inf
+    return share if 0.0 < share < MAX_SHARE else None
+
+
 def _evidence(signals: Signals, points: Sequence[Evaluation], rise: _Rise) -> dict[str, Scalar]:
     last = points[-1]
     return {
@@ -252,12 +262,10 @@ def _evidence(signals: Signals, points: Sequence[Evaluation], rise: _Rise) -> di
         "eval_loss_min_step": rise.best.step,
         "eval_loss_min_epoch": rise.best.epoch,
         "eval_loss_last": last.loss,
-        "evaluations": len(points),
-        "evaluations_since_min": sum(point.step > rise.best.step for point in points),
+        "evaluations": last.number,
+        "evaluations_since_min": last.number - rise.best.number,
         "rise": rise.rise,
-        "rise_share": (last.loss - rise.best.loss) / abs(rise.best.loss)
-        if rise.best.loss
-        else None,
+        "rise_share": _share(rise.best.loss, last.loss),
         "noise": rise.noise,
         "train_loss_at_min": rise.best.train_loss,
         "train_loss_last": last.train_loss,
@@ -274,7 +282,8 @@ class _Staircase:
         self._before: list[float] = []
         self._after: list[float] = []
         self._first: list[float] = []
-        self.drops: list[tuple[int, float]] = []
+        self._edges = 0
+        self._last_drop = (0, 0.0)
         self._noted = False
 
     def update(self, signals: Signals) -> None:
@@ -308,22 +317,23 @@ class _Staircase:
         error = max(noise_scale(before), noise_scale(after)) * sqrt(2 / EDGE_ROWS)
         inside, drop = start - high, high - low
         if drop > max(EDGE_DROP * high, 4 * error, 2 * inside):
-            self.drops.append((step, drop / high))
+            self._edges += 1
+            self._last_drop = (step, drop / high)
 
     def note(
         self, code: str, signals: Signals, points: Sequence[Evaluation], step: int
     ) -> Sequence[Detection]:
         """Return the note once a step was seen and the evaluation loss is at its best."""
-        if self._noted or not self.drops or len(points) < 2:
+        if self._noted or not self._edges or len(points) < 2:
             return ()
         if points[-1].loss > min(point.loss for point in points):
             return ()
         if signals.first_loss is None or signals.block_losses[-1] >= signals.first_loss:
             return ()
         self._noted = True
-        at, drop = self.drops[-1]
+        at, drop = self._last_drop
         evidence: dict[str, Scalar] = {
-            "edges": len(self.drops),
+            "edges": self._edges,
             "drop": drop,
             "epoch": signals.epoch,
             "eval_loss_first": points[0].loss,

@@ -38,6 +38,12 @@ DEAD_RECORDS = 2
 """Records in a row without a finite loss before the run counts as lost. One may be a single bad
 batch; on all labelled NaN runs nothing finite came after two (corpus: 16 of 16)."""
 
+MANY_DEAD = 10
+"""Dead records in all, from which their share counts too."""
+
+DEAD_SHARE = 0.1
+"""Share of the records without a finite loss that is no longer a few bad batches."""
+
 OVERFLOW_RECORDS = 20
 """Records in a row whose gradient is not finite while the loss is. fp16's loss scaler halves its
 scale at each overflow, from 2**16: after 16 halvings the scale is 1 and overflow is the model's."""
@@ -53,6 +59,7 @@ class NonFiniteDetector(Detector):
 
     def __init__(self) -> None:
         self._dead = 0
+        self._all_dead = 0
         self._overflow = 0
         self._overflows = 0
         self._onset = 0
@@ -76,12 +83,14 @@ class NonFiniteDetector(Detector):
             self._onset = record.step
         if state == "dead":
             self._dead += 1
+            self._all_dead += 1
         else:
             self._dead = 0
             self._overflow += 1
             self._overflows += 1
             self._first_overflow = self._first_overflow or record.step
-        if self._dead >= DEAD_RECORDS or self._overflow >= OVERFLOW_RECORDS:
+        often = self._all_dead >= max(MANY_DEAD, DEAD_SHARE * signals.train_rows)
+        if self._dead >= DEAD_RECORDS or self._overflow >= OVERFLOW_RECORDS or often:
             self._fired = True
             return (self._detection(record),)
         return ()
@@ -98,7 +107,7 @@ class NonFiniteDetector(Detector):
             {
                 "loss": loss,
                 "grad_norm": grad_norm,
-                "records": max(self._dead, self._overflow),
+                "records": max(self._all_dead, self._overflow),
                 "last_good_step": self._last_good,
                 "learning_rate": self._last_rate,
             },
@@ -106,8 +115,10 @@ class NonFiniteDetector(Detector):
         )
 
     def _variant(self, loss: float) -> str:
-        if self._dead < DEAD_RECORDS:
+        if not self._dead:
             return "overflow"
+        if self._dead < DEAD_RECORDS:
+            return "often"
         return "hidden" if isfinite(loss) else "default"
 
     def _note(self, record: LogRecord) -> Sequence[Detection]:

@@ -42,14 +42,27 @@ TABLE: tuple[Explains, ...] = (
 )
 
 
-def explained_by(finding: Finding, findings: tuple[Finding, ...]) -> str | None:
+class Claim(Value):
+    """What arbitration needs to know of a finding."""
+
+    id: str
+    code: str
+    severity: Severity
+    onset_step: int
+    fired_step: int
+    resolved_step: int | None
+
+
+def explained_by(claim: Claim, claims: tuple[Claim, ...]) -> str | None:
     """Return the id of the finding that explains this one, or None."""
+    if claim.severity is Severity.INFO:
+        return None
     for rule in TABLE:
-        if rule.consequence != finding.code or finding.severity is Severity.INFO:
+        if rule.consequence != claim.code:
             continue
-        for cause in findings:
+        for cause in claims:
             active = cause.resolved_step is None and cause.severity >= Severity.WARNING
-            in_time = not rule.after or finding.fired_step >= cause.onset_step
+            in_time = not rule.after or claim.fired_step >= cause.onset_step
             if cause.code == rule.cause and active and in_time:
                 return cause.id
     return None

@@ -66,11 +66,20 @@ def _cause(
 ) -> Cause:
     words = texts.load(__file__, symptom.name, lang)
     fixes = [propose(case) for propose in rule.fixes]
+
+    def say(*weights: Weight) -> tuple[str, ...]:
+        return tuple(
+            words["evidence"][piece.key].format(**piece.values)
+            for piece in evidence
+            if piece.weight in weights
+        )
+
     return Cause(
-        rule.id,
-        texts.load(__file__, "causes", lang)[rule.id],
-        settle(evidence),
-        tuple(words["evidence"][piece.key].format(**piece.values) for piece in evidence),
-        None,
-        tuple(Fix(words["fixes"][f.key].format(**f.values), f.changes) for f in fixes),
+        id=rule.id,
+        name=texts.load(__file__, "causes", lang)[rule.id],
+        status=settle(evidence),
+        because=say(Weight.CONFIRMS, Weight.SUPPORTS, Weight.RULES_OUT),
+        against=say(Weight.AGAINST),
+        missing=say(Weight.MISSING),
+        fixes=tuple(Fix(words["fixes"][f.key].format(**f.values), f.changes) for f in fixes),
     )

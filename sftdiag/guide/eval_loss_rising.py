@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 
-from sftdiag.detectors.eval_loss_rising import MIN_RISE
+from sftdiag.detectors.eval_loss_rising import FEW_EVALUATIONS, MIN_RISE
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix, missing
 
@@ -97,6 +97,14 @@ def train_less(case: Case) -> FixText:
     return FixText("fewer_epochs", {**values, "planned": planned, "best": best}, changes)
 
 
+def stop_early(case: Case) -> FixText:
+    """Early stopping on this series, patient enough for its noise and quick enough for its plan."""
+    series = case.detection.series if case.detection.series != "loss" else "eval_loss"
+    evaluations = case.number("evaluations") or 0
+    patience = 1 if evaluations < FEW_EVALUATIONS else 3
+    return FixText("early_stopping", {"series": series, "patience": patience})
+
+
 SYMPTOM = Symptom(
     "SFT201",
     "eval-loss-rising",
@@ -105,7 +113,7 @@ SYMPTOM = Symptom(
         CauseRule(
             "overfitting",
             (train_keeps_falling, rows_repeated),
-            (train_less, fix("early_stopping")),
+            (train_less, stop_early),
         ),
         CauseRule(
             "eval-distribution",

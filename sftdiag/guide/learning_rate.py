@@ -17,6 +17,8 @@ def rate_against_ranges(case: Case) -> Evidence | None:
     rate = case.signals.peak_learning_rate
     if rate is None:
         return Evidence(Weight.MISSING, "rate_unknown")
+    if not case.context.adaptive:
+        return None
     high = max(r.high for r in learning_rate_ranges(case.context.method))
     values = {"rate": rate, "high": high}
     if rate > high:
@@ -46,9 +48,11 @@ def evaluation_rises_too(case: Case) -> Evidence | None:
 
 
 def lower_learning_rate(case: Case) -> FixText:
-    """From the run's peak to the usual rate of its method, or to a fifth."""
+    """From the run's peak to the usual rate of its method; LoRA's, the higher, when unknown."""
     old = case.context.learning_rate or case.signals.peak_learning_rate
     if old is None:
         return FixText("lower_rate_generally")
-    new = min(old / STEP, USUAL_LEARNING_RATE[case.context.method or "full"])
+    new = old / STEP
+    if case.context.adaptive:
+        new = min(new, USUAL_LEARNING_RATE[case.context.method or "lora"])
     return FixText("lower_rate", {"old": old, "new": new}, {"SFTConfig.learning_rate": (old, new)})

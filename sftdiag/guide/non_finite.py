@@ -5,6 +5,7 @@ from __future__ import annotations
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.learning_rate import lower_learning_rate, rate_against_ranges
+from sftdiag.signals import Block
 
 RISE_BEFORE = 1.25
 """Loss of the last block before the NaN over the lowest block: on the labelled runs that blew up it
@@ -13,14 +14,24 @@ was 1.3 to 5, on those with an injected NaN weight 1.0."""
 
 def climb_before(case: Case) -> Evidence | None:
     """The train loss before the last finite record."""
-    blocks = [b for b in case.signals.blocks if b.last_step < case.detection.onset_step]
+    blocks = _blocks_before(case)
     if len(blocks) < 2:
         return None
     low, last = min(block.loss for block in blocks), max(block.loss for block in blocks[-2:])
     values = {"low": low, "last": last}
-    if low > 0 and last > RISE_BEFORE * low:
-        return Evidence(Weight.SUPPORTS, "loss_climbed", values)
-    return Evidence(Weight.AGAINST, "loss_calm", values)
+    key = "loss_climbed" if _climbed(blocks) else "loss_calm"
+    return Evidence(Weight.SUPPORTS if _climbed(blocks) else Weight.AGAINST, key, values)
+
+
+def _blocks_before(case: Case) -> list[Block]:
+    return [b for b in case.signals.blocks if b.last_step < case.detection.onset_step]
+
+
+def _climbed(blocks: list[Block]) -> bool:
+    if len(blocks) < 2:
+        return False
+    low = min(block.loss for block in blocks)
+    return low > 0 and max(block.loss for block in blocks[-2:]) > RISE_BEFORE * low
 
 
 def number_format(case: Case) -> Evidence | None:
@@ -44,8 +55,12 @@ def from_the_start(case: Case) -> Evidence | None:
 
 
 def go_back(case: Case) -> FixText:
-    """Name the last step whose weights were finite."""
+    """Name the last step whose weights were sound: before the climb, if there was one."""
     step = case.number("last_good_step")
+    blocks = _blocks_before(case)
+    if _climbed(blocks):
+        low = min(block.loss for block in blocks)
+        step = max(block.last_step for block in blocks if block.loss <= RISE_BEFORE * low)
     if step is not None:
         return FixText("go_back", {"step": int(step)})
     return FixText("start_again" if case.detection.evidence else "go_back_generally")

@@ -19,9 +19,11 @@ def no_gradient(case: Case) -> Evidence | None:
 def from_the_start(case: Case) -> Evidence | None:
     """A mask is wrong from the first row; a NaN comes later."""
     before = case.number("loss_before")
-    if before is None:
-        return Evidence(Weight.SUPPORTS, "never_above_zero")
-    return Evidence(Weight.AGAINST, "fell_to_zero", {"loss": before})
+    if before is not None:
+        return Evidence(Weight.AGAINST, "fell_to_zero", {"loss": before})
+    if case.number("grad_norm") is None:
+        return None
+    return Evidence(Weight.SUPPORTS, "never_above_zero")
 
 
 def hidden_nan(case: Case) -> Evidence | None:

@@ -19,11 +19,11 @@ from typing import Any, TypeVar, cast
 from sftdiag.api import Selectors, make_settings
 from sftdiag.context import RunContext
 from sftdiag.errors import ConfigError, UnhealthyRunError
-from sftdiag.findings import Finding, Report, Severity, Status
+from sftdiag.findings import Finding, Report, Severity
 from sftdiag.integrations import trainer_context
 from sftdiag.monitor import Monitor
 from sftdiag.policy import Policy, Rule, Trigger
-from sftdiag.report.text import summary_line
+from sftdiag.report.text import stop_line, summary_line, tell
 from sftdiag.sources import CONTEXT_FILE, checkpoints
 
 try:
@@ -134,7 +134,7 @@ class DiagnosticsCallback(TrainerCallback):
             if state.is_world_process_zero:
                 self._tell(finding)
             if decision.stop_and_raise:
-                raise UnhealthyRunError(_sentence(finding))
+                raise UnhealthyRunError(tell(finding, self.settings.lang))
             if decision.stop:
                 control.should_training_stop = True
                 self._stopped_by = self._stopped_by or finding
@@ -156,34 +156,24 @@ class DiagnosticsCallback(TrainerCallback):
         _say(worst, summary_line(report), always=True)
 
     def _tell(self, finding: Finding) -> None:
-        if finding.resolved_step is not None:
-            _say(
-                logging.INFO,
-                f"{finding.code} {finding.name} is over at step {finding.resolved_step:,}",
-            )
-        elif finding.consequence_of is not None:
-            explained = f"{_sentence(finding)} (a consequence of {finding.consequence_of})"
-            _say(logging.INFO, explained)
-        else:
-            _say(_LEVELS[finding.severity], _sentence(finding))
+        active = finding.resolved_step is None and finding.consequence_of is None
+        level = _LEVELS[finding.severity] if active else logging.INFO
+        _say(level, tell(finding, self.settings.lang))
 
     def _stop_text(self, args: TrainingArguments, state: TrainerState, cause: Finding) -> str:
         """Name the step of the stop, the best evaluation and the checkpoint to go back to."""
-        where = f"stopped at step {state.global_step:,} of {state.max_steps:,}"
-        text = f"{where} by {cause.code} {cause.name}"
         target = cause.evidence.get("last_good_step")
         best = self._monitor.signals.best_evaluation()
-        if best is not None:
-            text += f"; best {best[0]} {best[1].loss:.4g} at step {best[1].step:,}"
-            target = best[1].step if target is None else target
+        if target is None and best is not None:
+            target = best[1].step
         saved = checkpoints(args.output_dir or "")
         if cause.code == "SFT106":
             saved = [step for step in saved if isinstance(target, int) and step <= target]
-        if not saved:
-            return f"{text}; no checkpoint to go back to was saved"
         goal = target if isinstance(target, int) else cause.onset_step
-        nearest = min(saved, key=lambda step: abs(step - goal))
-        return f"{text}; nearest checkpoint: checkpoint-{nearest}"
+        nearest = min(saved, key=lambda step: abs(step - goal), default=None)
+        return stop_line(
+            cause, state.global_step, state.max_steps, best, nearest, self.settings.lang
+        )
 
 
 def attach(
@@ -210,18 +200,6 @@ def attach(
     callback.known = trainer_context.from_trainer(trainer)
     trainer.add_callback(callback)
     return callback
-
-
-def _sentence(finding: Finding) -> str:
-    """Return what was seen, why it matters and what to do, in this order, on one line."""
-    label = finding.severity.label
-    text = f"{label} {finding.code} {finding.name}, step {finding.fired[label]:,}"
-    text = f"{text}: {finding.message} {finding.why}"
-    likely = [c for c in finding.causes if c.status in (Status.CONFIRMED, Status.LIKELY)]
-    for cause in likely[:1] or list(finding.causes[:1]):
-        fixes = "; ".join(fix.text for fix in cause.fixes)
-        text = f"{text} [{cause.status.name.lower().replace('_', ' ')}: {cause.name}] -> {fixes}"
-    return text
 
 
 def _say(level: int, text: str, *, always: bool = False) -> None:

@@ -20,12 +20,16 @@ LABEL = 9
 
 def draw(report: Report) -> list[str]:
     """Return the plot's lines, or none when there are fewer than two points to join."""
-    curves = [curve for curve in report.curves if curve.series in ("loss", "eval_loss")]
+    evaluation = report.primary.series if report.primary else "eval_loss"
+    if evaluation == "loss":
+        evaluation = "eval_loss"
+    curves = [curve for curve in report.curves if curve.series in ("loss", evaluation)]
     values = [value for curve in curves for value in curve.values]
     steps = [step for curve in curves for step in curve.steps]
     if len(values) < 2 or min(steps) == max(steps):
         return []
-    first, last = min(steps), max(*steps, report.summary.last_step or 0)
+    first = min(*steps, report.summary.first_step or 0)
+    last = max(*steps, report.summary.last_step or 0)
     use_log = min(values) > 0 and max(values) > EXPLOSION * curves[0].values[0]
     bottom, top = (
         (log10(min(values)), log10(max(values))) if use_log else (min(values), max(values))
@@ -52,6 +56,8 @@ def draw(report: Report) -> list[str]:
                 canvas.mark(*point, "o")
     rows = canvas.rows()
     labels = {0: f"{max(values):.3g}", len(rows) - 1: f"{min(values):.3g}"}
+    if top == bottom:
+        labels = {len(rows) // 2: f"{top:.3g}"}
     lines = [f"{labels.get(i, ''):>{LABEL}} ┤{row.rstrip()}" for i, row in enumerate(rows)]
     lines.append(f"{'':>{LABEL}} └{'─' * WIDTH}")
     lines.append(_ticks(first, last, onset))

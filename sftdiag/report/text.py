@@ -11,6 +11,7 @@ from typing import Any
 
 from sftdiag import texts
 from sftdiag.findings import Cause, Finding, Report, Severity, Status
+from sftdiag.signals import Evaluation
 from sftdiag.values import Value
 
 _STYLES = {
@@ -20,6 +21,10 @@ _STYLES = {
     "healthy": "bold green",
     "inconclusive": "bold magenta",
 }
+
+
+CURVE_COLUMNS = 74
+"""Columns that the curve needs."""
 
 
 class Line(Value):
@@ -47,13 +52,20 @@ def print_to_terminal(report: Report) -> None:
 
 
 def write_to(console: Any, report: Report) -> None:
-    """Write the report to a rich Console."""
+    """Write the report to a rich Console; without the curve where it does not fit."""
     from rich.padding import Padding
+    from rich.table import Table
     from rich.text import Text
 
-    for line in lines(report):
-        text = Text.assemble(*line.parts)
-        console.print(Padding(text, (0, 0, 0, line.indent)))
+    fits = console.width > CURVE_COLUMNS
+    for line in lines(report, curve=fits):
+        if line.parts and line.parts[0][0].startswith("- "):
+            (first, style), *rest = line.parts
+            grid = Table.grid()
+            grid.add_row("- ", Text.assemble((first[2:], style), *rest))
+            console.print(Padding(grid, (0, 0, 0, line.indent)))
+        else:
+            console.print(Padding(Text.assemble(*line.parts), (0, 0, 0, line.indent)))
 
 
 def lines(report: Report, *, curve: bool = True) -> Iterator[Line]:
@@ -71,13 +83,13 @@ def lines(report: Report, *, curve: bool = True) -> Iterator[Line]:
         yield Line(0)
         yield from _finding(finding, words)
     yield Line(0)
-    if report.ran:
-        clean = [name for name in report.ran if name not in {f.name for f in report.findings}]
-        if clean:
-            yield Line(0, ((words["not_found"], "bold"), (" " + ", ".join(clean), "")))
+    colon, comma = words["colon"], words["comma"]
+    clean = [name for name in report.ran if name not in {f.name for f in report.findings}]
+    if clean:
+        yield Line(0, ((words["not_found"], "bold"), (colon + comma.join(clean), "")))
     if report.skipped:
-        yield Line(0, ((words["not_judged"], "bold"),))
-        yield from _skipped(report.skipped)
+        yield Line(0, ((words["not_judged"] + colon.rstrip(), "bold"),))
+        yield from _skipped(report.skipped, words)
 
 
 def failure(report: Report, failed: list[Finding]) -> str:
@@ -90,28 +102,74 @@ def failure(report: Report, failed: list[Finding]) -> str:
 
 
 def summary_line(report: Report) -> str:
-    """Return the verdict as one line."""
+    """Return the verdict as one line, without the source."""
     words = texts.load(__file__, "text", report.language)
-    return next(_verdict(report, words)).plain
+    return "".join(text for text, _ in _verdict_parts(report, words))
+
+
+def tell(finding: Finding, language: str) -> str:
+    """Return what was seen, why it matters and what to do, in this order, as one line."""
+    words = texts.load(__file__, "text", language)
+    if finding.resolved_step is not None:
+        return str(
+            words["over"].format(code=finding.code, name=finding.name, step=finding.resolved_step)
+        )
+    label = finding.severity.label
+    text: str = words["told"].format(
+        severity=words[label] if finding.severity > Severity.INFO else words["note"],
+        code=finding.code,
+        name=finding.name,
+        step=finding.fired[label],
+        message=finding.message,
+        why=finding.why,
+    )
+    if finding.consequence_of is not None:
+        return f"{text} ({words['consequence'].format(id=finding.consequence_of)})"
+    likely = [c for c in finding.causes if c.status.value <= Status.LIKELY.value]
+    for cause in likely[:1]:
+        text += words["told_cause"].format(
+            status=words[cause.status.name.lower()],
+            cause=cause.name,
+            fixes="; ".join(fix.text for fix in cause.fixes),
+        )
+    return text
+
+
+def stop_line(
+    cause: Finding,
+    step: int,
+    planned: int,
+    best: tuple[str, Evaluation] | None,
+    checkpoint: int | None,
+    language: str,
+) -> str:
+    """Return where a run was stopped, its best evaluation and the checkpoint to go back to."""
+    words = texts.load(__file__, "text", language)
+    text: str = words["stopped"].format(
+        step=step, planned=planned, code=cause.code, name=cause.name
+    )
+    if best is not None:
+        series, evaluation = best
+        text += words["best"].format(series=series, loss=evaluation.loss, step=evaluation.step)
+    if checkpoint is None:
+        return text + str(words["no_checkpoint"])
+    return text + str(words["nearest"].format(step=checkpoint))
+
+
+def _verdict_parts(report: Report, words: Mapping[str, Any]) -> list[tuple[str, str]]:
+    parts = [(words[report.verdict], _STYLES[report.verdict])]
+    if report.primary is not None:
+        parts.append((f" · {report.primary.code} {report.primary.name}", ""))
+    elif report.reason:
+        parts.append((words["colon"] + report.reason, ""))
+    else:
+        parts.append((words["stop"] + words["all_well"], ""))
+    return parts
 
 
 def _verdict(report: Report, words: Mapping[str, Any]) -> Iterator[Line]:
-    what = words["all_well"] if report.verdict == "healthy" else report.reason
-    if report.primary is not None:
-        what = f"{report.primary.code} {report.primary.name}"
-    parts = [(f"{report.source}: ", ""), (words[report.verdict], _STYLES[report.verdict])]
-    if what:
-        parts.append(
-            (
-                f" · {what}"
-                if report.primary
-                else f". {what}"
-                if report.verdict == "healthy"
-                else f": {what}",
-                "",
-            )
-        )
-    yield Line(0, tuple(parts))
+    source = (report.source + words["colon"], "")
+    yield Line(0, (source, *_verdict_parts(report, words)))
     facts = _facts(report, words)
     if facts:
         yield Line(0, ((facts, "dim"),))
@@ -128,53 +186,66 @@ def _facts(report: Report, words: Mapping[str, Any]) -> str:
     if summary.epochs:
         facts.append(words["epochs"].format(epochs=summary.epochs))
     facts.append(words["rows"].format(rows=summary.records))
-    return ", ".join(facts)
+    joined: str = words["comma"].join(facts)
+    return joined
 
 
 def _finding(finding: Finding, words: Mapping[str, Any]) -> Iterator[Line]:
-    label = finding.severity.label
+    label, colon = finding.severity.label, words["colon"]
+    is_note = finding.severity is Severity.INFO
     times = [words["onset"].format(step=finding.onset_step)]
     times.append(words["seen_at"].format(step=finding.fired_step))
     if finding.resolved_step is not None:
         times.append(words["resolved"].format(step=finding.resolved_step))
     if finding.consequence_of is not None:
         times.append(words["consequence"].format(id=finding.consequence_of))
-    head = ((f"{finding.code} {finding.name} ", "bold"), (words[label], _STYLES[label]))
-    yield Line(0, (*head, (" · " + ", ".join(times), "dim")))
+    head = (f"{finding.code} {finding.name} ", "bold")
+    severity = (words["note" if is_note else label], _STYLES[label])
+    yield Line(0, (head, severity, (" · " + words["comma"].join(times), "dim")))
     yield Line(2, ((finding.message, ""),))
-    yield Line(2, ((f"{words['why']} ", "bold"), (finding.why, "")))
-    if finding.severity is Severity.INFO or finding.consequence_of is not None:
+    yield Line(2, ((words["meaning" if is_note else "why"] + colon, "bold"), (finding.why, "")))
+    if is_note or finding.consequence_of is not None:
         return
-    yield Line(2, ((words["causes"], "bold"),))
+    yield Line(2, ((words["causes"] + colon.rstrip(), "bold"),))
     for cause in finding.causes:
         yield from _cause(cause, words)
-    best = min((cause.status.value for cause in finding.causes), default=0)
-    advice = [cause for cause in finding.causes if cause.status.value == best]
+    advice = _advised(finding.causes)
     fixes = dict.fromkeys(fix.text for cause in advice for fix in cause.fixes)
     changes = {k: v for cause in advice for fix in cause.fixes for k, v in fix.changes.items()}
     if fixes:
-        heading = words["guess" if best == Status.POSSIBLE.value else "change"]
-        yield Line(2, ((heading, "bold"),))
+        guess = advice[0].status is Status.POSSIBLE
+        yield Line(2, ((words["guess" if guess else "change"] + colon.rstrip(), "bold"),))
         yield from (Line(4, ((f"- {text}", ""),)) for text in fixes)
         for name, (old, new) in changes.items():
             yield Line(6, ((f"{name}: {_number(old)} -> {_number(new)}", "cyan"),))
 
 
+def _advised(causes: tuple[Cause, ...]) -> list[Cause]:
+    """Return the best supported causes; of merely possible ones those that nothing contradicts."""
+    best = min((cause.status.value for cause in causes), default=0)
+    advised = [cause for cause in causes if cause.status.value == best]
+    uncontradicted = [cause for cause in advised if not cause.against]
+    return uncontradicted or advised[:1]
+
+
 def _cause(cause: Cause, words: Mapping[str, Any]) -> Iterator[Line]:
-    status = words[cause.status.name.lower()]
     strong = "bold" if cause.status.value <= Status.LIKELY.value else ""
-    dim = "dim" if cause.status is Status.RULED_OUT else strong
-    yield Line(4, ((f"{status}: {cause.name}", dim),))
+    style = "dim" if cause.status is Status.RULED_OUT else strong
+    colon = words["colon"]
+    yield Line(4, ((words[cause.status.name.lower()] + colon + cause.name, style),))
     yield from (Line(6, ((f"- {sentence}", "dim"),)) for sentence in cause.because)
+    for label, sentences in (("against", cause.against), ("missing", cause.missing)):
+        for sentence in sentences:
+            yield Line(6, ((f"- {words[label]}{colon}{sentence}", "dim"),))
 
 
-def _skipped(skipped: Mapping[str, str]) -> Iterator[Line]:
+def _skipped(skipped: Mapping[str, str], words: Mapping[str, Any]) -> Iterator[Line]:
     by_reason: dict[str, list[str]] = {}
     for name, reason in skipped.items():
         by_reason.setdefault(reason, []).append(name)
     for reason, names in by_reason.items():
-        yield Line(2, ((", ".join(names), ""), (f": {reason}", "dim")))
+        yield Line(2, ((words["comma"].join(names), ""), (words["colon"] + reason, "dim")))
 
 
 def _number(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.2g}" if isinstance(value, float) else str(value)

@@ -69,17 +69,20 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     content = _read_json(state)
     entries = trainer_state.entries(state, content)
     folder = os.path.dirname(os.path.abspath(state))
-    folders = (folder, os.path.dirname(folder))
+    # A checkpoint's run is the folder above it; any other folder's parent is not this run's.
+    in_checkpoint = os.path.basename(folder).startswith("checkpoint-")
+    folders = (folder, os.path.dirname(folder)) if in_checkpoint else (folder,)
     beside = _kept_context(folders).filled_from(model_files.context(folders))
-    return Run(given, entries, beside.filled_from(trainer_state.context(content)))
+    return Run(given, entries, trainer_state.context(content).filled_from(beside))
 
 
 def checkpoints(folder: str) -> list[int]:
     """Return the steps of the checkpoints in a run's folder, in order."""
-    if not os.path.isdir(folder):
+    try:
+        parts = [name.rpartition("-") for name in os.listdir(folder)]
+    except OSError:
         return []
-    parts = (name.rpartition("-") for name in os.listdir(folder))
-    return sorted(int(n) for prefix, _, n in parts if prefix == "checkpoint" and n.isdigit())
+    return sorted(int(n) for prefix, _, n in parts if prefix == "checkpoint" and n.isdecimal())
 
 
 def _kept_context(folders: tuple[str, ...]) -> RunContext:
@@ -141,6 +144,9 @@ def _newest_state(folder: str) -> str | None:
         return newest
     if newest is None:
         return own
-    content = _read_json(own)
+    try:
+        content = _read_json(own)
+    except SourceError:
+        return newest
     reached = content.get("global_step") if isinstance(content, Mapping) else None
     return own if not isinstance(reached, int) or reached >= step else newest

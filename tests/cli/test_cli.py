@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from logs import overfitting, train_rows, write_state
 
 import sftdiag
+from sftdiag.cli.main import main
 
 
 def call(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -117,3 +119,34 @@ def test_a_reader_that_goes_away(runs: Path) -> None:
     command = f"{sys.executable} -m sftdiag analyze {runs} | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "environment", [{"COLUMNS": "abc"}, {"COLUMNS": "40"}, {"PYTHONIOENCODING": "ascii"}]
+)
+def test_odd_terminals(runs: Path, environment: dict[str, str]) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "sftdiag",
+        "analyze",
+        str(runs / "overfitting"),
+        "--lang",
+        "zh",
+    ]
+    done = subprocess.run(
+        command, capture_output=True, env={**os.environ, **environment}, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == b""
+
+
+def test_an_error_of_our_own_is_one_line_and_no_finding(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], runs: Path
+) -> None:
+    def broken(*arguments: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("sftdiag.cli.analyze.replay", broken)
+    assert main(["analyze", str(runs / "healthy")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -6,6 +6,7 @@ import pytest
 from logs import Row, decay, feed, fired, healthy, overfitting
 
 from sftdiag.context import RunContext
+from sftdiag.signals import MAX_SERIES
 
 
 def evaluations(
@@ -129,3 +130,28 @@ def test_an_epoch_staircase_with_a_falling_evaluation_is_normal() -> None:
 
 def test_healthy_runs_have_no_staircase() -> None:
     assert fired(healthy(400, 20)) == []
+
+
+@pytest.mark.parametrize("best", [0.0, 1e-12])
+def test_a_best_of_nothing_is_told_without_a_share(best: float) -> None:
+    losses = [2.0, 1.0, best, 1.0, 1.5, 2.0, 2.5, 3.0]
+    (finding, *_) = feed(evaluations(losses))
+    assert "%" not in finding.message
+
+
+def test_evaluations_are_counted_although_they_are_thinned() -> None:
+    losses = [2.0 - 0.004 * min(i, 200) + 0.004 * max(0, i - 200) for i in range(900)]
+    last = feed(evaluations(losses, every=1), RunContext(lr_scheduler_type="constant"))[-1]
+    assert last.evidence["evaluations"] == last.evidence["evaluations_since_min"] + 201
+
+
+def test_hundreds_of_evaluation_sets_cost_a_bounded_time() -> None:
+    rows = []
+    for step in range(1, 13):
+        rows.append({"step": 10 * step, "loss": 3.0 / step})
+        row = {"step": 10 * step}
+        for index in range(300):
+            row |= {f"eval_{index}_loss": 1.0 + abs(step - 4) / 9, f"eval_{index}_runtime": 1.0}
+        rows.append(row)
+    found = {finding.series for finding in feed(rows)}
+    assert len(found) == MAX_SERIES

@@ -69,3 +69,16 @@ def test_it_never_resolves() -> None:
 
 def test_a_missing_grad_norm_is_no_nan() -> None:
     assert fired(train_rows([2.0, 1.5, 1.2] * 10)) == []
+
+
+def test_every_second_record_lost_is_no_bad_batch() -> None:
+    rows = log(*[GOOD, {"loss": nan}] * 30)
+    assert fired(rows) == [("non-finite", "error", 20)]
+    (finding,) = feed(rows)
+    assert "10 records" in finding.message
+
+
+def test_a_run_that_was_done_again_is_judged_again() -> None:
+    rows = log(*[GOOD] * 20, *[{"loss": nan}] * 5)
+    rows += [{**GOOD, "step": step} for step in range(15, 60)]
+    assert [finding.resolved_step for finding in feed(rows)] == [None, 15]

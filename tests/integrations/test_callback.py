@@ -263,4 +263,4 @@ def test_without_logging_a_healthy_run_ends_with_one_line(tmp_path: Path) -> Non
     command = [sys.executable, str(script), "--output", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     ours = [line for line in done.stderr.splitlines() if line.startswith("sftdiag")]
-    assert ours == ["sftdiag: live: healthy. The checks that could run found no fault."]
+    assert ours == ["sftdiag: healthy. The checks that could run found no fault."]

@@ -171,3 +171,27 @@ def test_damaged_bytes_are_read_or_refused_in_one_line(
     except SourceError as error:
         problem = str(error)
     assert "\n" not in problem
+
+
+def test_the_parents_files_are_a_checkpoints_only(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"vocab_size": 99}')
+    for name in ("checkpoint-3", "exp2"):
+        write_state(tmp_path / name / "trainer_state.json", train_rows([1.0]))
+    assert open_run(tmp_path / "checkpoint-3").context.vocab_size == 99
+    assert open_run(tmp_path / "exp2").context.vocab_size is None
+
+
+def test_the_state_knows_its_own_plan_best(tmp_path: Path) -> None:
+    write_state(tmp_path / "trainer_state.json", train_rows([1.0]), max_steps=10)
+    (tmp_path / "_sftdiag").mkdir()
+    kept = RunContext(max_steps=99, vocab_size=5)
+    (tmp_path / "_sftdiag" / "context.json").write_text(json.dumps(kept.to_dict()))
+    assert open_run(tmp_path).context == RunContext(max_steps=10, vocab_size=5)
+
+
+def test_one_bad_state_hides_no_other_run(tmp_path: Path) -> None:
+    for name in ("a", "b", "b/checkpoint-5", "checkpoint-\u00b2"):
+        write_state(tmp_path / name / "trainer_state.json", train_rows([1.0]))
+    (tmp_path / "b" / "trainer_state.json").write_text("{")
+    assert [Path(run).name for run in find_runs(tmp_path)] == ["a", "b", "checkpoint-\u00b2"]
+    assert len(open_run(tmp_path / "b").entries) == 1
