@@ -23,18 +23,22 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from sftdiag.detectors.base import Detector, Skip
-from sftdiag.detectors.train_loss_rebound import bar, evidence, learns, skip
+from sftdiag.detectors.train_loss_rebound import BACK, bar, evidence, learns, skip
 from sftdiag.findings import Detection, Severity
 from sftdiag.records import LogRecord
-from sftdiag.signals import WINDOW_BLOCKS, Signals
+from sftdiag.signals import WINDOW_BLOCKS, Signals, median
 
 ABOVE_START = 1.15
-"""Last window over the highest loss of the start: healthy runs of the corpus stay below 1.0 of it,
+"""Last window over the loss of the start: healthy runs of the corpus stay below 1.0 of it,
 labelled blow-ups reach 1.2 to 20."""
 
 
+AGAIN = 1.5
+"""Last window over the lowest block from which a run that has blown up once is blowing up again."""
+
+
 class LossDivergenceDetector(Detector):
-    """Fires when the last window lies above the start; resolves when the loss is back below it."""
+    """Fires when the last window lies above the start; resolves when it is back near the lowest."""
 
     code: ClassVar[str] = "SFT104"
     name: ClassVar[str] = "loss-divergence"
@@ -42,6 +46,7 @@ class LossDivergenceDetector(Detector):
 
     def __init__(self) -> None:
         self._active: Detection | None = None
+        self._blown = False
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
@@ -49,19 +54,18 @@ class LossDivergenceDetector(Detector):
             return ()
         if signals.first_loss is None or len(signals.block_losses) < 2 * WINDOW_BLOCKS:
             return ()
-        start = max(signals.first_loss, *signals.block_losses[:WINDOW_BLOCKS])
+        start = max(signals.first_loss, median(signals.block_losses[:WINDOW_BLOCKS]))
+        height = ABOVE_START * start
         if self._active is not None:
-            if signals.block_losses[-1] >= start:
-                return ()
-            resolved, self._active = self._active.replace(step=record.step, resolved=True), None
-            return (resolved,)
-        if signals.block_losses[-1] <= ABOVE_START * start:
+            return self._follow(signals, record.step)
+        if self._blown:
+            height = min(height, AGAIN * min(signals.block_losses))
+        if signals.block_losses[-1] <= height:
             return ()
         climb = signals.climb()
-        if climb is None or learns(climb) or climb.rise <= bar(climb):
+        if climb is None or learns(climb) or climb.rise <= bar(climb) or climb.recent <= height:
             return ()
-        if climb.recent <= ABOVE_START * start:
-            return ()
+        self._blown = True
         self._active = Detection(
             self.code,
             self.name,
@@ -72,6 +76,14 @@ class LossDivergenceDetector(Detector):
             {**evidence(signals, climb), "loss_start": start},
         )
         return (self._active,)
+
+    def _follow(self, signals: Signals, step: int) -> Sequence[Detection]:
+        """Resolve when the last window is back near the lowest."""
+        climb = signals.climb()
+        if self._active is None or (climb is not None and climb.rise > BACK * bar(climb)):
+            return ()
+        resolved, self._active = self._active.replace(step=step, resolved=True), None
+        return (resolved,)
 
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""

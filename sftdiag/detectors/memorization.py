@@ -1,8 +1,8 @@
 """SFT202 memorization: the training loss goes to about 0 over epochs, and nothing checks it.
 
 A loss near 0 means that nearly every token of every row is predicted with certainty. After more
-than three passes over the rows that is learning by heart, unless an evaluation says otherwise: where
-there is a finite one, SFT201 judges by it and nothing is said here.
+than three passes over the rows that is learning by heart, unless an evaluation says otherwise:
+where there is a finite one, SFT201 judges by it and nothing is said here.
 
 Cannot tell rows learned by heart from a task whose answers are one certain token, nor judge a log
 without epochs.

@@ -20,11 +20,15 @@ from sftdiag.report import text
 
 pytestmark = pytest.mark.acceptance
 
+RATE = {"SFT102", "SFT104", "SFT106", "SFT109"}
 OWNED = {
     "overfitting": {"SFT201"},
     "overfit": {"SFT201"},
     "eval-shift": {"SFT201"},
     "memorisation": {"SFT201", "SFT202"},
+    "loss_rise": {"SFT102", "SFT104"},
+    "divergence": {"SFT104", "SFT106"},
+    "oscillation": {"SFT104"},
     "flat_loss": {"SFT101"},
     "lr-low": {"SFT101"},
     "frozen": {"SFT101"},
@@ -33,11 +37,11 @@ OWNED = {
     "template-misaligned": {"SFT101"},
     "zero_or_nan": {"SFT106", "SFT107", "SFT203"},
     "mask-all": {"SFT107"},
-    "divergence": {"SFT106"},
-    "lr-high": {"SFT106"},
-    "fall-then-rise": {"SFT106"},
+    "lr-high": RATE,
+    "fall-then-rise": RATE,
+    "lr-jump": {"SFT102", "SFT104"},
 }
-"""The labels that one of the detectors may name."""
+"""The labels that a detector of this version may name, and which."""
 
 TINY = {
     "all_masked": "SFT107",
@@ -55,22 +59,14 @@ TINY = {
 
 TINY_HEALTHY = ("healthy", "dft", "group_by_length", "log10_grad_acc", "lr_x10", "unmasked_prompt")
 
-NO_NAN = "a learning rate that is too high, and never NaN: SFT103, SFT104 or SFT109"
 NOT_FOUND = {
     "amodh-saxena__toxic_message_analyzer__1": "its evaluation loss falls to the end",
     "amodh-saxena__toxic_message_analyzer__3": "its evaluation loss falls to the end",
     "amodh-saxena__toxic_message_analyzer__4": "two evaluations, the second one lower",
-    "keanuspies__lyric-generator-llm__1": "blows up to 24 and never turns NaN: SFT104",
-    "b-lr-ladder-adam-1": NO_NAN,
-    "b-lr-ladder-adam-2": NO_NAN,
-    "b-lr-ladder-adam-3": NO_NAN,
-    "b-lr-ladder-adam-4": NO_NAN,
-    "b-lr-ladder-batch4-1": NO_NAN,
-    "b-lr-ladder-batch4-2": NO_NAN,
-    "b-lr-ladder-batch4-3": NO_NAN,
-    "b-lr-ladder-batch4-4": NO_NAN,
-    "b-lr-ladder-lora-0": NO_NAN,
-    "b-lr-ladder-sgd-1": NO_NAN,
+    "shettysaish20__era-phi-2-oasst-instruct__1": "rises by 6 % on a noise of 3 %",
+    "Kimiko-AI__LoRa-traingcode__1": "swings from the first record on: SFT103",
+    "b-lr-ladder-adam-1": "jumps by less than its noise: a learning rate only somewhat too high",
+    "b-lr-ladder-lora-0": "does not jump: a learning rate only somewhat too high",
     "template-misaligned-0": "falls from 8.5 to 6.2 all the same: SFT108",
     # A flat curve whose level says nothing: a floor looks the same.
     "surely-zoe__NLP244-quest4__1": "1.107 is ln 3: a three-class head, which the log does not say",
@@ -134,6 +130,15 @@ def test_what_the_detectors_own_is_found_or_listed(corpus: Path) -> None:
         if case.warn != "no" and not warned(sftdiag.analyze(case.path)) & OWNED[case.label]
     }
     assert missed == set(NOT_FOUND)
+
+
+def test_no_sick_run_gets_a_wrong_disease(corpus: Path) -> None:
+    wrong = {}
+    for case in (*real(corpus), *gpu(corpus)):
+        primary = sftdiag.analyze(case.path).primary
+        if case.label in OWNED and primary is not None and primary.code not in OWNED[case.label]:
+            wrong[case.name] = primary.code
+    assert wrong == {}
 
 
 def test_the_nan_runs_under_other_labels(corpus: Path) -> None:

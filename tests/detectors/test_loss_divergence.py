@@ -12,7 +12,7 @@ def test_a_blow_up_that_stays() -> None:
     assert blown.causes[0].id == "learning-rate-too-high"
 
 
-def test_it_resolves_below_the_start() -> None:
+def test_it_resolves_when_the_loss_is_back() -> None:
     losses = [decay(step, 100) for step in range(100)] + [9.0] * 60
     losses += [decay(step, 100) for step in range(200)]
     changes = [f for f in feed(train_rows(noisy(losses, 0.03))) if f.name == "loss-divergence"]
