@@ -6,6 +6,7 @@ from sftdiag.detectors.base import Detector, Skip
 from sftdiag.detectors.early_loss_jump import EarlyLossJumpDetector
 from sftdiag.detectors.eval_loss_rising import EvalLossRisingDetector
 from sftdiag.detectors.eval_not_finite import EvalNotFiniteDetector
+from sftdiag.detectors.loss_above_chance import LossAboveChanceDetector
 from sftdiag.detectors.loss_divergence import LossDivergenceDetector
 from sftdiag.detectors.memorization import MemorizationDetector
 from sftdiag.detectors.non_finite import NonFiniteDetector
@@ -19,6 +20,7 @@ DETECTORS: tuple[type[Detector], ...] = (
     LossDivergenceDetector,
     NonFiniteDetector,
     ZeroLossDetector,
+    LossAboveChanceDetector,
     EarlyLossJumpDetector,
     EvalLossRisingDetector,
     MemorizationDetector,

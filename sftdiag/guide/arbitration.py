@@ -35,6 +35,8 @@ TABLE: tuple[Explains, ...] = (
     Explains("SFT104", "SFT102", False, "a blow-up is a rebound that went on"),
     Explains("SFT104", "SFT109", False, "the jump went on"),
     Explains("SFT104", "SFT201", False, "the evaluation rises because the model is broken"),
+    Explains("SFT108", "SFT101", False, "the model unlearns to the level of a blind guess"),
+    Explains("SFT108", "SFT201", False, "labels of another text do not overfit"),
     Explains("SFT101", "SFT104", False, "a loss that does not move has not blown up"),
     Explains("SFT107", "SFT101", False, "a loss of 0 is flat, and no label is why"),
     Explains("SFT107", "SFT201", False, "a model without labels does not overfit"),

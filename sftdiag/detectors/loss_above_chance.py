@@ -1,0 +1,136 @@
+"""SFT108 loss-above-chance: the model is surely wrong about its labels, from the first records on.
+
+Cross entropy far above the entropy of the predictions means that the model is sure of something
+else than its labels; with a token accuracy near 0 the labels are not the text that it reads. Training
+then teaches it to be unsure, so both signs fade within some records: they are looked for at the
+start. Where only the vocabulary is known, a loss that stays above ln V for ten records says the same,
+unless an evaluation loss lies below it (a train loss that is summed, not averaged).
+
+Cannot see labels that are wrong in part, nor tell shifted labels from those of another row. A high
+first loss alone never fires: unusual data starts high too, with one token in ten predicted.
+
+>>> from sftdiag.monitor import Monitor
+>>> monitor = Monitor()
+>>> for step in range(1, 10):
+...     row = {"step": step, "loss": 10.0, "entropy": 5.0, "mean_token_accuracy": 0.01}
+...     for finding in monitor.feed_entry(row):
+...         print(step, finding.code, finding.severity.label, finding.onset_step)
+2 SFT108 error 1
+
+References:
+    Guo et al. (2017, arXiv 1706.04599): a calibrated model's loss equals its entropy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from sftdiag.detectors.base import Detector, Skip
+from sftdiag.findings import Detection, Severity
+from sftdiag.records import TRAIN, LogRecord
+from sftdiag.signals import Signals, median
+
+RECORDS = 2
+"""Records from the start that must all show it: one batch may be odd."""
+
+NO_ACCURACY = 0.05
+"""Token accuracy of labels of another text: 0.00 to 0.03 in the first records of labelled runs; 0.1
+in unusual but sound data, 0.15 and more where a learning rate throws the model off later."""
+
+FIRST_RATIO = 1.5
+"""Loss over entropy in the first record: 1.85 to 2.3 on labelled runs, 1.0 for untrained models."""
+
+NEXT_RATIO = 1.3
+"""The same in the records after it, when the model has begun to doubt: 1.38 to 1.72."""
+
+CHANCE_RECORDS = 10
+"""Records above ln V, where nothing but the vocabulary is known; warm-ups mostly are over then."""
+
+ABOVE_CHANCE = 1.05
+"""Loss over ln V: untrained models start at 1.00 to 1.02, labels of another text at 1.1 to 1.3."""
+
+SOME_ACCURACY = 0.3
+"""Token accuracy at which the labels do belong to the text after all."""
+
+
+class LossAboveChanceDetector(Detector):
+    """Judges the first records; resolves when the tokens are predicted after all."""
+
+    code: ClassVar[str] = "SFT108"
+    name: ClassVar[str] = "loss-above-chance"
+    severity: ClassVar[Severity] = Severity.ERROR
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._wrong = 0
+        self._first_step = 0
+        self._logged = False
+        self._active: Detection | None = None
+
+    def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
+        """See :meth:`Detector.update`."""
+        if record.kind != TRAIN or signals.objective is not None or record.loss_is_lost():
+            return ()
+        accuracy, entropy = record.finite("mean_token_accuracy"), record.finite("entropy")
+        if self._active is not None:
+            if accuracy is None or accuracy < SOME_ACCURACY:
+                return ()
+            resolved, self._active = self._active.replace(step=record.step, resolved=True), None
+            return (resolved,)
+        if self._seen > CHANCE_RECORDS:
+            return ()
+        self._seen += 1
+        if self._seen == 1:
+            self._first_step = record.step
+        loss = record.metrics["loss"]
+        if accuracy is not None and entropy is not None:
+            self._logged = True
+            ratio = FIRST_RATIO if self._seen == 1 else NEXT_RATIO
+            wrong = accuracy < NO_ACCURACY and entropy > 0.0 and loss > ratio * entropy
+            self._wrong += wrong and self._wrong == self._seen - 1
+            fires = self._seen == RECORDS and self._wrong == RECORDS
+        else:
+            fires = not self._logged and self._stays_above_chance(signals)
+        if not fires:
+            return ()
+        self._active = Detection(
+            self.code,
+            self.name,
+            Severity.ERROR,
+            record.step,
+            self._first_step,
+            "loss",
+            {
+                "loss_first": signals.first_loss,
+                "loss": loss,
+                "entropy": entropy,
+                "mean_token_accuracy": accuracy,
+                "chance_loss": signals.context.chance_loss,
+            },
+            variant="default" if self._logged else "chance",
+        )
+        return (self._active,)
+
+    def _stays_above_chance(self, signals: Signals) -> bool:
+        chance = signals.context.chance_loss
+        if chance is None or self._seen != CHANCE_RECORDS or signals.learning_rate_rises:
+            return False
+        best = signals.best_evaluation()
+        if best is not None and best[1].loss < chance:
+            return False
+        return median(signals.opening[-RECORDS - 3 :]) >= ABOVE_CHANCE * chance
+
+    def skip(self, signals: Signals) -> Skip | None:
+        """See :meth:`Detector.skip`."""
+        if signals.objective is not None:
+            return Skip(signals.objective)
+        if not signals.train_rows:
+            return Skip("no_train_loss")
+        if self._logged or self._active is not None:
+            return None
+        if signals.context.chance_loss is None:
+            return Skip("no_entropy")
+        if self._seen < CHANCE_RECORDS:
+            return Skip("few_points", {"points": self._seen, "needed": CHANCE_RECORDS})
+        return None

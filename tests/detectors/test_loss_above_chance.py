@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+from logs import Row, feed, fired, train_rows
+
+from sftdiag.context import RunContext
+
+
+def wrong(
+    loss: float = 10.0, entropy: float = 5.0, accuracy: float = 0.01, rows: int = 8
+) -> list[Row]:
+    losses = [loss - 0.01 * step for step in range(rows)]
+    return train_rows(losses, entropy=entropy, mean_token_accuracy=accuracy, grad_norm=3.0)
+
+
+def test_sure_of_something_else_from_the_first_records() -> None:
+    (finding,) = feed(wrong())
+    assert (finding.name, finding.severity.label) == ("loss-above-chance", "error")
+    assert (finding.onset_step, finding.fired_step) == (1, 2)
+    assert finding.causes[0].status.name == "LIKELY"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"accuracy": 0.1}, {"entropy": 8.0}, {"entropy": 9.9, "accuracy": 0.0}, {"entropy": 0.0}],
+)
+def test_a_high_first_loss_alone(change: dict[str, float]) -> None:
+    assert fired(wrong(**change)) == []
+
+
+def test_one_odd_batch() -> None:
+    rows = wrong()
+    rows[1]["mean_token_accuracy"] = 0.3
+    assert fired(rows) == []
+
+
+def test_a_learning_rate_that_throws_the_model_off_later() -> None:
+    rows = wrong()
+    rows[0] |= {"mean_token_accuracy": 0.16, "loss": 6.4, "entropy": 4.7}
+    assert "loss-above-chance" not in {name for name, *_ in fired(rows)}
+
+
+def test_the_vocabulary_alone() -> None:
+    rows = train_rows([13.0] * 15, learning_rate=2e-5)
+    assert fired(rows) == []
+    names = {name for name, *_ in fired(rows, RunContext(vocab_size=32_000))}
+    assert "loss-above-chance" in names
+    rows = train_rows([10.4] * 15, learning_rate=2e-5)
+    assert "loss-above-chance" not in {n for n, *_ in fired(rows, RunContext(vocab_size=32_000))}
+
+
+def test_an_evaluation_below_chance_shows_a_summed_loss() -> None:
+    rows = [{"step": 0, "eval_loss": 1.5}, *train_rows([13.0] * 15, learning_rate=2e-5)]
+    assert "loss-above-chance" not in {n for n, *_ in fired(rows, RunContext(vocab_size=32_000))}
+
+
+def test_it_resolves_when_the_tokens_are_predicted() -> None:
+    rows = [*wrong(), {"step": 9, "loss": 2.0, "entropy": 2.0, "mean_token_accuracy": 0.5}]
+    assert [finding.resolved_step for finding in feed(rows)] == [None, 9]
