@@ -128,6 +128,7 @@ def test_patterns_that_come_and_go_stay_bounded() -> None:
 def test_what_was_not_looked_at_is_named() -> None:
     report = sftdiag.analyze({"log_history": healthy()})
     assert set(report.skipped) == {
+        "loss-above-chance",
         "memorization",
         "repetitive-output",
         "forgetting",

@@ -1,10 +1,10 @@
 """SFT108 loss-above-chance: the model is surely wrong about its labels, from the first records on.
 
 Cross entropy far above the entropy of the predictions means that the model is sure of something
-else than its labels; with a token accuracy near 0 the labels are not the text that it reads. Training
-then teaches it to be unsure, so both signs fade within some records: they are looked for at the
-start. Where only the vocabulary is known, a loss that stays above ln V for ten records says the same,
-unless an evaluation loss lies below it (a train loss that is summed, not averaged).
+else than its labels; with a token accuracy near 0 the labels are not the text that it reads.
+Training then teaches it to be unsure, so both signs fade within some records: they are looked for
+at the start. Where only the vocabulary is known, a loss that stays above ln V for ten records says
+the same, unless an evaluation loss lies below it (a train loss that is summed, not averaged).
 
 Cannot see labels that are wrong in part, nor tell shifted labels from those of another row. A high
 first loss alone never fires: unusual data starts high too, with one token in ten predicted.
