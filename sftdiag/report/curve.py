@@ -14,6 +14,9 @@ WIDTH, HEIGHT = 62, 9
 EXPLOSION = 8.0
 """Largest value over the first loss from which a linear axis hides all but the explosion."""
 
+LEAST_SPAN = 0.2
+"""Span of a linear axis as a share of the largest value."""
+
 LABEL = 9
 """Columns of the labels on the left."""
 
@@ -31,9 +34,11 @@ def draw(report: Report) -> list[str]:
     first = min(*steps, report.summary.first_step or 0)
     last = max(*steps, report.summary.last_step or 0)
     use_log = min(values) > 0 and max(values) > EXPLOSION * curves[0].values[0]
-    bottom, top = (
-        (log10(min(values)), log10(max(values))) if use_log else (min(values), max(values))
-    )
+    low, high = min(values), max(values)
+    # A flat loss must look flat: the axis spans a part of its level at least.
+    spread = max(0.0, LEAST_SPAN * abs(high) - (high - low)) / 2
+    low, high = (low, high) if use_log else (low - spread, high + spread)
+    bottom, top = (log10(low), log10(high)) if use_log else (low, high)
 
     def across(step: int) -> float:
         return (step - first) / (last - first)
@@ -55,7 +60,7 @@ def draw(report: Report) -> list[str]:
             for point in points:
                 canvas.mark(*point, "o")
     rows = canvas.rows()
-    labels = {0: f"{max(values):.3g}", len(rows) - 1: f"{min(values):.3g}"}
+    labels = {0: f"{high:.3g}", len(rows) - 1: f"{low:.3g}"}
     if top == bottom:
         labels = {len(rows) // 2: f"{top:.3g}"}
     lines = [f"{labels.get(i, ''):>{LABEL}} ┤{row.rstrip()}" for i, row in enumerate(rows)]
