@@ -123,17 +123,17 @@ class Monitor:
         if case is None or (case.resolved_step is not None and len(cases) < MAX_ONSETS):
             case = _Case(self._new_id(detection), detection)
             cases.append(case)
-        elif case.resolved_step is not None:
-            case.resolved_step = None
+        reopened = case.resolved_step is not None
+        case.resolved_step = None
         case.detection = detection.replace(
             onset_step=case.detection.onset_step,
             severity=max(detection.severity, case.detection.severity),
         )
         label = detection.severity.label
-        if label in case.fired or detection.severity < case.detection.severity:
-            return None
-        case.fired[label] = detection.step
-        return case
+        risen = label not in case.fired and detection.severity >= case.detection.severity
+        if risen:
+            case.fired[label] = detection.step
+        return case if risen or reopened else None
 
     def _new_id(self, detection: Detection) -> str:
         base = f"{detection.code}@{detection.step}"

@@ -53,6 +53,12 @@ WINDOW_SHARE = 8
 LARGEST_LOSS = 1e300
 """Above it a sum of losses overflows; such a loss is no measurement."""
 
+NORMAL_80 = 1.2816
+"""80 % quantile of the absolute value of a normal deviate."""
+
+UNSURE_VALUES = 8
+"""The noise of few values may come out at half its size: a factor of 1.6 at 10, 1.04 at 40."""
+
 COMPANIONS = ("grad_norm", "learning_rate", "entropy", "mean_token_accuracy")
 
 
@@ -86,7 +92,8 @@ class Evaluation(Value):
     """One evaluation: its loss, and the run's state when it was made; ``number`` counts from 1.
 
     ``train_loss`` is the mean of the last train rows before it (the later half of those since the
-    evaluation before, :data:`RECENT` / 2 at most), or None when there were none.
+    evaluation before, :data:`RECENT` / 2 at most), or None when there were none; ``train_noise``
+    is the noise of that mean.
     """
 
     number: int
@@ -94,6 +101,7 @@ class Evaluation(Value):
     epoch: float | None
     loss: float
     train_loss: float | None
+    train_noise: float
     learning_rate: float | None
 
 
@@ -150,6 +158,20 @@ class Climb(Value):
     def rise(self) -> float:
         """The rise from the lowest window to the last one, in the loss's unit."""
         return self.recent - self.lowest
+
+
+def cautious_noise(values: Sequence[float]) -> float:
+    """Return the noise's standard deviation, rather too large where it is uncertain.
+
+    From the larger of the median and the 80 % quantile of the second differences, which noise with
+    heavy or lopsided tails moves apart, and larger for few values, whose spread is ill known.
+    """
+    differences = sorted(second_differences(values))
+    if len(differences) < 2:
+        return inf
+    upper = differences[int(0.8 * (len(differences) - 1))] / NORMAL_80 / sqrt(6)
+    unsure = 1 + (UNSURE_VALUES / len(values)) ** 2
+    return max(noise_of(differences), upper) * unsure
 
 
 class Signals:
@@ -275,30 +297,52 @@ class Signals:
             self.evaluations_seen[series] = self.evaluations_seen.get(series, 0) + 1
             if not isfinite(loss) or abs(loss) > LARGEST_LOSS:
                 continue
-            train_loss = self._train_loss_since(self._rows_at_eval.get(series, 0))
+            train_loss, train_noise = self._train_loss_since(self._rows_at_eval.get(series, 0))
             self._rows_at_eval[series] = self._loss_rows
             points = self.evaluations.setdefault(series, [])
             number = self.evaluations_seen[series]
             points.append(
-                Evaluation(number, record.step, self.epoch, loss, train_loss, self.learning_rate)
+                Evaluation(
+                    number,
+                    record.step,
+                    self.epoch,
+                    loss,
+                    train_loss,
+                    train_noise,
+                    self.learning_rate,
+                )
             )
             if len(points) > MAX_EVALS:
                 del points[1:-32:2]
 
-    def _train_loss_since(self, rows_before: int) -> float | None:
-        """Return the mean of the later half of the train rows since then, of RECENT at most."""
+    def _train_loss_since(self, rows_before: int) -> tuple[float | None, float]:
+        """Return the mean of the later half of the train rows since then, and its noise.
+
+        Of RECENT rows at most; the noise is 0 where too few rows show any.
+        """
         since = min(self._loss_rows - rows_before, len(self.recent))
         if since <= 0:
-            return None
-        later = [loss for _, loss in self.recent][-((since + 1) // 2) :]
-        return sum(later) / len(later)
+            return None, 0.0
+        rows = [loss for _, loss in self.recent]
+        later = rows[-((since + 1) // 2) :]
+        noise = noise_scale(rows) / sqrt(len(later))
+        return sum(later) / len(later), noise if isfinite(noise) else 0.0
 
     def _rewind(self, step: int) -> None:
         """Forget what a log that goes back has made void: the run was done again from there."""
-        self.blocks = [block for block in self.blocks if block.last_step <= step]
+        self.blocks = [block for block in self.blocks if block.last_step < step]
         self.block_losses = [block.loss for block in self.blocks]
         for series, points in self.evaluations.items():
-            self.evaluations[series] = [point for point in points if point.step <= step]
+            self.evaluations[series] = [point for point in points if point.step < step]
+        if not self.blocks:
+            self._width = 1
+            self.first_loss = None
+            self.opening.clear()
+        rated = [block for block in self.blocks if block.learning_rate is not None]
+        peak = max(rated, key=lambda block: block.learning_rate or 0.0, default=None)
+        self.peak_learning_rate = peak.learning_rate if peak else None
+        self.peak_learning_rate_step = peak.last_step if peak else 0
+        self.learning_rate = None
         self._summary_step = None
         self.rewound = True
         self.last_step = step
@@ -334,16 +378,11 @@ class Signals:
         Args:
             window_steps: optimizer steps that a window must span.
         """
+        size = self.window_size(window_steps)
+        if size is None:
+            return None
         losses, blocks = self.block_losses, self.blocks
         count = len(losses)
-        size = max(WINDOW_BLOCKS, count // WINDOW_SHARE)
-        if count < 2 * size:
-            return None
-        if window_steps:
-            span = (blocks[-1].last_step - blocks[0].first_step) / count
-            size = max(size, ceil(window_steps / span)) if span else size
-            if count < 2 * size:
-                return None
         ends = range(count - size, size - 1, -size)
         means = [sum(losses[end - size : end]) / size for end in ends]
         last = losses[-size:]
@@ -351,17 +390,28 @@ class Signals:
         if recent <= lowest or lowest <= 0.0:
             return None
         end = ends[means.index(lowest)]
+        # A few odd blocks move a mean, not a median: they are spikes, not a climb.
+        recent = min(recent, median(last))
+        lowest = max(lowest, median(losses[end - size : end]))
         before = mean(block.mean_token_accuracy for block in blocks[end - size : end])
         after = mean(block.mean_token_accuracy for block in blocks[-size:])
         return Climb(
             start=sum(losses[:size]) / size,
             lowest=lowest,
             lowest_step=blocks[end - 1].last_step,
-            # A few high blocks lift the mean, not the median: they are spikes, not a climb.
-            recent=min(recent, median(last)),
-            noise=noise_scale(losses) * AUTOCORRELATION / sqrt(size),
+            recent=recent,
+            noise=cautious_noise(losses) * AUTOCORRELATION / sqrt(size),
             accuracy_gain=after - before if before is not None and after is not None else None,
         )
+
+    def window_size(self, window_steps: int = 0) -> int | None:
+        """Return the blocks in a window that spans these steps; None when two do not fit."""
+        count = len(self.block_losses)
+        size = max(WINDOW_BLOCKS, count // WINDOW_SHARE)
+        if count and window_steps:
+            span = (self.blocks[-1].last_step - self.blocks[0].first_step) / count
+            size = max(size, ceil(window_steps / span)) if span else size
+        return size if count >= 2 * size else None
 
     def best_evaluation(self) -> tuple[str, Evaluation] | None:
         """Return the main series and its lowest evaluation, or None before the first."""

@@ -187,3 +187,12 @@ def test_the_context_beside_a_log_is_read(tmp_path: Path) -> None:
     assert finding.evidence["chance_loss"] == pytest.approx(math.log(64))
     (other,) = sftdiag.analyze(path, context=RunContext(vocab_size=60)).findings
     assert other.evidence["chance_loss"] == pytest.approx(math.log(60))
+
+
+def test_a_grpo_log_with_zero_and_negative_losses() -> None:
+    losses = [0.0] * 20 + [-1e-3] * 40
+    rows = train_rows(losses, reward=0.1, grad_norm=0.1)
+    for row in rows:
+        row["epoch"] = row["step"] / 20
+    rows.append({"step": 60, "eval_loss": 0.0, "epoch": 3.0})
+    assert fired(rows) == []

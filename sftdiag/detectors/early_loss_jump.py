@@ -11,7 +11,7 @@ accuracy rises in the jump, as with losses that are weighted by the model's own 
 >>> from sftdiag.monitor import Monitor
 >>> monitor = Monitor()
 >>> for step in range(1, 41):
-...     loss = 6.0 if step == 1 else 9.0 - 0.05 * step
+...     loss = 6.0 if step == 1 else 12.0 - 0.15 * step
 ...     for finding in monitor.feed_entry({"step": step, "loss": loss, "learning_rate": 1e-3}):
 ...         print(step, finding.code, finding.severity.label, finding.onset_step)
 12 SFT109 warning 1
@@ -29,7 +29,7 @@ from typing import ClassVar
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Severity
 from sftdiag.records import TRAIN, LogRecord
-from sftdiag.signals import OPENING, Signals, median, noise_scale
+from sftdiag.signals import OPENING, WINDOW_STEPS, Signals, median, noise_scale
 
 MEDIAN_OF = 5
 """Records whose median is compared: two bad batches among them do not matter."""
@@ -52,8 +52,12 @@ MIN_JUMP = 0.15
 """Jump as a share of the first loss: labelled runs jumped by 0.19 to 70, healthy ones by up to 0.12
 where their noise was small."""
 
+MIN_JUMP_EARLY = 0.5
+"""The same within two periods of length grouping, unless token accuracy agrees: its saw-tooth rises
+by up to half."""
+
 FALL_BEFORE = 0.1
-"""A loss that has fallen by so much first is not in its opening any more: SFT102 or SFT105."""
+"""A loss that has fallen by so much first is not in its opening any more: SFT102."""
 
 MOVED_ACCURACY = 0.02
 """Change of token accuracy from the first record's that is more than its noise."""
@@ -71,7 +75,7 @@ class EarlyLossJumpDetector(Detector):
         self._peak = -inf
         self._peak_step = 0
         self._agreed = False
-        self._first_step = 0
+        self._first_step: int | None = None
         self._first_accuracy: float | None = None
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
@@ -85,6 +89,10 @@ class EarlyLossJumpDetector(Detector):
         if len(opening) == 1:
             self._first_step = record.step
             self._first_accuracy = record.finite("mean_token_accuracy")
+        if self._first_step is None:
+            # The log went back behind its opening, which has been judged.
+            self._over = True
+            return ()
         if len(opening) < MEDIAN_OF + 1:
             return ()
         first, level = opening[0], median(opening[-MEDIAN_OF:])
@@ -97,9 +105,13 @@ class EarlyLossJumpDetector(Detector):
             return ()
         # The noise is known better with every record, so a peak is tried again.
         jump = self._peak - first
-        factor = NOISE_FACTOR_AGREED if self._agreed else NOISE_FACTOR
+        factor, share = NOISE_FACTOR, MIN_JUMP
+        if self._agreed:
+            factor = NOISE_FACTOR_AGREED
+        elif record.step - self._first_step < 2 * WINDOW_STEPS:
+            share = MIN_JUMP_EARLY
         factor *= 1 + (UNSURE_RECORDS / len(opening)) ** 2
-        if jump <= max(MIN_JUMP * first, factor * noise_scale(opening)):
+        if jump <= max(share * first, factor * noise_scale(opening)):
             return ()
         self._over = True
         evidence = {
@@ -108,7 +120,6 @@ class EarlyLossJumpDetector(Detector):
             "jump_step": self._peak_step,
             "learning_rate": signals.learning_rate,
             "peak_learning_rate": signals.peak_learning_rate,
-            "rate_share": None,
         }
         return (
             Detection(

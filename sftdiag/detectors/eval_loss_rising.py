@@ -39,7 +39,7 @@ from typing import ClassVar
 
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Scalar, Severity
-from sftdiag.records import EVAL, TRAIN, LogRecord
+from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals import Evaluation, Signals, median, noise_of, noise_scale, second_differences
 from sftdiag.values import Value
 
@@ -81,6 +81,9 @@ MAX_SHARE = 10.0
 
 TRAIN_FALL = 0.01
 """Fall of the train loss since the best evaluation, as a share, that counts as learning on."""
+
+TRAIN_NOISE_FACTOR = 2.0
+"""The same fall in units of its noise; each further evaluation looks again."""
 
 DECAY_AHEAD = 0.5
 """While the rate is above half of its peak most of a scheduled decay lies ahead."""
@@ -124,10 +127,10 @@ class EvalLossRisingDetector(Detector):
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
+        if signals.objective is not None:
+            return ()
         if record.kind == TRAIN:
             self._staircase.update(signals)
-            return ()
-        if record.kind != EVAL or signals.objective is not None:
             return ()
         found: list[Detection] = []
         for series in record.eval_losses():
@@ -232,7 +235,8 @@ def _train_fell(best: Evaluation, last: Evaluation) -> bool:
     """Return whether the train loss is lower than it was at the best evaluation."""
     if best.train_loss is None or last.train_loss is None:
         return False
-    return last.train_loss < best.train_loss - TRAIN_FALL * abs(best.train_loss)
+    noise = TRAIN_NOISE_FACTOR * sqrt(best.train_noise**2 + last.train_noise**2)
+    return best.train_loss - last.train_loss > max(TRAIN_FALL * abs(best.train_loss), noise)
 
 
 def _decay_ahead(signals: Signals) -> bool:
@@ -313,6 +317,8 @@ class _Staircase:
         if min(len(before), len(first)) < EDGE_ROWS:
             return
         low, high = sum(after) / EDGE_ROWS, sum(before) / EDGE_ROWS
+        if high <= 0.0:
+            return
         start = sum(first) / EDGE_ROWS
         error = max(noise_scale(before), noise_scale(after)) * sqrt(2 / EDGE_ROWS)
         inside, drop = start - high, high - low

@@ -1,7 +1,7 @@
 """SFT203 eval-not-finite: the evaluation loss is NaN or infinite while the training loss is not.
 
-Fires at the second such evaluation in a row of a series and never resolves. When the training loss
-is lost as well, SFT106 explains it.
+Fires at the second such evaluation in a row of a series and does not resolve by itself. When the
+training loss is lost as well, SFT106 explains it.
 
 Cannot see it where the trainer drops NaN batches from the mean, as it does when any batch is finite
 (``logging_nan_inf_filter``).

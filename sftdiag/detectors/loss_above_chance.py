@@ -50,6 +50,9 @@ CHANCE_RECORDS = 10
 ABOVE_CHANCE = 1.05
 """Loss over ln V: untrained models start at 1.00 to 1.02, labels of another text at 1.1 to 1.3."""
 
+MOST = 1.4
+"""Loss over ln V above which the loss is no mean over tokens: labels of another text reach 1.3."""
+
 SOME_ACCURACY = 0.3
 """Token accuracy at which the labels do belong to the text after all."""
 
@@ -66,6 +69,7 @@ class LossAboveChanceDetector(Detector):
         self._wrong = 0
         self._first_step = 0
         self._logged = False
+        self._looked = False
         self._active: Detection | None = None
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
@@ -74,11 +78,14 @@ class LossAboveChanceDetector(Detector):
             return ()
         accuracy, entropy = record.finite("mean_token_accuracy"), record.finite("entropy")
         if self._active is not None:
-            if accuracy is None or accuracy < SOME_ACCURACY:
+            chance = signals.context.chance_loss
+            below = chance is not None and median([loss for _, loss in signals.recent]) < chance
+            by_chance = self._active.variant == "chance"
+            if not (below if by_chance else accuracy is not None and accuracy >= SOME_ACCURACY):
                 return ()
             resolved, self._active = self._active.replace(step=record.step, resolved=True), None
             return (resolved,)
-        if self._seen > CHANCE_RECORDS:
+        if self._looked or (self._seen == 0 and len(signals.opening) > 1):
             return ()
         self._seen += 1
         if self._seen == 1:
@@ -90,6 +97,7 @@ class LossAboveChanceDetector(Detector):
             wrong = accuracy < NO_ACCURACY and entropy > 0.0 and loss > ratio * entropy
             self._wrong += wrong and self._wrong == self._seen - 1
             fires = self._seen == RECORDS and self._wrong == RECORDS
+            self._looked = self._seen >= RECORDS
         else:
             fires = not self._logged and self._stays_above_chance(signals)
         if not fires:
@@ -114,12 +122,14 @@ class LossAboveChanceDetector(Detector):
 
     def _stays_above_chance(self, signals: Signals) -> bool:
         chance = signals.context.chance_loss
-        if chance is None or self._seen != CHANCE_RECORDS or signals.learning_rate_rises:
+        if chance is None or self._seen < CHANCE_RECORDS or signals.learning_rate_rises:
             return False
+        self._looked = True
         best = signals.best_evaluation()
         if best is not None and best[1].loss < chance:
             return False
-        return median(signals.opening[-RECORDS - 3 :]) >= ABOVE_CHANCE * chance
+        level = median(signals.opening[-RECORDS - 3 :])
+        return ABOVE_CHANCE * chance <= level <= MOST * chance
 
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""
@@ -131,6 +141,6 @@ class LossAboveChanceDetector(Detector):
             return None
         if signals.context.chance_loss is None:
             return Skip("no_entropy")
-        if self._seen < CHANCE_RECORDS:
+        if not self._looked:
             return Skip("few_points", {"points": self._seen, "needed": CHANCE_RECORDS})
         return None

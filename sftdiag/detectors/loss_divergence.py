@@ -1,9 +1,9 @@
 """SFT104 loss-divergence: the training loss has blown up above where it started and stays there.
 
-The same comparison of windows as SFT102, with a last window that lies clearly above the first one:
+A comparison of windows as in SFT102, with a last window that lies clearly above the first one:
 everything learned is lost, and more.
 
-Cannot see a blow-up that is over within a window (SFT105), nor tell a learning rate from bad data.
+Cannot see a blow-up that is over within a window, nor tell a learning rate from bad data.
 
 >>> from sftdiag.monitor import Monitor
 >>> monitor = Monitor()
@@ -11,7 +11,7 @@ Cannot see a blow-up that is over within a window (SFT105), nor tell a learning 
 ...     loss = 3.0 - 0.02 * step if step <= 50 else 9.0
 ...     for finding in monitor.feed_entry({"step": step, "loss": loss}):
 ...         print(step, finding.code, finding.severity.label, finding.onset_step)
-53 SFT104 error 47
+54 SFT104 error 48
 
 References:
     Chowdhery et al. (2022, arXiv 2204.02311, section 5.1): restart before it and skip some batches.
@@ -26,12 +26,15 @@ from sftdiag.detectors.base import Detector, Skip
 from sftdiag.detectors.train_loss_rebound import BACK, bar, evidence, learns, skip
 from sftdiag.findings import Detection, Severity
 from sftdiag.records import LogRecord
-from sftdiag.signals import WINDOW_BLOCKS, Signals, median
+from sftdiag.signals import WINDOW_BLOCKS, WINDOW_STEPS, Signals, median
 
 ABOVE_START = 1.15
 """Last window over the loss of the start: healthy runs of the corpus stay below 1.0 of it,
 labelled blow-ups reach 1.2 to 20."""
 
+
+BEYOND_GROUPING = 2.0
+"""Last window over the start that no length grouping makes: its saw-teeth reach 1.5."""
 
 AGAIN = 1.5
 """Last window over the lowest block from which a run that has blown up once is blowing up again."""
@@ -65,6 +68,11 @@ class LossDivergenceDetector(Detector):
         climb = signals.climb()
         if climb is None or learns(climb) or climb.rise <= bar(climb) or climb.recent <= height:
             return ()
+        # What a saw-tooth could do within its period must hold over whole periods.
+        if climb.recent <= BEYOND_GROUPING * start:
+            climb = signals.climb(WINDOW_STEPS)
+            if climb is None or climb.rise <= bar(climb) or climb.recent <= height:
+                return ()
         self._blown = True
         self._active = Detection(
             self.code,

@@ -1,8 +1,9 @@
 """SFT202 memorization: the training loss goes to about 0 over epochs, and nothing checks it.
 
 A loss near 0 means that nearly every token of every row is predicted with certainty. After more
-than three passes over the rows that is learning by heart, unless an evaluation says otherwise:
-where there is a finite one, SFT201 judges by it and nothing is said here.
+than three passes over the rows (two, where the loss is next to nothing) that is learning by heart,
+unless an evaluation says otherwise: where there is a finite one, SFT201 judges by it and nothing is
+said here.
 
 Cannot tell rows learned by heart from a task whose answers are one certain token, nor judge a log
 without epochs.
@@ -62,6 +63,9 @@ class MemorizationDetector(Detector):
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
+        if self._active is not None and signals.best_evaluation() is not None:
+            resolved, self._active = self._active.replace(step=record.step, resolved=True), None
+            return (resolved,)
         if not signals.block_closed or self.skip(signals) is not None:
             return ()
         epoch = signals.epoch or 0.0
@@ -73,7 +77,9 @@ class MemorizationDetector(Detector):
                 return ()
             resolved, self._active = self._active.replace(step=record.step, resolved=True), None
             return (resolved,)
-        if epoch <= SOME_EPOCHS or not 0.0 < level < min(low, SHARE_OF_START * start):
+        if epoch <= SOME_EPOCHS or start <= LOW_LOSS:
+            return ()
+        if not 0.0 < level < min(low, SHARE_OF_START * start):
             return ()
         onset = next(b for b in signals.blocks if b.loss < SHARE_OF_START * start)
         self._active = Detection(

@@ -36,6 +36,7 @@ from math import isfinite, log, sqrt
 from typing import ClassVar
 
 from sftdiag.detectors.base import Detector, Skip
+from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.ranges import LOWEST_LEARNING_RATE
 from sftdiag.records import LogRecord
@@ -283,9 +284,9 @@ def _signs(signals: Signals, level: float, blocks: Sequence[Block]) -> dict[str,
     points = signals.evaluations.get(signals.main_series or "", [])
     lowest = min(level, points[-1].loss) if points else level
     if lowest >= CHANCE_SHARE * (chance or log(SMALLEST_VOCABULARY)):
-        if chance is not None:
+        if chance is not None and level <= MOST * chance:
             signs["chance_loss"] = signs["known_vocabulary"] = chance
-        elif level <= log(LARGEST_VOCABULARY):
+        elif chance is None and level <= log(LARGEST_VOCABULARY):
             signs["chance_loss"] = None
     rate = signals.peak_learning_rate
     if rate is not None and rate < LOWEST_LEARNING_RATE:

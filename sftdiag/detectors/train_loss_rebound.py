@@ -1,8 +1,8 @@
 """SFT102 train-loss-rebound: the training loss fell, then rose again and stays up.
 
-Compares the mean of the last eighth of the log (50 steps at least) with the lowest such window
-before it. The rise must exceed the noise of such a mean, a share of the loss and a share of the
-fall, and the last window must still lie below the start: above it, SFT104 speaks.
+Compares the mean of a last window (an eighth of a long log, 50 steps at least) with the lowest such
+window before it. The rise must exceed the noise of such a mean, a share of the loss and a share of
+the fall, and the last window must still lie below the start: above it, SFT104 speaks.
 
 Cannot tell a learning rate that is too large from data that became harder, nor see a rise shorter
 than a window; a bump at the peak of the learning rate is below its bar.
@@ -13,7 +13,7 @@ than a window; a bump at the peak of the learning rate is below its bar.
 ...     loss = 3.0 - 0.02 * step if step <= 100 else min(2.0, 1.0 + 0.02 * (step - 100))
 ...     for finding in monitor.feed_entry({"step": step, "loss": loss}):
 ...         print(step, finding.code, finding.severity.label, finding.onset_step)
-160 SFT102 warning 108
+168 SFT102 warning 116
 
 References:
     The guide's second row; Prechelt (1998) on strips: means over several looks, not single ones.
@@ -39,6 +39,9 @@ MIN_RISE = 0.05
 SHARE_OF_FALL = 0.25
 """Rise as a share of what was learned, the fall from the start to the lowest window."""
 
+LOOKS = 3
+"""Closed blocks in a row that must show it: one may be a last, smaller batch of an epoch."""
+
 MOVED_ACCURACY = 0.02
 """Rise of token accuracy between the windows that shows learning although the loss rises."""
 
@@ -55,6 +58,7 @@ class TrainLossReboundDetector(Detector):
 
     def __init__(self) -> None:
         self._active: Detection | None = None
+        self._looks = 0
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
@@ -67,8 +71,12 @@ class TrainLossReboundDetector(Detector):
             resolved, self._active = self._active.replace(step=record.step, resolved=True), None
             return (resolved,)
         if climb is None or climb.rise <= bar(climb) or learns(climb):
+            self._looks = 0
             return ()
         if climb.recent > climb.start or climb.start - climb.lowest <= bar(climb):
+            return ()
+        self._looks += 1
+        if self._looks < LOOKS:
             return ()
         self._active = Detection(
             self.code,
@@ -83,7 +91,7 @@ class TrainLossReboundDetector(Detector):
 
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""
-        return skip(signals)
+        return skip(signals, WINDOW_STEPS)
 
 
 def bar(climb: Climb) -> float:
@@ -111,13 +119,15 @@ def evidence(signals: Signals, climb: Climb) -> dict[str, float | int | str | No
     }
 
 
-def skip(signals: Signals) -> Skip | None:
+def skip(signals: Signals, window_steps: int = 0) -> Skip | None:
     """Return why a rise of the train loss cannot be judged, or None."""
     if signals.objective is not None:
         return Skip(signals.objective)
     if not signals.train_rows:
         return Skip("no_train_loss")
+    if signals.window_size(window_steps) is not None:
+        return None
     if len(signals.block_losses) < 2 * WINDOW_BLOCKS:
         values = {"points": len(signals.block_losses), "needed": 2 * WINDOW_BLOCKS}
         return Skip("few_points", values)
-    return None
+    return Skip("few_steps", {"steps": 2 * window_steps})

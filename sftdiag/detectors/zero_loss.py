@@ -36,8 +36,8 @@ LATER_RECORDS = 8
 in ten masked, eight in a row come by chance once in 10**8 steps."""
 
 WINDOW_STEPS = 100
-"""A first record that averages so many optimizer steps is as good as many records: its loss is 0
-only if every one of them was."""
+"""Two first records so many optimizer steps apart are as good as many: the second one is 0 only if
+every step between them was. So is one beside an evaluation loss of exactly 0."""
 
 LEARNED_LOSS = 0.01
 """A loss that was below this before it read 0 got there by learning: older trainers round to four
@@ -56,12 +56,18 @@ class ZeroLossDetector(Detector):
         self._onset = 0
         self._last_loss: float | None = None
         self._grad_norm: float | None = None
+        self._entropy: float | None = None
+        self._tokens: float | None = None
         self._active: Detection | None = None
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
-        if record.kind != TRAIN or signals.objective is not None:
+        if signals.objective is not None:
             return ()
+        if record.kind != TRAIN:
+            losses = record.eval_losses().values()
+            both = bool(losses) and not any(losses) and self._zeros == signals.train_rows > 0
+            return self._fire(record) if both and self._active is None else ()
         loss = record.metrics["loss"]
         grad_norm = record.get("grad_norm")
         if loss != 0.0 or (grad_norm is not None and grad_norm != 0.0):
@@ -70,8 +76,14 @@ class ZeroLossDetector(Detector):
             self._onset = record.step
         self._zeros += 1
         self._grad_norm = grad_norm
+        self._entropy, self._tokens = record.finite("entropy"), record.finite("num_tokens")
+        if self._last_loss is None and signals.first_loss:
+            self._last_loss = signals.first_loss
         if self._active is not None or not self._is_enough(record.step):
             return ()
+        return self._fire(record)
+
+    def _fire(self, record: LogRecord) -> Sequence[Detection]:
         self._active = Detection(
             self.code,
             self.name,
@@ -81,10 +93,10 @@ class ZeroLossDetector(Detector):
             "loss",
             {
                 "records": self._zeros,
-                "grad_norm": grad_norm,
+                "grad_norm": self._grad_norm,
                 "loss_before": self._last_loss,
-                "entropy": record.finite("entropy"),
-                "num_tokens": record.finite("num_tokens"),
+                "entropy": self._entropy,
+                "num_tokens": self._tokens,
             },
             variant="default" if self._last_loss is None else "later",
         )
@@ -92,7 +104,8 @@ class ZeroLossDetector(Detector):
 
     def _is_enough(self, step: int) -> bool:
         if self._last_loss is None:
-            return self._zeros >= FIRST_RECORDS or step >= WINDOW_STEPS
+            apart = step - self._onset >= WINDOW_STEPS
+            return self._zeros >= FIRST_RECORDS or apart
         if self._grad_norm is None and self._last_loss < LEARNED_LOSS:
             return False
         return self._zeros >= LATER_RECORDS

@@ -12,16 +12,29 @@ def jump(to: float, first: float = 6.0, noise: float = 0.01, **constant: float) 
 
 
 def test_a_jump_in_the_opening() -> None:
-    (finding,) = [f for f in feed(jump(9.0, learning_rate=2e-3)) if f.name == "early-loss-jump"]
+    (finding,) = [f for f in feed(jump(12.0, learning_rate=2e-3)) if f.name == "early-loss-jump"]
     assert finding.severity.label == "warning"
     assert (finding.onset_step, finding.fired_step <= 12) == (1, True)
     assert finding.causes[0].id == "learning-rate-too-high"
     assert finding.causes[0].status.name == "LIKELY"
 
 
-@pytest.mark.parametrize("to", [5.5, 6.0, 6.6])
+@pytest.mark.parametrize("to", [5.5, 6.0, 6.6, 8.5])
 def test_small_bumps_are_silent(to: float) -> None:
-    assert fired(jump(to)) == []
+    assert "early-loss-jump" not in {name for name, *_ in fired(jump(to))}
+
+
+def test_a_smaller_jump_counts_where_token_accuracy_falls_with_it() -> None:
+    rows = jump(8.5)
+    for row in rows:
+        row["mean_token_accuracy"] = 0.2 if row["step"] == 1 else 0.05
+    assert "early-loss-jump" in {name for name, *_ in fired(rows)}
+
+
+def test_a_log_that_goes_back_is_judged_by_what_was_done_again() -> None:
+    rows = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 9.0}]
+    rows += [{"step": step, "loss": 2.0 - 0.01 * step} for step in range(1, 60)]
+    assert fired(rows) == []
 
 
 def test_a_low_first_record_of_a_noisy_run_is_silent() -> None:

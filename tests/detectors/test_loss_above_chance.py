@@ -57,3 +57,16 @@ def test_an_evaluation_below_chance_shows_a_summed_loss() -> None:
 def test_it_resolves_when_the_tokens_are_predicted() -> None:
     rows = [*wrong(), {"step": 9, "loss": 2.0, "entropy": 2.0, "mean_token_accuracy": 0.5}]
     assert [finding.resolved_step for finding in feed(rows)] == [None, 9]
+
+
+def test_a_loss_far_above_chance_is_no_mean_over_tokens() -> None:
+    rows = train_rows([1300.0] * 60, learning_rate=2e-5)
+    assert fired(rows, RunContext(vocab_size=32_000)) == []
+
+
+def test_the_vocabulary_is_tried_when_the_warm_up_is_over() -> None:
+    rows = train_rows([13.0] * 60)
+    for row in rows:
+        row["learning_rate"] = min(30, row["step"]) * 1e-6
+    names = {name for name, *_ in fired(rows, RunContext(vocab_size=32_000))}
+    assert "loss-above-chance" in names

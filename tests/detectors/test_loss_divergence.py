@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 from logs import decay, feed, fired, noisy, train_rows
 
 
@@ -34,3 +36,16 @@ def test_nan_after_it_is_the_primary_finding() -> None:
 def test_preference_logs_are_not_judged() -> None:
     losses = [decay(step, 100) for step in range(100)] + [9.0] * 100
     assert fired(train_rows(losses, **{"rewards/chosen": 0.0})) == []
+
+
+def test_length_grouping_is_no_blow_up() -> None:
+    """Saw-teeth of half the loss with a period of 50 steps, rising within it."""
+    losses = [2.0 * (0.75 + 0.5 * (step % 50) / 50) for step in range(200)]
+    assert fired(train_rows(noisy(losses, 0.01))) == []
+
+
+def test_lopsided_noise_is_no_blow_up() -> None:
+    for seed in range(60):
+        draw = random.Random(seed)
+        rows = train_rows([2.0 * draw.lognormvariate(0, 0.4) for _ in range(150)])
+        assert fired(rows) == []

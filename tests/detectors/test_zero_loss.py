@@ -12,8 +12,29 @@ def test_no_label_from_the_start() -> None:
     assert finding.causes[0].status.name == "CONFIRMED"
 
 
-def test_one_record_over_many_steps_is_enough() -> None:
-    assert fired([{"step": 500, "loss": 0}]) == [("zero-loss", "error", 500)]
+def test_two_records_over_many_steps_are_enough() -> None:
+    rows = [{"step": 500, "loss": 0}, {"step": 1000, "loss": 0}]
+    assert fired(rows[:1]) == []
+    assert fired(rows) == [("zero-loss", "error", 1000)]
+
+
+def test_one_record_is_enough_beside_an_evaluation_of_zero() -> None:
+    rows = [{"step": 516, "loss": 0}, {"step": 516, "eval_loss": 0.0}]
+    assert fired(rows) == [("zero-loss", "error", 516)]
+
+
+@pytest.mark.parametrize("grad_norm", [None, 0.0])
+def test_a_log_that_begins_late_with_a_masked_row(grad_norm: float | None) -> None:
+    rows = [{"step": 501 + i, "loss": 2.0 * (i > 0), "grad_norm": float(i > 0)} for i in range(20)]
+    if grad_norm is None:
+        rows = [{k: v for k, v in row.items() if k != "grad_norm"} for row in rows]
+    assert fired(rows) == []
+
+
+def test_a_resumed_log_remembers_that_the_loss_was_above_zero() -> None:
+    rows = [{"step": 250 + i, "loss": 2.0} for i in range(20)]
+    rows += [{"step": 260, "loss": 0.0}, {"step": 261, "loss": 0.0}, {"step": 262, "loss": 0.0}]
+    assert fired(rows) == []
 
 
 def test_a_drop_to_zero_later() -> None:
