@@ -189,8 +189,7 @@ class Monitor:
             if not self.settings.reports(symptom.code, symptom.name):
                 skips[symptom.name] = Skip("not_selected")
             elif symptom.code not in seen:
-                missing = "needs_model" if symptom.seen_by == "model" else "no_detector"
-                skips[symptom.name] = Skip(missing)
+                skips[symptom.name] = Skip("needs_model")
             else:
                 skip = seen[symptom.code].skip(self.signals)
                 if skip is not None:

@@ -45,6 +45,10 @@ LOWEST_LEARNING_RATE = 1e-6
 """The lowest rate in any source above (Pareja et al., Mistral 7B): below it nothing was trained."""
 
 
+MOST_EPOCHS = 3
+"""The guide: beyond 3 epochs a run nearly always overfits."""
+
+
 def learning_rate_ranges(method: str | None) -> tuple[Range, ...]:
     """Return the ranges for a method; those of full fine-tuning and LoRA when it is unknown."""
     if method in LEARNING_RATE:

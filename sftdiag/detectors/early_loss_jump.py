@@ -29,7 +29,7 @@ from typing import ClassVar
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Severity
 from sftdiag.records import TRAIN, LogRecord
-from sftdiag.signals import OPENING, WINDOW_STEPS, Signals, median, noise_scale
+from sftdiag.signals import MOVED_ACCURACY, OPENING, WINDOW_STEPS, Signals, median, noise_scale
 
 MEDIAN_OF = 5
 """Records whose median is compared: two bad batches among them do not matter."""
@@ -58,9 +58,6 @@ by up to half."""
 
 FALL_BEFORE = 0.1
 """A loss that has fallen by so much first is not in its opening any more: SFT102."""
-
-MOVED_ACCURACY = 0.02
-"""Change of token accuracy from the first record's that is more than its noise."""
 
 
 class EarlyLossJumpDetector(Detector):

@@ -28,6 +28,7 @@ from typing import ClassVar
 
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Severity
+from sftdiag.ranges import MOST_EPOCHS
 from sftdiag.records import LogRecord
 from sftdiag.signals import Signals
 
@@ -35,8 +36,8 @@ LOW_LOSS = 0.1
 """Nats: the mean token has a probability of 0.9. Healthy fine-tunes of the corpus with no more than
 three epochs end above it, but for short labels."""
 
-MANY_EPOCHS = 3.1
-"""The guide: beyond 3 nearly every run overfits; the tenth is for epochs rounded up."""
+MANY_EPOCHS = MOST_EPOCHS + 0.1
+"""Beyond the guide's most; the tenth is for epochs rounded up."""
 
 NO_LOSS = 0.01
 """Nats: the mean token has a probability of 0.99, suspicious after two epochs."""

@@ -40,7 +40,7 @@ from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.ranges import LOWEST_LEARNING_RATE
 from sftdiag.records import LogRecord
-from sftdiag.signals import AUTOCORRELATION, Block, Signals, mean, noise_scale
+from sftdiag.signals import AUTOCORRELATION, MOVED_ACCURACY, Block, Signals, mean, noise_scale
 from sftdiag.values import Value
 
 MIN_BLOCKS = 20
@@ -99,9 +99,6 @@ DECISIVE = frozenset({"tiny_learning_rate", "zero_grad_norm", "huge_grad_norm"})
 
 CORROBORATING = frozenset({"known_vocabulary", "low_token_accuracy", "weak_grad_norm"})
 """Signs one of which a loss that fell first needs besides its level: sums look like high means."""
-
-MOVED_ACCURACY = 0.03
-"""A rise of token accuracy that shows learning although the loss is flat (DFT, weighted losses)."""
 
 MOVED_EVAL = 0.03
 """A fall of the evaluation loss, as a share of it, that shows learning."""

@@ -27,7 +27,7 @@ from typing import ClassVar
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Severity
 from sftdiag.records import LogRecord
-from sftdiag.signals import WINDOW_BLOCKS, WINDOW_STEPS, Climb, Signals
+from sftdiag.signals import MOVED_ACCURACY, WINDOW_BLOCKS, WINDOW_STEPS, Climb, Signals
 
 NOISE_FACTOR = 6.0
 """Rise in units of a window mean's noise: a look at each of some 400 closed blocks leaves a false
@@ -41,9 +41,6 @@ SHARE_OF_FALL = 0.25
 
 LOOKS = 3
 """Closed blocks in a row that must show it: one may be a last, smaller batch of an epoch."""
-
-MOVED_ACCURACY = 0.02
-"""Rise of token accuracy between the windows that shows learning although the loss rises."""
 
 BACK = 0.25
 """The rise is over when a quarter of its bar is left."""

@@ -39,7 +39,7 @@ def rules(lang: str) -> list[Rule]:
     rows = []
     for symptom in SYMPTOMS:
         title = texts.load(__file__, symptom.name, lang)["title"]
-        row = (symptom.code, symptom.name, symptom.severity.label, words[_seen_by(symptom)], title)
+        row = (symptom.code, symptom.name, symptom.severity.label, words[symptom.seen_by], title)
         rows.append(Rule(*row))
         for note in _notes(symptom):
             title = _detector_texts(symptom, lang)["notes"][note]["title"]
@@ -83,7 +83,7 @@ def _explain_symptom(symptom: Symptom, lang: str) -> str:
     severity = f"{words['severity']}: {symptom.severity.label}"
     lines = [
         f"{symptom.code} {symptom.name}: {unit['title']}",
-        f"{severity}, {words[_seen_by(symptom)]}",
+        f"{severity}, {words[symptom.seen_by]}",
         "",
         unit["explanation"].strip(),
         "",
@@ -119,12 +119,6 @@ def _explain_curves(lang: str) -> str:
             f"   -> {curve['advice']}{see}",
         ]
     return "\n".join(lines)
-
-
-def _seen_by(symptom: Symptom) -> str:
-    return (
-        "later" if symptom.seen_by == "log" and symptom.code not in _DETECTED else symptom.seen_by
-    )
 
 
 def _notes(symptom: Symptom) -> tuple[str, ...]:

@@ -4,18 +4,8 @@ from __future__ import annotations
 
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix, missing
-
-GUIDE_EPOCHS = 3
-"""The guide's most for little data."""
-
-
-def passes_over_the_rows(case: Case) -> Evidence | None:
-    """How often every row was seen."""
-    epoch = case.number("epoch")
-    if epoch is None:
-        return None
-    weight = Weight.SUPPORTS if epoch > GUIDE_EPOCHS else Weight.AGAINST
-    return Evidence(weight, "passes", {"epoch": epoch})
+from sftdiag.guide.epochs import passes_over_the_rows
+from sftdiag.ranges import MOST_EPOCHS
 
 
 def certainty(case: Case) -> Evidence | None:
@@ -36,10 +26,10 @@ def certainty(case: Case) -> Evidence | None:
 def fewer_epochs(case: Case) -> FixText:
     """From the planned epochs to the guide's."""
     planned = case.context.num_train_epochs
-    if planned is None or planned <= GUIDE_EPOCHS:
+    if planned is None or planned <= MOST_EPOCHS:
         return FixText("fewer_epochs")
-    values = {"planned": planned, "most": GUIDE_EPOCHS}
-    changes = {"SFTConfig.num_train_epochs": (planned, GUIDE_EPOCHS)}
+    values = {"planned": planned, "most": MOST_EPOCHS}
+    changes = {"SFTConfig.num_train_epochs": (planned, MOST_EPOCHS)}
     return FixText("fewer_epochs_than", values, changes)
 
 

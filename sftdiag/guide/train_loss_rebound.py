@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from sftdiag.findings import Severity
-from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix, missing
+from sftdiag.guide.base import CauseRule, Symptom, fix, missing
+from sftdiag.guide.epochs import passes_over_the_rows
 from sftdiag.guide.learning_rate import (
     evaluation_rises_too,
     lower_learning_rate,
     rate_against_ranges,
     rate_near_its_peak,
 )
-
-MANY_EPOCHS = 3.0
-"""The guide: beyond 3 epochs a run nearly always overfits."""
-
-
-def passes_over_the_rows(case: Case) -> Evidence | None:
-    """How often every row was seen."""
-    epoch = case.number("epoch")
-    if epoch is None:
-        return None
-    weight = Weight.SUPPORTS if epoch > MANY_EPOCHS else Weight.AGAINST
-    return Evidence(weight, "passes", {"epoch": epoch})
-
 
 SYMPTOM = Symptom(
     "SFT102",

@@ -65,8 +65,10 @@ def test_every_sentence_of_a_symptom_is_there_and_used(symptom: Any) -> None:
     stem = PACKAGE / "guide" / symptom.name.replace("-", "_")
     source = stem.with_suffix(".py").read_text()
     words = tomllib.loads(stem.with_suffix(".toml").read_text(encoding="utf-8"))["en"]
-    shared = (PACKAGE / "guide" / "learning_rate.py").read_text()
-    both = source + shared if "learning_rate import" in source else source
+    both = source
+    for shared in ("learning_rate", "epochs"):
+        if f"guide.{shared} import" in source:
+            both += (PACKAGE / "guide" / f"{shared}.py").read_text()
     quoted = set(re.findall(r'"([a-z_0-9]+)"', both))
     for part in ("evidence", "fixes"):
         assert set(words[part]) <= quoted, f"{part} that nothing says"

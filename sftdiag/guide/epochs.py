@@ -1,0 +1,15 @@
+"""Evidence on how often the rows were seen, shared by the symptoms of too many epochs."""
+
+from __future__ import annotations
+
+from sftdiag.guide.base import Case, Evidence, Weight
+from sftdiag.ranges import MOST_EPOCHS
+
+
+def passes_over_the_rows(case: Case) -> Evidence | None:
+    """How often every row was seen."""
+    epoch = case.number("epoch")
+    if epoch is None:
+        return None
+    weight = Weight.SUPPORTS if epoch > MOST_EPOCHS else Weight.AGAINST
+    return Evidence(weight, "passes", {"epoch": epoch})
