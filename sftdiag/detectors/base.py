@@ -49,3 +49,10 @@ class Detector(ABC):
     @abstractmethod
     def skip(self, signals: Signals) -> Skip | None:
         """Return why no judgement is possible so far, or None when it is."""
+
+
+def unusable_train_loss(signals: Signals) -> Skip | None:
+    """Return why the training loss is no measure of learning in this log, or None."""
+    if signals.objective is not None:
+        return Skip(signals.objective)
+    return None if signals.train_rows else Skip("no_train_loss")

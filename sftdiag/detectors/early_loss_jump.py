@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import ClassVar
 
-from sftdiag.detectors.base import Detector, Skip
+from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Severity
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals import MOVED_ACCURACY, OPENING, WINDOW_STEPS, Signals, median, noise_scale
@@ -139,10 +139,8 @@ class EarlyLossJumpDetector(Detector):
 
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""
-        if signals.objective is not None:
-            return Skip(signals.objective)
-        if not signals.train_rows:
-            return Skip("no_train_loss")
+        if (unusable := unusable_train_loss(signals)) is not None:
+            return unusable
         if len(signals.opening) < MIN_RECORDS:
             values = {"points": len(signals.opening), "needed": MIN_RECORDS}
             return Skip("few_points", values)

@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from sftdiag.detectors.base import Detector, Skip
+from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Severity
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals import Signals, median
@@ -133,10 +133,8 @@ class LossAboveChanceDetector(Detector):
 
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""
-        if signals.objective is not None:
-            return Skip(signals.objective)
-        if not signals.train_rows:
-            return Skip("no_train_loss")
+        if (unusable := unusable_train_loss(signals)) is not None:
+            return unusable
         if self._logged or self._active is not None:
             return None
         if signals.context.chance_loss is None:

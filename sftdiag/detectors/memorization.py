@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from sftdiag.detectors.base import Detector, Skip
+from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Severity
 from sftdiag.ranges import MOST_EPOCHS
 from sftdiag.records import LogRecord
@@ -96,10 +96,8 @@ class MemorizationDetector(Detector):
 
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""
-        if signals.objective is not None:
-            return Skip(signals.objective)
-        if not signals.train_rows:
-            return Skip("no_train_loss")
+        if (unusable := unusable_train_loss(signals)) is not None:
+            return unusable
         if signals.epoch is None:
             return Skip("no_epoch")
         if len(signals.block_losses) < LAST_BLOCKS + 1:

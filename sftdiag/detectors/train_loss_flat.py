@@ -9,12 +9,11 @@ at its floor; so at least one sign must say that there was something to learn:
 - the gradient norm: exactly 0, or so large that it cannot be a mean loss's;
 - the token accuracy: near 0, or low with a loss well above the entropy of the predictions.
 
-A loss that first fell and then stuck at such a level counts too, as a warning, when a known
-vocabulary, the token accuracy or a weak gradient agrees: a summed loss looks the same.
+A loss that first fell and then stuck at such a level is a warning, when a known vocabulary, the token
+accuracy or a weak gradient agrees: a summed loss looks the same.
 
-Cannot tell a classifier stuck at ln(classes) from one at its floor, nor a summed loss from a high
-one; says nothing in reinforcement learning and preference logs, while the learning rate climbs,
-or when token accuracy, entropy or an evaluation loss shows that the model learns.
+Cannot tell a classifier stuck at ln(classes) from one at its floor; says nothing in reinforcement
+learning and preference logs, while the learning rate climbs, or when another signal shows learning.
 
 >>> from sftdiag.monitor import Monitor
 >>> monitor = Monitor()
@@ -32,10 +31,10 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isfinite, log, sqrt
+from math import log, sqrt
 from typing import ClassVar
 
-from sftdiag.detectors.base import Detector, Skip
+from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.ranges import LOWEST_LEARNING_RATE
@@ -213,10 +212,8 @@ class TrainLossFlatDetector(Detector):
         return (resolved,)
 
     def _wait(self, signals: Signals) -> Skip | None:
-        if signals.objective is not None:
-            return Skip(signals.objective)
-        if not signals.train_rows:
-            return Skip("no_train_loss")
+        if (unusable := unusable_train_loss(signals)) is not None:
+            return unusable
         count = len(signals.blocks)
         if count < MIN_BLOCKS_SIGNED:
             return Skip("few_points", {"points": count, "needed": MIN_BLOCKS})
@@ -248,7 +245,8 @@ def _thirds(losses: Sequence[float]) -> tuple[float, float]:
 def _may_be_within(tolerance: float, losses: Sequence[float]) -> bool:
     """Return False when the fall alone, whatever its error, is too large: cheap, and mostly so."""
     first, last = _thirds(losses)
-    return -2 * tolerance < (first - last) / (abs(sum(losses)) / len(losses) or 1.0) < tolerance
+    level = abs(sum(losses)) / len(losses) or 1.0
+    return -2 * tolerance < (first - last) / level < tolerance
 
 
 def _fall(losses: Sequence[float]) -> _Fall:
@@ -289,7 +287,7 @@ def _signs(signals: Signals, level: float, blocks: Sequence[Block]) -> dict[str,
     if rate is not None and rate < LOWEST_LEARNING_RATE:
         signs["tiny_learning_rate"] = rate
     grad_norm = mean(block.grad_norm for block in blocks)
-    if grad_norm is not None and isfinite(grad_norm):
+    if grad_norm is not None:
         if grad_norm == 0.0:
             signs["zero_grad_norm"] = grad_norm
         elif grad_norm > HUGE_GRAD_NORM:

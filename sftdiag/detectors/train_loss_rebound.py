@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from sftdiag.detectors.base import Detector, Skip
+from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Severity
 from sftdiag.records import LogRecord
 from sftdiag.signals import MOVED_ACCURACY, WINDOW_BLOCKS, WINDOW_STEPS, Climb, Signals
@@ -118,10 +118,8 @@ def evidence(signals: Signals, climb: Climb) -> dict[str, float | int | str | No
 
 def skip(signals: Signals, window_steps: int = 0) -> Skip | None:
     """Return why a rise of the train loss cannot be judged, or None."""
-    if signals.objective is not None:
-        return Skip(signals.objective)
-    if not signals.train_rows:
-        return Skip("no_train_loss")
+    if (unusable := unusable_train_loss(signals)) is not None:
+        return unusable
     if signals.window_size(window_steps) is not None:
         return None
     if len(signals.block_losses) < 2 * WINDOW_BLOCKS:

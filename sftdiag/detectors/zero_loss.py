@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from sftdiag.detectors.base import Detector, Skip
+from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Severity
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals import Signals
@@ -120,6 +120,4 @@ class ZeroLossDetector(Detector):
 
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""
-        if signals.objective is not None:
-            return Skip(signals.objective)
-        return None if signals.train_rows else Skip("no_train_loss")
+        return unusable_train_loss(signals)
