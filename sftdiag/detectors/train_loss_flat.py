@@ -9,8 +9,8 @@ at its floor; so at least one sign must say that there was something to learn:
 - the gradient norm: exactly 0, or so large that it cannot be a mean loss's;
 - the token accuracy: near 0, or low with a loss well above the entropy of the predictions.
 
-A loss that first fell and then stuck at such a level is a warning, when a known vocabulary, the token
-accuracy or a weak gradient agrees: a summed loss looks the same.
+A loss that first fell and then stuck at such a level is a warning, when a known vocabulary, the
+token accuracy or a weak gradient agrees: a summed loss looks the same.
 
 Cannot tell a classifier stuck at ln(classes) from one at its floor; says nothing in reinforcement
 learning and preference logs, while the learning rate climbs, or when another signal shows learning.
@@ -208,7 +208,7 @@ class TrainLossFlatDetector(Detector):
         level = float(self._active.evidence["loss_level"] or 0.0)
         if whole.lower < 3 * TOLERANCE * abs(level) or self._active.variant == "stuck":
             return ()
-        resolved, self._active = self._active.replace(step=step, resolved=True), None
+        self._active, resolved = None, self._active.replace(step=step, resolved=True)
         return (resolved,)
 
     def _wait(self, signals: Signals) -> Skip | None:
@@ -217,10 +217,8 @@ class TrainLossFlatDetector(Detector):
         count = len(signals.blocks)
         if count < MIN_BLOCKS_SIGNED:
             return Skip("few_points", {"points": count, "needed": MIN_BLOCKS})
-        settled = min(MIN_BLOCKS, count) // 2
-        if signals.learning_rate_rises:
-            return Skip("warmup")
-        if signals.blocks[count - settled].last_step < signals.peak_learning_rate_step:
+        settled = signals.blocks[count - min(MIN_BLOCKS, count) // 2].last_step
+        if signals.learning_rate_rises or settled < signals.peak_learning_rate_step:
             return Skip("warmup")
         if signals.progress is not None and signals.progress < MIN_SHARE:
             return Skip("early", {"share": MIN_SHARE})
@@ -245,8 +243,8 @@ def _thirds(losses: Sequence[float]) -> tuple[float, float]:
 def _may_be_within(tolerance: float, losses: Sequence[float]) -> bool:
     """Return False when the fall alone, whatever its error, is too large: cheap, and mostly so."""
     first, last = _thirds(losses)
-    level = abs(sum(losses)) / len(losses) or 1.0
-    return -2 * tolerance < (first - last) / level < tolerance
+    bound = tolerance * abs(sum(losses)) / len(losses)
+    return -2 * bound <= first - last <= bound
 
 
 def _fall(losses: Sequence[float]) -> _Fall:
