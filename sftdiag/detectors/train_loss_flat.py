@@ -208,7 +208,7 @@ class TrainLossFlatDetector(Detector):
         level = float(self._active.evidence["loss_level"] or 0.0)
         if whole.lower < 3 * TOLERANCE * abs(level) or self._active.variant == "stuck":
             return ()
-        self._active, resolved = None, self._active.replace(step=step, resolved=True)
+        resolved, self._active = self._active.replace(step=step, resolved=True), None
         return (resolved,)
 
     def _wait(self, signals: Signals) -> Skip | None:
