@@ -65,7 +65,7 @@ class Monitor:
         self.settings = settings or Settings()
         self.source = source
         self.signals = Signals(context or RunContext())
-        self._detectors: tuple[Detector, ...] = tuple(kind() for kind in DETECTORS)
+        self._start_detectors()
         self._cases: dict[tuple[str, str, str], list[_Case]] = {}
 
     def feed_entry(self, entry: Mapping[str, Any]) -> tuple[Finding, ...]:
@@ -85,7 +85,7 @@ class Monitor:
         if not signals.update(record):
             return ()
         changed = self._rewind(record.step) if signals.rewound else []
-        for detector in self._detectors:
+        for detector in self._detectors if signals.block_closed else self._on_records:
             for detection in detector.update(signals, record):
                 if self.settings.reports(detection.code, detection.name):
                     case = self._take(detection)
@@ -96,9 +96,13 @@ class Monitor:
         claims = self._claims()
         return tuple(self._finding(case, claims) for case in changed)
 
+    def _start_detectors(self) -> None:
+        self._detectors: tuple[Detector, ...] = tuple(kind() for kind in DETECTORS)
+        self._on_records = tuple(d for d in self._detectors if not d.blocks_only)
+
     def _rewind(self, step: int) -> list[_Case]:
         """Start the detectors afresh where a log goes back: what they saw was done again."""
-        self._detectors = tuple(kind() for kind in DETECTORS)
+        self._start_detectors()
         active = [case for case in self._all_cases() if case.resolved_step is None]
         for case in active:
             case.resolved_step = step

@@ -372,7 +372,7 @@ class Signals:
                 return name
         return next(iter(self.evaluations_seen), None)
 
-    def climb(self, window_steps: int = 0) -> Climb | None:
+    def climb(self, window_steps: int = 0, least: float = 0.0) -> Climb | None:
         """Return how the last window stands against the lowest of those before it.
 
         Windows follow each other without a gap, counted from the last block. None while there are
@@ -381,6 +381,7 @@ class Signals:
 
         Args:
             window_steps: optimizer steps that a window must span.
+            least: rise as a share of the lowest below which None will do: most looks end there.
         """
         size = self.window_size(window_steps)
         if size is None:
@@ -391,7 +392,7 @@ class Signals:
         means = [sum(losses[end - size : end]) / size for end in ends]
         last = losses[-size:]
         recent, lowest = sum(last) / size, min(means)
-        if recent <= lowest or lowest <= 0.0:
+        if lowest <= 0.0 or recent <= (1.0 + least) * lowest:
             return None
         end = ends[means.index(lowest)]
         # A few odd blocks move a mean, not a median: they are spikes, not a climb.

@@ -30,12 +30,14 @@ class Detector(ABC):
         name: the pattern seen; never the remedy.
         severity: the highest severity it fires at.
         notes: names of its info notes: patterns that look like this fault and are normal.
+        blocks_only: it needs to look only at records that close a block of train losses.
     """
 
     code: ClassVar[str]
     name: ClassVar[str]
     severity: ClassVar[Severity]
     notes: ClassVar[tuple[str, ...]] = ()
+    blocks_only: ClassVar[bool] = False
 
     @abstractmethod
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:

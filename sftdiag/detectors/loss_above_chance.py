@@ -74,6 +74,8 @@ class LossAboveChanceDetector(Detector):
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
+        if self._looked and self._active is None:
+            return ()
         if record.kind != TRAIN or signals.objective is not None or record.loss_is_lost():
             return ()
         accuracy, entropy = record.finite("mean_token_accuracy"), record.finite("entropy")
@@ -85,7 +87,7 @@ class LossAboveChanceDetector(Detector):
                 return ()
             resolved, self._active = self._active.replace(step=record.step, resolved=True), None
             return (resolved,)
-        if self._looked or (self._seen == 0 and len(signals.opening) > 1):
+        if self._seen == 0 and len(signals.opening) > 1:
             return ()
         self._seen += 1
         if self._seen == 1:

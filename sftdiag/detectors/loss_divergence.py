@@ -46,6 +46,7 @@ class LossDivergenceDetector(Detector):
     code: ClassVar[str] = "SFT104"
     name: ClassVar[str] = "loss-divergence"
     severity: ClassVar[Severity] = Severity.ERROR
+    blocks_only: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._active: Detection | None = None

@@ -58,6 +58,7 @@ class MemorizationDetector(Detector):
     code: ClassVar[str] = "SFT202"
     name: ClassVar[str] = "memorization"
     severity: ClassVar[Severity] = Severity.WARNING
+    blocks_only: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._active: Detection | None = None

@@ -93,9 +93,7 @@ HUGE_GRAD_NORM = 1e5
 """A mean loss's gradient norm is 0.01 to 300 in 99 % of public logs; 1e7 comes with a broken
 scale or normalisation."""
 
-DECISIVE = frozenset({"tiny_learning_rate", "zero_grad_norm", "huge_grad_norm"})
-"""The signs that nearly settle it."""
-
+DECISIVE = {"tiny_learning_rate", "zero_grad_norm", "huge_grad_norm"}  # they nearly settle it
 CORROBORATING = frozenset({"known_vocabulary", "low_token_accuracy", "weak_grad_norm"})
 """Signs one of which a loss that fell first needs besides its level: sums look like high means."""
 
@@ -126,6 +124,7 @@ class TrainLossFlatDetector(Detector):
     code: ClassVar[str] = "SFT101"
     name: ClassVar[str] = "train-loss-flat"
     severity: ClassVar[Severity] = Severity.ERROR
+    blocks_only: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._active: Detection | None = None
@@ -204,7 +203,7 @@ class TrainLossFlatDetector(Detector):
 
     def _follow(self, whole: _Fall, step: int) -> Sequence[Detection]:
         """Resolve when the loss has, after all, surely fallen by more than the tolerance."""
-        assert self._active is not None
+        assert self._active
         level = float(self._active.evidence["loss_level"] or 0.0)
         if whole.lower < 3 * TOLERANCE * abs(level) or self._active.variant == "stuck":
             return ()

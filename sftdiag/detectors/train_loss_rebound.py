@@ -52,6 +52,7 @@ class TrainLossReboundDetector(Detector):
     code: ClassVar[str] = "SFT102"
     name: ClassVar[str] = "train-loss-rebound"
     severity: ClassVar[Severity] = Severity.WARNING
+    blocks_only: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._active: Detection | None = None
@@ -61,7 +62,7 @@ class TrainLossReboundDetector(Detector):
         """See :meth:`Detector.update`."""
         if not signals.block_closed or signals.objective is not None:
             return ()
-        climb = signals.climb(WINDOW_STEPS)
+        climb = signals.climb(WINDOW_STEPS, MIN_RISE if self._active is None else 0.0)
         if self._active is not None:
             if climb is not None and climb.rise > BACK * bar(climb):
                 return ()
