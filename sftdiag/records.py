@@ -99,6 +99,11 @@ class LogRecord(Value):
         return None
 
 
+def as_positive(value: object) -> int | None:
+    """Return a whole number above zero, as counts and sizes are; None for anything else."""
+    return value if type(value) is int and value > 0 else None
+
+
 def as_float(value: object) -> float | None:
     """Return a number, a numeric string such as ``"NaN"`` or a 0-d array as float, else None."""
     if type(value) is float:

@@ -174,8 +174,12 @@ def cautious_noise(values: Sequence[float]) -> float:
     if len(differences) < 2:
         return inf
     upper = differences[int(0.8 * (len(differences) - 1))] / NORMAL_80 / sqrt(6)
-    unsure = 1 + (UNSURE_VALUES / len(values)) ** 2
-    return max(noise_of(differences), upper) * unsure
+    return max(noise_of(differences), upper) * unsure_factor(len(values))
+
+
+def unsure_factor(values: int) -> float:
+    """Return by how much to raise a noise scale that so many values gave."""
+    return 1 + (UNSURE_VALUES / values) ** 2
 
 
 class Signals:

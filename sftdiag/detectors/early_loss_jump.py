@@ -29,7 +29,15 @@ from typing import ClassVar
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Severity
 from sftdiag.records import TRAIN, LogRecord
-from sftdiag.signals import MOVED_ACCURACY, OPENING, WINDOW_STEPS, Signals, median, noise_scale
+from sftdiag.signals import (
+    MOVED_ACCURACY,
+    OPENING,
+    WINDOW_STEPS,
+    Signals,
+    median,
+    noise_scale,
+    unsure_factor,
+)
 
 MEDIAN_OF = 5
 """Records whose median is compared: two bad batches among them do not matter."""
@@ -43,10 +51,6 @@ healthy runs with up to 30 % noise 1.2 % alarmed at 3.5 units and 0.5 % at 4.5."
 
 NOISE_FACTOR_AGREED = 3.5
 """The same where token accuracy has fallen with it: the model did get worse."""
-
-UNSURE_RECORDS = 8
-"""The noise of few records may come out at half its size: the bar is 1.4 times as high at 12
-records and 1.04 times at 40."""
 
 MIN_JUMP = 0.15
 """Jump as a share of the first loss: labelled runs jumped by 0.19 to 70, healthy ones by up to 0.12
@@ -107,7 +111,7 @@ class EarlyLossJumpDetector(Detector):
             factor = NOISE_FACTOR_AGREED
         elif record.step - self._first_step < 2 * WINDOW_STEPS:
             share = MIN_JUMP_EARLY
-        factor *= 1 + (UNSURE_RECORDS / len(opening)) ** 2
+        factor *= unsure_factor(len(opening))
         if jump <= max(share * first, factor * noise_scale(opening)):
             return ()
         self._over = True

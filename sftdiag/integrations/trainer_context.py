@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sized
 from typing import Any
 
 from sftdiag.context import RunContext
-from sftdiag.records import as_float
+from sftdiag.records import as_float, as_positive
 
 _PROMPT_METHODS = ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING")
 
@@ -18,11 +18,11 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContex
         learning_rate=as_float(args.learning_rate),
         lr_scheduler_type=_label(args.lr_scheduler_type),
         warmup_steps=_warmup_steps(args, state.max_steps),
-        max_steps=_positive(state.max_steps),
+        max_steps=as_positive(state.max_steps),
         num_train_epochs=as_float(args.num_train_epochs) if args.max_steps <= 0 else None,
-        per_device_train_batch_size=_positive(args.per_device_train_batch_size),
-        gradient_accumulation_steps=_positive(args.gradient_accumulation_steps),
-        world_size=_positive(args.world_size),
+        per_device_train_batch_size=as_positive(args.per_device_train_batch_size),
+        gradient_accumulation_steps=as_positive(args.gradient_accumulation_steps),
+        world_size=as_positive(args.world_size),
         precision="bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
         optim=_label(args.optim),
         max_grad_norm=as_float(args.max_grad_norm),
@@ -53,12 +53,12 @@ def _from_model(model: Any) -> RunContext:
     return RunContext(
         method=_method(adapter, bits),
         model_type=getattr(config, "model_type", None),
-        vocab_size=_positive(getattr(text_config, "vocab_size", None)),
+        vocab_size=as_positive(getattr(text_config, "vocab_size", None)),
         dtype=_label(getattr(model, "dtype", None)),
         quantization=bits,
         trainable_parameters=sum(n for n, trained in counts if trained) or None,
         total_parameters=sum(n for n, _ in counts) or None,
-        lora_r=_positive(getattr(adapter, "r", None)),
+        lora_r=as_positive(getattr(adapter, "r", None)),
         lora_alpha=as_float(getattr(adapter, "lora_alpha", None)),
         lora_dropout=as_float(getattr(adapter, "lora_dropout", None)),
         target_modules=tuple(sorted(map(str, modules)))
@@ -93,10 +93,6 @@ def _label(value: Any) -> str | None:
     if value is None:
         return None
     return str(getattr(value, "value", value)).removeprefix("torch.")
-
-
-def _positive(value: Any) -> int | None:
-    return value if type(value) is int and value > 0 else None
 
 
 def _length(dataset: Any) -> int | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sftdiag.context import RunContext
-from sftdiag.records import as_float
+from sftdiag.records import as_float, as_positive
 
 
 def context(folders: tuple[str, ...]) -> RunContext:
@@ -26,10 +26,10 @@ def context(folders: tuple[str, ...]) -> RunContext:
     return RunContext(
         method=_method(adapter, model, bits),
         model_type=_text(model.get("model_type")),
-        vocab_size=_whole(model.get("vocab_size", inner.get("vocab_size"))),
+        vocab_size=as_positive(model.get("vocab_size", inner.get("vocab_size"))),
         dtype=_text(model.get("dtype") or model.get("torch_dtype")),
         quantization=bits,
-        lora_r=_whole(adapter.get("r")),
+        lora_r=as_positive(adapter.get("r")),
         lora_alpha=as_float(adapter.get("lora_alpha")),
         lora_dropout=as_float(adapter.get("lora_dropout")),
         target_modules=tuple(map(str, modules)) if isinstance(modules, list) else None,
@@ -68,7 +68,3 @@ def _quantization(config: Mapping[str, Any]) -> str | None:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _whole(value: object) -> int | None:
-    return value if type(value) is int and value > 0 else None

@@ -7,7 +7,7 @@ from typing import Any
 
 from sftdiag.context import RunContext
 from sftdiag.errors import SourceError
-from sftdiag.records import as_float
+from sftdiag.records import as_float, as_positive
 
 EXPECTED = "expected a trainer_state.json: a JSON object with a list log_history"
 
@@ -43,14 +43,10 @@ def context(content: Mapping[str, Any]) -> RunContext:
     """Return what the state itself says of the run."""
     epochs = as_float(content.get("num_train_epochs"))
     return RunContext(
-        max_steps=_positive(content.get("max_steps")),
+        max_steps=as_positive(content.get("max_steps")),
         num_train_epochs=epochs if epochs is not None and 0 < epochs < MAX_EPOCHS else None,
-        per_device_train_batch_size=_positive(content.get("train_batch_size")),
+        per_device_train_batch_size=as_positive(content.get("train_batch_size")),
     )
-
-
-def _positive(value: object) -> int | None:
-    return value if type(value) is int and value > 0 else None
 
 
 def _kind(value: object) -> str:
