@@ -10,6 +10,14 @@ from sftdiag.values import Value
 GUIDE = "SFT guide, learning-rate table"
 
 
+SMALLEST_VOCABULARY = 32_000
+"""Assumed where the vocabulary is unknown: the smallest in common use (Llama 2, Mistral 7B)."""
+
+LARGEST_VOCABULARY = 262_144
+"""The largest in common use (Gemma 3). A loss above its ln is summed, not averaged, or no
+likelihood at all: its level says nothing."""
+
+
 class Range(Value):
     """A closed interval of sensible values with its source."""
 

@@ -333,7 +333,9 @@ class Signals:
             return None, 0.0
         rows = [loss for _, loss in self.recent]
         later = rows[-((since + 1) // 2) :]
-        noise = noise_scale(rows) / sqrt(len(later))
+        # A swing is smooth, so second differences alone do not see it.
+        spread = 1.4826 * median([abs(row - median(later)) for row in later])
+        noise = max(noise_scale(rows), spread) / sqrt(len(later))
         return sum(later) / len(later), noise if isfinite(noise) else 0.0
 
     def _rewind(self, step: int) -> None:

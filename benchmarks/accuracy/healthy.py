@@ -48,6 +48,8 @@ def healthy(seed: int, number: int) -> Run:
     draw = np.random.default_rng([seed, number])
     trap = TRAPS[number % len(TRAPS)]
     plan = draw_plan(draw)
+    if trap == "near-zero":
+        plan = plan._replace(epochs=min(plan.epochs, 2.0))
     share = (np.arange(plan.records) + 1) / plan.records
     scheduler = "cosine_with_restarts" if trap == "restarts" else str(draw.choice(SCHEDULERS))
     warmup = float(draw.choice([0.0, 0.03, 0.05, 0.1]))
@@ -90,15 +92,16 @@ def _shape(
     draw: Draw, trap: str, plan: Plan, level: Array, share: Array, rate: Array
 ) -> tuple[Array, Array]:
     """Return the level and the factor that its trap adds to the train rows only."""
-    ripple = np.ones(plan.records)
+    ripple: Array = np.ones(plan.records)
     fall = 1 - level.min() / level[0]
     if trap == "staircase":
         epoch = np.minimum(np.floor(share * plan.epochs - 1e-9), 6)
-        ripple = (1 - draw.uniform(0.04, 0.12)) ** epoch
+        ripple = np.asarray((1 - draw.uniform(0.04, 0.12)) ** epoch)
     elif trap == "length-grouping":
         period = 50 / plan.every
         phase = (np.arange(plan.records) % max(1.0, period)) / max(1.0, period)
-        ripple = 1 + draw.uniform(0.1, 0.5) * (0.5 - phase) if period >= 3 else ripple
+        if period >= 3:
+            ripple = np.asarray(1 + draw.uniform(0.1, 0.5) * (0.5 - phase))
     elif trap == "sorted":
         # Rows sorted by length: hard ones last, but learning outweighs it.
         swing = min(0.1, 0.2 * fall)

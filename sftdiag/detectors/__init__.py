@@ -8,8 +8,11 @@ from sftdiag.detectors.eval_loss_rising import EvalLossRisingDetector
 from sftdiag.detectors.eval_not_finite import EvalNotFiniteDetector
 from sftdiag.detectors.loss_above_chance import LossAboveChanceDetector
 from sftdiag.detectors.loss_divergence import LossDivergenceDetector
+from sftdiag.detectors.loss_oscillation import LossOscillationDetector
+from sftdiag.detectors.loss_spike import LossSpikeDetector
 from sftdiag.detectors.memorization import MemorizationDetector
 from sftdiag.detectors.non_finite import NonFiniteDetector
+from sftdiag.detectors.train_eval_scale_mismatch import TrainEvalScaleMismatchDetector
 from sftdiag.detectors.train_loss_flat import TrainLossFlatDetector
 from sftdiag.detectors.train_loss_rebound import TrainLossReboundDetector
 from sftdiag.detectors.zero_loss import ZeroLossDetector
@@ -17,7 +20,9 @@ from sftdiag.detectors.zero_loss import ZeroLossDetector
 DETECTORS: tuple[type[Detector], ...] = (
     TrainLossFlatDetector,
     TrainLossReboundDetector,
+    LossOscillationDetector,
     LossDivergenceDetector,
+    LossSpikeDetector,
     NonFiniteDetector,
     ZeroLossDetector,
     LossAboveChanceDetector,
@@ -25,6 +30,7 @@ DETECTORS: tuple[type[Detector], ...] = (
     EvalLossRisingDetector,
     MemorizationDetector,
     EvalNotFiniteDetector,
+    TrainEvalScaleMismatchDetector,
 )
 """In the order of their codes."""
 

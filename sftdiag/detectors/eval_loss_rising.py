@@ -6,9 +6,9 @@ adds nothing to it) and a small share of the loss, and the train loss must be lo
 the best evaluation: when both rise the learning rate is to blame, not overfitting. Series of three
 to five evaluations show no noise and get a stricter bar.
 
-A warning becomes an error when the rise is large, has lasted and no scheduled decay of the
-learning rate lies ahead, in which the evaluation loss could still fall; other series than the main
-one stay warnings.
+A smaller rise that many evaluations in a row show is info. A warning becomes an error when the rise
+is large, has lasted and no scheduled decay of the learning rate lies ahead, in which the evaluation
+loss could still fall; other series than the main one stay warnings.
 
 The note ``epoch-staircase`` says that the train loss falls in steps at the epochs' edges while the
 evaluation loss still falls: normal, and often taken for overfitting.
@@ -67,6 +67,12 @@ MIN_RISE = 0.03
 """Rise as a share of the best: below 3 % the benefit of stopping earlier is within what two runs
 with other seeds differ by."""
 
+PERSISTENT = 10
+"""Evaluations since the best from which a smaller rise is told, as info: the share shrinks as
+PERSISTENT / evaluations, since other seeds differ by the level of some evaluations, not by a rise
+that all of so many show. Half of the OverfitGuard histories that overfit have risen by less than
+1 % a twentieth of the run after their best."""
+
 FEW_RISE = 0.10
 """The bar while the noise is unknown: healthy series of up to 5 evaluations in the corpus never
 rose 10 % twice in a row, overfitting ones by 12 to 30 %."""
@@ -106,6 +112,7 @@ class _Rise(Value):
     rise: float
     noise: float
     bar: float
+    bar_for_info: float
 
 
 class EvalLossRisingDetector(Detector):
@@ -144,14 +151,18 @@ class EvalLossRisingDetector(Detector):
             return ()
         rise = _rise(points)
         last = points[-1]
-        if rise.rise <= rise.bar or not _train_fell(rise.best, last):
+        if rise.rise <= rise.bar:
+            state.above = 0
+        if rise.rise <= rise.bar_for_info or not _train_fell(rise.best, last):
             state.above = 0
             if state.active is None or last.loss > rise.best_level + rise.noise:
                 return ()
             resolved, state.active = state.active.replace(step=last.step, resolved=True), None
             return (resolved,)
-        state.above += 1
-        severity = Severity.WARNING
+        severity = Severity.INFO
+        if rise.rise > rise.bar:
+            severity = Severity.WARNING
+            state.above += 1
         if (state.active is not None and state.active.severity is Severity.ERROR) or (
             series == signals.main_series
             and rise.rise >= ERROR_RISE * abs(rise.best_level)
@@ -209,14 +220,16 @@ def _rise(points: Sequence[Evaluation]) -> _Rise:
         after = losses[index + 1 :]
         rise = min(after[-2:]) - losses[index] if len(after) >= 2 else 0.0
         bar = FEW_RISE * abs(losses[index])
-        return _Rise(points[index], losses[index], rise, 0.0, bar)
+        return _Rise(points[index], losses[index], rise, 0.0, bar, bar)
     smooth = [median(losses[max(0, i - 1) : i + 2]) for i in range(count - 2)]
     index = min(range(len(smooth)), key=smooth.__getitem__)
     level = min(smooth[index], max(losses[index], smooth[index]))
     best = min(points[max(0, index - 1) : index + 2], key=lambda point: point.loss)
     noise = _noise_beside(losses, points.index(best))
     bar = max(NOISE_FACTOR * noise, MIN_RISE * abs(level))
-    return _Rise(best, level, min(losses[-3:]) - level, noise, bar)
+    patience = min(1.0, PERSISTENT / max(1, points[-1].number - best.number))
+    bar_for_info = max(NOISE_FACTOR * noise, patience * MIN_RISE * abs(level))
+    return _Rise(best, level, min(losses[-3:]) - level, noise, bar, bar_for_info)
 
 
 def _noise_beside(losses: Sequence[float], turn: int) -> float:

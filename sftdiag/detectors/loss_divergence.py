@@ -11,7 +11,7 @@ Cannot see a blow-up that is over within a window, nor tell a learning rate from
 ...     loss = 3.0 - 0.02 * step if step <= 50 else 9.0
 ...     for finding in monitor.feed_entry({"step": step, "loss": loss}):
 ...         print(step, finding.code, finding.severity.label, finding.onset_step)
-54 SFT104 error 48
+53 SFT104 error 50
 
 References:
     Chowdhery et al. (2022, arXiv 2204.02311, section 5.1): restart before it and skip some batches.
@@ -23,15 +23,25 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from sftdiag.detectors.base import Detector, Skip
-from sftdiag.detectors.train_loss_rebound import BACK, bar, evidence, learns, skip
+from sftdiag.detectors.train_loss_rebound import BACK, bar, evidence, learns, rate_and_epoch, skip
 from sftdiag.findings import Detection, Severity
-from sftdiag.records import LogRecord
-from sftdiag.signals import WINDOW_BLOCKS, WINDOW_STEPS, Signals, median
+from sftdiag.records import TRAIN, LogRecord
+from sftdiag.signals import WINDOW_BLOCKS, WINDOW_STEPS, Signals, cautious_noise, median
 
 ABOVE_START = 1.15
 """Last window over the loss of the start: healthy runs of the corpus stay below 1.0 of it,
 labelled blow-ups reach 1.2 to 20."""
 
+
+SUDDEN_RECORDS = 3
+"""Records in a row that are enough where each lies beyond BEYOND_GROUPING and SUDDEN_NOISE."""
+
+SUDDEN_NOISE = 10.0
+"""Height over the loss before in units of its noise: Student's t with 3 degrees reaches it once in
+5,000 rows, and three times in a row never."""
+
+SUDDEN_BEFORE = 10
+"""Records before the leap whose noise is taken."""
 
 BEYOND_GROUPING = 2.0
 """Last window over the start that no length grouping makes: its saw-teeth reach 1.5."""
@@ -46,22 +56,27 @@ class LossDivergenceDetector(Detector):
     code: ClassVar[str] = "SFT104"
     name: ClassVar[str] = "loss-divergence"
     severity: ClassVar[Severity] = Severity.ERROR
-    blocks_only: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._active: Detection | None = None
         self._blown = False
+        self._start = 0.0
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
-        if not signals.block_closed or signals.objective is not None:
+        if signals.objective is not None:
             return ()
+        if not signals.block_closed:
+            return self._sudden(signals, record)
         if signals.first_loss is None or len(signals.block_losses) < 2 * WINDOW_BLOCKS:
             return ()
         start = max(signals.first_loss, median(signals.block_losses[:WINDOW_BLOCKS]))
         height = ABOVE_START * start
+        self._start = start
         if self._active is not None:
             return self._follow(signals, record.step)
+        if sudden := self._sudden(signals, record):
+            return sudden
         if self._blown:
             height = min(height, AGAIN * min(signals.block_losses))
         if signals.block_losses[-1] <= height:
@@ -86,8 +101,39 @@ class LossDivergenceDetector(Detector):
         )
         return (self._active,)
 
+    def _sudden(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
+        """Look for a leap that needs no window: some records, each far above all before."""
+        if self._active is not None or record.kind != TRAIN or not self._start:
+            return ()
+        recent = [loss for _, loss in signals.recent]
+        last, before = recent[-SUDDEN_RECORDS:], recent[:-SUDDEN_RECORDS]
+        lowest = min(last, default=0.0)
+        if lowest <= BEYOND_GROUPING * self._start or len(before) < SUDDEN_BEFORE:
+            return ()
+        if lowest <= median(before) + SUDDEN_NOISE * cautious_noise(before):
+            return ()
+        self._blown = True
+        numbers = {
+            "loss_start": self._start,
+            "loss_lowest": median(before),
+            "loss_recent": median(last),
+            "noise": cautious_noise(before),
+        }
+        self._active = Detection(
+            self.code,
+            self.name,
+            Severity.ERROR,
+            record.step,
+            next((b.last_step for b in reversed(signals.blocks) if b.loss < lowest), record.step),
+            "loss",
+            {**rate_and_epoch(signals), **numbers},
+        )
+        return (self._active,)
+
     def _follow(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Resolve when the last window is back near the lowest."""
+        if median([loss for _, loss in signals.recent][-SUDDEN_RECORDS:]) > self._start:
+            return ()
         climb = signals.climb()
         if self._active is None or (climb is not None and climb.rise > BACK * bar(climb)):
             return ()

@@ -37,7 +37,7 @@ from typing import ClassVar
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Detection, Scalar, Severity
-from sftdiag.ranges import LOWEST_LEARNING_RATE
+from sftdiag.ranges import LARGEST_VOCABULARY, LOWEST_LEARNING_RATE, SMALLEST_VOCABULARY
 from sftdiag.records import LogRecord
 from sftdiag.signals import AUTOCORRELATION, MOVED_ACCURACY, Block, Signals, mean, noise_scale
 from sftdiag.values import Value
@@ -67,13 +67,6 @@ same blocks are nearly the same look."""
 CHANCE_SHARE = 0.5
 """A pretrained model starts near 1 to 3 nats; half of ln V is 5 or more for every vocabulary of a
 published language model."""
-
-SMALLEST_VOCABULARY = 32_000
-"""Assumed where the vocabulary is unknown: the smallest in common use (Llama 2, Mistral 7B)."""
-
-LARGEST_VOCABULARY = 262_144
-"""The largest in common use (Gemma 3). A loss above its ln is summed, not averaged, or no
-likelihood at all: its level says nothing."""
 
 WEAK_GRAD_NORM = 0.5
 """A mean loss of several nats with a smaller gradient norm than this is stuck where it is: 0.2 on

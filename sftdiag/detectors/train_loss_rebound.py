@@ -43,7 +43,7 @@ LOOKS = 3
 """Closed blocks in a row that must show it: one may be a last, smaller batch of an epoch."""
 
 BACK = 0.25
-"""The rise is over when a quarter of its bar is left."""
+"""The rise is over when a quarter of its noise's bar is left."""
 
 
 class TrainLossReboundDetector(Detector):
@@ -62,12 +62,12 @@ class TrainLossReboundDetector(Detector):
         """See :meth:`Detector.update`."""
         if not signals.block_closed or signals.objective is not None:
             return ()
-        climb = signals.climb(WINDOW_STEPS, MIN_RISE if self._active is None else 0.0)
         if self._active is not None:
-            if climb is not None and climb.rise > BACK * bar(climb):
+            if not _is_back(signals, self._active):
                 return ()
             resolved, self._active = self._active.replace(step=record.step, resolved=True), None
             return (resolved,)
+        climb = signals.climb(WINDOW_STEPS, MIN_RISE)
         if climb is None or climb.rise <= bar(climb) or learns(climb):
             self._looks = 0
             return ()
@@ -98,6 +98,16 @@ def bar(climb: Climb) -> float:
     return max(NOISE_FACTOR * climb.noise, MIN_RISE * abs(climb.lowest), share)
 
 
+def _is_back(signals: Signals, rebound: Detection) -> bool:
+    """Return whether the last window is down again at the lowest that the rebound rose from."""
+    size = signals.window_size(WINDOW_STEPS)
+    lowest, noise = rebound.evidence["loss_lowest"], rebound.evidence["noise"]
+    if size is None or not isinstance(lowest, float) or not isinstance(noise, float):
+        return False
+    recent = sum(signals.block_losses[-size:]) / size
+    return recent - lowest <= max(BACK * NOISE_FACTOR * noise, MIN_RISE * abs(lowest))
+
+
 def learns(climb: Climb) -> bool:
     """Return whether token accuracy rises with the loss, as it does with DFT's."""
     return climb.accuracy_gain is not None and climb.accuracy_gain > MOVED_ACCURACY
@@ -105,12 +115,19 @@ def learns(climb: Climb) -> bool:
 
 def evidence(signals: Signals, climb: Climb) -> dict[str, float | int | str | None]:
     """Return the numbers behind a rise of the train loss."""
-    peak, rate = signals.peak_learning_rate, signals.learning_rate
     return {
         "loss_start": climb.start,
         "loss_lowest": climb.lowest,
         "loss_recent": climb.recent,
         "noise": climb.noise,
+        **rate_and_epoch(signals),
+    }
+
+
+def rate_and_epoch(signals: Signals) -> dict[str, float | int | str | None]:
+    """Return where in its schedule the run is."""
+    peak, rate = signals.peak_learning_rate, signals.learning_rate
+    return {
         "peak_learning_rate": peak,
         "rate_share": rate / peak if peak and rate is not None else None,
         "epoch": signals.epoch,

@@ -1,0 +1,172 @@
+"""SFT204 train-eval-scale-mismatch: the train and the evaluation loss are not on one scale.
+
+Two signs. From the first evaluation on, the train loss beside it is a constant multiple (1.8 times
+or more) of the evaluation loss, or the other way round, while the model learns: a gap that comes
+from learning grows or closes, a scale does not. Or the train loss is above the blind guess of the
+largest vocabulary while the evaluation loss is below it: a sum, not a mean.
+
+The run may be sound; but losses on two scales cannot be compared, and a loss that is not divided
+by the accumulation steps makes the gradient larger too.
+
+Cannot tell a scale from label smoothing, heavy dropout or augmentation, which raise the train loss
+alone, nor from an evaluation set that is harder by a constant factor.
+
+>>> from sftdiag.monitor import Monitor
+>>> monitor = Monitor()
+>>> for step in range(10, 100, 10):
+...     loss = 2.0 - 0.01 * step
+...     _ = monitor.feed_entry({"step": step, "loss": 4 * loss})
+...     for finding in monitor.feed_entry({"step": step, "eval_loss": loss}):
+...         print(step, finding.code, finding.severity.label, finding.onset_step)
+30 SFT204 info 10
+
+References:
+    transformers issues 35204 and 37766: the loss grows with gradient_accumulation_steps;
+    axolotl issue 2262: a loss of 83.7 with 8 accumulation steps instead of 10.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log
+from typing import ClassVar
+
+from sftdiag.detectors.base import Detector, Skip
+from sftdiag.findings import Detection, Scalar, Severity
+from sftdiag.records import EVAL, LogRecord
+from sftdiag.signals import Signals, median
+
+LEAST_RATIO = 1.8
+"""Two accumulation steps double the loss; a tenth of it for noise. Healthy corpus runs lie between
+0.6 and 1.5 at their first evaluations."""
+
+FEW_EVALUATIONS = 3
+"""Evaluations whose ratio must be constant."""
+
+CONSTANT = 0.10
+"""Share by which a ratio may differ from the median ratio."""
+
+NOISE_FACTOR = 3.0
+"""The same in units of the train loss's noise, where that is more."""
+
+MOST_NOISE = 0.20
+"""Noise beyond this share would let any ratio pass."""
+
+LEARNED = 0.03
+"""Change of the evaluation loss, as a share, from which a constant ratio says anything."""
+
+LARGEST_CHANCE = log(262_144)
+"""Blind guess over the largest vocabulary in use (Gemma's): a mean above it is a sum."""
+
+OVER = 2
+"""Evaluations in a row beside which the train loss must be above it, and after which a ratio that
+no longer holds is let go."""
+
+LOST = 2.5
+"""Times CONSTANT that the ratio may move once told."""
+
+
+class TrainEvalScaleMismatchDetector(Detector):
+    """Judges the main evaluation series; resolves when the ratio no longer holds."""
+
+    code: ClassVar[str] = "SFT204"
+    name: ClassVar[str] = "train-eval-scale-mismatch"
+    severity: ClassVar[Severity] = Severity.INFO
+
+    def __init__(self) -> None:
+        self._active: Detection | None = None
+        self._ratio = 1.0
+
+    def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
+        """See :meth:`Detector.update`."""
+        if record.kind != EVAL or signals.main_series not in record.metrics:
+            return ()
+        if self.skip(signals) is not None:
+            return ()
+        pairs = _pairs(signals)
+        if self._active is not None:
+            if any(self._holds(train / loss) for _, train, loss, _ in pairs[-OVER:]):
+                return ()
+            resolved, self._active = self._active.replace(step=record.step, resolved=True), None
+            return (resolved,)
+        variant = _variant(pairs)
+        if variant is None:
+            return ()
+        told = pairs[-OVER:] if variant == "summed" else pairs
+        self._ratio = median([train / loss for _, train, loss, _ in told])
+        self._active = Detection(
+            self.code,
+            self.name,
+            Severity.INFO,
+            record.step,
+            told[0][0],
+            signals.main_series or "eval_loss",
+            self._evidence(signals, told[-1][1], told[-1][2], len(told)),
+            variant=variant,
+        )
+        return (self._active,)
+
+    def _holds(self, ratio: float) -> bool:
+        """Return whether a later ratio is still the one that was told."""
+        if self._active is not None and self._active.variant == "summed":
+            return ratio >= LEAST_RATIO
+        return abs(ratio / self._ratio - 1.0) <= LOST * CONSTANT
+
+    def _evidence(
+        self, signals: Signals, train: float, loss: float, evaluations: int
+    ) -> dict[str, Scalar]:
+        return {
+            "train_loss": train,
+            "eval_loss": loss,
+            "ratio": self._ratio,
+            "times": max(self._ratio, 1.0 / self._ratio),
+            "evaluations": evaluations,
+            "accumulation": signals.context.gradient_accumulation_steps,
+        }
+
+    def skip(self, signals: Signals) -> Skip | None:
+        """See :meth:`Detector.skip`."""
+        if signals.objective is not None:
+            return Skip(signals.objective)
+        if signals.main_series is None:
+            return Skip("no_eval_loss")
+        if not signals.train_rows:
+            return Skip("no_train_loss")
+        if not signals.evaluations.get(signals.main_series):
+            return Skip("eval_loss_not_finite")
+        count = len(_pairs(signals))
+        if count < OVER:
+            return Skip("few_evaluations", {"evaluations": count, "needed": FEW_EVALUATIONS})
+        return None
+
+
+def _pairs(signals: Signals) -> list[tuple[int, float, float, float]]:
+    """Return step, train loss, evaluation loss and the train loss's noise of each evaluation."""
+    return [
+        (point.step, point.train_loss, point.loss, point.train_noise)
+        for point in signals.evaluations.get(signals.main_series or "", [])
+        if point.train_loss is not None and point.train_loss > 0.0 and point.loss > 0.0
+    ]
+
+
+def _variant(pairs: Sequence[tuple[int, float, float, float]]) -> str | None:
+    """Return which sentence tells the mismatch, or None where there is none."""
+    if all(
+        train > LARGEST_CHANCE > loss and train / loss >= LEAST_RATIO
+        for _, train, loss, _ in pairs[-OVER:]
+    ):
+        return "summed"
+    if len(pairs) < FEW_EVALUATIONS:
+        return None
+    ratios = [train / loss for _, train, loss, _ in pairs]
+    middle = median(ratios)
+    losses = [loss for _, _, loss, _ in pairs]
+    if max(losses) - min(losses) < LEARNED * max(losses):
+        return None
+    if max(middle, 1.0 / middle) < LEAST_RATIO:
+        return None
+    for ratio, (_, train, _, noise) in zip(ratios, pairs, strict=True):
+        allowed = max(CONSTANT, min(MOST_NOISE, NOISE_FACTOR * noise / train))
+        if abs(ratio / middle - 1.0) > allowed:
+            return None
+    return "default" if middle > 1.0 else "reverse"

@@ -1,0 +1,51 @@
+"""SFT103, curve 3: the training loss swings."""
+
+from __future__ import annotations
+
+from sftdiag.detectors.loss_oscillation import IN_PHASE
+from sftdiag.findings import Severity
+from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix, missing
+from sftdiag.guide.learning_rate import (
+    lower_learning_rate,
+    rate_against_ranges,
+    rate_near_its_peak,
+)
+
+SMALL_BATCH = 8
+"""The guide's table of batch sizes: 4 to 8 rows an optimizer step are unstable."""
+
+
+def gradient_in_phase(case: Case) -> Evidence | None:
+    """The gradient norm against the loss: a step that is too large moves both."""
+    correlation = case.number("correlation")
+    if correlation is None:
+        return Evidence(Weight.MISSING, "gradient_unknown")
+    values = {"correlation": correlation}
+    if correlation >= IN_PHASE:
+        return Evidence(Weight.SUPPORTS, "gradient_in_phase", values)
+    return Evidence(Weight.AGAINST, "gradient_apart", values)
+
+
+def batch_is_small(case: Case) -> Evidence | None:
+    """Few rows an optimizer step make a noisy loss at any learning rate."""
+    size = case.context.effective_batch_size
+    if size is None:
+        return Evidence(Weight.MISSING, "batch_unknown")
+    if size <= SMALL_BATCH:
+        return Evidence(Weight.AGAINST, "small_batch", {"size": size})
+    return Evidence(Weight.SUPPORTS, "large_batch", {"size": size})
+
+
+SYMPTOM = Symptom(
+    "SFT103",
+    "loss-oscillation",
+    Severity.WARNING,
+    (
+        CauseRule(
+            "learning-rate-too-high",
+            (gradient_in_phase, rate_against_ranges, rate_near_its_peak, batch_is_small),
+            (lower_learning_rate, fix("larger_batch")),
+        ),
+        CauseRule("data-order", (missing("order_unseen"),), (fix("shuffle"),)),
+    ),
+)

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from math import exp, sin
+
+import pytest
+from logs import Row, fired, noisy, train_rows
+
+from sftdiag.context import RunContext
+
+
+def swinging(size: float, steps: int = 300, phase: float = 0.0, decay: bool = False) -> list[Row]:
+    """A loss of 2 that begins to swing at half of the log; the gradient norm ``phase`` apart."""
+    waves = [size * (step > steps // 2) for step in range(steps)]
+    losses = [2.0 * (1 + w * sin(0.6 * i)) for i, w in enumerate(waves)]
+    rows = train_rows(noisy(losses, 0.02))
+    for i, (row, wave) in enumerate(zip(rows, waves, strict=True)):
+        row["grad_norm"] = exp(2 * wave * sin(0.6 * i + phase) + 0.1 * sin(7.3 * i))
+        row["learning_rate"] = 1e-4 * (0.01 if decay and i > steps // 2 else 1.0)
+    return rows
+
+
+def test_a_swing_with_the_gradient_in_phase_is_a_warning() -> None:
+    found = fired(swinging(0.3))
+    assert [(name, severity) for name, severity, _ in found][-1] == ("loss-oscillation", "warning")
+    assert 150 < found[-1][2] < 260
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        swinging(0.3, phase=1.57),
+        swinging(0.3, decay=True),
+        [{k: v for k, v in row.items() if k != "grad_norm"} for row in swinging(0.3)],
+    ],
+    ids=["out of phase", "rate near 0", "no grad_norm"],
+)
+def test_a_curve_alone_is_info(rows: list[Row]) -> None:
+    assert [severity for _, severity, _ in fired(rows)] == ["info"]
+
+
+@pytest.mark.parametrize("size", [0.0, 0.03])
+def test_a_small_swing_is_silent(size: float) -> None:
+    assert fired(swinging(size)) == []
+
+
+def test_a_swing_from_the_start_is_silent() -> None:
+    """Length grouping and batch size 1 look like this."""
+    losses = [2.0 * (1 + 0.3 * sin(0.6 * i)) for i in range(300)]
+    assert fired(train_rows(losses, grad_norm=1.0)) == []
+
+
+def test_swinging_around_a_blind_guess() -> None:
+    context = RunContext(vocab_size=32_000)
+    found = fired(train_rows(noisy([10.2] * 120, 0.25)), context)
+    assert ("loss-oscillation", "warning", 48) in found
+    assert all(
+        name != "loss-oscillation" for name, _, _ in fired(train_rows([10.2] * 120), context)
+    )
