@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import pairwise
 from math import log, sqrt
 from typing import ClassVar
 
@@ -208,7 +209,7 @@ def _look(rows: Sequence[tuple[int, float, float | None]]) -> _Look:
     residuals = _detrended(losses)
     level = sum(losses) / len(losses)
     spread = 1.4826 * median([abs(r) for r in residuals]) / level if level else 0.0
-    crossings = sum(a * b < 0.0 for a, b in zip(residuals, residuals[1:], strict=False))
+    crossings = sum(a * b < 0.0 for a, b in pairwise(residuals))
     logs = [log(norm) for _, _, norm in rows if norm is not None and norm > 0.0]
     if len(logs) < len(rows):
         return _Look(level, spread, crossings, None, None)
