@@ -20,15 +20,16 @@ from sftdiag.report import text
 
 pytestmark = pytest.mark.acceptance
 
-RATE = {"SFT102", "SFT104", "SFT106", "SFT109"}
+RATE = {"SFT102", "SFT103", "SFT104", "SFT106", "SFT109"}
 OWNED = {
     "overfitting": {"SFT201"},
     "overfit": {"SFT201"},
     "eval-shift": {"SFT201"},
     "memorisation": {"SFT201", "SFT202"},
     "loss_rise": {"SFT102", "SFT104"},
-    "divergence": {"SFT104", "SFT106"},
-    "oscillation": {"SFT104"},
+    "divergence": {"SFT104", "SFT103", "SFT106"},
+    "oscillation": {"SFT103", "SFT104"},
+    "spikes": {"SFT105"},
     "flat_loss": {"SFT101", "SFT108"},
     "lr-low": {"SFT101"},
     "frozen": {"SFT101"},
@@ -39,7 +40,7 @@ OWNED = {
     "mask-all": {"SFT107"},
     "lr-high": RATE,
     "fall-then-rise": RATE,
-    "lr-jump": {"SFT102", "SFT104"},
+    "lr-jump": {"SFT102", "SFT104", "SFT105"},
 }
 """The labels that a detector of this version may name, and which."""
 
@@ -64,7 +65,6 @@ NOT_FOUND = {
     "amodh-saxena__toxic_message_analyzer__3": "its evaluation loss falls to the end",
     "amodh-saxena__toxic_message_analyzer__4": "two evaluations, the second one lower",
     "shettysaish20__era-phi-2-oasst-instruct__1": "rises by 6 % on a noise of 3 %",
-    "Kimiko-AI__LoRa-traingcode__1": "swings from the first record on: SFT103",
     "b-lr-ladder-adam-1": "jumps by less than its noise: a learning rate only somewhat too high",
     "b-lr-ladder-lora-0": "does not jump: a learning rate only somewhat too high",
     # A flat curve whose level says nothing: a floor looks the same.
