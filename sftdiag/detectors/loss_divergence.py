@@ -26,7 +26,14 @@ from sftdiag.detectors.base import Detector, Skip
 from sftdiag.detectors.train_loss_rebound import BACK, bar, evidence, learns, rate_and_epoch, skip
 from sftdiag.findings import Detection, Severity
 from sftdiag.records import TRAIN, LogRecord
-from sftdiag.signals import WINDOW_BLOCKS, WINDOW_STEPS, Signals, cautious_noise, median
+from sftdiag.signals import (
+    MOVED_ACCURACY,
+    WINDOW_BLOCKS,
+    WINDOW_STEPS,
+    Signals,
+    cautious_noise,
+    median,
+)
 
 ABOVE_START = 1.15
 """Last window over the loss of the start: healthy runs of the corpus stay below 1.0 of it,
@@ -111,6 +118,11 @@ class LossDivergenceDetector(Detector):
         if lowest <= BEYOND_GROUPING * self._start or len(before) < SUDDEN_BEFORE:
             return ()
         if lowest <= median(before) + SUDDEN_NOISE * cautious_noise(before):
+            return ()
+        before_it = signals.blocks[0].mean_token_accuracy
+        accuracy = record.finite("mean_token_accuracy")
+        learned = accuracy - before_it if accuracy is not None and before_it is not None else 0.0
+        if learned > MOVED_ACCURACY:  # DFT's loss rises while the model learns
             return ()
         self._blown = True
         numbers = {
