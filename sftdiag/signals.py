@@ -30,7 +30,8 @@ RECENT = 16
 
 # 1.4826 makes a median absolute deviation a standard deviation for normal noise; a second
 # difference of independent noise has sqrt(1 + 4 + 1) times its standard deviation.
-_SECOND_DIFFERENCE_SCALE = 1.4826 / sqrt(6)
+_NORMAL_SCALE = 1.4826
+_SECOND_DIFFERENCE_SCALE = _NORMAL_SCALE / sqrt(6)
 
 OPENING = 40
 """Raw train losses kept from the start: learning rates that are too high show there, while the
@@ -124,6 +125,11 @@ def mean(values: Iterable[float | None]) -> float | None:
     """Return the mean of those that are known, or None."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
+
+
+def robust_spread(residuals: Sequence[float]) -> float:
+    """Return the residuals' standard deviation from their median size, as for normal noise."""
+    return _NORMAL_SCALE * median([abs(residual) for residual in residuals])
 
 
 def second_differences(values: Sequence[float]) -> list[float]:
@@ -334,7 +340,8 @@ class Signals:
         rows = [loss for _, loss in self.recent]
         later = rows[-((since + 1) // 2) :]
         # A swing is smooth, so second differences alone do not see it.
-        spread = 1.4826 * median([abs(row - median(later)) for row in later])
+        middle = median(later)
+        spread = robust_spread([row - middle for row in later])
         noise = max(noise_scale(rows), spread) / sqrt(len(later))
         return sum(later) / len(later), noise if isfinite(noise) else 0.0
 

@@ -88,8 +88,7 @@ def _work(python: Path, runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 def _task(run: Run) -> dict[str, Any]:
     """Return what the worker is told of a run: nothing that tells its label."""
-    last = max((int(row["step"]) for row in run.rows if "step" in row), default=0)
-    max_steps = run.context.max_steps or last
+    max_steps = run.context.max_steps or run.last_step
     return {"name": run.name, "rows": run.rows, "cuts": run.cuts(), "max_steps": max_steps}
 
 

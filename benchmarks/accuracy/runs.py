@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 
 from sftdiag.context import RunContext
 
-Row = Mapping[str, Any]
-
 CODES: Mapping[str, frozenset[str]] = {
     label: frozenset(f"SFT{code}" for code in codes.split())
     for label, codes in {
@@ -68,6 +66,11 @@ class Run(NamedTuple):
     def codes(self) -> frozenset[str]:
         """The codes that name this run's disease."""
         return CODES.get(self.label, frozenset())
+
+    @property
+    def last_step(self) -> int:
+        """The highest step in the log."""
+        return max((int(row["step"]) for row in self.rows if "step" in row), default=0)
 
     def cuts(self) -> list[int]:
         """Return the lengths of the prefixes to look at, in rows; denser behind the onset."""

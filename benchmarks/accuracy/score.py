@@ -66,12 +66,8 @@ def score(runs: Iterable[Run], judgements: Mapping[str, Judgement]) -> Score:
             if named and run.onset is not None:
                 late = _train_rows_between(run, run.onset, named[0])
                 delays.append(late)
-                shares.append(max(0, named[0] - run.onset) / max(1, _last_step(run)))
+                shares.append(max(0, named[0] - run.onset) / max(1, run.last_step))
     return Score(**counts, delays=tuple(delays), shares=tuple(shares))
-
-
-def _last_step(run: Run) -> int:
-    return max(int(row["step"]) for row in run.rows if "step" in row)
 
 
 def _train_rows_between(run: Run, first: int, last: int) -> int:

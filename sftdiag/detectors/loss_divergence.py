@@ -112,12 +112,15 @@ class LossDivergenceDetector(Detector):
         """Look for a leap that needs no window: some records, each far above all before."""
         if self._active is not None or record.kind != TRAIN or not self._start:
             return ()
+        if record.metrics["loss"] <= BEYOND_GROUPING * self._start:
+            return ()
         recent = [loss for _, loss in signals.recent]
         last, before = recent[-SUDDEN_RECORDS:], recent[:-SUDDEN_RECORDS]
         lowest = min(last, default=0.0)
         if lowest <= BEYOND_GROUPING * self._start or len(before) < SUDDEN_BEFORE:
             return ()
-        if lowest <= median(before) + SUDDEN_NOISE * cautious_noise(before):
+        level, noise = median(before), cautious_noise(before)
+        if lowest <= level + SUDDEN_NOISE * noise:
             return ()
         before_it = signals.blocks[0].mean_token_accuracy
         accuracy = record.finite("mean_token_accuracy")
@@ -127,9 +130,9 @@ class LossDivergenceDetector(Detector):
         self._blown = True
         numbers = {
             "loss_start": self._start,
-            "loss_lowest": median(before),
+            "loss_lowest": level,
             "loss_recent": median(last),
-            "noise": cautious_noise(before),
+            "noise": noise,
         }
         self._active = Detection(
             self.code,

@@ -40,7 +40,7 @@ from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Detection, Severity
 from sftdiag.ranges import LARGEST_VOCABULARY, SMALLEST_VOCABULARY
 from sftdiag.records import TRAIN, LogRecord
-from sftdiag.signals import Signals, median
+from sftdiag.signals import Signals, robust_spread
 from sftdiag.values import Value
 
 WINDOW = 32
@@ -208,7 +208,7 @@ def _look(rows: Sequence[tuple[int, float, float | None]]) -> _Look:
     losses = [loss for _, loss, _ in rows]
     residuals = _detrended(losses)
     level = sum(losses) / len(losses)
-    spread = 1.4826 * median([abs(r) for r in residuals]) / level if level else 0.0
+    spread = robust_spread(residuals) / level if level else 0.0
     crossings = sum(a * b < 0.0 for a, b in pairwise(residuals))
     logs = [log(norm) for _, _, norm in rows if norm is not None and norm > 0.0]
     if len(logs) < len(rows):
@@ -217,7 +217,7 @@ def _look(rows: Sequence[tuple[int, float, float | None]]) -> _Look:
     products = [a * b for a, b in zip(residuals, grads, strict=True)]
     size = sqrt(sum(r * r for r in residuals) * sum(g * g for g in grads))
     correlation = sum(products) / size if size else None
-    grad_spread = 1.4826 * median([abs(g) for g in grads])
+    grad_spread = robust_spread(grads)
     return _Look(level, spread, crossings, grad_spread, correlation)
 
 
