@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sftdiag.config import matches, selectors
+from sftdiag.errors import ConfigError
 from sftdiag.findings import Finding, Severity
 from sftdiag.guide.catalogue import check_selectors
-from sftdiag.values import Value
+from sftdiag.values import EMPTY, Value
 
-Trigger = Severity | str | Iterable[str] | None
-"""A severity or its label, or codes and names; None is never."""
+Trigger = Severity | str | Iterable[str] | Mapping[str, Severity | str] | None
+"""A severity or its label; codes and names; codes and names each with its severity; None: never."""
 
 
 class Rule(Value):
-    """Holds for findings of at least a severity or, at warning or worse, for selected ones.
+    """Holds for findings of at least a severity, and for selected ones from their own severity on.
 
-    An ``info`` finding says why something is normal: naming its code does not make it act.
+    Codes and names given without a severity hold from warning on: an ``info`` finding mostly says
+    why something is normal, so it acts only when ``"info"`` was asked for. Where several selectors
+    fit, the most exact one counts: a name before a code, a longer code before a shorter one.
     """
 
     severity: Severity | None = None
-    selected: frozenset[str] = frozenset()
+    selected: Mapping[str, Severity] = EMPTY
 
     @classmethod
     def parse(cls, trigger: Trigger, name: str) -> Rule:
-        """Return the rule for an argument such as ``"error"`` or ``{"SFT106", "zero-loss"}``.
+        """Return the rule for ``"error"``, ``{"SFT106", "zero-loss"}`` or ``{"SFT201": "info"}``.
 
         Raises:
             ConfigError: a severity, code or name does not exist.
@@ -33,19 +36,34 @@ class Rule(Value):
             return cls()
         if isinstance(trigger, Severity):
             return cls(trigger)
+        if isinstance(trigger, Mapping):
+            return cls(selected=_parse_mapping(trigger, name))
         chosen = selectors(trigger, name)
         labels = {severity.label: severity for severity in Severity}
         if len(chosen) == 1 and chosen <= labels.keys():
             return cls(labels[next(iter(chosen))])
         check_selectors(chosen)
-        return cls(selected=chosen)
+        return cls(selected=dict.fromkeys(sorted(chosen), Severity.WARNING))
 
     def holds(self, finding: Finding) -> bool:
         """Return whether the rule holds for this finding."""
         if self.severity is not None and finding.severity >= self.severity:
             return True
-        wanted = matches(self.selected, finding.code, finding.name)
-        return wanted and finding.severity >= Severity.WARNING
+        fitting = [s for s in self.selected if matches((s,), finding.code, finding.name)]
+        if not fitting:
+            return False
+        exact = max(fitting, key=lambda s: (s == finding.name, len(s)))
+        return finding.severity >= self.selected[exact]
+
+
+def _parse_mapping(trigger: Mapping[str, Severity | str], name: str) -> Mapping[str, Severity]:
+    if not all(isinstance(selector, str) for selector in trigger):
+        raise ConfigError(f"{name} must map codes or names to severities, got {trigger!r}")
+    check_selectors(trigger)
+    try:
+        return {selector: Severity.parse(label) for selector, label in trigger.items()}
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
 
 
 class Decision(Value):

@@ -27,6 +27,12 @@ NOTE = finding("SFT201", "epoch-staircase", Severity.INFO)
         ("SFT106,SFT107", {"SFT106"}),
         (["SFT1"], {"SFT106"}),
         ("info", {"SFT106", "SFT201", "note"}),
+        ({"SFT201": "info"}, {"SFT201", "note"}),
+        ({"SFT201": "warning", "non-finite": Severity.ERROR}, {"SFT201", "SFT106"}),
+        ({"SFT201": "error"}, set()),
+        ({"eval-loss-rising": "info"}, {"SFT201"}),
+        ({"SFT2": "info", "SFT201": "error"}, set()),
+        ({"SFT201": "error", "epoch-staircase": "info"}, {"note"}),
     ],
 )
 def test_what_a_trigger_holds_for(trigger: object, held: set[str]) -> None:
@@ -37,7 +43,18 @@ def test_what_a_trigger_holds_for(trigger: object, held: set[str]) -> None:
     assert found == held
 
 
-@pytest.mark.parametrize("trigger", ["fatal", {"SFT999"}, 3, {"error", "SFT106"}])
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        "fatal",
+        {"SFT999"},
+        3,
+        {"error", "SFT106"},
+        {"SFT999": "info"},
+        {"SFT201": "fatal"},
+        {3: "info"},
+    ],
+)
 def test_a_wrong_trigger_is_refused(trigger: object) -> None:
     with pytest.raises((ConfigError, TypeError)):
         Rule.parse(trigger, "stop_on")  # type: ignore[arg-type]

@@ -67,8 +67,10 @@ class DiagnosticsCallback(TrainerCallback):
     """Diagnoses a run while it trains; warns through ``logging`` and never stops it unasked.
 
     Args:
-        stop_on: a severity, or codes and names: stop training when such a finding fires or rises.
-            The run ends as with early stopping; nothing extra is saved.
+        stop_on: stop training when such a finding fires or rises: a severity, codes and names
+            (from warning on), or a mapping of codes and names to the severity from which each
+            acts, such as ``{"SFT201": "info"}``. The run ends as with early stopping; nothing extra
+            is saved.
         raise_on: likewise, but raise :class:`~sftdiag.UnhealthyRunError` on every rank.
         select: codes or names to report; None means all.
         ignore: codes or names to leave out.
