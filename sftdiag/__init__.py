@@ -36,6 +36,7 @@ _HOME = {
     "analyze": "api",
     "assert_healthy": "api",
     "attach": "integrations.transformers",
+    "preflight": "integrations.preflight",
 }
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "analyze",
     "assert_healthy",
     "attach",
+    "preflight",
 ]
 
 

@@ -146,6 +146,11 @@ class Finding(Value):
         """The highest severity this finding ever had."""
         return max(Severity.parse(label) for label in self.fired)
 
+    @property
+    def by_check(self) -> bool:
+        """Whether a check of the rows and arguments found it, not a detector in the log."""
+        return any(cause.check == self.code for cause in self.causes)
+
 
 class Summary(Value):
     """How much of the run the log shows."""
@@ -155,6 +160,23 @@ class Summary(Value):
     last_step: int | None = None
     max_steps: int | None = None
     epochs: float | None = None
+
+
+class RowsSeen(Value):
+    """How many rows of a set the checks looked at.
+
+    Attributes:
+        split: ``"train"`` or the name of the evaluation set.
+        rows: rows looked at.
+        total: rows of the set; None when unknown.
+        undetected: a fault in a smaller share of the rows may not show (95 %); 0 when all were
+            looked at.
+    """
+
+    split: str
+    rows: int
+    total: int | None
+    undetected: float
 
 
 class Curve(Value):
@@ -178,6 +200,7 @@ class Report(Value):
         findings: by importance, the primary one first.
         ran: names of the checks that could judge.
         skipped: names of those that could not, each with the reason.
+        rows: the rows that the checks before step 1 looked at.
         curves: the metrics over the run.
         language: ``"en"`` or ``"zh"``: the language of the texts.
     """
@@ -190,6 +213,7 @@ class Report(Value):
     findings: tuple[Finding, ...] = ()
     ran: tuple[str, ...] = ()
     skipped: Mapping[str, str] = EMPTY
+    rows: tuple[RowsSeen, ...] = ()
     curves: tuple[Curve, ...] = ()
     language: str = "en"
 
@@ -241,7 +265,11 @@ class Report(Value):
             "primary_id": self.primary_id,
             "summary": encode(self.summary),
             "findings": encode(self.findings),
-            "checks": {"ran": list(self.ran), "skipped": dict(self.skipped)},
+            "checks": {
+                "ran": list(self.ran),
+                "skipped": dict(self.skipped),
+                "rows": encode(self.rows),
+            },
             "curves": encode(self.curves),
             "language": self.language,
         }

@@ -14,6 +14,7 @@ from sftdiag.findings import Curve, Detection, Finding, Report, Severity, Summar
 from sftdiag.guide import arbitration
 from sftdiag.guide.diagnosis import diagnose
 from sftdiag.guide.symptoms import SYMPTOMS
+from sftdiag.observations import Outcome
 from sftdiag.records import LogRecord, parse_entry
 from sftdiag.signals import Signals
 
@@ -67,6 +68,19 @@ class Monitor:
         self.signals = Signals(context or RunContext())
         self._start_detectors()
         self._cases: dict[tuple[str, str, str], list[_Case]] = {}
+        self._checked = Outcome()
+
+    def take_checks(self, outcome: Outcome) -> tuple[Finding, ...]:
+        """Take in what the checks of rows and arguments said; return what they found.
+
+        A later outcome, such as that of an evaluation set, adds to an earlier one.
+        """
+        # The checks' texts load only for a run that was checked.
+        from sftdiag.guide import preflight
+
+        chosen = preflight.selected(outcome, self.settings)
+        self._checked = self._checked.joined(chosen)
+        return preflight.findings(chosen, self.settings.lang)
 
     def feed_entry(self, entry: Mapping[str, Any]) -> tuple[Finding, ...]:
         """Take in one row of ``log_history``; see :meth:`feed`."""
@@ -157,7 +171,11 @@ class Monitor:
 
     def _findings(self) -> tuple[Finding, ...]:
         claims = self._claims()
-        found = (self._finding(case, claims) for case in self._all_cases())
+        found = [self._finding(case, claims) for case in self._all_cases()]
+        if self._checked.observations:
+            from sftdiag.guide import preflight
+
+            found += preflight.findings(self._checked, self.settings.lang)
         return tuple(sorted(found, key=arbitration.importance))
 
     def report(self) -> Report:
@@ -179,8 +197,9 @@ class Monitor:
             reason,
             arbitration.primary(findings),
             findings,
-            tuple(d.name for d in self._detectors if d.name not in skips),
-            {name: self._say(skip) for name, skip in skips.items()},
+            (*(d.name for d in self._detectors if d.name not in skips), *self._checked.ran),
+            {**{name: self._say(skip) for name, skip in skips.items()}, **self._unchecked()},
+            self._checked.rows,
             self._curves(),
             self.settings.lang,
         )
@@ -216,6 +235,13 @@ class Monitor:
     def _say(self, skip: Skip) -> str:
         words = texts.load(detectors_package.__file__, "skipped", self.settings.lang)
         return str(words[skip.key].format(**skip.values))
+
+    def _unchecked(self) -> dict[str, str]:
+        if not self._checked.skipped:
+            return {}
+        from sftdiag.guide import preflight
+
+        return preflight.skip_reasons(self._checked, self.settings.lang)
 
     def _curves(self) -> tuple[Curve, ...]:
         signals = self.signals

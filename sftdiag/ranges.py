@@ -49,6 +49,10 @@ LEARNING_RATE: dict[str, tuple[Range, ...]] = {
 USUAL_LEARNING_RATE = {"full": 2e-5, "lora": 2e-4, "qlora": 2e-4, "prompt-tuning": 2e-2}
 """Where to start: the guide's 2e-5 for full and 2e-4 for QLoRA; for LoRA the newer 10 times."""
 
+SMALLEST_MODEL = 100_000_000
+"""Parameters of the smallest model that the ranges speak of: their sources trained 0.5 to 70
+billion, and the narrower a model, the larger the rate it bears."""
+
 LOWEST_LEARNING_RATE = 1e-6
 """The lowest rate in any source above (Pareja et al., Mistral 7B): below it nothing was trained."""
 

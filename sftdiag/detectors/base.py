@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
-from sftdiag.findings import Detection, Scalar, Severity
+from sftdiag.findings import Detection, Severity
+from sftdiag.observations import Skip as Skip
 from sftdiag.records import LogRecord
 from sftdiag.signals import Signals
-from sftdiag.values import EMPTY, Value
-
-
-class Skip(Value):
-    """Why a detector cannot judge: a key of ``skipped`` in its texts, and the numbers in it."""
-
-    key: str
-    values: Mapping[str, Scalar] = EMPTY
 
 
 class Detector(ABC):

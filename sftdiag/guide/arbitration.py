@@ -79,12 +79,16 @@ def explained_by(claim: Claim, claims: tuple[Claim, ...]) -> str | None:
     return None
 
 
-def importance(finding: Finding) -> tuple[bool, bool, int, int]:
-    """Return a sorting key: unresolved, unexplained, severe and early findings first."""
+def importance(finding: Finding) -> tuple[bool, bool, int, bool, int]:
+    """Return a sorting key: unresolved, unexplained, severe and early findings first.
+
+    What the run itself shows comes before what a check expects of it.
+    """
     return (
         finding.resolved_step is not None,
         finding.consequence_of is not None,
         -finding.severity,
+        finding.by_check,
         finding.onset_step,
     )
 

@@ -11,6 +11,7 @@ from enum import Enum
 
 from sftdiag.context import RunContext
 from sftdiag.findings import Detection, Scalar, Severity, Status
+from sftdiag.observations import FixText as FixText
 from sftdiag.signals import Signals
 from sftdiag.values import EMPTY, Value
 
@@ -48,14 +49,6 @@ class Evidence(Value):
     weight: Weight
     key: str
     values: Mapping[str, Scalar] = EMPTY
-
-
-class FixText(Value):
-    """A fix: a key of ``fixes`` in the symptom's texts, its numbers and the settings it changes."""
-
-    key: str
-    values: Mapping[str, Scalar] = EMPTY
-    changes: Mapping[str, tuple[Scalar, Scalar]] = EMPTY
 
 
 Look = Callable[[Case], Evidence | None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from sftdiag import detectors as detectors_package
 from sftdiag import texts
@@ -14,6 +15,9 @@ from sftdiag.guide.base import Case, Symptom
 from sftdiag.guide.symptoms import SYMPTOMS
 from sftdiag.signals import Signals
 from sftdiag.values import Value
+
+if TYPE_CHECKING:
+    from sftdiag.checks import Check
 
 CURVES = "curves"
 
@@ -44,7 +48,17 @@ def rules(lang: str) -> list[Rule]:
         for note in _notes(symptom):
             title = _detector_texts(symptom, lang)["notes"][note]["title"]
             rows.append(Rule(symptom.code, note, Severity.INFO.label, words["log"], title))
+    for check in _checks():
+        title = _check_texts(check, lang)["title"]
+        rows.append(Rule(check.code, check.name, check.severity.label, words["check"], title))
     return rows
+
+
+def _checks() -> tuple[Check, ...]:
+    # Their modules load only when they are asked for: a log needs none of them.
+    from sftdiag.checks import CHECKS
+
+    return CHECKS
 
 
 def check_selectors(selectors: Iterable[str]) -> None:
@@ -53,12 +67,21 @@ def check_selectors(selectors: Iterable[str]) -> None:
     Raises:
         ConfigError: one is not.
     """
-    names = {symptom.name for symptom in SYMPTOMS} | NOTES.keys()
+    symptoms = {symptom.code: symptom.name for symptom in SYMPTOMS}
+    names = symptoms.values() | NOTES.keys()
     for selector in selectors:
         code = selector.upper()
-        known = code.startswith("SFT") and any(s.code.startswith(code) for s in SYMPTOMS)
-        if selector not in names and not known:
+        known = code.startswith("SFT") and any(known.startswith(code) for known in symptoms)
+        if selector not in names and not known and not _is_check(selector):
             raise ConfigError(f"unknown code or name {selector!r}; see `sftdiag rules`")
+
+
+def _is_check(selector: str) -> bool:
+    code = selector.upper()
+    by_code = code.startswith("SFT")
+    return any(
+        selector == check.name or (by_code and check.code.startswith(code)) for check in _checks()
+    )
 
 
 def explain(code: str, lang: str) -> str:
@@ -73,6 +96,9 @@ def explain(code: str, lang: str) -> str:
     for symptom in SYMPTOMS:
         if wanted.upper() == symptom.code or wanted == symptom.name:
             return _explain_symptom(symptom, lang)
+    for check in _checks():
+        if code.upper() == check.code or code == check.name:
+            return _explain_check(check, lang)
     raise ConfigError(f"unknown code or name {code!r}; see `sftdiag rules`, or `curves`")
 
 
@@ -106,6 +132,26 @@ def _explain_symptom(symptom: Symptom, lang: str) -> str:
     return "\n".join(lines)
 
 
+def _explain_check(check: Check, lang: str) -> str:
+    words = texts.load(__file__, "explain", lang)
+    unit = _check_texts(check, lang)
+    names = texts.load(__file__, "causes", lang)
+    lines = [
+        f"{check.code} {check.name}: {unit['title']}",
+        f"{words['severity']}: {check.severity.label}, {words['check']}",
+        "",
+        unit["explanation"].strip(),
+        "",
+        f"{words['why']}: {unit['why']}",
+        "",
+        f"{words['confirms']}: {', '.join(f'{names[id]} ({id})' for id in check.causes)}",
+        "",
+        f"{words['fixes']}:",
+        *(f"- {text}" for text in unit["fixes"].values()),
+    ]
+    return "\n".join(lines)
+
+
 def _explain_curves(lang: str) -> str:
     words = texts.load(__file__, "explain", lang)
     unit = texts.load(__file__, "curves", lang)
@@ -124,6 +170,12 @@ def _explain_curves(lang: str) -> str:
 def _notes(symptom: Symptom) -> tuple[str, ...]:
     kind = _DETECTED.get(symptom.code)
     return kind.notes if kind is not None else ()
+
+
+def _check_texts(check: Check, lang: str) -> texts.Texts:
+    from sftdiag import checks
+
+    return texts.load(checks.__file__, check.name, lang)
 
 
 def _detector_texts(symptom: Symptom, lang: str) -> texts.Texts:

@@ -33,6 +33,12 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContex
     ).filled_from(_from_model(kwargs.get("model")))
 
 
+def of_trainer(trainer: Any) -> RunContext:
+    """Return all that is known of a run that a trainer is about to begin."""
+    kwargs = {"model": trainer.model, "train_dataloader": None}
+    return from_trainer(trainer).filled_from(from_callback(trainer.args, trainer.state, kwargs))
+
+
 def from_trainer(trainer: Any) -> RunContext:
     """Return what only a trainer knows."""
     return RunContext(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sftdiag import texts
-from sftdiag.findings import Cause, Finding, Report, Severity, Status
+from sftdiag.findings import Cause, Finding, Report, RowsSeen, Severity, Status
 from sftdiag.signals import Evaluation
 from sftdiag.values import Value
 
@@ -90,6 +90,7 @@ def lines(report: Report, *, curve: bool = True) -> Iterator[Line]:
     if report.skipped:
         yield Line(0, ((words["not_judged"] + colon.rstrip(), "bold"),))
         yield from _skipped(report.skipped, words)
+    yield from _rows_seen(report.rows, words)
 
 
 def failure(report: Report, failed: list[Finding]) -> str:
@@ -115,7 +116,7 @@ def tell(finding: Finding, language: str) -> str:
             words["over"].format(code=finding.code, name=finding.name, step=finding.resolved_step)
         )
     label = finding.severity.label
-    text: str = words["told"].format(
+    text: str = words["told_before" if finding.fired_step == 0 else "told"].format(
         severity=words[label] if finding.severity > Severity.INFO else words["note"],
         code=finding.code,
         name=finding.name,
@@ -193,8 +194,11 @@ def _facts(report: Report, words: Mapping[str, Any]) -> str:
 def _finding(finding: Finding, words: Mapping[str, Any]) -> Iterator[Line]:
     label, colon = finding.severity.label, words["colon"]
     is_note = finding.severity is Severity.INFO
-    times = [words["onset"].format(step=finding.onset_step)]
-    times.append(words["seen_at"].format(step=finding.fired_step))
+    if finding.by_check and not finding.fired_step:
+        times = [words["before"]]
+    else:
+        times = [words["onset"].format(step=finding.onset_step)]
+        times.append(words["seen_at"].format(step=finding.fired_step))
     if finding.resolved_step is not None:
         times.append(words["resolved"].format(step=finding.resolved_step))
     if finding.consequence_of is not None:
@@ -204,11 +208,12 @@ def _finding(finding: Finding, words: Mapping[str, Any]) -> Iterator[Line]:
     yield Line(0, (head, severity, (" · " + words["comma"].join(times), "dim")))
     yield Line(2, ((finding.message, ""),))
     yield Line(2, ((words["meaning" if is_note else "why"] + colon, "bold"), (finding.why, "")))
-    if is_note or finding.consequence_of is not None:
+    if finding.consequence_of is not None or (is_note and not finding.by_check):
         return
-    yield Line(2, ((words["causes"] + colon.rstrip(), "bold"),))
-    for cause in finding.causes:
-        yield from _cause(cause, words)
+    if not finding.by_check:
+        yield Line(2, ((words["causes"] + colon.rstrip(), "bold"),))
+        for cause in finding.causes:
+            yield from _cause(cause, words)
     advice = _advised(finding.causes)
     fixes = dict.fromkeys(fix.text for cause in advice for fix in cause.fixes)
     changes = {k: v for cause in advice for fix in cause.fixes for k, v in fix.changes.items()}
@@ -245,6 +250,16 @@ def _skipped(skipped: Mapping[str, str], words: Mapping[str, Any]) -> Iterator[L
         by_reason.setdefault(reason, []).append(name)
     for reason, names in by_reason.items():
         yield Line(2, ((words["comma"].join(names), ""), (words["colon"] + reason, "dim")))
+
+
+def _rows_seen(rows: tuple[RowsSeen, ...], words: Mapping[str, Any]) -> Iterator[Line]:
+    for seen in rows:
+        key = "rows_all" if seen.undetected == 0.0 else "rows_some"
+        total = "?" if seen.total is None else f"{seen.total:,}"
+        text = words[key].format(
+            rows=seen.rows, total=total, split=seen.split, undetected=seen.undetected
+        )
+        yield Line(0, ((text, "dim"),))
 
 
 def _number(value: object) -> str:

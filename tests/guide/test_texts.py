@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import sftdiag
+from sftdiag.checks import CHECKS
 from sftdiag.detectors import DETECTORS
 from sftdiag.guide.catalogue import explain, rules
 from sftdiag.guide.symptoms import SYMPTOMS
@@ -87,6 +88,7 @@ def test_the_guides_table_is_complete() -> None:
 def test_every_cause_has_a_name_and_a_fix() -> None:
     names = tomllib.loads((PACKAGE / "guide" / "causes.toml").read_text(encoding="utf-8"))["en"]
     used = {cause.id for symptom in SYMPTOMS for cause in symptom.causes}
+    used |= {cause for check in CHECKS for cause in check.causes}
     assert used == set(names)
     assert all(cause.fixes for symptom in SYMPTOMS for cause in symptom.causes)
 

@@ -1,0 +1,80 @@
+"""SFT501 learning-rate-range: the peak learning rate against the ranges of the method.
+
+Sees: a rate outside the guide's range or newer evidence's. Outside one of them is a note that shows
+both; far outside of all of them (a factor of 10) is a warning.
+
+Cannot see: what is right for this model and these rows; a small model bears, and may need, more. A
+sweep over a few rates answers that.
+
+Example:
+    >>> from sftdiag.checks.base import Inputs
+    >>> from sftdiag.context import RunContext
+    >>> check = LearningRateRangeCheck()
+    >>> for rate in (2e-5, 1e-4, 1e-2):
+    ...     context = RunContext(method="full", learning_rate=rate)
+    ...     print(rate, [found.severity.label for found in check.look(Inputs(context))])
+    2e-05 []
+    0.0001 ['info']
+    0.01 ['warning']
+
+References:
+    sftdiag/ranges.py: every range with its source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from sftdiag.checks._hyperparameters import is_smaller_than_ranges, sources
+from sftdiag.checks.base import ARGUMENTS, Check, Inputs
+from sftdiag.findings import Severity
+from sftdiag.observations import FixText, Observation, Skip
+from sftdiag.ranges import LEARNING_RATE, USUAL_LEARNING_RATE, Range
+
+FAR = 10.0
+"""Factor beyond every range from which a rate is far out: sweeps find the best rate of a method
+within one order of magnitude for unlike models (methods disagree by less)."""
+
+
+class LearningRateRangeCheck(Check):
+    """Compares the peak rate with the ranges of the run's method."""
+
+    code: ClassVar[str] = "SFT501"
+    name: ClassVar[str] = "learning-rate-range"
+    severity: ClassVar[Severity] = Severity.WARNING
+    causes: ClassVar[tuple[str, ...]] = ("learning-rate-too-low", "learning-rate-too-high")
+    by_rows: ClassVar[bool] = False
+
+    def look(self, inputs: Inputs) -> Sequence[Observation] | Skip:
+        """See :meth:`Check.look`."""
+        context = inputs.context
+        rate, method = context.learning_rate, context.method
+        if rate is None:
+            return Skip("no_learning_rate")
+        if method not in LEARNING_RATE:
+            return Skip("no_method")
+        if not context.adaptive:
+            return Skip("not_adaptive")
+        if is_smaller_than_ranges(context):
+            return Skip("small_model", {"parameters": context.total_parameters})
+        ranges = LEARNING_RATE[method]
+        outside = [known for known in ranges if rate not in known]
+        if not outside:
+            return ()
+        usual = USUAL_LEARNING_RATE[method]
+        return [
+            self.observation(
+                Severity.WARNING if _far_out(rate, ranges) else Severity.INFO,
+                cause=self.causes[rate > outside[0].high],
+                series=ARGUMENTS,
+                variant="one_source" if len(ranges) == 1 else "default",
+                evidence={"method": method, "learning_rate": rate, **sources(ranges)},
+                fixes=(FixText("usual", changes={"SFTConfig.learning_rate": (rate, usual)}),),
+            )
+        ]
+
+
+def _far_out(rate: float, ranges: Sequence[Range]) -> bool:
+    low, high = min(known.low for known in ranges), max(known.high for known in ranges)
+    return not low / FAR <= rate <= high * FAR

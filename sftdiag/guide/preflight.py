@@ -1,0 +1,108 @@
+"""From what the checks observed to findings in one language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sftdiag import checks as checks_package
+from sftdiag import texts
+from sftdiag.config import Settings
+from sftdiag.findings import Cause, Finding, Fix, Report, Scalar, Status, Summary
+from sftdiag.guide import arbitration
+from sftdiag.observations import Observation, Outcome, Skip
+
+
+def selected(outcome: Outcome, settings: Settings) -> Outcome:
+    """Return the outcome with the checks that the settings leave out as skipped."""
+    wanted = [o for o in outcome.observations if settings.reports(o.code, o.name)]
+    codes = {check.name: check.code for check in checks_package.CHECKS}
+    left_out = {
+        name: Skip("not_selected")
+        for name in (*outcome.ran, *outcome.skipped)
+        if not settings.reports(codes.get(name, ""), name)
+    }
+    return Outcome(
+        tuple(wanted),
+        tuple(name for name in outcome.ran if name not in left_out),
+        {**outcome.skipped, **left_out},
+        outcome.rows,
+    )
+
+
+def findings(outcome: Outcome, lang: str) -> tuple[Finding, ...]:
+    """Return one finding an observation, in one language; which explains which is settled too."""
+    found = [_finding(o, lang) for o in outcome.observations]
+    claims = tuple(
+        arbitration.Claim(f.id, f.code, f.severity, f.onset_step, f.fired_step, None) for f in found
+    )
+    return tuple(
+        f.replace(consequence_of=arbitration.explained_by(claim, claims))
+        for f, claim in zip(found, claims, strict=True)
+    )
+
+
+def skip_reasons(outcome: Outcome, lang: str) -> dict[str, str]:
+    """Return why each skipped check could not judge."""
+    words = texts.load(checks_package.__file__, "skipped", lang)
+    return {name: words[s.key].format(**s.values) for name, s in outcome.skipped.items()}
+
+
+def report(outcome: Outcome, settings: Settings, source: str) -> Report:
+    """Return the report on a run of which nothing but the checks before step 1 is known."""
+    chosen = selected(outcome, settings)
+    found = tuple(sorted(findings(chosen, settings.lang), key=arbitration.importance))
+    worst = max((finding.severity for finding in found), default=None)
+    reason = None
+    if not chosen.ran:
+        reason = texts.load(checks_package.__file__, "skipped", settings.lang)["nothing_ran"]
+    return Report(
+        source,
+        worst.label if worst else "inconclusive" if reason else "healthy",
+        Summary(),
+        reason,
+        arbitration.primary(found),
+        found,
+        chosen.ran,
+        skip_reasons(chosen, settings.lang),
+        chosen.rows,
+        language=settings.lang,
+    )
+
+
+def _finding(seen: Observation, lang: str) -> Finding:
+    unit = texts.load(checks_package.__file__, seen.name, lang)
+    cause = Cause(
+        id=seen.cause,
+        name=texts.load(__file__, "causes", lang)[seen.cause],
+        status=Status.CONFIRMED,
+        check=seen.code,
+        fixes=tuple(Fix(unit["fixes"][f.key].format(**f.values), f.changes) for f in seen.fixes),
+    )
+    values = _phrases({**seen.evidence, "series": seen.series}, lang)
+    suffix = "" if seen.series in ("train", "arguments") else f":{seen.series}"
+    return Finding(
+        f"{seen.code}@{seen.step}{suffix}",
+        seen.code,
+        seen.name,
+        seen.severity,
+        seen.series,
+        unit["seen"][seen.variant].format(**values),
+        unit["why"],
+        seen.step,
+        seen.step,
+        {seen.severity.label: seen.step},
+        evidence=dict(seen.evidence),
+        causes=(cause,),
+    )
+
+
+def _phrases(evidence: Mapping[str, Scalar], lang: str) -> dict[str, Scalar]:
+    """Return the evidence with each share that has an interval as a phrase."""
+    words = texts.load(checks_package.__file__, "shares", lang)
+    phrases: dict[str, Scalar] = dict(evidence)
+    for name in evidence:
+        low, high = evidence.get(f"{name}_low"), evidence.get(f"{name}_high")
+        if low is not None and high is not None and name.startswith("share"):
+            key = "known" if low == high else "estimated"
+            phrases[name] = words[key].format(share=evidence[name], low=low, high=high)
+    return phrases

@@ -1,0 +1,82 @@
+"""What checks say before step 1, free of any language: Observation, Skip, Outcome.
+
+They hold numbers, codes and setting names only, never text of a row, so that they may be written
+beside a run's log (``_sftdiag/preflight.json``) and be told later in any language.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sftdiag.findings import RowsSeen, Scalar, Severity
+from sftdiag.values import EMPTY, Value
+
+
+class Skip(Value):
+    """Why something could not be judged: a key of ``skipped`` in its texts, and its numbers."""
+
+    key: str
+    values: Mapping[str, Scalar] = EMPTY
+
+
+class FixText(Value):
+    """A fix: a key of ``fixes`` in the unit's texts, its numbers and the settings it changes."""
+
+    key: str
+    values: Mapping[str, Scalar] = EMPTY
+    changes: Mapping[str, tuple[Scalar, Scalar]] = EMPTY
+
+
+class Observation(Value):
+    """What a check found.
+
+    Attributes:
+        code: stable code, such as ``"SFT401"``.
+        name: the check's name, such as ``"no-supervised-token"``.
+        severity: how much it matters here.
+        cause: id of the cause that it confirms.
+        series: what was looked at: ``"train"``, the name of an evaluation set, or ``"arguments"``.
+        variant: which of the check's sentences tells it.
+        evidence: the numbers behind it, by name.
+        fixes: what to change.
+        example: index of a sample of the split that shows it, or None.
+        step: the optimizer step after which it was looked at; 0 is before the first.
+    """
+
+    code: str
+    name: str
+    severity: Severity
+    cause: str
+    series: str = "train"
+    variant: str = "default"
+    evidence: Mapping[str, Scalar] = EMPTY
+    fixes: tuple[FixText, ...] = ()
+    example: int | None = None
+    step: int = 0
+
+
+class Outcome(Value):
+    """What the checks said of a run.
+
+    Attributes:
+        observations: what was found.
+        ran: names of the checks that could judge.
+        skipped: names of those that could not, each with the reason.
+        rows: how many rows they looked at.
+    """
+
+    observations: tuple[Observation, ...] = ()
+    ran: tuple[str, ...] = ()
+    skipped: Mapping[str, Skip] = EMPTY
+    rows: tuple[RowsSeen, ...] = ()
+
+    def joined(self, later: Outcome) -> Outcome:
+        """Return both outcomes as one; a check that ran in either is not skipped."""
+        ran = tuple(dict.fromkeys((*self.ran, *later.ran)))
+        skipped = {**self.skipped, **later.skipped}
+        return Outcome(
+            (*self.observations, *later.observations),
+            ran,
+            {name: skip for name, skip in skipped.items() if name not in ran},
+            (*self.rows, *later.rows),
+        )
