@@ -12,7 +12,7 @@ from sftdiag.errors import SourceError
 from sftdiag.findings import Report, Severity
 from sftdiag.guide.catalogue import check_selectors
 from sftdiag.monitor import Monitor
-from sftdiag.sources import Run, open_run, trainer_state
+from sftdiag.sources import Run, journal, open_run, trainer_state
 
 Selectors = str | Iterable[str] | None
 
@@ -76,8 +76,7 @@ def replay(run: Run, settings: Settings, context: RunContext | None = None) -> R
     """Feed a run's rows through a Monitor and return its report."""
     known = (context or RunContext()).filled_from(run.context)
     monitor = Monitor(known, settings, run.path)
-    for entry in run.entries:
-        monitor.feed_entry(entry)
+    monitor.replay(run.entries, journal.segments(run.starts, known))
     return monitor.report()
 
 

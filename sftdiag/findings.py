@@ -124,6 +124,7 @@ class Finding(Value):
         fired: severity label to the step at which that severity was reached.
         resolved_step: the step at which the pattern was over, or None.
         consequence_of: the id of the finding that explains this one, or None.
+        resolved_because: why it is over where no detector saw it end, or None.
     """
 
     id: str
@@ -138,6 +139,7 @@ class Finding(Value):
     fired: Mapping[str, int]
     resolved_step: int | None = None
     consequence_of: str | None = None
+    resolved_because: str | None = None
     evidence: Mapping[str, Scalar] = EMPTY
     causes: tuple[Cause, ...] = ()
 

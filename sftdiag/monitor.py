@@ -2,47 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sftdiag import detectors as detectors_package
 from sftdiag import texts
+from sftdiag.cases import Case, Cases
 from sftdiag.config import Settings
 from sftdiag.context import RunContext
 from sftdiag.detectors import DETECTORS, Detector, Skip
-from sftdiag.findings import Curve, Detection, Finding, Report, Severity, Summary
+from sftdiag.findings import Curve, Finding, Report, Severity, Summary
 from sftdiag.guide import arbitration
 from sftdiag.guide.diagnosis import diagnose
 from sftdiag.guide.symptoms import SYMPTOMS
 from sftdiag.observations import Outcome
-from sftdiag.records import LogRecord, parse_entry
-from sftdiag.signals import Signals
-
-MAX_ONSETS = 8
-"""Onsets of one pattern reported apart; a pattern that comes and goes more often stays one."""
+from sftdiag.records import LogRecord, as_step, parse_entry
+from sftdiag.signals import Evaluation, Signals
+from sftdiag.sources.journal import Segment
 
 JUDGES = frozenset({"train-loss-flat", "eval-loss-rising"})
 """The detectors that must be able to judge for a silent log to count as healthy: that nothing was
 NaN or 0 says little."""
-
-
-class _Case:
-    """A finding in the making: the newest detection and when each severity was reached."""
-
-    def __init__(self, finding_id: str, detection: Detection) -> None:
-        self.id = finding_id
-        self.detection = detection
-        self.fired: dict[str, int] = {}
-        self.resolved_step: int | None = None
-
-    @property
-    def claim(self) -> arbitration.Claim:
-        """What arbitration looks at."""
-        seen = self.detection
-        fired = min(self.fired.values())
-        return arbitration.Claim(
-            self.id, seen.code, seen.severity, seen.onset_step, fired, self.resolved_step
-        )
 
 
 class Monitor:
@@ -52,6 +32,8 @@ class Monitor:
         context: what is known of the run besides its log.
         settings: what to report, and in which language.
         source: where the records come from, for the report.
+        on_fault: called with a detector's name and its exception; the detector is off from then
+            on. None lets the exception through.
 
     Constant work a record and bounded memory. Offline analysis is a replay through a Monitor, so
     it says what the live one would have said at the same record.
@@ -62,12 +44,16 @@ class Monitor:
         context: RunContext | None = None,
         settings: Settings | None = None,
         source: str = "live",
+        on_fault: Callable[[str, Exception], None] | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.source = source
+        self._on_fault = on_fault
+        self._broken: dict[str, str] = {}
+        self._earlier: list[Signals] = []
         self.signals = Signals(context or RunContext())
         self._start_detectors()
-        self._cases: dict[tuple[str, str, str], list[_Case]] = {}
+        self._cases = Cases()
         self._checked = Outcome()
 
     def take_checks(self, outcome: Outcome) -> tuple[Finding, ...]:
@@ -100,99 +86,111 @@ class Monitor:
             return ()
         changed = self._rewind(record.step) if signals.rewound else []
         for detector in self._detectors if signals.block_closed else self._on_records:
-            for detection in detector.update(signals, record):
+            try:
+                detections = detector.update(signals, record)
+            except Exception as fault:
+                self._break(detector.code, fault)
+                continue
+            for detection in detections:
                 if self.settings.reports(detection.code, detection.name):
-                    case = self._take(detection)
+                    case = self._cases.take(detection)
                     if case is not None:
                         changed.append(case)
         if not changed:
             return ()
-        claims = self._claims()
-        return tuple(self._finding(case, claims) for case in changed)
+        return self._told(changed, self._cases.claims)
+
+    def replay(self, entries: Iterable[Mapping[str, Any]], segments: Sequence[Segment]) -> None:
+        """Take in the rows of a log, and where in it the run was resumed with other settings."""
+        self.signals.context = segments[0].context
+        later = list(segments[1:])
+        for entry in entries:
+            step = as_step(entry.get("step"))
+            while later and step is not None and step > later[0].after_step:
+                self.resume(later.pop(0))
+            self.feed_entry(entry)
+        for segment in later:
+            self.resume(segment)
+
+    def resume(self, segment: Segment) -> None:
+        """Judge afresh from here, in the new context: older findings are over, and say why."""
+        changes = (f"{name} {old} -> {new}" for name, (old, new) in segment.changed.items())
+        words = {"step": segment.after_step, "changes": ", ".join(changes)}
+        self._start_detectors()
+        self._cases.end_all(segment.after_step, self._word("resumed", words))
+        self._earlier.append(self.signals)
+        self.signals = Signals(segment.context)
+
+    def best_evaluation(self) -> tuple[str, Evaluation] | None:
+        """Return the main series and the run's lowest evaluation, or None before the first."""
+        parts = [signals.best_evaluation() for signals in (*self._earlier, self.signals)]
+        known = [best for best in parts if best is not None]
+        return min(known, key=lambda best: best[1].loss, default=None)
 
     def _start_detectors(self) -> None:
-        self._detectors: tuple[Detector, ...] = tuple(kind() for kind in DETECTORS)
+        kinds = (kind for kind in DETECTORS if kind.name not in self._broken)
+        self._detectors: tuple[Detector, ...] = tuple(kind() for kind in kinds)
         self._on_records = tuple(d for d in self._detectors if not d.blocks_only)
 
-    def _rewind(self, step: int) -> list[_Case]:
+    def _break(self, code: str, fault: Exception) -> None:
+        """Switch a code's detector off, which raised; raise where no one asked to be told."""
+        if self._on_fault is None:
+            raise fault
+        name = next(kind.name for kind in DETECTORS if kind.code == code)
+        self._broken[name] = type(fault).__name__
+        self._detectors = tuple(d for d in self._detectors if d.name != name)
+        self._on_records = tuple(d for d in self._on_records if d.name != name)
+        self._on_fault(name, fault)
+
+    def _rewind(self, step: int) -> list[Case]:
         """Start the detectors afresh where a log goes back: what they saw was done again."""
         self._start_detectors()
-        active = [case for case in self._all_cases() if case.resolved_step is None]
-        for case in active:
-            case.resolved_step = step
-        return active
+        return self._cases.end_all(step, self._word("rewound", {"step": step}))
 
-    def _all_cases(self) -> list[_Case]:
-        return [case for cases in self._cases.values() for case in cases]
-
-    def _claims(self) -> tuple[arbitration.Claim, ...]:
-        return tuple(case.claim for case in self._all_cases())
-
-    def _take(self, detection: Detection) -> _Case | None:
-        """File a detection; return its case when that is news."""
-        key = (detection.code, detection.name, detection.series)
-        cases = self._cases.setdefault(key, [])
-        case = cases[-1] if cases else None
-        if detection.resolved:
-            if case is None or case.resolved_step is not None:
-                return None
-            case.resolved_step = detection.step
-            return case
-        if case is None or (case.resolved_step is not None and len(cases) < MAX_ONSETS):
-            case = _Case(self._new_id(detection), detection)
-            cases.append(case)
-        reopened = case.resolved_step is not None
-        case.resolved_step = None
-        case.detection = detection.replace(
-            onset_step=case.detection.onset_step,
-            severity=max(detection.severity, case.detection.severity),
-        )
-        label = detection.severity.label
-        risen = label not in case.fired and detection.severity >= case.detection.severity
-        if risen:
-            case.fired[label] = detection.step
-        return case if risen or reopened else None
-
-    def _new_id(self, detection: Detection) -> str:
-        base = f"{detection.code}@{detection.step}"
-        taken = {case.id for case in self._all_cases()}
-        if base not in taken:
-            return base
-        named = f"{base}:{detection.series if detection.series != 'loss' else detection.name}"
-        return named if named not in taken else f"{named}:{len(taken)}"
-
-    def _finding(self, case: _Case, claims: tuple[arbitration.Claim, ...]) -> Finding:
+    def _finding(self, case: Case, claims: tuple[arbitration.Claim, ...]) -> Finding:
         lang = self.settings.lang
         finding = diagnose(case.detection, case.id, case.fired, self.signals, lang)
         return finding.replace(
             resolved_step=case.resolved_step,
+            resolved_because=case.resolved_because,
             consequence_of=arbitration.explained_by(case.claim, claims),
         )
 
     def _findings(self) -> tuple[Finding, ...]:
-        claims = self._claims()
-        found = [self._finding(case, claims) for case in self._all_cases()]
+        found = self._told(self._cases.all, self._cases.claims)
         if self._checked.observations:
             from sftdiag.guide import preflight
 
             found += preflight.findings(self._checked, self.settings.lang)
         return tuple(sorted(found, key=arbitration.importance))
 
+    def _told(
+        self, cases: Iterable[Case], claims: tuple[arbitration.Claim, ...]
+    ) -> tuple[Finding, ...]:
+        """Return the cases' findings, without those that cannot be told."""
+        found = []
+        for case in cases:
+            try:
+                found.append(self._finding(case, claims))
+            except Exception as fault:
+                self._break(case.detection.code, fault)
+        return tuple(found)
+
     def report(self) -> Report:
         """Return the diagnosis so far; valid at any time."""
         findings = self._findings()
         skips = self._skips()
         verdict, reason = self._verdict(findings, skips)
-        signals = self.signals
+        parts = [part for part in (*self._earlier, self.signals) if part.records]
         return Report(
             self.source,
             verdict,
             Summary(
-                signals.records,
-                signals.first_step,
-                signals.last_step if signals.records else None,
-                signals.max_steps,
-                signals.epoch,
+                sum(part.records for part in parts),
+                parts[0].first_step if parts else None,
+                parts[-1].last_step if parts else None,
+                self.signals.max_steps,
+                parts[-1].epoch if parts else None,
             ),
             reason,
             arbitration.primary(findings),
@@ -211,6 +209,8 @@ class Monitor:
         for symptom in SYMPTOMS:
             if not self.settings.reports(symptom.code, symptom.name):
                 skips[symptom.name] = Skip("not_selected")
+            elif symptom.name in self._broken:
+                skips[symptom.name] = Skip("broken", {"error": self._broken[symptom.name]})
             elif symptom.code not in seen:
                 skips[symptom.name] = Skip("needs_model")
             else:
@@ -226,7 +226,7 @@ class Monitor:
         worst = max(active, default=None)
         if worst is not None and worst >= Severity.WARNING:
             return worst.label, None
-        if not self.signals.records:
+        if not any(part.records for part in (*self._earlier, self.signals)):
             return "inconclusive", self._say(Skip("no_step"))
         if skips.keys() >= JUDGES:
             return "inconclusive", self._say(skips["train-loss-flat"])
@@ -243,11 +243,15 @@ class Monitor:
 
         return preflight.skip_reasons(self._checked, self.settings.lang)
 
+    def _word(self, key: str, values: Mapping[str, Any]) -> str:
+        return str(texts.load(__file__, "monitor", self.settings.lang)[key].format(**values))
+
     def _curves(self) -> tuple[Curve, ...]:
-        signals = self.signals
-        series = {"loss": [(block.last_step, block.loss) for block in signals.blocks]}
-        for name, points in signals.evaluations.items():
-            series[name] = [(point.step, point.loss) for point in points]
+        series: dict[str, list[tuple[int, float]]] = {"loss": []}
+        for signals in (*self._earlier, self.signals):
+            series["loss"] += [(block.last_step, block.loss) for block in signals.blocks]
+            for name, points in signals.evaluations.items():
+                series.setdefault(name, []).extend((point.step, point.loss) for point in points)
         return tuple(
             Curve(name, tuple(step for step, _ in points), tuple(value for _, value in points))
             for name, points in series.items()

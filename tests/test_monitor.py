@@ -11,9 +11,14 @@ from hypothesis import strategies as st
 from logs import Row, feed, fired, healthy, overfitting, train_rows, write_state
 
 import sftdiag
+from sftdiag import monitor as monitor_module
+from sftdiag.cases import MAX_ONSETS
 from sftdiag.config import Settings
 from sftdiag.context import RunContext
-from sftdiag.monitor import MAX_ONSETS, Monitor
+from sftdiag.detectors.eval_loss_rising import EvalLossRisingDetector
+from sftdiag.findings import Detection, Finding
+from sftdiag.monitor import Monitor
+from sftdiag.sources.journal import Segment
 
 levels = st.floats(0.0, 12.0) | st.sampled_from([0.0, math.nan, math.inf, 11.3])
 rows = st.fixed_dictionaries(
@@ -196,3 +201,60 @@ def test_a_grpo_log_with_zero_and_negative_losses() -> None:
         row["epoch"] = row["step"] / 20
     rows.append({"step": 60, "eval_loss": 0.0, "epoch": 3.0})
     assert fired(rows) == []
+
+
+def test_a_resume_with_other_settings_ends_what_was_seen() -> None:
+    """Older findings are over for that reason, and what comes is judged by itself."""
+    monitor = Monitor()
+    for row in overfitting():
+        monitor.feed_entry(row)
+    (before,) = monitor.report().findings
+    monitor.resume(Segment(200, RunContext(learning_rate=1e-5), {"learning_rate": (2e-5, 1e-5)}))
+    for row in healthy():
+        assert monitor.feed_entry({**row, "step": row["step"] + 200}) == ()
+    report = monitor.report()
+    (after,) = report.findings
+    assert (after.id, after.onset_step, after.fired) == (before.id, before.onset_step, before.fired)
+    assert after.resolved_step == 200
+    assert after.resolved_because == (
+        "the run was resumed after step 200 with other settings: learning_rate 2e-05 -> 1e-05"
+    )
+    assert report.verdict == "healthy"
+    assert (report.summary.first_step, report.summary.last_step) == (1, 400)
+    assert report.summary.records == 420
+    assert report.curves[0].steps[-1] == 400
+    assert monitor.best_evaluation() == ("eval_loss", monitor.signals.evaluations["eval_loss"][-1])
+
+
+def test_a_detector_that_fails_is_off_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(EvalLossRisingDetector, "update", broken)
+    faults: list[str] = []
+    monitor = Monitor(on_fault=lambda name, fault: faults.append(f"{name} {fault!r}"))
+    for row in [*overfitting(), *({"step": step, "loss": math.nan} for step in range(201, 205))]:
+        monitor.feed_entry(row)
+    report = monitor.report()
+    assert faults == ["eval-loss-rising ZeroDivisionError()"]
+    assert [finding.code for finding in report.findings] == ["SFT106"]
+    assert "failed inside sftdiag (ZeroDivisionError)" in report.skipped["eval-loss-rising"]
+    with pytest.raises(ZeroDivisionError):
+        feed(overfitting())
+
+
+def test_a_finding_that_cannot_be_told_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = monitor_module.diagnose
+
+    def broken(detection: Detection, *rest: Any) -> Finding:
+        if detection.code == "SFT201":
+            raise KeyError("text")
+        return original(detection, *rest)
+
+    monkeypatch.setattr(monitor_module, "diagnose", broken)
+    faults: list[str] = []
+    monitor = Monitor(on_fault=lambda name, fault: faults.append(name))
+    for row in [*overfitting(), *({"step": step, "loss": math.nan} for step in range(201, 205))]:
+        monitor.feed_entry(row)
+    assert [finding.code for finding in monitor.report().findings] == ["SFT106"]
+    assert set(faults) == {"eval-loss-rising"}

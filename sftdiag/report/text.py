@@ -112,9 +112,11 @@ def tell(finding: Finding, language: str) -> str:
     """Return what was seen, why it matters and what to do, in this order, as one line."""
     words = texts.load(__file__, "text", language)
     if finding.resolved_step is not None:
-        return str(
-            words["over"].format(code=finding.code, name=finding.name, step=finding.resolved_step)
+        over: str = words["over"].format(
+            code=finding.code, name=finding.name, step=finding.resolved_step
         )
+        because = finding.resolved_because
+        return f"{over}{words['colon']}{because}" if because else over
     label = finding.severity.label
     text: str = words["told_before" if finding.fired_step == 0 else "told"].format(
         severity=words[label] if finding.severity > Severity.INFO else words["note"],
@@ -201,6 +203,7 @@ def _finding(finding: Finding, words: Mapping[str, Any]) -> Iterator[Line]:
         times.append(words["seen_at"].format(step=finding.fired_step))
     if finding.resolved_step is not None:
         times.append(words["resolved"].format(step=finding.resolved_step))
+        times += [finding.resolved_because] if finding.resolved_because else []
     if finding.consequence_of is not None:
         times.append(words["consequence"].format(id=finding.consequence_of))
     head = (f"{finding.code} {finding.name} ", "bold")

@@ -9,7 +9,7 @@ from typing import Any
 
 from sftdiag.context import RunContext
 from sftdiag.errors import SourceError
-from sftdiag.sources import model_files, trainer_state
+from sftdiag.sources import journal, model_files, trainer_state
 from sftdiag.values import Value
 
 STATE = "trainer_state.json"
@@ -24,11 +24,15 @@ _GIT_LFS = "version https://git-lfs"
 
 
 class Run(Value):
-    """A run on disk: where it was read, its rows as written, and what is known of it."""
+    """A run on disk: where it was read, its rows as written, and what is known of it.
+
+    ``starts``: how it was started and resumed, as far as a callback kept it.
+    """
 
     path: str
     entries: list[Mapping[str, Any]]
     context: RunContext
+    starts: tuple[journal.Segment, ...] = ()
 
 
 def find_runs(path: str | os.PathLike[str]) -> list[str]:
@@ -73,7 +77,9 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     in_checkpoint = os.path.basename(folder).startswith("checkpoint-")
     folders = (folder, os.path.dirname(folder)) if in_checkpoint else (folder,)
     beside = _kept_context(folders).filled_from(model_files.context(folders))
-    return Run(given, entries, trainer_state.context(content).filled_from(beside))
+    kept = next((led for f in folders if (led := journal.starts(journal.read(f)))), [])
+    context = trainer_state.context(content).filled_from(beside)
+    return Run(given, entries, context, tuple(kept))
 
 
 def checkpoints(folder: str) -> list[int]:

@@ -1,0 +1,86 @@
+"""Cases: the life of a finding, from the first detection to the last; one case an onset."""
+
+from __future__ import annotations
+
+from sftdiag.findings import Detection
+from sftdiag.guide import arbitration
+
+MAX_ONSETS = 8
+"""Onsets of one pattern reported apart; a pattern that comes and goes more often stays one."""
+
+
+class Case:
+    """A finding in the making: the newest detection and when each severity was reached."""
+
+    def __init__(self, finding_id: str, detection: Detection) -> None:
+        self.id = finding_id
+        self.detection = detection
+        self.fired: dict[str, int] = {}
+        self.resolved_step: int | None = None
+        self.resolved_because: str | None = None
+
+    @property
+    def claim(self) -> arbitration.Claim:
+        """What arbitration looks at."""
+        seen = self.detection
+        fired = min(self.fired.values())
+        return arbitration.Claim(
+            self.id, seen.code, seen.severity, seen.onset_step, fired, self.resolved_step
+        )
+
+
+class Cases:
+    """All cases of a run, by pattern and series."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[tuple[str, str, str], list[Case]] = {}
+
+    @property
+    def all(self) -> list[Case]:
+        """Every case, those of one pattern together and in order."""
+        return [case for cases in self._by_key.values() for case in cases]
+
+    @property
+    def claims(self) -> tuple[arbitration.Claim, ...]:
+        """What arbitration looks at, of every case."""
+        return tuple(case.claim for case in self.all)
+
+    def end_all(self, step: int, because: str) -> list[Case]:
+        """Resolve every active case for a reason that no detector sees; return these."""
+        active = [case for case in self.all if case.resolved_step is None]
+        for case in active:
+            case.resolved_step, case.resolved_because = step, because
+        return active
+
+    def take(self, detection: Detection) -> Case | None:
+        """File a detection; return its case when that is news."""
+        key = (detection.code, detection.name, detection.series)
+        cases = self._by_key.setdefault(key, [])
+        case = cases[-1] if cases else None
+        if detection.resolved:
+            if case is None or case.resolved_step is not None:
+                return None
+            case.resolved_step = detection.step
+            return case
+        if case is None or (case.resolved_step is not None and len(cases) < MAX_ONSETS):
+            case = Case(self._new_id(detection), detection)
+            cases.append(case)
+        reopened = case.resolved_step is not None
+        case.resolved_step = case.resolved_because = None
+        case.detection = detection.replace(
+            onset_step=case.detection.onset_step,
+            severity=max(detection.severity, case.detection.severity),
+        )
+        label = detection.severity.label
+        risen = label not in case.fired and detection.severity >= case.detection.severity
+        if risen:
+            case.fired[label] = detection.step
+        return case if risen or reopened else None
+
+    def _new_id(self, detection: Detection) -> str:
+        base = f"{detection.code}@{detection.step}"
+        taken = {case.id for case in self.all}
+        if base not in taken:
+            return base
+        named = f"{base}:{detection.series if detection.series != 'loss' else detection.name}"
+        return named if named not in taken else f"{named}:{len(taken)}"
