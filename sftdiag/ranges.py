@@ -1,13 +1,31 @@
 """Hyperparameter ranges, each with its source: the guide's, and newer evidence beside it.
 
-A number that a detector, a cause or a check compares a run with stands here once.
+A number that a detector, a cause, a check or a recommendation compares a run with stands here
+once. In a tuple of ranges the guide's comes first.
 """
 
 from __future__ import annotations
 
+from math import inf
+
 from sftdiag.values import Value
 
-GUIDE = "SFT guide, learning-rate table"
+GUIDE = "SFT guide"
+LEARNING_RATE_TABLE = f"{GUIDE}, learning-rate table"
+BATCH_TABLE = f"{GUIDE}, batch-size table"
+EPOCH_TABLE = f"{GUIDE}, epoch table"
+LENGTH_TABLE = f"{GUIDE}, sequence-length table"
+LORA_TABLE = f"{GUIDE}, LoRA table"
+PRESETS = f"{GUIDE}, LoRA presets"
+TEMPLATE = f"{GUIDE}, full template"
+
+PAREJA = "Pareja et al. 2024, arXiv 2412.13337"
+TULU = "Tulu 3, Allen AI 2024"
+REGRET = "Schulman 2025, LoRA Without Regret"
+BIDERMAN = "Biderman et al. 2024, LoRA Learns Less and Forgets Less"
+QLORA_PAPER = "Dettmers et al. 2023, QLoRA"
+TINKER = "Tinker sweep of 35 models, Thinking Machines 2025"
+BATCH_SWEEP = "arXiv 2506.14681, Llama 3 8B"
 
 
 SMALLEST_VOCABULARY = 32_000
@@ -31,16 +49,19 @@ class Range(Value):
 
 LEARNING_RATE: dict[str, tuple[Range, ...]] = {
     "full": (
-        Range(1e-5, 5e-5, GUIDE),
-        Range(1e-6, 2e-5, "Pareja et al. 2024 (arXiv 2412.13337), Granite and Mistral, 3B to 7B"),
+        Range(1e-5, 5e-5, LEARNING_RATE_TABLE),
+        Range(1e-6, 2e-5, f"{PAREJA}, 1e-6 Mistral 7B, 2e-5 Granite"),
+        Range(2e-6, 5e-6, f"{TULU}, 5e-6 at 8B, 2e-6 at 70B"),
     ),
     "lora": (
-        Range(1e-5, 5e-5, GUIDE),
-        Range(1e-4, 5e-4, "Schulman 2025, LoRA Without Regret: about 10 times the full rate"),
+        Range(1e-5, 5e-5, LEARNING_RATE_TABLE),
+        Range(1e-4, 5e-4, f"{REGRET}, about 10 times the full rate"),
+        Range(5e-5, 5e-4, f"{BIDERMAN}, one order above the full rate"),
+        Range(1e-4, 1e-3, f"{TINKER}, 3e-4 best for 22, 1e-3 for 10, 3e-3 mostly diverges"),
     ),
     "qlora": (
-        Range(1e-4, 3e-4, GUIDE),
-        Range(1e-4, 2e-4, "Dettmers et al. 2023 (QLoRA): 2e-4 up to 13B, 1e-4 above"),
+        Range(1e-4, 3e-4, LEARNING_RATE_TABLE),
+        Range(1e-4, 2e-4, f"{QLORA_PAPER}, 2e-4 up to 13B, 1e-4 above"),
     ),
     "prompt-tuning": (Range(1e-3, 3e-2, "p-tuning v2 runs of ChatGLM: 2e-2"),),
 }
@@ -56,13 +77,138 @@ billion, and the narrower a model, the larger the rate it bears."""
 LOWEST_LEARNING_RATE = 1e-6
 """The lowest rate in any source above (Pareja et al., Mistral 7B): below it nothing was trained."""
 
+LARGE_MODEL = 13e9
+"""Parameters above which the lower rate of a range is the start (QLoRA: 1e-4 above 13B; full:
+OLMo 2 5e-6 at 13B, 4e-6 at 32B; Tulu 3 2e-6 at 70B)."""
+
+
+def learning_rate_ranges(method: str | None) -> tuple[Range, ...]:
+    """Return the ranges for a method; those of full fine-tuning and LoRA when it is unknown.
+
+    Without the last of LoRA's, then: 1e-3 is no rate for a run that may train every weight.
+    """
+    if method in LEARNING_RATE:
+        return LEARNING_RATE[method]
+    return LEARNING_RATE["full"] + LEARNING_RATE["lora"][1:-1]
+
+
+class Band(Value):
+    """A row of a table of the guide: an interval, half open, and what it is called.
+
+    Attributes:
+        low: the first value inside.
+        high: the first value outside.
+        name: what the row says, a key of the texts.
+    """
+
+    low: float
+    high: float
+    name: str
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value < self.high
+
+
+EFFECTIVE_BATCH: dict[str, tuple[Range, ...]] = {
+    "full": (
+        Range(16, 32, BATCH_TABLE),
+        Range(32, 32, f"{BATCH_SWEEP}, best of 32, 64, 128 and 256"),
+        Range(128, 128, TULU),
+        Range(3840, 7680, f"{PAREJA}, better than 128"),
+    ),
+    "lora": (
+        Range(16, 32, BATCH_TABLE),
+        Range(1, 32, f"{REGRET}, as TRL reads it: LoRA tolerates large batches worse"),
+    ),
+    "qlora": (Range(16, 32, BATCH_TABLE), Range(16, 64, f"{QLORA_PAPER}, 16 at 7B, 64 at 65B")),
+}
+"""Rows an optimizer step: per device x accumulation x number of GPUs."""
+
+BATCH_BANDS = (
+    Band(0, 16, "batch_noisy"),
+    Band(16, 64, "batch_stable"),
+    Band(64, inf, "batch_large"),
+)
+"""The guide's rows are 4-8, 16-32 and 64-128; what lies between belongs to the row below it."""
+
+USUAL_BATCH = 32
+"""The guide: 4 a device x 8 accumulation on one GPU."""
+
+
+class EpochBand(Value):
+    """A row of the guide's epoch table: from how many samples on, and how many epochs."""
+
+    from_samples: int
+    epochs: Range
+    usual: int
+
+
+EPOCHS = (
+    EpochBand(0, Range(3, 5, EPOCH_TABLE), 3),
+    EpochBand(5_000, Range(1, 3, EPOCH_TABLE), 2),
+    EpochBand(50_001, Range(1, 1, EPOCH_TABLE), 1),
+)
+"""The middle row's 2 is the guide's standard preset (1-2) and Tulu 3's choice; the first row's 3 is
+the conservative preset's, since beyond 3 a run nearly always overfits."""
+
+NEWER_EPOCHS = (
+    Range(2, 2, f"{TULU}, 3 to 7 gained nothing"),
+    Range(15, 15, "LIMA, Zhou et al. 2023, 1,000 samples, eval loss uninformative"),
+    Range(128, 128, "Kopiczko 2026, reasoning: 128 x 400 samples beat 1 x 51,200"),
+)
 
 MOST_EPOCHS = 3
 """The guide: beyond 3 epochs a run nearly always overfits."""
 
+HIGH_QUALITY_EPOCHS = Range(1, 2, f"{GUIDE}: high-quality data, 1-2 is usually best")
 
-def learning_rate_ranges(method: str | None) -> tuple[Range, ...]:
-    """Return the ranges for a method; those of full fine-tuning and LoRA when it is unknown."""
-    if method in LEARNING_RATE:
-        return LEARNING_RATE[method]
-    return LEARNING_RATE["full"] + LEARNING_RATE["lora"][1:]
+
+LENGTH_BANDS = (
+    Band(0, 1024, "length_low"),
+    Band(1024, 4096, "length_medium"),
+    Band(4096, 8192, "length_high"),
+    Band(8192, inf, "length_very_high"),
+)
+"""The guide's rows 512, 1024-2048, 4096 and 8192+; its lengths are powers of two."""
+
+COVERAGE = Range(0.90, 0.95, f"{LENGTH_TABLE}: longer samples are cut")
+"""Share of the samples that max_length should hold."""
+
+USUAL_MAX_LENGTH = 2048
+"""The guide's template."""
+
+
+LORA_RANK = (
+    Range(16, 64, LORA_TABLE),
+    Range(64, 64, QLORA_PAPER),
+    Range(256, 256, f"{BIDERMAN}; {REGRET} uses 256 and finds the best rate independent of rank"),
+)
+USUAL_RANK = 32
+
+ALPHA_OVER_RANK = (
+    Range(2, 2, LORA_TABLE),
+    Range(2, 2, BIDERMAN),
+    Range(0.25, 0.25, f"{QLORA_PAPER}, rank 64, alpha 16"),
+    Range(0.125, 2, f"{REGRET}, alpha 32 at every rank"),
+)
+"""The update is (alpha / r) B A."""
+
+LORA_DROPOUT = (Range(0.05, 0.1, LORA_TABLE), Range(0.0, 0.0, f"{PRESETS}, aggressive"))
+"""More with little data."""
+
+ATTENTION_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj")
+ALL_LINEAR = (*ATTENTION_MODULES, "gate_proj", "up_proj", "down_proj")
+"""The guide: all linear layers, wider is better. LoRA Without Regret and Biderman et al. agree:
+attention alone learns less, even at equal parameters."""
+
+
+SCHEDULER = "cosine"
+WARMUP_SHARE = 0.1
+"""Of the steps. Newer: Pareja et al. find 0, 25 and 100 warm-up steps equal and a constant rate as
+good as cosine; Tulu 3 uses linear with 0.03."""
+
+WARMUP = (
+    Range(0.1, 0.1, TEMPLATE),
+    Range(0.03, 0.03, f"{TULU}, linear"),
+    Range(0.0, 0.0, f"{PAREJA}, 0, 25 and 100 steps are equal, constant ties cosine"),
+)
