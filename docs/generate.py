@@ -24,6 +24,8 @@ from sftdiag.cli.main import main  # noqa: E402
 from sftdiag.guide.catalogue import CURVES, explain, rules  # noqa: E402
 from sftdiag.report import text  # noqa: E402
 from sftdiag.texts import LANGUAGES  # noqa: E402
+from sftdiag.tuning.formats import render_python  # noqa: E402
+from sftdiag.tuning.recommend import recommend  # noqa: E402
 
 NOTE = "<!-- Written by docs/generate.py from the code. -->\n\n"
 TITLES = {"en": "# Findings", "zh": "# 诊断结果"}
@@ -56,7 +58,7 @@ def _as_markdown(body: str) -> str:
 def command_line_page() -> str:
     """Return the help of every command."""
     lines = [f"{NOTE}# Command line\n"]
-    for command in ((), ("analyze",), ("explain",), ("rules",)):
+    for command in ((), ("analyze",), ("explain",), ("rules",), ("recommend",)):
         out = io.StringIO()
         stdout, sys.stdout = sys.stdout, out
         try:
@@ -64,6 +66,25 @@ def command_line_page() -> str:
         finally:
             sys.stdout = stdout
         lines += [f"## {' '.join(('sftdiag', *command))}", "", f"```\n{out.getvalue()}```", ""]
+    return "\n".join(lines)
+
+
+RECOMMENDED = (
+    ("800 rows, a model of 0.5B, one GPU of 24 GiB", 800, 0.5e9, None, 24, 300),
+    ("12,000 rows, a model of 7B, one GPU of 24 GiB", 12_000, 7e9, None, 24, 900),
+    ("90,000 rows, a model of 32B, QLoRA on one GPU of 80 GiB", 90_000, 32e9, "qlora", 80, 3000),
+)
+
+
+def recommend_page() -> str:
+    """Return what `sftdiag recommend` prints for three set-ups."""
+    lines = [
+        f"{NOTE}# Recommended settings\n",
+        "What `sftdiag recommend` prints for three set-ups.\n",
+    ]
+    for title, samples, parameters, method, memory, length in RECOMMENDED:
+        found = recommend(samples, parameters, method, gpu_memory=memory, lengths={0.95: length})
+        lines += [f"## {title}\n", f"```python\n{render_python(found)}```\n"]
     return "\n".join(lines)
 
 
@@ -84,6 +105,7 @@ def pages() -> dict[Path, str]:
     """Return every generated file with its content."""
     written = {DOCS / f"findings.{lang}.md": findings_page(lang) for lang in LANGUAGES}
     written[DOCS / "command_line.md"] = command_line_page()
+    written[DOCS / "recommend.md"] = recommend_page()
     written[DOCS / "analyze.svg"] = picture()
     return written
 

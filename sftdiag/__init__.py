@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sftdiag.integrations.transformers import DiagnosticsCallback, attach
     from sftdiag.monitor import Monitor
     from sftdiag.records import LogRecord
+    from sftdiag.tuning.recommend import recommend
     from sftdiag.version import __version__
 
 _HOME = {
@@ -37,6 +38,7 @@ _HOME = {
     "assert_healthy": "api",
     "attach": "integrations.transformers",
     "preflight": "integrations.preflight",
+    "recommend": "tuning.recommend",
 }
 
 __all__ = [
@@ -59,6 +61,7 @@ __all__ = [
     "assert_healthy",
     "attach",
     "preflight",
+    "recommend",
 ]
 
 

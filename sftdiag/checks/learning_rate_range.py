@@ -1,7 +1,8 @@
 """SFT501 learning-rate-range: the peak learning rate against the ranges of the method.
 
-Sees: a rate outside the guide's range or newer evidence's. Outside one of them is a note that shows
-both; far outside of all of them (a factor of 10) is a warning.
+Sees: a rate outside every range of newer evidence, where there is some, else outside the guide's.
+That is a note that shows both, also when the rate is inside the guide's (LoRA at the full rate);
+far outside of all of them (a factor of 10) is a warning.
 
 Cannot see: what is right for this model and these rows; a small model bears, and may need, more. A
 sweep over a few rates answers that.
@@ -59,14 +60,13 @@ class LearningRateRangeCheck(Check):
         if is_smaller_than_ranges(context):
             return Skip("small_model", {"parameters": context.total_parameters})
         ranges = LEARNING_RATE[method]
-        outside = [known for known in ranges if rate not in known]
-        if not outside:
+        if any(rate in known for known in ranges[1:] or ranges):
             return ()
         usual = USUAL_LEARNING_RATE[method]
         return [
             self.observation(
                 Severity.WARNING if _far_out(rate, ranges) else Severity.INFO,
-                cause=self.causes[rate > outside[0].high],
+                cause=self.causes[rate > usual],
                 series=ARGUMENTS,
                 variant="one_source" if len(ranges) == 1 else "default",
                 evidence={"method": method, "learning_rate": rate, **sources(ranges)},

@@ -25,16 +25,16 @@ HelpFormatter = partial(argparse.HelpFormatter, width=int(_COLUMNS) if _COLUMNS.
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    from sftdiag.cli import analyze, explain, rules
+    from sftdiag.cli import analyze, explain, recommend, rules
 
     top = argparse.ArgumentParser(
         prog="sftdiag",
-        description="Diagnoses supervised fine-tuning runs from their logs.",
+        description="Diagnoses supervised fine-tuning runs, and says how to set them up.",
         formatter_class=HelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"sftdiag {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for command in (analyze, explain, rules):
+    for command in (analyze, explain, rules, recommend):
         command.register(commands, HelpFormatter)
     return top
 

@@ -10,7 +10,7 @@ from sftdiag.tuning.numbers import show
 from sftdiag.tuning.recommendation import SFT_CONFIG, Setting
 from sftdiag.tuning.setup import Setup, steps
 
-LABELS = {"full": "full", "lora": "LoRA", "qlora": "QLoRA"}
+LABELS = {"full": "full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
 
 
 class Choice:

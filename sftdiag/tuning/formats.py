@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +19,12 @@ from sftdiag.tuning.recommendation import (
 
 NO_MODEL = "path/or/name/of/the/model"
 NO_DATA = "train.jsonl"
+
+COLUMNS = 92
+"""Of a comment, before the indent of an argument."""
+
+EVAL_SHARE = 0.05
+"""Of the rows, kept out of training: the guide wants an eval set and names no share."""
 
 _TRL_OPTIONS = {
     (LORA_CONFIG, "r"): "lora_r",
@@ -36,9 +43,10 @@ def render_json(found: Recommendation) -> str:
 
 def render_yaml(found: Recommendation) -> str:
     """Return a file for ``trl sft --config FILE``, each line with its reason."""
-    lines = [f"# {found.about}", "# trl sft --config THIS_FILE", ""]
+    lines = [*_wrapped(found.about), "# trl sft --config THIS_FILE", ""]
     lines += [f"model_name_or_path: {_yaml(found.model or NO_MODEL)}"]
-    lines += [f"dataset_name: {_yaml(found.data or NO_DATA)}"]
+    source = {**_source(found.data or NO_DATA), "split": "train"}
+    lines += [f"datasets: {_yaml([source])}", f"test_split_size: {EVAL_SHARE}"]
     if found.lora_config is not None:
         lines.append("use_peft: true")
     for item in found.settings:
@@ -70,18 +78,28 @@ def _yaml(value: Any) -> str:
 
 
 def _comment(item: Setting) -> list[str]:
-    lines = [f"# {item.reason} [{item.source}]"]
-    if item.beside:
-        lines.append(f"#   beside: {'; '.join(item.beside)}")
-    return lines
+    lines = _wrapped(f"{item.reason} [{item.source}]")
+    return lines + [line for text in item.beside for line in _wrapped(text, "  beside: ")]
+
+
+def _wrapped(text: str, lead: str = "") -> list[str]:
+    """Return a comment of at most COLUMNS columns a line."""
+    inner = " " * len(lead)
+    return textwrap.wrap(
+        text,
+        COLUMNS,
+        initial_indent=f"# {lead}",
+        subsequent_indent=f"# {inner}",
+        break_on_hyphens=False,
+    )
 
 
 def _script(found: Recommendation) -> Iterator[str]:
-    yield f"# {found.about}"
+    yield from _wrapped(found.about)
     yield from _imports(found)
     yield ""
-    yield f"MODEL = {found.model or NO_MODEL!r}"
-    yield f"DATA = {found.data or NO_DATA!r}"
+    yield f"MODEL = {_python(found.model or NO_MODEL)}"
+    yield f"DATA = {_python(found.data or NO_DATA)}"
     yield ""
     yield from _loading(found.data or NO_DATA)
     yield ""
@@ -107,8 +125,8 @@ def _script(found: Recommendation) -> Iterator[str]:
         "trainer = SFTTrainer(",
         "    model=model,",
         "    args=args,",
-        "    train_dataset=rows['train'],",
-        "    eval_dataset=rows['test'],",
+        '    train_dataset=rows["train"],',
+        '    eval_dataset=rows["test"],',
         "    processing_class=AutoTokenizer.from_pretrained(MODEL),",
         *(["    peft_config=adapter,"] if found.lora_config is not None else []),
         ")",
@@ -130,14 +148,22 @@ def _imports(found: Recommendation) -> Iterator[str]:
     yield "import sftdiag"
 
 
-def _loading(data: str) -> Iterator[str]:
+def _source(data: str) -> dict[str, str]:
+    """Return how ``datasets.load_dataset`` reads the data."""
     suffix = data.rpartition(".")[2]
     if suffix in ("jsonl", "json", "parquet"):
-        kind = "parquet" if suffix == "parquet" else "json"
-        yield f"rows = datasets.load_dataset({kind!r}, data_files=DATA, split='train')"
+        return {"path": "parquet" if suffix == "parquet" else "json", "data_files": data}
+    return {"path": data}
+
+
+def _loading(data: str) -> Iterator[str]:
+    source = _source(data)
+    if "data_files" in source:
+        kind = source["path"]
+        yield f'rows = datasets.load_dataset("{kind}", data_files=DATA, split="train")'
     else:
         yield "rows = datasets.load_from_disk(DATA)"
-    yield "rows = rows.train_test_split(test_size=0.05, seed=42)  # an eval set from the same source"
+    yield f"rows = rows.train_test_split(test_size={EVAL_SHARE}, seed=42)"
 
 
 def _call(
@@ -161,23 +187,28 @@ def _call(
 
 
 def _python(value: Any) -> str:
-    return number(value) if isinstance(value, float) else repr(value)
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_python(k)}: {_python(v)}' for k, v in value.items())}}}"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def _appendix(found: Recommendation) -> Iterator[str]:
     """Yield what cannot be a setting, as comments."""
     plan = found.plan
-    rates = ", ".join(f"{step}: {number(rate)}" for step, rate in plan["learning_rate"].items())
-    yield f"# {plan['steps']} steps of {plan['effective_batch_size']} rows; learning rate by step: {rates}"
+    rates = ", ".join(f"{step}: {rate:.2g}" for step, rate in plan["learning_rate"].items())
+    batch = plan["effective_batch_size"]
+    yield from _wrapped(f"{plan['steps']} x {batch} [steps x rows]; learning_rate: {{{rates}}}")
     for note in found.notes:
-        yield f"# - {note}"
+        yield from _wrapped(note, "- ")
     yield "#"
     for preset in found.presets:
         values = {**preset.lora_config, **preset.sft_config}
-        shown = ", ".join(f"{name} {_python(value)}" for name, value in values.items())
-        yield f"# {'>' if preset.chosen else ' '} {preset.name}: {preset.about}"
-        yield f"#     {shown}"
+        shown = ", ".join(f"{name}={_python(value)}" for name, value in values.items())
+        yield from _wrapped(f"{preset.name}: {preset.about}", "> " if preset.chosen else "  ")
+        yield from _wrapped(shown, "      ")
     yield "#"
     for place, step in enumerate(found.search, start=1):
-        values = ", ".join(number(value) for value in step.values)
-        yield f"# {place}. {step.name} {{{values}}}: {step.advice}"
+        choices = ", ".join(number(value) for value in step.values)
+        yield from _wrapped(f"{step.name} {{{choices}}}: {step.advice}", f"{place}. ")

@@ -1,0 +1,82 @@
+"""``sftdiag recommend``: the guide's settings for a run, as code that trains it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from sftdiag.config import load_settings
+from sftdiag.errors import ConfigError
+from sftdiag.texts import LANGUAGES
+
+FORMATS = ("python", "yaml", "json")
+
+
+def register(commands: Any, formatter_class: Any) -> None:
+    """Add the subcommand to the parser."""
+    parser = commands.add_parser(
+        "recommend",
+        formatter_class=formatter_class,
+        help="print settings for a run, each with its reason and source",
+        description="Prints settings for a run as a script that trains it (python), as a file for "
+        "`trl sft --config` (yaml) or as arguments for the classes (json).",
+    )
+    parser.add_argument("--samples", type=int, metavar="N", help="rows of the training set")
+    parser.add_argument(
+        "--model-size", required=True, metavar="SIZE", help="parameters, such as 7B or 500M"
+    )
+    parser.add_argument(
+        "--method",
+        choices=("full", "lora", "qlora"),
+        help="default: by --gpu-memory, else lora",
+    )
+    parser.add_argument("--gpus", type=int, default=1, metavar="N", help="default: 1")
+    parser.add_argument("--gpu-memory", type=float, metavar="GIB", help="of one GPU")
+    parser.add_argument(
+        "--quantiles",
+        metavar="Q",
+        help="the rows' token lengths, such as 0.9=700,0.95=900",
+    )
+    parser.add_argument("--model", metavar="NAME", help="name or path, for the code")
+    parser.add_argument("--data", metavar="PATH", help="the training rows, for the code")
+    parser.add_argument("--format", choices=FORMATS, default="python", help="default: python")
+    parser.add_argument("--lang", choices=LANGUAGES, help="language of the reasons (default: en)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the recommendation."""
+    from sftdiag.tuning import formats
+    from sftdiag.tuning.recommend import recommend
+    from sftdiag.tuning.setup import parse_size
+
+    if options.samples is None:
+        raise ConfigError("recommend needs --samples N")
+    found = recommend(
+        options.samples,
+        parse_size(options.model_size),
+        options.method,
+        gpus=options.gpus,
+        gpu_memory=options.gpu_memory,
+        lengths=parse_quantiles(options.quantiles),
+        model=options.model,
+        data=options.data,
+        lang=options.lang or load_settings().lang,
+    )
+    sys.stdout.write(formats.FORMATS[options.format](found))
+    return 0
+
+
+def parse_quantiles(text: str | None) -> Mapping[float, int]:
+    """Return ``0.9=700,0.95=900`` as shares to tokens.
+
+    Raises:
+        ConfigError: it is written otherwise.
+    """
+    try:
+        pairs = [part.split("=") for part in (text or "").split(",") if part.strip()]
+        return {float(share): int(tokens) for share, tokens in pairs}
+    except ValueError:
+        raise ConfigError(f"--quantiles are written as 0.9=700,0.95=900; got {text!r}") from None
