@@ -3,7 +3,8 @@
 How a learning rate that is too high mostly looks with Adam: no swing, but a jump in the first
 records, while the rate climbs or at once, then a quiet descent that ends high. The median of five
 records must exceed the first loss by the opening's own noise and by a share of the loss, with no
-fall before it.
+fall before it. Where the opening is shorter than two periods of length grouping, whose saw-tooth
+looks the same, a smaller jump waits until the lowest fifth of a whole period is as high.
 
 Cannot see a milder excess of the rate, which only ends somewhat high; says nothing when token
 accuracy rises in the jump, as with losses that are weighted by the model's own probability (DFT).
@@ -60,6 +61,9 @@ MIN_JUMP_EARLY = 0.5
 """The same within two periods of length grouping, unless token accuracy agrees: its saw-tooth rises
 by up to half."""
 
+LATEST = 4 * WINDOW_STEPS
+"""Steps after which a jump that waits for a whole period is let go: the loss has come down."""
+
 FALL_BEFORE = 0.1
 """A loss that has fallen by so much first is not in its opening any more: SFT102."""
 
@@ -73,6 +77,7 @@ class EarlyLossJumpDetector(Detector):
 
     def __init__(self) -> None:
         self._over = False
+        self._waits = False
         self._peak = -inf
         self._peak_step = 0
         self._agreed = False
@@ -83,6 +88,8 @@ class EarlyLossJumpDetector(Detector):
         """See :meth:`Detector.update`."""
         if self._over or record.kind != TRAIN or signals.objective is not None:
             return ()
+        if self._waits:
+            return self._after_a_period(signals, record)
         opening = signals.opening
         self._over = len(opening) >= OPENING
         if not opening or opening[0] <= 0.0 or record.loss_is_lost():
@@ -111,28 +118,38 @@ class EarlyLossJumpDetector(Detector):
             factor = NOISE_FACTOR_AGREED
         elif record.step - self._first_step < 2 * WINDOW_STEPS:
             share = MIN_JUMP_EARLY
-        factor *= unsure_factor(len(opening))
-        if jump <= max(share * first, factor * noise_scale(opening)):
+        bar = factor * unsure_factor(len(opening)) * noise_scale(opening)
+        if jump <= max(share * first, bar):
+            self._waits = self._over and jump > max(MIN_JUMP * first, bar)
+            self._over = self._over and not self._waits
             return ()
+        return self._fire(signals, record.step)
+
+    def _after_a_period(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
+        """Fire when a whole period of length grouping, its low end too, is that high."""
+        first_step, first = self._first_step, signals.opening[0]
+        if first_step is None or record.step - first_step > LATEST:
+            self._over = True
+            return ()
+        size = signals.window_size(WINDOW_STEPS)
+        if not signals.block_closed or size is None:
+            return ()
+        low_end = sorted(signals.block_losses[-size:])[: max(1, size // 5)]
+        if sum(low_end) / len(low_end) <= (1 + MIN_JUMP) * first:
+            return ()
+        return self._fire(signals, record.step)
+
+    def _fire(self, signals: Signals, step: int) -> Sequence[Detection]:
         self._over = True
         evidence = {
-            "loss_first": first,
+            "loss_first": signals.opening[0],
             "loss_jump": self._peak,
             "jump_step": self._peak_step,
             "learning_rate": signals.learning_rate,
             "peak_learning_rate": signals.peak_learning_rate,
         }
-        return (
-            Detection(
-                self.code,
-                self.name,
-                Severity.WARNING,
-                record.step,
-                self._first_step,
-                "loss",
-                evidence,
-            ),
-        )
+        onset = self._first_step if self._first_step is not None else step
+        return (Detection(self.code, self.name, Severity.WARNING, step, onset, "loss", evidence),)
 
     def _accuracy_gain(self, record: LogRecord) -> float:
         """Return the token accuracy over the first record's; 0 where it is not logged."""

@@ -1,7 +1,8 @@
 """SFT104 loss-divergence: the training loss has blown up above where it started and stays there.
 
 A comparison of windows as in SFT102, with a last window that lies clearly above the first one:
-everything learned is lost, and more.
+everything learned is lost, and more. A warning at first where the height is one that a saw-tooth or
+a window of odd rows could reach; an error when it is beyond that, leaps, or lasts a window more.
 
 Cannot see a blow-up that is over within a window, nor tell a learning rate from bad data.
 
@@ -30,6 +31,7 @@ from sftdiag.signals import (
     MOVED_ACCURACY,
     WINDOW_BLOCKS,
     WINDOW_STEPS,
+    Climb,
     Signals,
     cautious_noise,
     median,
@@ -50,6 +52,13 @@ SUDDEN_NOISE = 10.0
 SUDDEN_BEFORE = 10
 """Records before the leap whose noise is taken."""
 
+LEAP_RECORDS = 5
+"""Records in a row that are enough above ABOVE_START, when their median is the highest loss so far:
+a saw-tooth, heavy tails and spikes of three rows have shown their height before."""
+
+LEAP_STEPS = 2 * WINDOW_STEPS
+"""Steps before the leap: two periods of length grouping, so that its saw-tooth has been seen."""
+
 BEYOND_GROUPING = 2.0
 """Last window over the start that no length grouping makes: its saw-teeth reach 1.5."""
 
@@ -68,11 +77,15 @@ class LossDivergenceDetector(Detector):
         self._active: Detection | None = None
         self._blown = False
         self._start = 0.0
+        self._held = 0
+        self._highest = 0.0
+        self._first_step: int | None = None
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
         if signals.objective is not None:
             return ()
+        self._see_highest(signals, record)
         if not signals.block_closed:
             return self._sudden(signals, record)
         if signals.first_loss is None or len(signals.block_losses) < 2 * WINDOW_BLOCKS:
@@ -86,21 +99,14 @@ class LossDivergenceDetector(Detector):
             return sudden
         if self._blown:
             height = min(height, AGAIN * min(signals.block_losses))
-        if signals.block_losses[-1] <= height:
+        climb = self._climb(signals, height)
+        if climb is None:
             return ()
-        climb = signals.climb()
-        if climb is None or learns(climb) or climb.rise <= bar(climb) or climb.recent <= height:
-            return ()
-        # What a saw-tooth could do within its period must hold over whole periods.
-        if climb.recent <= BEYOND_GROUPING * start:
-            climb = signals.climb(WINDOW_STEPS)
-            if climb is None or climb.rise <= bar(climb) or climb.recent <= height:
-                return ()
-        self._blown = True
+        self._blown, self._held = True, 0
         self._active = Detection(
             self.code,
             self.name,
-            Severity.ERROR,
+            Severity.ERROR if climb.recent > BEYOND_GROUPING * start else Severity.WARNING,
             record.step,
             climb.lowest_step,
             "loss",
@@ -108,16 +114,46 @@ class LossDivergenceDetector(Detector):
         )
         return (self._active,)
 
+    def _climb(self, signals: Signals, height: float) -> Climb | None:
+        """Return the climb to a last window above this height, or None."""
+        if signals.block_losses[-1] <= height:
+            return None
+        climb = signals.climb()
+        if climb is None or learns(climb) or climb.rise <= bar(climb) or climb.recent <= height:
+            return None
+        if climb.recent > BEYOND_GROUPING * self._start:
+            return climb
+        # What a saw-tooth could do within its period must hold over whole periods.
+        climb = signals.climb(WINDOW_STEPS)
+        if climb is None or climb.rise <= bar(climb) or climb.recent <= height:
+            return None
+        return climb
+
+    def _see_highest(self, signals: Signals, record: LogRecord) -> None:
+        """Keep the highest loss of the rows before the last LEAP_RECORDS."""
+        if record.kind != TRAIN:
+            return
+        if self._first_step is None:
+            self._first_step = record.step
+        if len(signals.recent) > LEAP_RECORDS:
+            self._highest = max(self._highest, signals.recent[-LEAP_RECORDS - 1][1])
+
     def _sudden(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """Look for a leap that needs no window: some records, each far above all before."""
         if self._active is not None or record.kind != TRAIN or not self._start:
             return ()
-        if record.metrics["loss"] <= BEYOND_GROUPING * self._start:
+        if record.metrics["loss"] <= ABOVE_START * self._start:
             return ()
         recent = [loss for _, loss in signals.recent]
-        last, before = recent[-SUDDEN_RECORDS:], recent[:-SUDDEN_RECORDS]
-        lowest = min(last, default=0.0)
-        if lowest <= BEYOND_GROUPING * self._start or len(before) < SUDDEN_BEFORE:
+        last = recent[-SUDDEN_RECORDS:]
+        if min(last, default=0.0) <= BEYOND_GROUPING * self._start:
+            last = recent[-LEAP_RECORDS:]
+            if min(last) <= ABOVE_START * self._start or median(last) <= self._highest:
+                return ()
+            if self._first_step is None or record.step - self._first_step < LEAP_STEPS:
+                return ()
+        before, lowest = recent[: -len(last)], min(last)
+        if len(before) < SUDDEN_BEFORE:
             return ()
         level, noise = median(before), cautious_noise(before)
         if lowest <= level + SUDDEN_NOISE * noise:
@@ -146,7 +182,16 @@ class LossDivergenceDetector(Detector):
         return (self._active,)
 
     def _follow(self, signals: Signals, step: int) -> Sequence[Detection]:
-        """Resolve when the last window is back near the lowest."""
+        """Resolve when the last window is back near the lowest; an error once it has lasted."""
+        seen = self._active
+        if seen is not None and seen.severity is Severity.WARNING:
+            climb = self._climb(signals, ABOVE_START * self._start)
+            self._held = self._held + 1 if climb is not None else 0
+            if climb is not None and (
+                self._held >= WINDOW_BLOCKS or climb.recent > BEYOND_GROUPING * self._start
+            ):
+                self._active = seen.replace(step=step, severity=Severity.ERROR)
+                return (self._active,)
         if median([loss for _, loss in signals.recent][-SUDDEN_RECORDS:]) > self._start:
             return ()
         climb = signals.climb()

@@ -31,13 +31,13 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import log, sqrt
+from math import sqrt
 from typing import ClassVar
 
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
+from sftdiag.detectors.flat_signs import CORROBORATING, DECISIVE, signs_of_a_fault
 from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Detection, Scalar, Severity
-from sftdiag.ranges import LARGEST_VOCABULARY, LOWEST_LEARNING_RATE, SMALLEST_VOCABULARY
 from sftdiag.records import LogRecord
 from sftdiag.signals import AUTOCORRELATION, MOVED_ACCURACY, Block, Signals, mean, noise_scale
 from sftdiag.values import Value
@@ -49,6 +49,10 @@ quarter of its value."""
 MIN_BLOCKS_SIGNED = 4
 """Block means needed where a sign alone nearly settles it (a learning rate below every range, a
 gradient norm of 0 or beyond any mean loss): the curve has only to agree."""
+
+ZERO_GRADIENT_ROWS = 5
+"""Rows from the first on, each with a gradient norm of exactly 0, that say alone that nothing is
+trained: on healthy public logs it is 0 for at most three rows, and never in the first ones."""
 
 MIN_SHARE = 0.1
 """Share of the planned steps that must be done, where the plan is known."""
@@ -64,31 +68,9 @@ QUANTILE = 2.5
 """Standard errors between the fall and its upper bound: one-sided 0.6 % a look, and looks at the
 same blocks are nearly the same look."""
 
-CHANCE_SHARE = 0.5
-"""A pretrained model starts near 1 to 3 nats; half of ln V is 5 or more for every vocabulary of a
-published language model."""
-
-WEAK_GRAD_NORM = 0.5
-"""A mean loss of several nats with a smaller gradient norm than this is stuck where it is: 0.2 on
-the labelled one, 2 to 15 on healthy runs at such a loss, more where the loss is summed."""
-
-LOW_ACCURACY = 0.3
-"""Token accuracy below which a loss is no floor: healthy fine-tunes in the corpus end above 0.33,
-flat ones sit at 0.00 to 0.24."""
-
-NO_ACCURACY = 0.15
-"""Token accuracy that no model at its floor has, whatever its entropy."""
-
-LOSS_OVER_ENTROPY = 1.2
-"""A model at its floor is calibrated: its loss equals its entropy within 10 % on healthy logs."""
-
-HUGE_GRAD_NORM = 1e5
-"""A mean loss's gradient norm is 0.01 to 300 in 99 % of public logs; 1e7 comes with a broken
-scale or normalisation."""
-
-DECISIVE = {"tiny_learning_rate", "zero_grad_norm", "huge_grad_norm"}  # they nearly settle it
-CORROBORATING = frozenset({"known_vocabulary", "low_token_accuracy", "weak_grad_norm"})
-"""Signs one of which a loss that fell first needs besides its level: sums look like high means."""
+NEAR_CHANCE = 0.8
+"""Share of the known ln V from which the loss is a blind guess and no floor, so that
+TOLERANCE_SIGNED holds: a model that learns anything leaves it at once."""
 
 MOVED_EVAL = 0.03
 """A fall of the evaluation loss, as a share of it, that shows learning."""
@@ -125,7 +107,11 @@ class TrainLossFlatDetector(Detector):
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
-        if not signals.block_closed or self._wait(signals) is not None:
+        if not signals.block_closed:
+            return ()
+        if self._active is None and (found := self._untrained(signals, record.step)):
+            return found
+        if self._wait(signals) is not None:
             return ()
         losses = signals.block_losses
         if self._active is not None:
@@ -134,16 +120,29 @@ class TrainLossFlatDetector(Detector):
         if not _may_be_within(TOLERANCE_SIGNED, losses):
             return self._late(signals, record.step)
         whole = _fall(losses)
-        signs = _signs(signals, whole.level, signals.blocks)
+        signs = signs_of_a_fault(signals, whole.level, signals.blocks)
         decisive = bool(DECISIVE & signs.keys())
         if not decisive and len(losses) < MIN_BLOCKS:
             return ()
-        if not whole.within(TOLERANCE_SIGNED if decisive else TOLERANCE):
+        wide = decisive or _near_chance(signals, whole.level)
+        if not whole.within(TOLERANCE_SIGNED if wide else TOLERANCE):
             return self._late(signals, record.step)
         if _learns(signals, signals.blocks):
             return ()
         self._flat_without_sign = not signs
         return self._fire(signals, record.step, whole, signals.blocks, signs) if signs else ()
+
+    def _untrained(self, signals: Signals, step: int) -> Sequence[Detection]:
+        """Look for a gradient of exactly 0 from the first row on; no warm-up explains that."""
+        blocks = signals.blocks
+        if signals.objective is not None or len(blocks) < ZERO_GRADIENT_ROWS:
+            return ()
+        if any(block.grad_norm != 0.0 or block.loss <= 0.0 for block in blocks):
+            return ()
+        whole = _fall(signals.block_losses)
+        if whole.lower > TOLERANCE * whole.level:
+            return ()
+        return self._fire(signals, step, whole, blocks, {"zero_grad_norm": 0.0})
 
     def _late(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Look for a loss that has not moved for the last half of the log, fallen before or not."""
@@ -155,7 +154,7 @@ class TrainLossFlatDetector(Detector):
         half = signals.blocks[middle:]
         if not recent.within(TOLERANCE) or _learns(signals, half):
             return ()
-        signs = _signs(signals, recent.level, half)
+        signs = signs_of_a_fault(signals, recent.level, half)
         if "chance_loss" not in signs or not signs.keys() & CORROBORATING:
             return ()
         fell = _fall(signals.block_losses).lower > TOLERANCE * abs(recent.level)
@@ -247,6 +246,12 @@ def _fall(losses: Sequence[float]) -> _Fall:
     return _Fall(level, first - last, first - last + QUANTILE * error)
 
 
+def _near_chance(signals: Signals, level: float) -> bool:
+    """Return whether the loss is about what a blind guess over the known vocabulary costs."""
+    chance = signals.context.chance_loss
+    return chance is not None and NEAR_CHANCE * chance <= level <= MOST * chance
+
+
 def _learns(signals: Signals, blocks: Sequence[Block]) -> bool:
     """Return whether another signal shows learning over these blocks although the loss is flat."""
     third = max(1, len(blocks) // 3)
@@ -260,33 +265,3 @@ def _learns(signals: Signals, blocks: Sequence[Block]) -> bool:
         if point.step >= blocks[0].first_step
     ]
     return len(points) > 1 and points[-1].loss < (1 - MOVED_EVAL) * points[0].loss
-
-
-def _signs(signals: Signals, level: float, blocks: Sequence[Block]) -> dict[str, Scalar]:
-    """Return the signs that there was something to learn, each with its number."""
-    signs: dict[str, Scalar] = {}
-    chance = signals.context.chance_loss
-    points = signals.evaluations.get(signals.main_series or "", [])
-    lowest = min(level, points[-1].loss) if points else level
-    if lowest >= CHANCE_SHARE * (chance or log(SMALLEST_VOCABULARY)):
-        if chance is not None and level <= MOST * chance:
-            signs["chance_loss"] = signs["known_vocabulary"] = chance
-        elif chance is None and level <= log(LARGEST_VOCABULARY):
-            signs["chance_loss"] = None
-    rate = signals.peak_learning_rate
-    if rate is not None and rate < LOWEST_LEARNING_RATE:
-        signs["tiny_learning_rate"] = rate
-    grad_norm = mean(block.grad_norm for block in blocks)
-    if grad_norm is not None:
-        if grad_norm == 0.0:
-            signs["zero_grad_norm"] = grad_norm
-        elif grad_norm > HUGE_GRAD_NORM:
-            signs["huge_grad_norm"] = grad_norm
-        elif grad_norm < WEAK_GRAD_NORM and "chance_loss" in signs:
-            signs["weak_grad_norm"] = grad_norm
-    accuracy = mean(block.mean_token_accuracy for block in blocks)
-    entropy = mean(block.entropy for block in blocks)
-    surprised = entropy is not None and level > LOSS_OVER_ENTROPY * entropy
-    if accuracy is not None and accuracy < (LOW_ACCURACY if surprised else NO_ACCURACY):
-        signs["low_token_accuracy"] = accuracy
-    return signs

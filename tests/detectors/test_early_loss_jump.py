@@ -19,12 +19,25 @@ def test_a_jump_in_the_opening() -> None:
     assert finding.causes[0].status.name == "LIKELY"
 
 
-@pytest.mark.parametrize("to", [5.5, 6.0, 6.6, 8.5])
+@pytest.mark.parametrize("to", [5.5, 6.0, 6.6, 8.0])
 def test_small_bumps_are_silent(to: float) -> None:
     assert "early-loss-jump" not in {name for name, *_ in fired(jump(to))}
 
 
-def test_a_smaller_jump_counts_where_token_accuracy_falls_with_it() -> None:
+def test_a_smaller_jump_counts_once_a_whole_period_is_as_high() -> None:
+    losses = [6.0, 6.0] + [max(5.0, 8.7 - 0.005 * step) for step in range(200)]
+    (finding,) = [f for f in feed(train_rows(noisy(losses, 0.01))) if f.name == "early-loss-jump"]
+    assert (finding.onset_step, 100 <= finding.fired_step <= 110) == (1, True)
+
+
+@pytest.mark.parametrize("first_is_low", [True, False])
+def test_the_saw_tooth_of_length_grouping_is_silent(first_is_low: bool) -> None:
+    sign = 1.0 if first_is_low else -1.0
+    teeth = [6.0 * (1 + sign * 0.5 * ((step % 50) / 50 - 0.5)) for step in range(300)]
+    assert "early-loss-jump" not in {name for name, *_ in fired(train_rows(noisy(teeth, 0.02)))}
+
+
+def test_a_smaller_jump_counts_at_once_where_token_accuracy_falls_with_it() -> None:
     rows = jump(8.5)
     for row in rows:
         row["mean_token_accuracy"] = 0.2 if row["step"] == 1 else 0.05

@@ -1,0 +1,67 @@
+"""The signs that a flat loss is no floor, each with the number that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log
+
+from sftdiag.detectors.loss_above_chance import MOST
+from sftdiag.findings import Scalar
+from sftdiag.ranges import LARGEST_VOCABULARY, LOWEST_LEARNING_RATE, SMALLEST_VOCABULARY
+from sftdiag.signals import Block, Signals, mean
+
+CHANCE_SHARE = 0.5
+"""A pretrained model starts near 1 to 3 nats; half of ln V is 5 or more for every vocabulary of a
+published language model."""
+
+WEAK_GRAD_NORM = 0.5
+"""A mean loss of several nats with a smaller gradient norm than this is stuck where it is: 0.2 on
+the labelled one, 2 to 15 on healthy runs at such a loss, more where the loss is summed."""
+
+LOW_ACCURACY = 0.3
+"""Token accuracy below which a loss is no floor: healthy fine-tunes in the corpus end above 0.33,
+flat ones sit at 0.00 to 0.24."""
+
+NO_ACCURACY = 0.15
+"""Token accuracy that no model at its floor has, whatever its entropy."""
+
+LOSS_OVER_ENTROPY = 1.2
+"""A model at its floor is calibrated: its loss equals its entropy within 10 % on healthy logs."""
+
+HUGE_GRAD_NORM = 1e5
+"""A mean loss's gradient norm is 0.01 to 300 in 99 % of public logs; 1e7 comes with a broken
+scale or normalisation."""
+
+DECISIVE = {"tiny_learning_rate", "zero_grad_norm", "huge_grad_norm"}  # they nearly settle it
+CORROBORATING = frozenset({"known_vocabulary", "low_token_accuracy", "weak_grad_norm"})
+"""Signs one of which a loss that fell first needs besides its level: sums look like high means."""
+
+
+def signs_of_a_fault(signals: Signals, level: float, blocks: Sequence[Block]) -> dict[str, Scalar]:
+    """Return the signs that there was something to learn, each with its number."""
+    signs: dict[str, Scalar] = {}
+    chance = signals.context.chance_loss
+    points = signals.evaluations.get(signals.main_series or "", [])
+    lowest = min(level, points[-1].loss) if points else level
+    if lowest >= CHANCE_SHARE * (chance or log(SMALLEST_VOCABULARY)):
+        if chance is not None and level <= MOST * chance:
+            signs["chance_loss"] = signs["known_vocabulary"] = chance
+        elif chance is None and level <= log(LARGEST_VOCABULARY):
+            signs["chance_loss"] = None
+    rate = signals.peak_learning_rate
+    if rate is not None and rate < LOWEST_LEARNING_RATE:
+        signs["tiny_learning_rate"] = rate
+    grad_norm = mean(block.grad_norm for block in blocks)
+    if grad_norm is not None:
+        if grad_norm == 0.0:
+            signs["zero_grad_norm"] = grad_norm
+        elif grad_norm > HUGE_GRAD_NORM:
+            signs["huge_grad_norm"] = grad_norm
+        elif grad_norm < WEAK_GRAD_NORM and "chance_loss" in signs:
+            signs["weak_grad_norm"] = grad_norm
+    accuracy = mean(block.mean_token_accuracy for block in blocks)
+    entropy = mean(block.entropy for block in blocks)
+    surprised = entropy is not None and level > LOSS_OVER_ENTROPY * entropy
+    if accuracy is not None and accuracy < (LOW_ACCURACY if surprised else NO_ACCURACY):
+        signs["low_token_accuracy"] = accuracy
+    return signs
