@@ -8,6 +8,9 @@ in phase with the loss and has grown with it, while the rate is no small part of
 loss is no lower than it was. A loss that swings around what a blind guess costs is the other case:
 a guess is steady, so the model is thrown from one wrong answer to another.
 
+The note ``length-grouping`` says that the loss follows a saw-tooth of 50 optimizer steps, as
+transformers' grouping by length makes it: normal, and often taken for a swing.
+
 Cannot see a swing that is there from the first rows and below a blind guess (length grouping, batch
 size 1 and a rate that is too high look alike), nor one that is faster than the log's interval.
 
@@ -35,6 +38,7 @@ from itertools import pairwise
 from math import log, sqrt
 from typing import ClassVar
 
+from sftdiag.detectors._saw_tooth import SawTooth
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Detection, Severity
@@ -97,8 +101,10 @@ class LossOscillationDetector(Detector):
     code: ClassVar[str] = "SFT103"
     name: ClassVar[str] = "loss-oscillation"
     severity: ClassVar[Severity] = Severity.WARNING
+    notes: ClassVar[tuple[str, ...]] = ("length-grouping",)
 
     def __init__(self) -> None:
+        self._saw_tooth = SawTooth()
         self._rows: deque[tuple[int, float, float | None]] = deque(maxlen=WINDOW)
         self._since = 0
         self._past: deque[_Look] = deque(maxlen=LOOKS)
@@ -111,18 +117,19 @@ class LossOscillationDetector(Detector):
         """See :meth:`Detector.update`."""
         if record.kind != TRAIN or signals.objective is not None or record.loss_is_lost():
             return ()
+        note = self._saw_tooth.note(self.code, signals, record)
         grad_norm = record.finite("grad_norm")
         self._rows.append((record.step, record.metrics["loss"], grad_norm))
         self._since += 1
         if len(self._rows) < WINDOW or self._since < EVERY:
-            return ()
+            return note
         self._since = 0
         look = _look(self._rows)
         if look.level <= 0.0:
-            return ()
+            return note
         found = self._judge(signals, record.step, look)
         self._remember(look)
-        return found
+        return [*note, *found] if note else found
 
     def _remember(self, look: _Look) -> None:
         """Let a window count as the calm before only when no later one shares a row with it."""

@@ -33,6 +33,7 @@ from typing import ClassVar
 
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Scalar, Severity
+from sftdiag.ranges import LARGEST_VOCABULARY
 from sftdiag.records import EVAL, LogRecord
 from sftdiag.signals import Signals, median
 
@@ -55,7 +56,7 @@ MOST_NOISE = 0.20
 LEARNED = 0.03
 """Change of the evaluation loss, as a share, from which a constant ratio says anything."""
 
-LARGEST_CHANCE = log(262_144)
+LARGEST_CHANCE = log(LARGEST_VOCABULARY)
 """Blind guess over the largest vocabulary in use (Gemma's): a mean above it is a sum."""
 
 OVER = 2

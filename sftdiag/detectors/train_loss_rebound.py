@@ -4,6 +4,9 @@ Compares the mean of a last window (an eighth of a long log, 50 steps at least) 
 window before it. The rise must exceed the noise of such a mean, a share of the loss and a share of
 the fall, and the last window must still lie below the start: above it, SFT104 speaks.
 
+The note ``weighted-loss-rises`` says that the loss rises while more tokens are predicted: normal
+for losses weighted by the model's own probability, such as TRL's ``loss_type="dft"``.
+
 Cannot tell a learning rate that is too large from data that became harder, nor see a rise shorter
 than a window; a bump at the peak of the learning rate is below its bar.
 
@@ -53,8 +56,10 @@ class TrainLossReboundDetector(Detector):
     name: ClassVar[str] = "train-loss-rebound"
     severity: ClassVar[Severity] = Severity.WARNING
     blocks_only: ClassVar[bool] = True
+    notes: ClassVar[tuple[str, ...]] = ("weighted-loss-rises",)
 
     def __init__(self) -> None:
+        self._noted = False
         self._active: Detection | None = None
         self._looks = 0
 
@@ -70,7 +75,7 @@ class TrainLossReboundDetector(Detector):
         climb = signals.climb(WINDOW_STEPS, MIN_RISE)
         if climb is None or climb.rise <= bar(climb) or learns(climb):
             self._looks = 0
-            return ()
+            return self._note(signals, record.step)
         if climb.recent > climb.start or climb.start - climb.lowest <= bar(climb):
             return ()
         self._looks += 1
@@ -86,6 +91,22 @@ class TrainLossReboundDetector(Detector):
             evidence(signals, climb),
         )
         return (self._active,)
+
+    def _note(self, signals: Signals, step: int) -> Sequence[Detection]:
+        """Return the note, once, when the loss rises although more tokens are predicted."""
+        if self._noted or signals.blocks[-1].mean_token_accuracy is None:
+            return ()
+        climb = signals.climb(0, MIN_RISE)
+        if climb is None or climb.rise <= bar(climb) or not learns(climb):
+            return ()
+        self._noted = True
+        numbers = {
+            "loss_lowest": climb.lowest,
+            "loss_recent": climb.recent,
+            "accuracy_gain": climb.accuracy_gain,
+        }
+        note, at = self.notes[0], climb.lowest_step
+        return (Detection(self.code, note, Severity.INFO, step, at, "loss", numbers),)
 
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""

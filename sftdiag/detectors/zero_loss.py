@@ -5,7 +5,7 @@ logged gradient norm a loss that is 0 from the first record or falls to it in on
 
 Cannot tell, without grad_norm, masked labels from a NaN that the trainer logs as 0; does not fire
 on a loss that shrinks to 0 by learning (a run that memorises), nor in reinforcement learning and
-preference logs, where a loss of 0 is normal.
+preference logs, where a loss of 0 is normal: the note ``policy-loss-zero`` says so.
 
 >>> from sftdiag.monitor import Monitor
 >>> monitor = Monitor()
@@ -44,14 +44,20 @@ LEARNED_LOSS = 0.01
 decimals, and memorising runs pass through 0.01 (corpus: 18 of 18)."""
 
 
+NOTE_RECORDS = 5
+"""Records of a reinforcement-learning log, each with a loss of 0 or below, before the note."""
+
+
 class ZeroLossDetector(Detector):
     """Fires on a run of records whose loss is exactly 0; resolves when the loss comes back."""
 
     code: ClassVar[str] = "SFT107"
     name: ClassVar[str] = "zero-loss"
     severity: ClassVar[Severity] = Severity.ERROR
+    notes: ClassVar[tuple[str, ...]] = ("policy-loss-zero",)
 
     def __init__(self) -> None:
+        self._not_positive = 0
         self._zeros = 0
         self._onset = 0
         self._last_loss: float | None = None
@@ -63,7 +69,7 @@ class ZeroLossDetector(Detector):
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
         if signals.objective is not None:
-            return ()
+            return self._note(signals, record)
         if record.kind != TRAIN:
             losses = record.eval_losses().values()
             both = bool(losses) and not any(losses) and self._zeros == signals.train_rows > 0
@@ -82,6 +88,20 @@ class ZeroLossDetector(Detector):
         if self._active is not None or not self._is_enough(record.step):
             return ()
         return self._fire(record)
+
+    def _note(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
+        """Return the note at the NOTE_RECORDS-th loss that no likelihood could have."""
+        if record.kind != TRAIN or signals.objective != "reinforcement":
+            return ()
+        if record.loss_is_lost() or record.metrics["loss"] > 0.0:
+            return ()
+        self._not_positive += 1
+        if self._not_positive != NOTE_RECORDS:
+            return ()
+        numbers = {"records": self._not_positive, "loss": record.metrics["loss"]}
+        note, step = self.notes[0], record.step
+        first = signals.first_step if signals.first_step is not None else step
+        return (Detection(self.code, note, Severity.INFO, step, first, "loss", numbers),)
 
     def _fire(self, record: LogRecord) -> Sequence[Detection]:
         self._active = Detection(

@@ -6,7 +6,7 @@ tell them apart as far as a log can.
 
 from __future__ import annotations
 
-from sftdiag.detectors.flat_signs import HUGE_GRAD_NORM, LOSS_OVER_ENTROPY
+from sftdiag.detectors._flat_signs import HUGE_GRAD_NORM, LOSS_OVER_ENTROPY
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix, missing
 from sftdiag.ranges import LOWEST_LEARNING_RATE, USUAL_LEARNING_RATE, learning_rate_ranges

@@ -49,3 +49,16 @@ def test_lopsided_noise_is_no_blow_up() -> None:
         draw = random.Random(seed)
         rows = train_rows([2.0 * draw.lognormvariate(0, 0.4) for _ in range(150)])
         assert fired(rows) == []
+
+
+def test_a_leap_above_all_losses_needs_five_records() -> None:
+    losses = [decay(step, 120) for step in range(120)] + [4.2] * 20
+    (blown,) = [f for f in feed(train_rows(noisy(losses, 0.03))) if f.name == "loss-divergence"]
+    assert (blown.severity.label, blown.fired_step) == ("error", 125)
+
+
+def test_a_low_blow_up_is_a_warning_until_it_has_lasted() -> None:
+    losses = [decay(step, 60) for step in range(60)] + [3.8] * 60
+    changes = [f for f in feed(train_rows(noisy(losses, 0.03))) if f.name == "loss-divergence"]
+    assert [finding.severity.label for finding in changes] == ["warning", "error"]
+    assert 60 < changes[0].fired_step < changes[1].fired["error"] <= changes[0].fired_step + 10

@@ -3,7 +3,7 @@ from __future__ import annotations
 from math import exp, sin
 
 import pytest
-from logs import Row, fired, noisy, train_rows
+from logs import Row, feed, fired, noisy, train_rows
 
 from sftdiag.context import RunContext
 
@@ -56,3 +56,11 @@ def test_swinging_around_a_blind_guess() -> None:
     assert all(
         name != "loss-oscillation" for name, _, _ in fired(train_rows([10.2] * 120), context)
     )
+
+
+@pytest.mark.parametrize(("period", "noted"), [(50, True), (40, False), (10, False), (0, False)])
+def test_the_saw_tooth_of_length_grouping_is_noted_as_normal(period: int, noted: bool) -> None:
+    teeth = [1.2 - 0.4 * ((step % period) / period) if period else 1.0 for step in range(400)]
+    rows = train_rows(noisy([2.0 * tooth for tooth in teeth], 0.05), learning_rate=2e-5)
+    notes = [f for f in feed(rows) if f.name == "length-grouping"]
+    assert [(f.severity.label, f.onset_step) for f in notes] == ([("info", 1)] if noted else [])

@@ -115,3 +115,24 @@ def test_it_resolves_when_the_loss_falls_after_all() -> None:
     losses = noisy([11.3] * 60 + [decay(step, 100, 11.0, 2.0) for step in range(100)], 0.01)
     changes = feed(train_rows(losses, learning_rate=2e-5))
     assert [f.resolved_step is None for f in changes] == [True, False]
+
+
+def test_a_gradient_of_zero_from_the_first_record_needs_five() -> None:
+    rows = flat(2.0, noise=0.05, rows=8, learning_rate=2e-5, grad_norm=0.0)
+    for row in rows:
+        row["learning_rate"] = 1e-6 * row["step"]
+    assert fired(rows, RunContext(max_steps=1000)) == [("train-loss-flat", "error", 5)]
+    rows[0]["grad_norm"] = 0.4
+    assert fired(rows, RunContext(max_steps=1000)) == []
+
+
+def test_a_gradient_logged_as_zero_while_the_loss_falls_is_not_believed() -> None:
+    losses = [decay(step, 30) for step in range(30)]
+    assert fired(train_rows(noisy(losses, 0.01), learning_rate=2e-5, grad_norm=0.0)) == []
+
+
+def test_a_noisy_blind_guess_over_a_known_vocabulary() -> None:
+    rows = flat(10.3, noise=0.02, rows=60, learning_rate=2e-5)
+    known = RunContext(vocab_size=32_000)
+    assert [name for name, *_ in fired(rows, known)] == ["train-loss-flat"]
+    assert fired(rows[:40], RunContext()) == []

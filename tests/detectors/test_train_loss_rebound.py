@@ -42,16 +42,26 @@ def test_a_bump_that_comes_back_resolves() -> None:
 def test_length_grouping_is_a_saw_tooth_and_normal() -> None:
     """Mega-batches of 50 steps whose loss falls within each."""
     losses = [decay(step, 400, 2.0, 1.0) * (1.25 - 0.5 * (step % 50) / 50) for step in range(400)]
-    assert fired(train_rows(noisy(losses, 0.03))) == []
+    assert {name for name, *_ in fired(train_rows(noisy(losses, 0.03)))} == {"length-grouping"}
 
 
 def test_a_loss_that_rises_while_tokens_are_predicted_better() -> None:
     rows = rebound(0.8)
     for row in rows:
         row["mean_token_accuracy"] = row["step"] / 500
-    assert fired(rows) == []
+    assert [name for name, *_ in fired(rows)] == ["weighted-loss-rises"]
 
 
 def test_losses_at_or_below_zero_are_no_likelihood() -> None:
     rows = [{**row, "loss": row["loss"] - 2.0} for row in rebound(0.8)]
     assert fired(rows) == []
+
+
+def test_a_loss_that_rises_with_the_token_accuracy_is_noted_as_normal() -> None:
+    rows = train_rows(noisy([0.015 + 0.001 * step for step in range(100)], 0.02))
+    for row in rows:
+        row["mean_token_accuracy"] = 0.006 * row["step"]
+    assert [name for name, *_ in fired(rows)] == ["weighted-loss-rises"]
+    for row in rows:
+        row["mean_token_accuracy"] = 0.3
+    assert "weighted-loss-rises" not in [name for name, *_ in fired(rows)]

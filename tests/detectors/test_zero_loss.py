@@ -62,10 +62,12 @@ def test_a_few_rows_without_labels() -> None:
     assert fired(rows) == []
 
 
-def test_zero_is_normal_in_reinforcement_learning() -> None:
-    assert fired(train_rows([0.0] * 50, reward=0.2, grad_norm=0.0)) == []
-
-
 def test_it_resolves_when_the_loss_comes_back() -> None:
     rows = train_rows([0.0] * 5 + [2.0] * 5)
     assert [f.resolved_step for f in feed(rows)] == [None, 6]
+
+
+def test_zero_is_normal_in_reinforcement_learning() -> None:
+    rows = train_rows([0.0, 0.01, -0.02, 0.0, 0.0, -0.001, 0.0], reward=1.0, grad_norm=0.0)
+    assert fired(rows) == [("policy-loss-zero", "info", 6)]
+    assert "policy-loss-zero" not in {name for name, *_ in fired(train_rows([0.0] * 20))}
