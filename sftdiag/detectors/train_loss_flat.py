@@ -34,8 +34,8 @@ from collections.abc import Mapping, Sequence
 from math import sqrt
 from typing import ClassVar
 
-from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.detectors._flat_signs import CORROBORATING, DECISIVE, signs_of_a_fault
+from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import LogRecord
