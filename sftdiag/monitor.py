@@ -54,7 +54,7 @@ class Monitor:
         self.signals = Signals(context or RunContext())
         self._start_detectors()
         self._cases = Cases()
-        self._checked = Outcome()
+        self.checked = Outcome()
 
     def take_checks(self, outcome: Outcome) -> tuple[Finding, ...]:
         """Take in what the checks of rows and arguments said; return what they found.
@@ -65,7 +65,7 @@ class Monitor:
         from sftdiag.guide import preflight
 
         chosen = preflight.selected(outcome, self.settings)
-        self._checked = self._checked.joined(chosen)
+        self.checked = self.checked.joined(chosen)
         return preflight.findings(chosen, self.settings.lang)
 
     def feed_entry(self, entry: Mapping[str, Any]) -> tuple[Finding, ...]:
@@ -158,10 +158,10 @@ class Monitor:
 
     def _findings(self) -> tuple[Finding, ...]:
         found = self._told(self._cases.all, self._cases.claims)
-        if self._checked.observations:
+        if self.checked.observations:
             from sftdiag.guide import preflight
 
-            found += preflight.findings(self._checked, self.settings.lang)
+            found += preflight.findings(self.checked, self.settings.lang)
         return tuple(sorted(found, key=arbitration.importance))
 
     def _told(
@@ -195,9 +195,9 @@ class Monitor:
             reason,
             arbitration.primary(findings),
             findings,
-            (*(d.name for d in self._detectors if d.name not in skips), *self._checked.ran),
+            (*(d.name for d in self._detectors if d.name not in skips), *self.checked.ran),
             {**{name: self._say(skip) for name, skip in skips.items()}, **self._unchecked()},
-            self._checked.rows,
+            self.checked.rows,
             self._curves(),
             self.settings.lang,
         )
@@ -237,11 +237,11 @@ class Monitor:
         return str(words[skip.key].format(**skip.values))
 
     def _unchecked(self) -> dict[str, str]:
-        if not self._checked.skipped:
+        if not self.checked.skipped:
             return {}
         from sftdiag.guide import preflight
 
-        return preflight.skip_reasons(self._checked, self.settings.lang)
+        return preflight.skip_reasons(self.checked, self.settings.lang)
 
     def _word(self, key: str, values: Mapping[str, Any]) -> str:
         return str(texts.load(__file__, "monitor", self.settings.lang)[key].format(**values))

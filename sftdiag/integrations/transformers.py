@@ -21,10 +21,13 @@ from sftdiag.context import RunContext
 from sftdiag.errors import ConfigError, UnhealthyRunError
 from sftdiag.findings import Finding, Report, Severity
 from sftdiag.integrations import trainer_context
+from sftdiag.integrations.preflight import RunChecks
 from sftdiag.monitor import Monitor
+from sftdiag.observations import Outcome
 from sftdiag.policy import Policy, Rule, Trigger
 from sftdiag.report.text import stop_line, summary_line, tell
-from sftdiag.sources import CONTEXT_FILE, checkpoints
+from sftdiag.sources import CHECKS_FILE, CONTEXT_FILE, checkpoints
+from sftdiag.values import Value
 
 try:
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -95,6 +98,7 @@ class DiagnosticsCallback(TrainerCallback):
         self.settings = make_settings(select=select, ignore=ignore, lang=lang)
         self.enabled = enabled and os.environ.get("SFTDIAG_DISABLE", "") in ("", "0")
         self.known = RunContext()
+        self.checks = RunChecks(self.settings)
         self._asked = self.enabled
         self._monitor = Monitor(settings=self.settings)
         self._training = False
@@ -117,7 +121,16 @@ class DiagnosticsCallback(TrainerCallback):
         for entry in state.log_history:
             self._monitor.feed_entry(dict(entry))
         if state.is_world_process_zero:
-            _write_context(args.output_dir, context)
+            _write(args.output_dir, CONTEXT_FILE, context)
+        self._check(self.checks.at_start(args, state, kwargs), args, state, control)
+
+    @_unharmed
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Check the rows of an evaluation set that no one has looked at yet."""
+        if self._training:
+            self._check(self.checks.at_evaluation(state, kwargs), args, state, control)
 
     @_unharmed
     def on_log(
@@ -132,14 +145,7 @@ class DiagnosticsCallback(TrainerCallback):
         if not self._training or not logs:
             return
         for finding in self._monitor.feed_entry({**logs, "step": state.global_step}):
-            decision = self.policy.decide(finding)
-            if state.is_world_process_zero:
-                self._tell(finding)
-            if decision.stop_and_raise:
-                raise UnhealthyRunError(tell(finding, self.settings.lang))
-            if decision.stop:
-                control.should_training_stop = True
-                self._stopped_by = self._stopped_by or finding
+            self._act(finding, state, control)
 
     @_unharmed
     def on_train_end(
@@ -156,6 +162,32 @@ class DiagnosticsCallback(TrainerCallback):
             report.verdict, logging.INFO
         )
         _say(worst, summary_line(report), always=True)
+
+    def _check(
+        self,
+        outcome: Outcome | None,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+    ) -> None:
+        """Take in what the checks said, keep it beside the log, and act on it."""
+        if outcome is None:
+            return
+        found = self._monitor.take_checks(outcome)
+        if state.is_world_process_zero:
+            _write(args.output_dir, CHECKS_FILE, self._monitor.checked)
+        for finding in found:
+            self._act(finding, state, control)
+
+    def _act(self, finding: Finding, state: TrainerState, control: TrainerControl) -> None:
+        decision = self.policy.decide(finding)
+        if state.is_world_process_zero:
+            self._tell(finding)
+        if decision.stop_and_raise:
+            raise UnhealthyRunError(tell(finding, self.settings.lang))
+        if decision.stop:
+            control.should_training_stop = True
+            self._stopped_by = self._stopped_by or finding
 
     def _tell(self, finding: Finding) -> None:
         active = finding.resolved_step is None and finding.consequence_of is None
@@ -200,6 +232,7 @@ def attach(
         raise ConfigError("this trainer has a DiagnosticsCallback already")
     callback = DiagnosticsCallback(stop_on, raise_on, **options)
     callback.known = trainer_context.from_trainer(trainer)
+    callback.checks = RunChecks(callback.settings, trainer)
     trainer.add_callback(callback)
     return callback
 
@@ -214,14 +247,14 @@ def _say(level: int, text: str, *, always: bool = False) -> None:
         tqdm.write(f"sftdiag: {text}", file=sys.stderr)
 
 
-def _write_context(output_dir: str | None, context: RunContext) -> None:
+def _write(output_dir: str | None, name: tuple[str, str], value: Value) -> None:
     """Keep what is known of the run beside its log, so that a later analyze knows it too."""
     if not output_dir:
         return
-    path = os.path.join(output_dir, *CONTEXT_FILE)
+    path = os.path.join(output_dir, *name)
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w", encoding="utf-8") as file:
-            json.dump(context.to_dict(), file, indent=2)
+            json.dump(value.to_dict(), file, indent=2)
     except OSError as error:
         _say(logging.WARNING, f"{path} cannot be written ({error.strerror}); the run goes on")
