@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from sftdiag.config import matches, selectors
 from sftdiag.errors import ConfigError
 from sftdiag.findings import Finding, Severity
-from sftdiag.guide.catalogue import check_selectors
+from sftdiag.guide.catalogue import NOTES, check_selectors
 from sftdiag.values import EMPTY, Value
 
 Trigger = Severity | str | Iterable[str] | Mapping[str, Severity | str] | None
@@ -17,8 +17,8 @@ Trigger = Severity | str | Iterable[str] | Mapping[str, Severity | str] | None
 class Rule(Value):
     """Holds for findings of at least a severity, and for selected ones from their own severity on.
 
-    Codes and names given without a severity hold from warning on: an ``info`` finding mostly says
-    why something is normal, so it acts only when ``"info"`` was asked for. Where several selectors
+    Codes and names given without a severity hold from warning on. A note that says why something is
+    normal acts only when its own name was asked for. Where several selectors
     fit, the most exact one counts: a name before a code, a longer code before a shorter one.
     """
 
@@ -47,6 +47,8 @@ class Rule(Value):
 
     def holds(self, finding: Finding) -> bool:
         """Return whether the rule holds for this finding."""
+        if finding.name in NOTES and finding.name not in self.selected:
+            return False
         if self.severity is not None and finding.severity >= self.severity:
             return True
         fitting = [s for s in self.selected if matches((s,), finding.code, finding.name)]
