@@ -41,7 +41,7 @@ from sftdiag.detectors._staircase import Staircase
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import TRAIN, LogRecord
-from sftdiag.signals import Evaluation, Signals, median, noise_of, second_differences
+from sftdiag.signals import Evaluation, Signals, noise_of, second_differences
 from sftdiag.values import Value
 
 MIN_EVALUATIONS = 3
@@ -149,7 +149,12 @@ class EvalLossRisingDetector(Detector):
         state = self._series.setdefault(series, _Series())
         if len(points) < _needed(signals, len(points)):
             return ()
-        rise = _rise(points)
+        losses = [point.loss for point in points]
+        may_rise = len(losses) < FEW_EVALUATIONS or min(losses[-3:]) > min(losses)
+        if state.active is None and not may_rise:
+            state.above = 0
+            return ()
+        rise = _rise(points, losses)
         last = points[-1]
         if rise.rise <= rise.bar:
             state.above = 0
@@ -211,21 +216,24 @@ def _needed(signals: Signals, done: int) -> int:
     return MIN_EVALUATIONS + (planned > SHORT_PLAN) + (planned > MEDIUM_PLAN)
 
 
-def _rise(points: Sequence[Evaluation]) -> _Rise:
+def _rise(points: Sequence[Evaluation], losses: Sequence[float]) -> _Rise:
     """Return the rise of a series of at least MIN_EVALUATIONS so far."""
     count = len(points)
-    losses = [point.loss for point in points]
     if count < FEW_EVALUATIONS:
         index = min(range(count), key=losses.__getitem__)
         after = losses[index + 1 :]
         rise = min(after[-2:]) - losses[index] if len(after) >= 2 else 0.0
         bar = FEW_RISE * abs(losses[index])
         return _Rise(points[index], losses[index], rise, 0.0, bar, bar)
-    smooth = [median(losses[max(0, i - 1) : i + 2]) for i in range(count - 2)]
+    triples = zip(losses, losses[1:], losses[2:-1], strict=False)
+    # The middle one of three, written out: this is most of the work on long series.
+    middles = (max(min(a, b), min(max(a, b), c)) for a, b, c in triples)
+    smooth = [(losses[0] + losses[1]) / 2, *middles]
     index = min(range(len(smooth)), key=smooth.__getitem__)
     level = min(smooth[index], max(losses[index], smooth[index]))
-    best = min(points[max(0, index - 1) : index + 2], key=lambda point: point.loss)
-    noise = _noise_beside(losses, points.index(best))
+    lowest = min(range(max(0, index - 1), index + 2), key=losses.__getitem__)
+    best = points[lowest]
+    noise = _noise_beside(losses, lowest)
     bar = max(NOISE_FACTOR * noise, MIN_RISE * abs(level))
     patience = min(1.0, PERSISTENT / max(1, points[-1].number - best.number))
     bar_for_info = max(NOISE_FACTOR * noise, patience * MIN_RISE * abs(level))

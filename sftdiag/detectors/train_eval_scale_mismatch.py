@@ -82,6 +82,8 @@ class TrainEvalScaleMismatchDetector(Detector):
         """See :meth:`Detector.update`."""
         if record.kind != EVAL or signals.main_series not in record.metrics:
             return ()
+        if self._active is None and not _may_mismatch(signals):
+            return ()
         if self.skip(signals) is not None:
             return ()
         pairs = _pairs(signals)
@@ -139,6 +141,16 @@ class TrainEvalScaleMismatchDetector(Detector):
         if count < OVER:
             return Skip("few_evaluations", {"evaluations": count, "needed": FEW_EVALUATIONS})
         return None
+
+
+def _may_mismatch(signals: Signals) -> bool:
+    """Return False when the last evaluation's ratio alone, whatever its noise, is none: mostly."""
+    points = signals.evaluations.get(signals.main_series or "", [])
+    train = points[-1].train_loss if points else None
+    if train is None or train <= 0.0 or points[-1].loss <= 0.0:
+        return False
+    ratio = train / points[-1].loss
+    return max(ratio, 1.0 / ratio) >= LEAST_RATIO * (1.0 - MOST_NOISE)
 
 
 def _pairs(signals: Signals) -> list[tuple[int, float, float, float]]:
