@@ -17,6 +17,7 @@ from multiprocessing import Pool
 from pathlib import Path
 
 from benchmarks.accuracy import judges, overfitguard, peers, sets
+from benchmarks.accuracy.reasons import better_cells, earlier
 from benchmarks.accuracy.runs import Judgement, Run
 from benchmarks.accuracy.score import by_kind, score
 from benchmarks.accuracy.tables import (
@@ -79,6 +80,7 @@ def full(count: int, sick_count: int, with_peers: bool) -> list[str]:
         if python is not None:
             said |= peers.replay(python, runs)
         lines += [f"## {title}: {len(runs)} runs", "", *against_others(runs, said)]
+        lines += earlier(runs, said)
         lines += ["Not named by sftdiag, or alarmed:", "", *misses(runs, ours)]
         if title in LEFT_OUT:
             lines += left_out(LEFT_OUT[title], runs)
@@ -99,14 +101,21 @@ def full(count: int, sick_count: int, with_peers: bool) -> list[str]:
         rows = [(n, share((r := score(few, j)).alarmed, r.healthy)) for n, j in rates.items()]
         lines += table((f"peer, on the first {len(few)}", "alarms at any step"), rows)
     sick = list(sets.generated_sick(sick_count))
-    ladders: dict[str, Said] = {"sftdiag": judged(judges.sftdiag, sick)}
+    ladders: dict[str, Said] = {
+        "sftdiag": judged(judges.sftdiag, sick),
+        "its first word, info counts": judged(judges.first_word, sick),
+    }
     lines += ["## Generated, sick: named at some step, median delay in rows", ""]
     lines += ladder(ladders, sick)
     if python is not None:
         few = list(sets.generated_sick(PEER_SICK))
         ours = {run.name: ladders["sftdiag"][run.name] for run in few}
         lines += [f"The same with the peers, {PEER_SICK} runs a size.", ""]
-        lines += ladder({"sftdiag": ours, **peers.replay(python, few)}, few)
+        beside: dict[str, Said] = {"sftdiag": ours, **peers.replay(python, few)}
+        lines += ladder(beside, few)
+        lines += ["### Where a peer is better, and why", ""]
+        lines += ["The peers' alarms on healthy runs of the same generator stand above.", ""]
+        lines += better_cells(beside, few)
     return lines
 
 

@@ -18,26 +18,48 @@ from benchmarks.accuracy.runs import Run
 
 GRIDS: Mapping[tuple[str, str], tuple[float, ...]] = {
     ("train_loss_flat", "TOLERANCE"): (0.005, 0.01, 0.02, 0.03, 0.05),
-    ("train_loss_flat", "CHANCE_SHARE"): (0.3, 0.4, 0.5, 0.6, 0.8),
-    ("train_loss_flat", "LOW_ACCURACY"): (0.1, 0.2, 0.3, 0.4),
+    ("train_loss_flat", "TOLERANCE_SIGNED"): (0.02, 0.05, 0.1),
+    ("train_loss_flat", "NEAR_CHANCE"): (0.7, 0.8, 0.9, 1.0),
+    ("train_loss_flat", "MOVED_EVAL"): (0.01, 0.03, 0.1),
+    ("_flat_signs", "CHANCE_SHARE"): (0.3, 0.4, 0.5, 0.6, 0.8),
+    ("_flat_signs", "LOW_ACCURACY"): (0.1, 0.2, 0.3, 0.4),
+    ("_flat_signs", "NO_ACCURACY"): (0.05, 0.15, 0.25),
+    ("_flat_signs", "LOSS_OVER_ENTROPY"): (1.1, 1.2, 1.4),
+    ("_flat_signs", "WEAK_GRAD_NORM"): (0.25, 0.5, 1.0),
     ("train_loss_rebound", "NOISE_FACTOR"): (3.0, 4.5, 6.0, 8.0, 12.0),
     ("train_loss_rebound", "MIN_RISE"): (0.02, 0.03, 0.05, 0.08, 0.15),
     ("train_loss_rebound", "SHARE_OF_FALL"): (0.1, 0.15, 0.25, 0.4, 0.6),
     ("loss_oscillation", "CHANCE_SHARE"): (0.6, 0.7, 0.8, 0.9, 1.0),
     ("loss_oscillation", "CHANCE_SPREAD"): (0.03, 0.06, 0.1, 0.15, 0.2),
+    ("loss_oscillation", "GROWN"): (2.0, 3.0, 5.0),
+    ("loss_oscillation", "IN_PHASE"): (0.4, 0.6, 0.8),
+    ("loss_oscillation", "GRAD_GROWN"): (1.2, 1.5, 2.5),
+    ("loss_oscillation", "LEAST_RATE"): (0.03, 0.1, 0.3),
+    ("loss_spike", "NOISE_FACTOR"): (6.0, 10.0, 15.0),
+    ("loss_spike", "TAIL_FACTOR"): (2.0, 3.0, 4.5),
+    ("loss_spike", "LEVEL_SHARE"): (0.25, 0.5, 1.0),
+    ("loss_spike", "START_SHARE"): (0.05, 0.1, 0.3),
+    ("loss_divergence", "SUDDEN_NOISE"): (6.0, 10.0, 15.0),
+    ("loss_divergence", "BEYOND_GROUPING"): (1.5, 2.0, 3.0),
+    ("loss_divergence", "AGAIN"): (1.25, 1.5, 2.0),
     ("loss_divergence", "ABOVE_START"): (1.0, 1.15, 1.3, 1.5, 2.0),
     ("loss_above_chance", "NO_ACCURACY"): (0.02, 0.05, 0.08, 0.12),
     ("loss_above_chance", "FIRST_RATIO"): (1.2, 1.35, 1.5, 1.8, 2.2),
     ("early_loss_jump", "NOISE_FACTOR"): (2.5, 3.5, 4.5, 5.5, 8.0),
+    ("early_loss_jump", "NOISE_FACTOR_AGREED"): (2.0, 3.5, 5.5),
+    ("early_loss_jump", "MIN_JUMP_EARLY"): (0.3, 0.5, 0.8),
     ("early_loss_jump", "MIN_JUMP"): (0.05, 0.1, 0.15, 0.25, 0.4),
     ("eval_loss_rising", "NOISE_FACTOR"): (2.0, 3.0, 5.0, 7.0, 10.0),
     ("eval_loss_rising", "MIN_RISE"): (0.005, 0.01, 0.03, 0.05, 0.1),
+    ("eval_loss_rising", "TRAIN_FALL"): (0.003, 0.01, 0.03),
+    ("eval_loss_rising", "TRAIN_NOISE_FACTOR"): (1.0, 2.0, 4.0),
     ("eval_loss_rising", "FEW_RISE"): (0.03, 0.06, 0.1, 0.15, 0.25),
     ("memorization", "LOW_LOSS"): (0.02, 0.05, 0.1, 0.2, 0.4),
     ("memorization", "NO_LOSS"): (0.002, 0.005, 0.01, 0.03, 0.05),
     ("memorization", "SHARE_OF_START"): (0.05, 0.1, 0.2, 0.3, 0.5),
 }
-"""Module under sftdiag.detectors, constant, values tried."""
+"""Module under sftdiag.detectors, constant, values tried. SFT204 and what decides between warning
+and error are not among them: neither moves a right or wrong answer."""
 
 ALARM_COSTS = 3
 """A false alarm or a wrong disease against a right diagnosis, when a value is chosen."""

@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.accuracy.runs import Alarm, Judgement, Run
 from benchmarks.accuracy.sets import corpus
 from sftdiag.findings import Severity
+from sftdiag.guide.catalogue import NOTES
 from sftdiag.monitor import Monitor
 from sftdiag.records import parse_entry
 
@@ -31,19 +32,27 @@ RULES: Mapping[str, tuple[str, dict[str, Any], str]] = {
 }
 """Name in the table: function of the baselines, its settings, the code it stands for."""
 
-_WARNINGS = (Severity.WARNING.label, Severity.ERROR.label)
-
 
 def sftdiag(run: Run) -> Judgement:
     """Replay a run through a Monitor; an alarm counts at the step at which it fired."""
+    return _replayed(run, Severity.WARNING)
+
+
+def first_word(run: Run) -> Judgement:
+    """Likewise, but findings that only inform count, too; notes of what is normal do not."""
+    return _replayed(run, Severity.INFO)
+
+
+def _replayed(run: Run, least: Severity) -> Judgement:
     monitor = Monitor(run.context)
     for row in run.rows:
         monitor.feed_entry(row)
     report = monitor.report()
     alarms = []
     for finding in report.findings:
-        steps = [finding.fired[label] for label in _WARNINGS if label in finding.fired]
-        if steps:
+        fired = finding.fired.items()
+        steps = [step for label, step in fired if Severity.parse(label) >= least]
+        if steps and finding.name not in NOTES:
             alarms.append(Alarm(finding.code, min(steps)))
     primary = report.primary
     return Judgement(tuple(sorted(alarms, key=lambda a: a.step)), primary.code if primary else None)
