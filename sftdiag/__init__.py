@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sftdiag.findings import Cause, Finding, Fix, Report, Severity, Status
     from sftdiag.integrations.transformers import DiagnosticsCallback, attach
     from sftdiag.monitor import Monitor
+    from sftdiag.probes.settings import Probes
     from sftdiag.records import LogRecord
     from sftdiag.tuning.recommend import recommend
     from sftdiag.version import __version__
@@ -25,6 +26,7 @@ _HOME = {
     "Finding": "findings",
     "Fix": "findings",
     "LogRecord": "records",
+    "Probes": "probes.settings",
     "Monitor": "monitor",
     "Report": "findings",
     "RunContext": "context",
@@ -49,6 +51,7 @@ __all__ = [
     "Fix",
     "LogRecord",
     "Monitor",
+    "Probes",
     "Report",
     "RunContext",
     "Severity",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftdiag import detectors as detectors_package
 from sftdiag import texts
@@ -16,9 +16,12 @@ from sftdiag.guide import arbitration
 from sftdiag.guide.diagnosis import diagnose
 from sftdiag.guide.symptoms import SYMPTOMS
 from sftdiag.observations import Outcome
-from sftdiag.records import LogRecord, as_step, parse_entry
+from sftdiag.records import PROBE, LogRecord, as_step, parse_entry
 from sftdiag.signals import Evaluation, Signals
 from sftdiag.sources.journal import Segment
+
+if TYPE_CHECKING:
+    from sftdiag.probes import Probe
 
 JUDGES = frozenset({"train-loss-flat", "eval-loss-rising"})
 """The detectors that must be able to judge for a silent log to count as healthy: that nothing was
@@ -54,7 +57,9 @@ class Monitor:
         self.signals = Signals(context or RunContext())
         self._start_detectors()
         self._cases = Cases()
-        self.checked = Outcome()
+        self._checked = Outcome()
+        self._asked = False
+        self._probes: tuple[Probe, ...] = ()
 
     def take_checks(self, outcome: Outcome) -> tuple[Finding, ...]:
         """Take in what the checks of rows and arguments said; return what they found.
@@ -65,7 +70,7 @@ class Monitor:
         from sftdiag.guide import preflight
 
         chosen = preflight.selected(outcome, self.settings)
-        self.checked = self.checked.joined(chosen)
+        self._checked = self._checked.joined(chosen)
         return preflight.findings(chosen, self.settings.lang)
 
     def feed_entry(self, entry: Mapping[str, Any]) -> tuple[Finding, ...]:
@@ -85,7 +90,7 @@ class Monitor:
         if not signals.update(record):
             return ()
         changed = self._rewind(record.step) if signals.rewound else []
-        for detector in self._detectors if signals.block_closed else self._on_records:
+        for detector in self._listeners(record):
             try:
                 detections = detector.update(signals, record)
             except Exception as fault:
@@ -127,17 +132,30 @@ class Monitor:
         known = [best for best in parts if best is not None]
         return min(known, key=lambda best: best[1].loss, default=None)
 
+    def _listeners(self, record: LogRecord) -> Sequence[Detector | Probe]:
+        """Return those that look at this record."""
+        if record.kind != PROBE:
+            return self._detectors if self.signals.block_closed else self._on_records
+        if not self._asked:
+            # Their modules load only for a run whose model was asked.
+            from sftdiag.probes import PROBES
+
+            self._asked = True
+            self._probes = tuple(kind() for kind in PROBES)
+        return self._probes
+
     def _start_detectors(self) -> None:
         kinds = (kind for kind in DETECTORS if kind.name not in self._broken)
         self._detectors: tuple[Detector, ...] = tuple(kind() for kind in kinds)
         self._on_records = tuple(d for d in self._detectors if not d.blocks_only)
 
     def _break(self, code: str, fault: Exception) -> None:
-        """Switch a code's detector off, which raised; raise where no one asked to be told."""
+        """Switch off what raised; raise where no one asked to be told."""
         if self._on_fault is None:
             raise fault
-        name = next(kind.name for kind in DETECTORS if kind.code == code)
+        name = next(symptom.name for symptom in SYMPTOMS if symptom.code == code)
         self._broken[name] = type(fault).__name__
+        self._probes = tuple(p for p in self._probes if p.name != name)
         self._detectors = tuple(d for d in self._detectors if d.name != name)
         self._on_records = tuple(d for d in self._on_records if d.name != name)
         self._on_fault(name, fault)
@@ -158,10 +176,10 @@ class Monitor:
 
     def _findings(self) -> tuple[Finding, ...]:
         found = self._told(self._cases.all, self._cases.claims)
-        if self.checked.observations:
+        if self._checked.observations:
             from sftdiag.guide import preflight
 
-            found += preflight.findings(self.checked, self.settings.lang)
+            found += preflight.findings(self._checked, self.settings.lang)
         return tuple(sorted(found, key=arbitration.importance))
 
     def _told(
@@ -195,17 +213,20 @@ class Monitor:
             reason,
             arbitration.primary(findings),
             findings,
-            (*(d.name for d in self._detectors if d.name not in skips), *self.checked.ran),
+            (*(d.name for d in self._units() if d.name not in skips), *self._checked.ran),
             {**{name: self._say(skip) for name, skip in skips.items()}, **self._unchecked()},
-            self.checked.rows,
+            self._checked.rows,
             self._curves(),
             self.settings.lang,
         )
 
+    def _units(self) -> tuple[Detector | Probe, ...]:
+        return (*self._detectors, *self._probes)
+
     def _skips(self) -> dict[str, Skip]:
-        """Return what could not be judged: detectors by their state, other symptoms by nature."""
+        """Return what could not be judged: by the units' state, and what none looks at."""
         skips: dict[str, Skip] = {}
-        seen = {detector.code: detector for detector in self._detectors}
+        seen = {unit.code: unit for unit in self._units()}
         for symptom in SYMPTOMS:
             if not self.settings.reports(symptom.code, symptom.name):
                 skips[symptom.name] = Skip("not_selected")
@@ -227,8 +248,9 @@ class Monitor:
         if worst is not None and worst >= Severity.WARNING:
             return worst.label, None
         if not any(part.records for part in (*self._earlier, self.signals)):
-            return "inconclusive", self._say(Skip("no_step"))
-        if skips.keys() >= JUDGES:
+            if not any(probe.name not in skips for probe in self._probes):
+                return "inconclusive", self._say(Skip("no_step"))
+        elif skips.keys() >= JUDGES:
             return "inconclusive", self._say(skips["train-loss-flat"])
         return (worst.label if worst is not None else "healthy"), None
 
@@ -237,11 +259,11 @@ class Monitor:
         return str(words[skip.key].format(**skip.values))
 
     def _unchecked(self) -> dict[str, str]:
-        if not self.checked.skipped:
+        if not self._checked.skipped:
             return {}
         from sftdiag.guide import preflight
 
-        return preflight.skip_reasons(self.checked, self.settings.lang)
+        return preflight.skip_reasons(self._checked, self.settings.lang)
 
     def _word(self, key: str, values: Mapping[str, Any]) -> str:
         return str(texts.load(__file__, "monitor", self.settings.lang)[key].format(**values))

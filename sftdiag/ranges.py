@@ -212,3 +212,7 @@ WARMUP = (
     Range(0.03, 0.03, f"{TULU}, linear"),
     Range(0.0, 0.0, f"{PAREJA}, 0, 25 and 100 steps are equal, constant ties cosine"),
 )
+
+
+LEAST_TEMPERATURE = 0.7
+"""The guide: sample at 0.7 or more at inference."""

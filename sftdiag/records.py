@@ -14,6 +14,10 @@ from sftdiag.values import Value
 TRAIN = "train"
 EVAL = "eval"
 SUMMARY = "summary"
+PROBE = "probe"
+
+PROBE_PREFIX = "probe/"
+"""Begins the names in the rows that probes write; no trainer logs such a name by itself."""
 
 # Other writers' names for the trainer's metrics.
 _ALIASES = {
@@ -36,8 +40,8 @@ class LogRecord(Value):
     """One row of a training log.
 
     Attributes:
-        kind: ``"train"`` (has a loss), ``"eval"`` (has ``eval_*``) or ``"summary"`` (the closing
-            row with run averages; never a data point).
+        kind: ``"train"`` (has a loss), ``"eval"`` (has ``eval_*``), ``"summary"`` (the closing
+            row with run averages; never a data point) or ``"probe"`` (has ``probe/*``).
         step: optimizer steps done, 0 or more.
         epoch: epochs done, or None when the row has none.
         metrics: metric name to value in the trainer's units; NaN and infinities are kept.
@@ -136,7 +140,8 @@ def parse_entry(entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
 
     Returns:
         One record; two (train, then eval) when a row carries both; none when the row has no
-        step, is no training row (``predict_*``, ``test_*``, other tools' rows) or is no mapping.
+        step, is no row of a training log (``predict_*``, ``test_*``, other tools' rows) or is no
+        mapping.
     """
     if type(entry) is not dict and not isinstance(entry, Mapping):
         return ()
@@ -147,12 +152,15 @@ def parse_entry(entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
             return ()
     train: dict[str, float] = {}
     evaluation: dict[str, float] = {}
+    probed: dict[str, float] = {}
     for name, value in entry.items():
         number = value if type(value) is float else as_float(value)
         if number is None or type(name) is not str:
             continue
         if name[:5] == "eval_":
             evaluation[name] = number
+        elif name[:6] == PROBE_PREFIX:
+            probed[name] = number
         else:
             train[name] = number
     for alias, (name, target) in _ALIASES.items():
@@ -169,4 +177,6 @@ def parse_entry(entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
         records = (LogRecord(SUMMARY, step, epoch, train),)
     if evaluation:
         records += (LogRecord(EVAL, step, epoch, evaluation),)
+    if probed:
+        records += (LogRecord(PROBE, step, epoch, probed),)
     return records

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from math import ceil, inf, isfinite, sqrt
 
 from sftdiag.context import RunContext
-from sftdiag.records import EVAL, SUMMARY, TRAIN, LogRecord
+from sftdiag.records import EVAL, PROBE, SUMMARY, TRAIN, LogRecord
 from sftdiag.values import Value
 
 MAX_BLOCKS = 64
@@ -234,6 +234,8 @@ class Signals:
             after it.
         """
         self.block_closed = self.rewound = False
+        if record.kind == PROBE:
+            return True
         if record.kind == SUMMARY:
             self._summary_step = record.step
             return False

@@ -50,6 +50,19 @@ TABLE: tuple[Explains, ...] = (
     Explains("SFT107", "SFT101", False, "a loss of 0 is flat, and no label is why"),
     Explains("SFT107", "SFT201", False, "a model without labels does not overfit"),
     Explains("SFT101", "SFT201", False, "a model that does not learn does not overfit"),
+    *(
+        Explains(cause, probed, True, "a broken model cannot be asked")
+        for cause in ("SFT106", "SFT104")
+        for probed in ("SFT301", "SFT302", "SFT303")
+    ),
+    Explains("SFT108", "SFT301", False, "labels of another text teach no language"),
+    Explains("SFT108", "SFT302", False, "labels of another text unteach the language"),
+    Explains("SFT108", "SFT303", False, "labels of another text teach no reply"),
+    Explains("SFT107", "SFT303", False, "a model without labels learns no reply"),
+    Explains("SFT101", "SFT303", False, "a model that does not learn learns no reply"),
+    Explains("SFT201", "SFT301", False, "an overfitted model says what it knows by heart"),
+    Explains("SFT202", "SFT301", False, "a model that knows its rows by heart says them"),
+    Explains("SFT303", "SFT301", False, "a reply that does not end runs on in circles"),
 )
 
 

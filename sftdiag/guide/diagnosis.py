@@ -27,7 +27,7 @@ def diagnose(
         lang: ``"en"`` or ``"zh"``.
     """
     symptom = _BY_CODE[detection.code]
-    seen = texts.load(detectors_package.__file__, symptom.name, lang)
+    seen = texts.load(_home_of(symptom), symptom.name, lang)
     note = detection.name != symptom.name
     unit = seen["notes"][detection.name] if note else texts.load(__file__, symptom.name, lang)
     template = unit["seen"] if note else seen["seen"][detection.variant]
@@ -48,6 +48,15 @@ def diagnose(
         evidence=dict(detection.evidence),
         causes=causes,
     )
+
+
+def _home_of(symptom: Symptom) -> str:
+    """Return a file in the package whose texts tell what was seen of the symptom."""
+    if symptom.seen_by == "log":
+        return detectors_package.__file__
+    from sftdiag import probes
+
+    return probes.__file__
 
 
 def _causes(case: Case, symptom: Symptom, lang: str) -> tuple[Cause, ...]:

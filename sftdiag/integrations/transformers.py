@@ -13,26 +13,28 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sftdiag.api import Selectors, make_settings
 from sftdiag.context import RunContext
 from sftdiag.errors import ConfigError, UnhealthyRunError
 from sftdiag.findings import Finding, Report, Severity
 from sftdiag.integrations import trainer_context
-from sftdiag.integrations.preflight import RunChecks
 from sftdiag.monitor import Monitor
-from sftdiag.observations import Outcome
 from sftdiag.policy import Policy, Rule, Trigger
+from sftdiag.probes.settings import Probes
 from sftdiag.report.text import stop_line, summary_line, tell
-from sftdiag.sources import CHECKS_FILE, CONTEXT_FILE, checkpoints
-from sftdiag.values import Value
+from sftdiag.sources import CONTEXT_FILE, checkpoints
+from sftdiag.sources import probes as probe_rows
 
 try:
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 except ImportError as error:
     raise ImportError("this needs transformers: pip install 'sftdiag[trainer]'") from error
+
+if TYPE_CHECKING:
+    from sftdiag.integrations.probing import Prober
 
 logger = logging.getLogger("sftdiag")
 
@@ -78,6 +80,8 @@ class DiagnosticsCallback(TrainerCallback):
         select: codes or names to report; None means all.
         ignore: codes or names to leave out.
         lang: ``"en"`` or ``"zh"``.
+        probes: True, codes and names, or :class:`~sftdiag.Probes`: ask the model itself for
+            repetition, forgetting and unnatural replies, before training and at every evaluation.
         enabled: False turns everything off, as does the environment's ``SFTDIAG_DISABLE=1``.
 
     Raises:
@@ -92,13 +96,14 @@ class DiagnosticsCallback(TrainerCallback):
         select: Selectors = None,
         ignore: Selectors = None,
         lang: str = "en",
+        probes: Any = None,
         enabled: bool = True,
     ) -> None:
         self.policy = Policy(Rule.parse(stop_on, "stop_on"), Rule.parse(raise_on, "raise_on"))
         self.settings = make_settings(select=select, ignore=ignore, lang=lang)
         self.enabled = enabled and os.environ.get("SFTDIAG_DISABLE", "") in ("", "0")
         self.known = RunContext()
-        self.checks = RunChecks(self.settings)
+        self.prober = _prober(Probes.parse(probes))
         self._asked = self.enabled
         self._monitor = Monitor(settings=self.settings)
         self._training = False
@@ -118,19 +123,16 @@ class DiagnosticsCallback(TrainerCallback):
         self._monitor = Monitor(context, self.settings)
         self._stopped_by = None
         self._training = True
-        for entry in state.log_history:
+        kept = self._kept_rows(args, state) if self.prober else []
+        for entry in probe_rows.merged(state.log_history, kept):
             self._monitor.feed_entry(dict(entry))
         if state.is_world_process_zero:
-            _write(args.output_dir, CONTEXT_FILE, context)
-        self._check(self.checks.at_start(args, state, kwargs), args, state, control)
-
-    @_unharmed
-    def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Check the rows of an evaluation set that no one has looked at yet."""
-        if self._training:
-            self._check(self.checks.at_evaluation(state, kwargs), args, state, control)
+            _write_context(args.output_dir, context)
+        if self.prober is not None:
+            if state.is_world_process_zero:
+                _write_probes(args.output_dir, kept, afresh=True)
+            new = self.prober.begin(args, state, kwargs, kept)
+            self._take_probes(new, args, state, control)
 
     @_unharmed
     def on_log(
@@ -144,8 +146,47 @@ class DiagnosticsCallback(TrainerCallback):
         """Feed the row to the monitor and act on what it changed, on every rank alike."""
         if not self._training or not logs:
             return
-        for finding in self._monitor.feed_entry({**logs, "step": state.global_step}):
-            self._act(finding, state, control)
+        self._act({**logs, "step": state.global_step}, state, control)
+
+    @_unharmed
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Ask the model itself, where that was asked for."""
+        if self._training and self.prober is not None:
+            rows = self.prober.evaluate(args, state, kwargs)
+            self._take_probes(rows, args, state, control)
+
+    def _act(self, row: Mapping[str, Any], state: TrainerState, control: TrainerControl) -> None:
+        for finding in self._monitor.feed_entry(row):
+            decision = self.policy.decide(finding)
+            if state.is_world_process_zero:
+                self._tell(finding)
+            if decision.stop_and_raise:
+                raise UnhealthyRunError(tell(finding, self.settings.lang))
+            if decision.stop:
+                control.should_training_stop = True
+                self._stopped_by = self._stopped_by or finding
+
+    def _kept_rows(self, args: TrainingArguments, state: TrainerState) -> list[probe_rows.Row]:
+        """Return what probes measured in the part of the run that is resumed."""
+        if not state.global_step:
+            return []
+        rows = probe_rows.read(args.output_dir or "")
+        return [row for row in rows if row["step"] <= state.global_step]
+
+    def _take_probes(
+        self,
+        rows: Sequence[probe_rows.Row],
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+    ) -> None:
+        """Feed the probes' rows and keep them beside the log, for a later analyze or resume."""
+        for row in rows:
+            self._act(row, state, control)
+        if rows and state.is_world_process_zero:
+            _write_probes(args.output_dir, rows)
 
     @_unharmed
     def on_train_end(
@@ -162,32 +203,6 @@ class DiagnosticsCallback(TrainerCallback):
             report.verdict, logging.INFO
         )
         _say(worst, summary_line(report), always=True)
-
-    def _check(
-        self,
-        outcome: Outcome | None,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-    ) -> None:
-        """Take in what the checks said, keep it beside the log, and act on it."""
-        if outcome is None:
-            return
-        found = self._monitor.take_checks(outcome)
-        if state.is_world_process_zero:
-            _write(args.output_dir, CHECKS_FILE, self._monitor.checked)
-        for finding in found:
-            self._act(finding, state, control)
-
-    def _act(self, finding: Finding, state: TrainerState, control: TrainerControl) -> None:
-        decision = self.policy.decide(finding)
-        if state.is_world_process_zero:
-            self._tell(finding)
-        if decision.stop_and_raise:
-            raise UnhealthyRunError(tell(finding, self.settings.lang))
-        if decision.stop:
-            control.should_training_stop = True
-            self._stopped_by = self._stopped_by or finding
 
     def _tell(self, finding: Finding) -> None:
         active = finding.resolved_step is None and finding.consequence_of is None
@@ -232,9 +247,19 @@ def attach(
         raise ConfigError("this trainer has a DiagnosticsCallback already")
     callback = DiagnosticsCallback(stop_on, raise_on, **options)
     callback.known = trainer_context.from_trainer(trainer)
-    callback.checks = RunChecks(callback.settings, trainer)
+    if callback.prober is not None:
+        callback.prober.trainer = trainer
     trainer.add_callback(callback)
     return callback
+
+
+def _prober(settings: Probes | None) -> Prober | None:
+    if settings is None:
+        return None
+    # torch loads only for a run whose model is asked.
+    from sftdiag.integrations.probing import Prober
+
+    return Prober(settings)
 
 
 def _say(level: int, text: str, *, always: bool = False) -> None:
@@ -247,14 +272,25 @@ def _say(level: int, text: str, *, always: bool = False) -> None:
         tqdm.write(f"sftdiag: {text}", file=sys.stderr)
 
 
-def _write(output_dir: str | None, name: tuple[str, str], value: Value) -> None:
+def _write_context(output_dir: str | None, context: RunContext) -> None:
     """Keep what is known of the run beside its log, so that a later analyze knows it too."""
     if not output_dir:
         return
-    path = os.path.join(output_dir, *name)
+    path = os.path.join(output_dir, *CONTEXT_FILE)
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w", encoding="utf-8") as file:
-            json.dump(value.to_dict(), file, indent=2)
+            json.dump(context.to_dict(), file, indent=2)
     except OSError as error:
         _say(logging.WARNING, f"{path} cannot be written ({error.strerror}); the run goes on")
+
+
+def _write_probes(
+    output_dir: str | None, rows: Sequence[probe_rows.Row], *, afresh: bool = False
+) -> None:
+    if not output_dir:
+        return
+    try:
+        probe_rows.write(output_dir, rows, afresh=afresh)
+    except OSError as error:
+        _say(logging.WARNING, f"the probes' rows cannot be written ({error.strerror})")

@@ -1,0 +1,283 @@
+"""Measure the model itself: what the callback calls at the start and at every evaluation.
+
+World rank 0 asks, and the others wait for its rows, so that all feed the same numbers and decide
+alike. Weights that are sharded over ranks are not asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from sftdiag import probes as probes_package
+from sftdiag import texts
+from sftdiag.integrations import preflight
+from sftdiag.integrations.probing import guard
+from sftdiag.integrations.probing.ask import Asker, Deadline
+from sftdiag.integrations.probing.prompts import (
+    Prompt,
+    Tokens,
+    from_given,
+    from_samples,
+    opening_of,
+)
+from sftdiag.integrations.samples import own_copy, read_split
+from sftdiag.probes import Probe
+from sftdiag.probes.answers import Losses, Reply
+from sftdiag.probes.base import BEFORE, SKIPPED
+from sftdiag.probes.forgetting import ForgettingProbe
+from sftdiag.probes.settings import Probes
+from sftdiag.records import PROBE_PREFIX
+from sftdiag.samples import Sample
+from sftdiag.sources.probes import Row
+from sftdiag.texts import LANGUAGES
+
+logger = logging.getLogger("sftdiag")
+
+Kept = Mapping[str, Sequence[float]]
+"""Losses of the model before training, by series."""
+
+
+class Questions:
+    """What one model is asked, at every evaluation the same."""
+
+    def __init__(self, settings: Probes, tokenizer: Any, ends: frozenset[int]) -> None:
+        self.settings = settings
+        self.prompts: list[Prompt] = []
+        self.general: list[Tokens] = []
+        self.given: list[Tokens] = []
+        self._tokenizer, self._ends = tokenizer, ends
+        if settings.prompts is not None:
+            self.prompts = from_given(settings.prompts, tokenizer, ends)
+            self.given = [(*p.ids, *(p.reference or ())) for p in self.prompts]
+
+    def take_samples(self, samples: Sequence[Sample]) -> None:
+        """Make prompts of evaluation rows, unless the user gave some."""
+        if not self.prompts:
+            opening, tokens = opening_of(self._tokenizer), self.settings.reply_tokens
+            self.prompts = from_samples(samples, self._ends, opening, tokens)
+
+    def take_texts(self, asker: Asker) -> None:
+        """Choose the general text: given, or shipped."""
+        chosen = self.settings.texts
+        if chosen is None:
+            shipped = (
+                texts.load(probes_package.__file__, "general_text", lang) for lang in LANGUAGES
+            )
+            chosen = [text for language in shipped for text in language["texts"]]
+        self.general = asker.texts(chosen)
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the texts whose losses are kept, without holding them."""
+        return "#" + hashlib.sha256(repr((self.general, self.given)).encode()).hexdigest()[:16]
+
+
+class Round:
+    """One round of questions to a model in one state, under the time budget of each probe."""
+
+    def __init__(self, asker: Asker, questions: Questions, kept: Kept | None) -> None:
+        self._asker, self._questions, self._kept = asker, questions, kept
+        self._replies: list[Reply] | None = None
+        self.losses: dict[str, list[float]] = {}
+
+    def measures(self, kind: type[Probe]) -> dict[str, float]:
+        """Return a probe's measures, or the reason why there are none."""
+        seconds = self._questions.settings.seconds
+        deadline = Deadline(seconds)
+        if "losses" in kind.asks:
+            found = self._measure_losses(deadline)
+        elif not self._questions.prompts:
+            return {f"{SKIPPED}no_prompts": 1.0}
+        else:
+            found = self._measure_replies(kind, deadline)
+        return found or {f"{SKIPPED}over_budget": seconds}
+
+    def _measure_replies(self, kind: type[Probe], deadline: Deadline) -> dict[str, float]:
+        if self._replies is None:
+            kinds, settings = self._questions.settings.kinds, self._questions.settings
+            sampled = any("samples" in chosen.asks for chosen in kinds)
+            self._replies = self._asker.replies(
+                self._questions.prompts, settings.reply_tokens, deadline, sampled=sampled
+            )
+        measure: Callable[[Sequence[Reply]], dict[str, float]] = kind.measures  # type: ignore[attr-defined]
+        return measure(self._replies) if self._replies else {}
+
+    def _measure_losses(self, deadline: Deadline) -> dict[str, float]:
+        series = {"general": self._questions.general, "given": self._questions.given}
+        self.losses = {n: self._asker.losses(t, deadline) for n, t in series.items()}
+        general, given = (self._against(name) for name in series)
+        vocabulary = self._asker.model.config.get_text_config().vocab_size
+        return ForgettingProbe.measures(general, given, math.log(vocabulary))
+
+    def _against(self, name: str) -> Losses:
+        now = self.losses[name]
+        if self._kept is None:
+            return Losses(tuple(now))
+        before = self._kept.get(name, ())
+        both = min(len(now), len(before))
+        return Losses(tuple(now[:both]), tuple(before[:both]))
+
+
+class Prober:
+    """The probes of one callback.
+
+    Attributes:
+        trainer: what ``attach`` was given, for the evaluation rows; None for a callback that was
+            given none, which sees them at its first evaluation.
+    """
+
+    def __init__(self, settings: Probes) -> None:
+        self.trainer: Any = None
+        self._settings = settings
+        self._questions: Questions | None = None
+        self._kept: Kept | None = None
+        self._before: set[str] = set()
+        self._last_step: int | None = None
+        self._refused: str | None = None
+
+    def begin(
+        self, args: Any, state: Any, kwargs: Mapping[str, Any], rows: Sequence[Row]
+    ) -> list[Row]:
+        """Measure the model before training, where that can still be done; return the new rows.
+
+        Args:
+            args: the training arguments.
+            state: the trainer's state.
+            kwargs: the callback's.
+            rows: kept by the part of the run that is resumed.
+        """
+        self._questions, self._kept, self._last_step = None, None, None
+        self._before = {name for row in rows if BEFORE in row for name in _probes_of(row)}
+        return self._together(state, lambda: self._at_start(args, state, kwargs, rows))
+
+    def evaluate(self, args: Any, state: Any, kwargs: Mapping[str, Any]) -> list[Row]:
+        """Ask the model, once a step; return the new rows."""
+        if state.global_step == self._last_step or self._refused is not None:
+            return []
+        self._last_step = state.global_step
+        return self._together(state, lambda: self._at_evaluation(args, state, kwargs))
+
+    def _at_start(
+        self, args: Any, state: Any, kwargs: Mapping[str, Any], rows: Sequence[Row]
+    ) -> list[Row]:
+        model = guard.plain(kwargs["model"])
+        self._refused = guard.refusal(model)
+        if self._refused is not None:
+            return [self._reasons(state, self._refused)]
+        with guard.untouched(model):
+            asker = self._asker(args, model, kwargs)
+            questions = self._ask_for(asker)
+            if self.trainer is not None and not questions.prompts:
+                questions.take_samples(_samples(self.trainer))
+            self._kept = _kept(rows, questions.fingerprint)
+            if self._kept is None:
+                self._before.discard(ForgettingProbe.name)
+            return self._measure_before(asker, state)
+
+    def _at_evaluation(self, args: Any, state: Any, kwargs: Mapping[str, Any]) -> list[Row]:
+        model = guard.plain(kwargs["model"])
+        with guard.untouched(model):
+            asker = self._asker(args, model, kwargs)
+            questions = self._ask_for(asker)
+            if not questions.prompts:
+                questions.take_samples(_rows_of(kwargs.get("eval_dataloader")))
+            before = self._measure_before(asker, state)
+            return [*before, self._row(asker, state, self._settings.kinds)[0]]
+
+    def _measure_before(self, asker: Asker, state: Any) -> list[Row]:
+        """Measure what is not known yet of the model before training, where it still is at hand."""
+        questions = self._ask_for(asker)
+        adapter = guard.has_adapter(asker.model)
+        wanted = [
+            kind
+            for kind in self._settings.kinds
+            if kind.name not in self._before and ("losses" in kind.asks or questions.prompts)
+        ]
+        if not wanted or not (adapter or state.global_step == 0):
+            return []
+        self._before |= {kind.name for kind in wanted}
+        if adapter:
+            with guard.adapter_off(asker.model):
+                row, losses = self._row(asker, state, wanted)
+        else:
+            row, losses = self._row(asker, state, wanted)
+        row |= {"step": 0, "epoch": 0.0, BEFORE: 1.0}
+        if losses:
+            self._kept = losses
+            row["kept"] = {**losses, "of": questions.fingerprint}
+        return [row]
+
+    def _row(
+        self, asker: Asker, state: Any, kinds: Sequence[type[Probe]]
+    ) -> tuple[dict[str, Any], dict[str, list[float]]]:
+        asked = Round(asker, self._ask_for(asker), self._kept)
+        row: dict[str, Any] = {"step": state.global_step, "epoch": state.epoch}
+        for kind in kinds:
+            for name, value in asked.measures(kind).items():
+                if math.isfinite(value):
+                    row[f"{PROBE_PREFIX}{kind.name}/{name}"] = value
+        return row, asked.losses
+
+    def _asker(self, args: Any, model: Any, kwargs: Mapping[str, Any]) -> Asker:
+        dtype = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None
+        return Asker(model, kwargs["processing_class"], dtype)
+
+    def _ask_for(self, asker: Asker) -> Questions:
+        if self._questions is None:
+            self._questions = Questions(self._settings, asker.tokenizer, asker.ends)
+            self._questions.take_texts(asker)
+        return self._questions
+
+    def _reasons(self, state: Any, key: str) -> dict[str, Any]:
+        row: dict[str, Any] = {"step": state.global_step, "epoch": state.epoch}
+        for kind in self._settings.kinds:
+            row[f"{PROBE_PREFIX}{kind.name}/{SKIPPED}{key}"] = 1.0
+        return row
+
+    def _together(self, state: Any, ask: Callable[[], list[Row]]) -> list[Row]:
+        """Ask on world rank 0 and give its rows to every rank; a fault ends the probes only."""
+        rows: list[Row] = []
+        if state.is_world_process_zero:
+            try:
+                rows = ask()
+            except Exception:
+                logger.exception("sftdiag's probes failed and are off for the rest of this run")
+                self._refused = "probe_failed"
+                rows = [self._reasons(state, self._refused)]
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            box: list[Any] = [rows, self._refused]
+            torch.distributed.broadcast_object_list(box, src=0)
+            rows, self._refused = box
+        return rows
+
+
+def _samples(trainer: Any) -> Sequence[Sample]:
+    """Return rows of the trainer's first evaluation set as the loss sees them."""
+    inputs = preflight.from_trainer(trainer)
+    return next((split.samples for split in inputs.evaluations if split.samples), ())
+
+
+def _rows_of(dataloader: Any) -> Sequence[Sample]:
+    """Return rows behind an evaluation's dataloader, which is left alone."""
+    dataset = getattr(dataloader, "dataset", None)
+    collate = getattr(dataloader, "collate_fn", None)
+    return read_split("eval", dataset, own_copy(collate)).samples if collate else ()
+
+
+def _kept(rows: Sequence[Row], fingerprint: str) -> Kept | None:
+    """Return the losses before training that an earlier part of the run kept of these texts."""
+    for row in rows:
+        kept = row.get("kept")
+        if isinstance(kept, Mapping) and kept.get("of") == fingerprint:
+            return {name: value for name, value in kept.items() if name != "of"}
+    return None
+
+
+def _probes_of(row: Row) -> set[str]:
+    return {name.split("/")[1] for name in row if name.startswith(PROBE_PREFIX) and name != BEFORE}

@@ -1,0 +1,282 @@
+"""Ask a model: greedy and sampled replies to prompts, and the loss on texts."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+
+from sftdiag.integrations.probing import guard
+from sftdiag.integrations.probing.prompts import Prompt, Tokens, user_opening_of
+from sftdiag.probes.answers import Reply
+from sftdiag.ranges import LEAST_TEMPERATURE
+
+BATCH = 8
+"""Replies made at a time, where memory allows it."""
+
+CACHE_SHARE = 0.01
+"""Of the device memory in use, what the replies' keys and values may take: with the rest of a
+forward pass of a few rows it stays below 2 %."""
+
+TEXT_TOKENS = 128
+"""Tokens of a text: longer ones are cut."""
+
+LOSS_ROWS = 32
+"""Positions whose logits are held in float32 at a time."""
+
+LEAST_LABELS = 8
+"""Known tokens below which a text says nothing of the model."""
+
+SEED = 20_480
+"""Of the sampled replies, so that a change between evaluations is the model's."""
+
+MARKS = (
+    *("<|im_start|>", "<|user|>", "<start_of_turn>", "[INST]", "<|start_header_id|>"),
+    *("### Instruction:", "### Human:", "\nUser:", "\nHuman:"),
+)
+"""Openings of turns in common templates; in an answer they are never meant."""
+
+
+class OutOfTimeError(Exception):
+    """The time budget is over."""
+
+
+class Deadline(StoppingCriteria):
+    """Ends generation when the time is over; checked at every token."""
+
+    def __init__(self, seconds: float) -> None:
+        self.end = time.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds left."""
+        return self.end - time.monotonic()
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        """See StoppingCriteria."""
+        return torch.full((input_ids.shape[0],), self.left <= 0, device=input_ids.device)
+
+
+class Asker:
+    """Asks one model.
+
+    Args:
+        model: a decoder-only language model, inside :func:`guard.untouched` when it is asked.
+        tokenizer: its tokenizer.
+        autocast: dtype of mixed precision, or None.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, autocast: torch.dtype | None = None) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.device = next(model.parameters()).device
+        self.ends = end_tokens(model, tokenizer)
+        self._dtype = autocast
+        self._user_opening = user_opening_of(tokenizer, self.ends)
+        self._keeps_logits = "logits_to_keep" in inspect.signature(_inner(model).forward).parameters
+
+    def replies(
+        self, prompts: Sequence[Prompt], tokens: int, deadline: Deadline, *, sampled: bool
+    ) -> list[Reply]:
+        """Return replies to as many prompts, in order, as the time allows.
+
+        Args:
+            prompts: what to ask.
+            tokens: that a reply may have.
+            deadline: a batch that is not finished by then is left out.
+            sampled: also sample.
+        """
+        known = frozenset(token for p in prompts for token in p.reference or ())
+        guard.seed(self.model, SEED)
+        done: list[Reply] = []
+        size, longest = self._batch(prompts, tokens), 0.0
+        for start in range(0, len(prompts), size):
+            if deadline.left < longest:
+                break
+            began = time.monotonic()
+            try:
+                done += self._batch_of_replies(
+                    prompts[start : start + size], tokens, deadline, known, sampled=sampled
+                )
+            except OutOfTimeError:
+                break
+            longest = max(longest, time.monotonic() - began)
+        return done
+
+    def losses(self, texts: Iterable[Tokens], deadline: Deadline) -> list[float]:
+        """Return the mean loss a token, in nats, of as many texts, in order, as the time allows."""
+        found: list[float] = []
+        longest = 0.0
+        for text in texts:
+            if deadline.left < longest:
+                break
+            began = time.monotonic()
+            found.append(self._loss(text))
+            longest = max(longest, time.monotonic() - began)
+        return found
+
+    def texts(self, texts: Iterable[str]) -> list[Tokens]:
+        """Return texts as tokens, cut to :data:`TEXT_TOKENS`, without those it hardly knows."""
+        unknown = getattr(self.tokenizer, "unk_token_id", None)
+        found = []
+        for text in texts:
+            ids = self.tokenizer(text)["input_ids"][:TEXT_TOKENS]
+            if sum(token != unknown for token in ids) > LEAST_LABELS:
+                found.append(tuple(ids))
+        return found
+
+    def _batch_of_replies(
+        self,
+        prompts: Sequence[Prompt],
+        tokens: int,
+        deadline: Deadline,
+        known: frozenset[int],
+        *,
+        sampled: bool,
+    ) -> list[Reply]:
+        greedy = self._generate(prompts, tokens, deadline, sample=False)
+        varied = self._generate(prompts, tokens, deadline, sample=True) if sampled else None
+        replies = []
+        for index, prompt in enumerate(prompts):
+            if deadline.left <= 0:
+                raise OutOfTimeError
+            reply, ended = greedy[index]
+            reference = prompt.reference
+            fits = bool(reference) and len(reference or ()) < tokens and prompt.ends is not None
+            replies.append(
+                Reply(
+                    greedy=reply,
+                    ended=ended,
+                    sampled=varied[index][0] if varied else None,
+                    marked=self._marked(reply, known),
+                    reference=reference[:tokens] if reference else None,
+                    fits=fits,
+                    reference_ends=prompt.ends,
+                    reference_marked=self._marked(reference or (), None),
+                    end_probability=self._end_probability(prompt),
+                )
+            )
+        return replies
+
+    def _generate(
+        self, prompts: Sequence[Prompt], tokens: int, deadline: Deadline, *, sample: bool
+    ) -> list[tuple[Tokens, bool]]:
+        """Return each prompt's continuation without its end token, and whether it ended."""
+        width = max(len(prompt.ids) for prompt in prompts)
+        pad = self.tokenizer.pad_token_id
+        pad = next(iter(self.ends), 0) if pad is None else pad
+        rows = [[pad] * (width - len(p.ids)) + list(p.ids) for p in prompts]
+        seen = [[0] * (width - len(p.ids)) + [1] * len(p.ids) for p in prompts]
+        # All that a model's own configuration may set is set here: it is the model that is asked.
+        chosen = {"temperature": LEAST_TEMPERATURE, "top_k": 0, "top_p": 1.0} if sample else {}
+        configuration = GenerationConfig(  # type: ignore[no-untyped-call]
+            max_new_tokens=tokens,
+            min_new_tokens=0,
+            do_sample=sample,
+            num_beams=1,
+            repetition_penalty=1.0,
+            no_repeat_ngram_size=0,
+            eos_token_id=sorted(self.ends) or None,
+            pad_token_id=pad,
+            use_cache=True,
+            **chosen,
+        )
+        with self._autocast():
+            output = self.model.generate(
+                input_ids=torch.tensor(rows, device=self.device),
+                attention_mask=torch.tensor(seen, device=self.device),
+                generation_config=configuration,
+                stopping_criteria=StoppingCriteriaList([deadline]),
+            )
+        if deadline.left <= 0:
+            raise OutOfTimeError
+        return [self._until_end(row[width:]) for row in output.tolist()]
+
+    def _until_end(self, tokens: list[int]) -> tuple[Tokens, bool]:
+        for index, token in enumerate(tokens):
+            if token in self.ends:
+                return tuple(tokens[:index]), True
+        return tuple(tokens), False
+
+    def _end_probability(self, prompt: Prompt) -> float | None:
+        """Return what the model gives the end tokens where the reference answer is over."""
+        if not prompt.reference or prompt.ends is None or not self.ends:
+            return None
+        logits = self._logits((*prompt.ids, *prompt.reference), 1)[-1].float()
+        ends = torch.tensor(sorted(self.ends), device=logits.device)
+        return float(torch.softmax(logits, dim=-1)[ends].sum())
+
+    def _loss(self, text: Tokens) -> float:
+        logits = self._logits(text, len(text))
+        labels = torch.tensor(text, device=logits.device)[1:]
+        unknown = getattr(self.tokenizer, "unk_token_id", None)
+        if unknown is not None:
+            labels = labels.masked_fill(labels == unknown, -100)
+        total = 0.0
+        for start in range(0, len(labels), LOSS_ROWS):
+            part = slice(start, start + LOSS_ROWS)
+            rows = logits[:-1][part].float()
+            loss = torch.nn.functional.cross_entropy(rows, labels[part], reduction="sum")
+            total += float(loss)
+        return total / max(1, int((labels != -100).sum()))
+
+    def _logits(self, ids: Sequence[int], keep: int) -> torch.Tensor:
+        """Return the logits of the last ``keep`` positions, shape (keep, vocabulary)."""
+        row = torch.tensor([list(ids)], device=self.device)
+        options = {"logits_to_keep": keep} if self._keeps_logits and keep < len(ids) else {}
+        with self._autocast():
+            output = self.model(
+                input_ids=row, attention_mask=torch.ones_like(row), use_cache=False, **options
+            )
+        logits: torch.Tensor = output.logits[0, -keep:]
+        return logits
+
+    def _autocast(self) -> torch.autocast:
+        on = self._dtype is not None
+        return torch.autocast(self.device.type, dtype=self._dtype, enabled=on)
+
+    def _marked(self, tokens: Tokens, known: frozenset[int] | None) -> bool:
+        """Return whether tokens open a turn of the user, or are special and in no reference."""
+        if known is not None:
+            special = frozenset(self.tokenizer.all_special_ids) - self.ends - known
+            if special.difference((self.tokenizer.pad_token_id,)).intersection(tokens):
+                return True
+        text = self.tokenizer.decode(list(tokens))
+        marks = (*MARKS, self._user_opening) if self._user_opening else MARKS
+        return any(mark in text for mark in marks)
+
+    def _batch(self, prompts: Sequence[Prompt], tokens: int) -> int:
+        """Return how many replies to make at a time, by the memory that their cache takes."""
+        if self.device.type != "cuda" or not prompts:
+            return BATCH
+        length = max(len(prompt.ids) for prompt in prompts) + tokens
+        allowed = CACHE_SHARE * torch.cuda.memory_allocated(self.device)
+        return max(1, min(BATCH, int(allowed / (length * _cache_bytes(self.model)))))
+
+
+def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Return the tokens that end generation: the configured ones, or else the tokenizer's."""
+    configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    if configured is None:
+        configured = getattr(tokenizer, "eos_token_id", None)
+    values = configured if isinstance(configured, (list, tuple)) else [configured]
+    return frozenset(value for value in values if isinstance(value, int))
+
+
+def _inner(model: Any) -> Any:
+    """Return the model inside a PEFT wrapper."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _cache_bytes(model: Any) -> int:
+    """Return the bytes of keys and values a token."""
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_attention_heads", 1)
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    kept = getattr(config, "num_key_value_heads", None) or heads
+    layers = getattr(config, "num_hidden_layers", 1)
+    return int(2 * layers * kept * width * next(model.parameters()).element_size())
