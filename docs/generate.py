@@ -58,7 +58,7 @@ def _as_markdown(body: str) -> str:
 def command_line_page() -> str:
     """Return the help of every command."""
     lines = [f"{NOTE}# Command line\n"]
-    for command in ((), ("analyze",), ("explain",), ("rules",), ("recommend",)):
+    for command in ((), *((name,) for name in COMMANDS)):
         out = io.StringIO()
         stdout, sys.stdout = sys.stdout, out
         try:
@@ -68,6 +68,8 @@ def command_line_page() -> str:
         lines += [f"## {' '.join(('sftdiag', *command))}", "", f"```\n{out.getvalue()}```", ""]
     return "\n".join(lines)
 
+
+COMMANDS = ("analyze", "explain", "rules", "recommend", "lengths")
 
 RECOMMENDED = (
     ("800 rows, a model of 0.5B, one GPU of 24 GiB", 800, 0.5e9, None, 24, 300),

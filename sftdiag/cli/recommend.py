@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from sftdiag.cli import lengths
 from sftdiag.config import load_settings
 from sftdiag.errors import ConfigError
 from sftdiag.texts import LANGUAGES
@@ -23,7 +24,12 @@ def register(commands: Any, formatter_class: Any) -> None:
         description="Prints settings for a run as a script that trains it (python), as a file for "
         "`trl sft --config` (yaml) or as arguments for the classes (json).",
     )
-    parser.add_argument("--samples", type=int, metavar="N", help="rows of the training set")
+    parser.add_argument(
+        "--samples",
+        type=int,
+        metavar="N",
+        help="rows of the training set (default: those of --data, with --tokenizer)",
+    )
     parser.add_argument(
         "--model-size", required=True, metavar="SIZE", help="parameters, such as 7B or 500M"
     )
@@ -40,7 +46,12 @@ def register(commands: Any, formatter_class: Any) -> None:
         help="the rows' token lengths, such as 0.9=700,0.95=900",
     )
     parser.add_argument("--model", metavar="NAME", help="name or path, for the code")
-    parser.add_argument("--data", metavar="PATH", help="the training rows, for the code")
+    parser.add_argument(
+        "--data",
+        metavar="PATH",
+        help="the training rows, for the code; with --tokenizer they are measured",
+    )
+    lengths.add_arguments(parser, required=False)
     parser.add_argument("--format", choices=FORMATS, default="python", help="default: python")
     parser.add_argument("--lang", choices=LANGUAGES, help="language of the reasons (default: en)")
     parser.set_defaults(run=run)
@@ -48,22 +59,34 @@ def register(commands: Any, formatter_class: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the recommendation."""
+    from sftdiag.sources.rows import Rows
     from sftdiag.tuning import formats
     from sftdiag.tuning.recommend import recommend
     from sftdiag.tuning.setup import parse_size
 
-    if options.samples is None:
-        raise ConfigError("recommend needs --samples N")
+    lang = options.lang or load_settings().lang
+    samples, quantiles = options.samples, parse_quantiles(options.quantiles)
+    columns: tuple[str, ...] = ()
+    if options.tokenizer is not None:
+        if options.data is None:
+            raise ConfigError("--tokenizer measures the rows of --data: name them")
+        measured = lengths.measure(options, lang)
+        samples = samples or measured.rows
+        quantiles = {**measured.quantiles, **quantiles}
+        columns = tuple(next(iter(Rows(options.data, options.split))))
+    if samples is None:
+        raise ConfigError("recommend needs --samples N, or --data and --tokenizer")
     found = recommend(
-        options.samples,
+        samples,
         parse_size(options.model_size),
         options.method,
         gpus=options.gpus,
         gpu_memory=options.gpu_memory,
-        lengths=parse_quantiles(options.quantiles),
+        lengths=quantiles,
+        columns=columns,
         model=options.model,
         data=options.data,
-        lang=options.lang or load_settings().lang,
+        lang=lang,
     )
     sys.stdout.write(formats.FORMATS[options.format](found))
     return 0

@@ -1,0 +1,155 @@
+"""How many tokens each raw row has, as TRL would tokenize it: chat template and EOS included."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sftdiag.errors import SftdiagError, SourceError
+from sftdiag.sources.rows import Row
+
+TEXT, MESSAGES, CONVERSATIONS = "text", "messages", "conversations"
+IDS = "input_ids"
+PROMPT, COMPLETION = "prompt", "completion"
+
+EXPECTED = f"{TEXT}, {MESSAGES}, {CONVERSATIONS}, {PROMPT} and {COMPLETION}, or {IDS}"
+
+
+def load_tokenizer(path: str) -> Any:
+    """Return the tokenizer of a folder or of a name on the hub.
+
+    Raises:
+        SourceError: there is none.
+        SftdiagError: transformers is not installed.
+    """
+    try:
+        from transformers import AutoTokenizer
+    except ImportError:
+        raise SftdiagError("this needs transformers: pip install 'sftdiag[trainer]'") from None
+    try:
+        return AutoTokenizer.from_pretrained(path)
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise SourceError(path, f"expected a tokenizer's folder or name: {reason}") from None
+
+
+class RowTokens:
+    """Counts the tokens of rows.
+
+    Args:
+        tokenizer: a transformers tokenizer of its own: its truncation and padding are turned off.
+        name: what to call the tokenizer in an error.
+        data: what to call the rows in an error.
+        column: the column to read; None finds it by TRL's names.
+    """
+
+    def __init__(self, tokenizer: Any, name: str, data: str, column: str | None = None) -> None:
+        self.tokenizer = tokenizer
+        self.name = name
+        self.data = data
+        self.column = column
+        self._seen = 0
+        self._backend = getattr(tokenizer, "backend_tokenizer", None)
+        if self._backend is not None:
+            self._backend.no_truncation()
+            self._backend.no_padding()
+
+    def lengths(self, rows: Sequence[Row]) -> list[int]:
+        """Return the tokens of each row, before any truncation.
+
+        Raises:
+            SourceError: a row has no column to read, or the chat template refuses one.
+        """
+        first = self._seen + 1
+        self._seen += len(rows)
+        found: list[int | None] = [None] * len(rows)
+        texts: dict[bool, list[tuple[int, str]]] = {False: [], True: []}
+        chats: list[tuple[int, Row, list[Any]]] = []
+        for place, row in enumerate(rows):
+            value = self._value(row, first + place)
+            if isinstance(value, str):
+                texts[True].append((place, self._with_eos(value)))
+            elif value and isinstance(value[0], Mapping):
+                chats.append((place, row, [_chat_message(message) for message in value]))
+            else:
+                found[place] = len(value)
+        texts[False] = self._render(chats, first)
+        for special, items in texts.items():
+            counts = self._count([text for _, text in items], special)
+            for (place, _), count in zip(items, counts, strict=True):
+                found[place] = count
+        return [count or 0 for count in found]
+
+    def _value(self, row: Row, number: int) -> Any:
+        """Return what of a row is trained on: a text, messages or token ids."""
+        if self.column is not None:
+            value = row.get(self.column)
+        elif IDS in row:
+            value = row[IDS]
+        elif PROMPT in row and COMPLETION in row:
+            prompt, completion = row[PROMPT], row[COMPLETION]
+            same = type(prompt) is type(completion) and isinstance(prompt, (str, list))
+            value = prompt + completion if same else None
+        else:
+            names = (MESSAGES, CONVERSATIONS, TEXT)
+            value = next((row[name] for name in names if row.get(name) is not None), None)
+        if not isinstance(value, (str, list, tuple)):
+            wanted = self.column or EXPECTED
+            shown = ", ".join(row) or "none"
+            problem = f"row {number}: expected the column {wanted}; the columns are {shown}"
+            raise SourceError(self.data, problem)
+        return value
+
+    def _with_eos(self, text: str) -> str:
+        """Return the text as TRL trains on it: it ends with the end-of-sequence token."""
+        eos = self.tokenizer.eos_token
+        return text if not eos or text.endswith(eos) else text + eos
+
+    def _render(self, chats: list[tuple[int, Row, list[Any]]], first: int) -> list[tuple[int, str]]:
+        if not chats:
+            return []
+        if not self.tokenizer.chat_template:
+            problem = "has no chat template, and the rows are conversations"
+            raise SourceError(self.name, problem)
+        plain = not any(row.get("tools") or row.get("chat_template_kwargs") for _, row, _ in chats)
+        try:
+            if plain:
+                texts = self.tokenizer.apply_chat_template(
+                    [messages for *_, messages in chats], tokenize=False
+                )
+            else:
+                texts = [self._render_one(row, messages) for _, row, messages in chats]
+        except Exception as error:
+            numbers = f"rows {first + chats[0][0]} to {first + chats[-1][0]}"
+            reason = str(error).partition("\n")[0]
+            problem = f"its chat template refuses one of {numbers}: {reason}"
+            raise SourceError(self.name, problem) from None
+        return [(place, text) for (place, *_), text in zip(chats, texts, strict=True)]
+
+    def _render_one(self, row: Row, messages: list[Any]) -> str:
+        import json
+
+        tools = row.get("tools")
+        text: str = self.tokenizer.apply_chat_template(
+            messages,
+            tools=json.loads(tools) if isinstance(tools, str) else tools,
+            tokenize=False,
+            **(row.get("chat_template_kwargs") or {}),
+        )
+        return text
+
+    def _count(self, texts: list[str], special: bool) -> list[int]:
+        if not texts:
+            return []
+        if self._backend is not None:
+            # Without building Python lists of the ids, which takes longer than tokenizing.
+            encoded = self._backend.encode_batch_fast(texts, add_special_tokens=special)
+            return [len(item) for item in encoded]
+        ids = self.tokenizer(texts, add_special_tokens=special, return_attention_mask=False)
+        return [len(row) for row in ids["input_ids"]]
+
+
+def _chat_message(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a message under ChatML's names, without the keys that Arrow filled with None."""
+    names = {"from": "role", "value": "content"}
+    return {names.get(key, key): value for key, value in message.items() if value is not None}
