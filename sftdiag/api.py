@@ -12,6 +12,7 @@ from sftdiag.errors import SourceError
 from sftdiag.findings import Report, Severity
 from sftdiag.guide.catalogue import check_selectors
 from sftdiag.monitor import Monitor
+from sftdiag.observations import Outcome
 from sftdiag.sources import Run, journal, open_run, trainer_state
 
 Selectors = str | Iterable[str] | None
@@ -24,6 +25,7 @@ def make_settings(
     ignore: Selectors = None,
     fail_on: Severity | str | None = None,
     lang: str | None = None,
+    train_on_prompt: bool | None = None,
 ) -> Settings:
     """Return settings with the given choices, checked against the codes that exist.
 
@@ -31,7 +33,11 @@ def make_settings(
         ConfigError: a code, name, severity or language does not exist.
     """
     settings = (base or Settings()).updated(
-        select=select, ignore=ignore, fail_on=fail_on, lang=lang
+        select=select,
+        ignore=ignore,
+        fail_on=fail_on,
+        lang=lang,
+        train_on_prompt=train_on_prompt,
     )
     check_selectors(settings.select | settings.ignore)
     return settings
@@ -76,6 +82,8 @@ def replay(run: Run, settings: Settings, context: RunContext | None = None) -> R
     """Feed a run's rows through a Monitor and return its report."""
     known = (context or RunContext()).filled_from(run.context)
     monitor = Monitor(known, settings, run.path)
+    if run.checked != Outcome():
+        monitor.take_checks(run.checked)
     monitor.replay(run.entries, journal.segments(run.starts, known))
     return monitor.report()
 

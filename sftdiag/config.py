@@ -20,6 +20,7 @@ class Settings(Value):
         ignore: the same, to leave out; wins over ``select``.
         fail_on: the severity from which a run counts as failed.
         lang: ``"en"`` or ``"zh"``.
+        train_on_prompt: the prompt is trained on purpose; no check speaks of it.
 
     Raises:
         ConfigError: a severity or language does not exist.
@@ -29,6 +30,7 @@ class Settings(Value):
     ignore: frozenset[str] = frozenset()
     fail_on: Severity = Severity.ERROR
     lang: str = "en"
+    train_on_prompt: bool = False
 
     def _validate(self) -> None:
         """Refuse what the class says it refuses."""
@@ -121,6 +123,10 @@ def _convert(key: str, value: Any) -> Any:
         return Severity.parse(value)
     if key in ("select", "ignore"):
         return selectors(value, key)
+    if key == "train_on_prompt":
+        if not isinstance(value, bool):
+            raise ConfigError(f"{key} must be true or false, got {value!r}")
+        return value
     if not isinstance(value, str):
         raise ConfigError(f"{key} must be a string, got {value!r}")
     return value

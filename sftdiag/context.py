@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import log
 
 from sftdiag.values import Value
@@ -15,8 +16,10 @@ class RunContext(Value):
         model_type: the architecture's name in its configuration, such as ``"qwen2"``.
         vocab_size: tokens in the model's vocabulary; ln of it is the loss of a blind guess.
         dtype: the weights' dtype, such as ``"bfloat16"``.
+        trainable_dtype: the dtype of the weights that are trained, such as an adapter's.
         precision: mixed precision in use: ``"bf16"``, ``"fp16"`` or ``"fp32"``.
         quantization: bits of the frozen base model's weights, such as ``"4bit"``.
+        attn_implementation: the attention in use, such as ``"sdpa"``.
         trainable_parameters: number of parameters that receive a gradient.
         total_parameters: number of all parameters.
         learning_rate: the peak rate asked for.
@@ -28,7 +31,14 @@ class RunContext(Value):
         gradient_accumulation_steps: micro-steps an optimizer step.
         world_size: number of processes.
         train_samples: rows of the training set.
-        eval_samples: rows of the evaluation set.
+        eval_samples: rows of the evaluation set, or of all of them.
+        max_length: tokens after which TRL cuts a row.
+        packing: whether several rows share a sequence.
+        packing_strategy: how they are packed: ``"bfd"``, ``"bfd_split"`` or ``"wrapped"``.
+        assistant_only_loss: TRL masks all but the assistant's tokens.
+        completion_only_loss: TRL masks the prompt of prompt-completion rows.
+        custom_loss: the loss is a function of the user's own.
+        sampler: the order of the rows: ``"random"``, ``"sequential"`` or ``"group_by_length"``.
         optim: the optimizer's name in transformers.
         max_grad_norm: the gradient is clipped to this norm; 0 is off.
         loss_type: TRL's loss, such as ``"nll"`` or ``"dft"``.
@@ -37,7 +47,9 @@ class RunContext(Value):
         lora_r: rank of the adapter.
         lora_alpha: scale of the adapter.
         lora_dropout: dropout of the adapter.
-        target_modules: the adapted modules' names.
+        target_modules: the adapted modules' names, or ``("all-linear",)``.
+        modules_to_save: modules trained in full beside the adapter.
+        versions: package to version, of the training libraries in use.
     """
 
     method: str | None = None
@@ -45,7 +57,9 @@ class RunContext(Value):
     vocab_size: int | None = None
     dtype: str | None = None
     precision: str | None = None
+    trainable_dtype: str | None = None
     quantization: str | None = None
+    attn_implementation: str | None = None
     trainable_parameters: int | None = None
     total_parameters: int | None = None
     learning_rate: float | None = None
@@ -58,6 +72,13 @@ class RunContext(Value):
     world_size: int | None = None
     train_samples: int | None = None
     eval_samples: int | None = None
+    max_length: int | None = None
+    packing: bool | None = None
+    packing_strategy: str | None = None
+    assistant_only_loss: bool | None = None
+    completion_only_loss: bool | None = None
+    custom_loss: bool | None = None
+    sampler: str | None = None
     optim: str | None = None
     max_grad_norm: float | None = None
     loss_type: str | None = None
@@ -67,6 +88,8 @@ class RunContext(Value):
     lora_alpha: float | None = None
     lora_dropout: float | None = None
     target_modules: tuple[str, ...] | None = None
+    modules_to_save: tuple[str, ...] | None = None
+    versions: Mapping[str, str] | None = None
 
     @property
     def chance_loss(self) -> float | None:

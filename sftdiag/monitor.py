@@ -57,7 +57,7 @@ class Monitor:
         self.signals = Signals(context or RunContext())
         self._start_detectors()
         self._cases = Cases()
-        self._checked = Outcome()
+        self.checked = Outcome()
         self._asked = False
         self._probes: tuple[Probe, ...] = ()
 
@@ -70,7 +70,7 @@ class Monitor:
         from sftdiag.guide import preflight
 
         chosen = preflight.selected(outcome, self.settings)
-        self._checked = self._checked.joined(chosen)
+        self.checked = self.checked.joined(chosen)
         return preflight.findings(chosen, self.settings.lang)
 
     def feed_entry(self, entry: Mapping[str, Any]) -> tuple[Finding, ...]:
@@ -176,10 +176,10 @@ class Monitor:
 
     def _findings(self) -> tuple[Finding, ...]:
         found = self._told(self._cases.all, self._cases.claims)
-        if self._checked.observations:
+        if self.checked.observations:
             from sftdiag.guide import preflight
 
-            found += preflight.findings(self._checked, self.settings.lang)
+            found += preflight.findings(self.checked, self.settings.lang)
         return tuple(sorted(found, key=arbitration.importance))
 
     def _told(
@@ -213,9 +213,9 @@ class Monitor:
             reason,
             arbitration.primary(findings),
             findings,
-            (*(d.name for d in self._units() if d.name not in skips), *self._checked.ran),
+            (*(d.name for d in self._units() if d.name not in skips), *self.checked.ran),
             {**{name: self._say(skip) for name, skip in skips.items()}, **self._unchecked()},
-            self._checked.rows,
+            self.checked.rows,
             self._curves(),
             self.settings.lang,
         )
@@ -259,11 +259,11 @@ class Monitor:
         return str(words[skip.key].format(**skip.values))
 
     def _unchecked(self) -> dict[str, str]:
-        if not self._checked.skipped:
+        if not self.checked.skipped:
             return {}
         from sftdiag.guide import preflight
 
-        return preflight.skip_reasons(self._checked, self.settings.lang)
+        return preflight.skip_reasons(self.checked, self.settings.lang)
 
     def _word(self, key: str, values: Mapping[str, Any]) -> str:
         return str(texts.load(__file__, "monitor", self.settings.lang)[key].format(**values))

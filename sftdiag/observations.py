@@ -70,6 +70,15 @@ class Outcome(Value):
     skipped: Mapping[str, Skip] = EMPTY
     rows: tuple[RowsSeen, ...] = ()
 
+    def beyond(self, earlier: Outcome) -> Outcome:
+        """Return what this outcome says that an earlier one did not."""
+        told = {(o.code, o.series) for o in earlier.observations}
+        looked_at = {rows.split for rows in earlier.rows}
+        return self.replace(
+            observations=tuple(o for o in self.observations if (o.code, o.series) not in told),
+            rows=tuple(rows for rows in self.rows if rows.split not in looked_at),
+        )
+
     def joined(self, later: Outcome) -> Outcome:
         """Return both outcomes as one; a check that ran in either is not skipped."""
         ran = tuple(dict.fromkeys((*self.ran, *later.ran)))

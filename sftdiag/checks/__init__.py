@@ -30,7 +30,7 @@ def run_checks(inputs: Inputs) -> Outcome:
             skipped[check.name] = found
         else:
             ran.append(check.name)
-            observations += found
+            observations += (o.replace(step=inputs.step) for o in found)
     rows = (RowsSeen(s.name, len(s.samples), s.total, undetected(s)) for s in inputs.splits)
     return Outcome(tuple(observations), tuple(ran), skipped, tuple(rows))
 

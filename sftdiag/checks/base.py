@@ -24,12 +24,16 @@ class Inputs(Value):
         train: rows of the training set as the loss sees them.
         evaluations: the same of each evaluation set.
         tokenization: what is known of the tokenizer and its chat template, or None.
+        train_on_prompt: the prompt is trained on purpose.
+        step: optimizer steps done; 0 is before training.
     """
 
     context: RunContext = RunContext()
     train: Split = Split("train")
     evaluations: tuple[Split, ...] = ()
     tokenization: Tokenization | None = None
+    train_on_prompt: bool = False
+    step: int = 0
 
     @property
     def splits(self) -> tuple[Split, ...]:

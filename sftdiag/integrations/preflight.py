@@ -1,4 +1,4 @@
-"""preflight(trainer): everything that can be known before step 1, from a trainer or a callback."""
+"""preflight(trainer), and the checks of a callback: at the start and at the first evaluation."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 
 from sftdiag.api import Selectors, make_settings
 from sftdiag.checks import Inputs, run_checks
+from sftdiag.config import Settings
 from sftdiag.findings import Report
 from sftdiag.guide import preflight as guide
 from sftdiag.integrations import trainer_context
 from sftdiag.integrations.samples import own_copy, read_split
-from sftdiag.observations import Skip
+from sftdiag.observations import Outcome, Skip
 from sftdiag.samples import Split
 
 SOURCE = "preflight"
@@ -22,6 +23,7 @@ def preflight(
     trainer: Any,
     *,
     full: bool = False,
+    train_on_prompt: bool = False,
     select: Selectors = None,
     ignore: Selectors = None,
     lang: str = "en",
@@ -34,6 +36,7 @@ def preflight(
     Args:
         trainer: a transformers or TRL trainer, before ``train()``.
         full: look at every row, not at a sample of them.
+        train_on_prompt: the prompt is trained on purpose.
         select: codes or names to report; None means all.
         ignore: codes or names to leave out.
         lang: ``"en"`` or ``"zh"``.
@@ -44,8 +47,52 @@ def preflight(
     Raises:
         ConfigError: a code, name or language does not exist.
     """
-    settings = make_settings(select=select, ignore=ignore, lang=lang)
-    return guide.report(run_checks(from_trainer(trainer, full=full)), settings, SOURCE)
+    settings = make_settings(
+        select=select, ignore=ignore, lang=lang, train_on_prompt=train_on_prompt
+    )
+    inputs = from_trainer(trainer, full=full).replace(train_on_prompt=train_on_prompt)
+    return guide.report(run_checks(inputs), settings, SOURCE)
+
+
+class RunChecks:
+    """The checks of one callback's run.
+
+    Args:
+        settings: the callback's.
+        trainer: what ``attach`` was given; None for a callback that was given none, which sees the
+            training rows at the start and an evaluation set at its first evaluation.
+    """
+
+    def __init__(self, settings: Settings, trainer: Any = None) -> None:
+        self._trainer = trainer
+        self._base = Inputs(train_on_prompt=settings.train_on_prompt)
+        self._inputs = self._base
+        self._outcome = Outcome()
+
+    def at_start(self, args: Any, state: Any, kwargs: Mapping[str, Any]) -> Outcome:
+        """Return what the checks say before step 1 (or where a run is resumed)."""
+        if self._trainer is not None:
+            seen = from_trainer(self._trainer)
+        else:
+            seen = from_callback(args, state, kwargs)
+        self._inputs = seen.replace(
+            train_on_prompt=self._base.train_on_prompt, step=state.global_step
+        )
+        self._outcome = run_checks(self._inputs)
+        return self._outcome
+
+    def at_evaluation(self, state: Any, kwargs: Mapping[str, Any]) -> Outcome | None:
+        """Return what a set at its first evaluation adds, or None when it was seen before."""
+        name = _evaluated(kwargs.get("metrics") or {})
+        known = {split.name for split in self._inputs.evaluations if split.total is not None}
+        if self._trainer is not None or name is None or name in known:
+            return None
+        split = _split(name, kwargs.get("eval_dataloader"))
+        others = tuple(s for s in self._inputs.evaluations if s.total is not None)
+        self._inputs = self._inputs.replace(evaluations=(*others, split), step=state.global_step)
+        added = run_checks(self._inputs).beyond(self._outcome)
+        self._outcome = self._outcome.joined(added)
+        return added
 
 
 def from_trainer(trainer: Any, *, full: bool = False) -> Inputs:
@@ -62,7 +109,11 @@ def from_trainer(trainer: Any, *, full: bool = False) -> Inputs:
 def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> Inputs:
     """Return what a callback's arguments show: the training rows, and what is known of the run."""
     context = trainer_context.from_callback(args, state, kwargs)
-    return Inputs(context, _split("train", kwargs.get("train_dataloader")))
+    return Inputs(
+        context,
+        _split("train", kwargs.get("train_dataloader")),
+        (Split("eval", unseen=Skip("needs_trainer")),),
+    )
 
 
 def _split(name: str, dataloader: Any) -> Split:
@@ -77,6 +128,14 @@ def _evaluations(dataset: Any) -> dict[str, Any]:
     if dataset is None:
         return {}
     return dict(dataset) if isinstance(dataset, dict) else {"eval": dataset}
+
+
+def _evaluated(metrics: Mapping[str, Any]) -> str | None:
+    """Return the name of the set whose metrics these are."""
+    series = next((name for name in metrics if name.endswith("_loss")), None)
+    if series is None or not series.startswith("eval_"):
+        return None
+    return "eval" if series == "eval_loss" else series[len("eval_") : -len("_loss")]
 
 
 def _columns(trainer: Any) -> Collection[str] | None:

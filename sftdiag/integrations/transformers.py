@@ -21,12 +21,15 @@ from sftdiag.context import RunContext
 from sftdiag.errors import ConfigError, UnhealthyRunError
 from sftdiag.findings import Finding, Report, Severity
 from sftdiag.integrations import trainer_context
+from sftdiag.integrations.preflight import RunChecks
 from sftdiag.monitor import Monitor
+from sftdiag.observations import Outcome
 from sftdiag.policy import Policy, Rule, Trigger
 from sftdiag.probes.settings import Probes
 from sftdiag.report.text import stop_line, summary_line, tell
-from sftdiag.sources import CONTEXT_FILE, checkpoints
+from sftdiag.sources import CHECKS_FILE, CONTEXT_FILE, checkpoints
 from sftdiag.sources import probes as probe_rows
+from sftdiag.values import Value
 
 try:
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -103,6 +106,7 @@ class DiagnosticsCallback(TrainerCallback):
         self.settings = make_settings(select=select, ignore=ignore, lang=lang)
         self.enabled = enabled and os.environ.get("SFTDIAG_DISABLE", "") in ("", "0")
         self.known = RunContext()
+        self.checks = RunChecks(self.settings)
         self.prober = _prober(Probes.parse(probes))
         self._asked = self.enabled
         self._monitor = Monitor(settings=self.settings)
@@ -127,7 +131,8 @@ class DiagnosticsCallback(TrainerCallback):
         for entry in probe_rows.merged(state.log_history, kept):
             self._monitor.feed_entry(dict(entry))
         if state.is_world_process_zero:
-            _write_context(args.output_dir, context)
+            _write(args.output_dir, CONTEXT_FILE, context)
+        self._check(self.checks.at_start(args, state, kwargs), args, state, control)
         if self.prober is not None:
             if state.is_world_process_zero:
                 _write_probes(args.output_dir, kept, afresh=True)
@@ -146,27 +151,23 @@ class DiagnosticsCallback(TrainerCallback):
         """Feed the row to the monitor and act on what it changed, on every rank alike."""
         if not self._training or not logs:
             return
-        self._act({**logs, "step": state.global_step}, state, control)
+        self._feed({**logs, "step": state.global_step}, state, control)
 
     @_unharmed
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Ask the model itself, where that was asked for."""
-        if self._training and self.prober is not None:
+        """Check an evaluation set's rows once, and ask the model, where that was asked for."""
+        if not self._training:
+            return
+        self._check(self.checks.at_evaluation(state, kwargs), args, state, control)
+        if self.prober is not None:
             rows = self.prober.evaluate(args, state, kwargs)
             self._take_probes(rows, args, state, control)
 
-    def _act(self, row: Mapping[str, Any], state: TrainerState, control: TrainerControl) -> None:
+    def _feed(self, row: Mapping[str, Any], state: TrainerState, control: TrainerControl) -> None:
         for finding in self._monitor.feed_entry(row):
-            decision = self.policy.decide(finding)
-            if state.is_world_process_zero:
-                self._tell(finding)
-            if decision.stop_and_raise:
-                raise UnhealthyRunError(tell(finding, self.settings.lang))
-            if decision.stop:
-                control.should_training_stop = True
-                self._stopped_by = self._stopped_by or finding
+            self._act(finding, state, control)
 
     def _kept_rows(self, args: TrainingArguments, state: TrainerState) -> list[probe_rows.Row]:
         """Return what probes measured in the part of the run that is resumed."""
@@ -184,7 +185,7 @@ class DiagnosticsCallback(TrainerCallback):
     ) -> None:
         """Feed the probes' rows and keep them beside the log, for a later analyze or resume."""
         for row in rows:
-            self._act(row, state, control)
+            self._feed(row, state, control)
         if rows and state.is_world_process_zero:
             _write_probes(args.output_dir, rows)
 
@@ -203,6 +204,32 @@ class DiagnosticsCallback(TrainerCallback):
             report.verdict, logging.INFO
         )
         _say(worst, summary_line(report), always=True)
+
+    def _check(
+        self,
+        outcome: Outcome | None,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+    ) -> None:
+        """Take in what the checks said, keep it beside the log, and act on it."""
+        if outcome is None:
+            return
+        found = self._monitor.take_checks(outcome)
+        if state.is_world_process_zero:
+            _write(args.output_dir, CHECKS_FILE, self._monitor.checked)
+        for finding in found:
+            self._act(finding, state, control)
+
+    def _act(self, finding: Finding, state: TrainerState, control: TrainerControl) -> None:
+        decision = self.policy.decide(finding)
+        if state.is_world_process_zero:
+            self._tell(finding)
+        if decision.stop_and_raise:
+            raise UnhealthyRunError(tell(finding, self.settings.lang))
+        if decision.stop:
+            control.should_training_stop = True
+            self._stopped_by = self._stopped_by or finding
 
     def _tell(self, finding: Finding) -> None:
         active = finding.resolved_step is None and finding.consequence_of is None
@@ -247,6 +274,7 @@ def attach(
         raise ConfigError("this trainer has a DiagnosticsCallback already")
     callback = DiagnosticsCallback(stop_on, raise_on, **options)
     callback.known = trainer_context.from_trainer(trainer)
+    callback.checks = RunChecks(callback.settings, trainer)
     if callback.prober is not None:
         callback.prober.trainer = trainer
     trainer.add_callback(callback)
@@ -272,15 +300,15 @@ def _say(level: int, text: str, *, always: bool = False) -> None:
         tqdm.write(f"sftdiag: {text}", file=sys.stderr)
 
 
-def _write_context(output_dir: str | None, context: RunContext) -> None:
+def _write(output_dir: str | None, name: tuple[str, str], value: Value) -> None:
     """Keep what is known of the run beside its log, so that a later analyze knows it too."""
     if not output_dir:
         return
-    path = os.path.join(output_dir, *CONTEXT_FILE)
+    path = os.path.join(output_dir, *name)
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w", encoding="utf-8") as file:
-            json.dump(context.to_dict(), file, indent=2)
+            json.dump(value.to_dict(), file, indent=2)
     except OSError as error:
         _say(logging.WARNING, f"{path} cannot be written ({error.strerror}); the run goes on")
 

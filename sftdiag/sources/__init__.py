@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from sftdiag.context import RunContext
 from sftdiag.errors import SourceError
+from sftdiag.observations import Outcome
 from sftdiag.sources import journal, model_files, probes, trainer_state
 from sftdiag.values import Value
 
@@ -17,8 +18,13 @@ STATE = "trainer_state.json"
 CONTEXT_FILE = ("_sftdiag", "context.json")
 """Where the callback keeps what it knows of the run, below the run's folder."""
 
+CHECKS_FILE = ("_sftdiag", "preflight.json")
+"""Where the callback keeps what the checks before step 1 said."""
+
 MAX_DEPTH = 3
 """Folders below the given one that are searched for runs."""
+
+_Kept = TypeVar("_Kept", bound=Value)
 
 _GIT_LFS = "version https://git-lfs"
 
@@ -33,6 +39,7 @@ class Run(Value):
     entries: list[Mapping[str, Any]]
     context: RunContext
     starts: tuple[journal.Segment, ...] = ()
+    checked: Outcome = Outcome()
 
 
 def find_runs(path: str | os.PathLike[str]) -> list[str]:
@@ -76,11 +83,17 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     # A checkpoint's run is the folder above it; any other folder's parent is not this run's.
     in_checkpoint = os.path.basename(folder).startswith("checkpoint-")
     folders = (folder, os.path.dirname(folder)) if in_checkpoint else (folder,)
-    beside = _kept_context(folders).filled_from(model_files.context(folders))
+    beside = _kept(folders, CONTEXT_FILE, RunContext()).filled_from(model_files.context(folders))
     kept = next((led for f in folders if (led := journal.starts(journal.read(f)))), [])
     context = trainer_state.context(content).filled_from(beside)
     probed = next((rows for f in folders if (rows := probes.read(f))), [])
-    return Run(given, probes.merged(entries, probed), context, tuple(kept))
+    return Run(
+        given,
+        probes.merged(entries, probed),
+        context,
+        tuple(kept),
+        _kept(folders, CHECKS_FILE, Outcome()),
+    )
 
 
 def checkpoints(folder: str) -> list[int]:
@@ -92,17 +105,17 @@ def checkpoints(folder: str) -> list[int]:
     return sorted(int(n) for prefix, _, n in parts if prefix == "checkpoint" and n.isdecimal())
 
 
-def _kept_context(folders: tuple[str, ...]) -> RunContext:
+def _kept(folders: tuple[str, ...], name: tuple[str, str], unknown: _Kept) -> _Kept:
     """Return what a callback kept of the run; an unreadable file says nothing."""
     for folder in folders:
-        path = os.path.join(folder, *CONTEXT_FILE)
+        path = os.path.join(folder, *name)
         if os.path.isfile(path):
             try:
                 with open(path, encoding="utf-8") as file:
-                    return RunContext.from_dict(json.load(file))
+                    return type(unknown).from_dict(json.load(file))
             except (OSError, ValueError, TypeError, AttributeError):
                 continue
-    return RunContext()
+    return unknown
 
 
 def _read_json(path: str) -> Any:

@@ -65,7 +65,7 @@ def test_one_case_a_fault(fault: str, tmp_path: Path, caplog: pytest.LogCaptureF
         assert report.primary is not None
         assert report.primary.code == code
         assert cause in (None, report.primary.causes[0].id)
-        assert code in said(caplog)[0]
+        assert any(code in text for text in said(caplog))
     offline = sftdiag.analyze(tmp_path)
     assert offline.replace(source="live").to_dict() == report.to_dict()
 
@@ -238,9 +238,9 @@ def test_a_plain_trainer(tmp_path: Path) -> None:
         callbacks=[callback],
     )
     trainer.train()
-    assert trainer.state.global_step == 3
+    assert trainer.state.global_step == 1
     assert callback.report.primary is not None
-    assert callback.report.primary.code == "SFT107"
+    assert callback.report.primary.code == "SFT401"
 
 
 def test_two_ranks_stop_at_the_same_step(tmp_path: Path) -> None:
