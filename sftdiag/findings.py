@@ -256,6 +256,12 @@ class Report(Value):
             lines = [f"{f.code} {f.name} ({f.severity.label}): {f.message}" for f in found]
             raise UnhealthyRunError("\n".join(lines))
 
+    def _repr_html_(self) -> str:
+        """Show the report in a notebook."""
+        from sftdiag.report.notebook import render
+
+        return render(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return one element of ``reports`` in the JSON contract."""
         return {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sftdiag import detectors as detectors_package
 from sftdiag import texts
 from sftdiag.cases import Case, Cases
+from sftdiag.checked import Checked
 from sftdiag.config import Settings
 from sftdiag.context import RunContext
 from sftdiag.detectors import DETECTORS, Detector, Skip
@@ -57,21 +58,18 @@ class Monitor:
         self.signals = Signals(context or RunContext())
         self._start_detectors()
         self._cases = Cases()
-        self.checked = Outcome()
+        self._checks = Checked(self.settings)
         self._asked = False
         self._probes: tuple[Probe, ...] = ()
 
+    @property
+    def checked(self) -> Outcome:
+        """What the checks of rows and arguments said so far."""
+        return self._checks.outcome
+
     def take_checks(self, outcome: Outcome) -> tuple[Finding, ...]:
-        """Take in what the checks of rows and arguments said; return what they found.
-
-        A later outcome, such as that of an evaluation set, adds to an earlier one.
-        """
-        # The checks' texts load only for a run that was checked.
-        from sftdiag.guide import preflight
-
-        chosen = preflight.selected(outcome, self.settings)
-        self.checked = self.checked.joined(chosen)
-        return preflight.findings(chosen, self.settings.lang)
+        """Take in what the checks said; return what they found that is new."""
+        return self._checks.take(outcome)
 
     def feed_entry(self, entry: Mapping[str, Any]) -> tuple[Finding, ...]:
         """Take in one row of ``log_history``; see :meth:`feed`."""
@@ -121,8 +119,10 @@ class Monitor:
         """Judge afresh from here, in the new context: older findings are over, and say why."""
         changes = (f"{name} {old} -> {new}" for name, (old, new) in segment.changed.items())
         words = {"step": segment.after_step, "changes": ", ".join(changes)}
+        because = self._word("resumed", words)
         self._start_detectors()
-        self._cases.end_all(segment.after_step, self._word("resumed", words))
+        self._cases.end_all(segment.after_step, because)
+        self._checks.end_all(segment.after_step, because)
         self._earlier.append(self.signals)
         self.signals = Signals(segment.context)
 
@@ -176,11 +176,7 @@ class Monitor:
 
     def _findings(self) -> tuple[Finding, ...]:
         found = self._told(self._cases.all, self._cases.claims)
-        if self.checked.observations:
-            from sftdiag.guide import preflight
-
-            found += preflight.findings(self.checked, self.settings.lang)
-        return tuple(sorted(found, key=arbitration.importance))
+        return tuple(sorted((*found, *self._checks.findings()), key=arbitration.importance))
 
     def _told(
         self, cases: Iterable[Case], claims: tuple[arbitration.Claim, ...]
@@ -214,7 +210,7 @@ class Monitor:
             arbitration.primary(findings),
             findings,
             (*(d.name for d in self._units() if d.name not in skips), *self.checked.ran),
-            {**{name: self._say(skip) for name, skip in skips.items()}, **self._unchecked()},
+            {**{name: self._say(skip) for name, skip in skips.items()}, **self._checks.skipped()},
             self.checked.rows,
             self._curves(),
             self.settings.lang,
@@ -257,13 +253,6 @@ class Monitor:
     def _say(self, skip: Skip) -> str:
         words = texts.load(detectors_package.__file__, "skipped", self.settings.lang)
         return str(words[skip.key].format(**skip.values))
-
-    def _unchecked(self) -> dict[str, str]:
-        if not self.checked.skipped:
-            return {}
-        from sftdiag.guide import preflight
-
-        return preflight.skip_reasons(self.checked, self.settings.lang)
 
     def _word(self, key: str, values: Mapping[str, Any]) -> str:
         return str(texts.load(__file__, "monitor", self.settings.lang)[key].format(**values))

@@ -70,6 +70,10 @@ class Outcome(Value):
     skipped: Mapping[str, Skip] = EMPTY
     rows: tuple[RowsSeen, ...] = ()
 
+    def until(self, step: int) -> Outcome:
+        """Return this outcome without what was looked at after a step."""
+        return self.replace(observations=tuple(o for o in self.observations if o.step <= step))
+
     def beyond(self, earlier: Outcome) -> Outcome:
         """Return what this outcome says that an earlier one did not."""
         told = {(o.code, o.series) for o in earlier.observations}

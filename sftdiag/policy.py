@@ -14,6 +14,10 @@ Trigger = Severity | str | Iterable[str] | Mapping[str, Severity | str] | None
 """A severity or its label; codes and names; codes and names each with its severity; None: never."""
 
 
+NEVER_SAVED = frozenset({"SFT104", "SFT106", "SFT201"})
+"""With these, the weights at a stop are worse than older ones: blown up, NaN, overfitted."""
+
+
 class Rule(Value):
     """Holds for findings of at least a severity, and for selected ones from their own severity on.
 
@@ -76,10 +80,28 @@ class Decision(Value):
 
 
 class Policy(Value):
-    """Acts on findings when they fire or rise, unless another active finding explains them."""
+    """Acts on findings when they fire or rise, unless another active finding explains them.
+
+    Attributes:
+        stop_on: what stops the run.
+        raise_on: what ends it with an exception.
+        grace_steps: before this step nothing stops or raises; what fired earlier and is still
+            there then acts.
+        save_on_stop: whether a stop saves a checkpoint, where that does no harm.
+
+    Raises:
+        ConfigError: ``grace_steps`` is no step count.
+    """
 
     stop_on: Rule = Rule()
     raise_on: Rule = Rule()
+    grace_steps: int = 0
+    save_on_stop: bool = False
+
+    def _validate(self) -> None:
+        """Refuse what the class says it refuses."""
+        if type(self.grace_steps) is not int or self.grace_steps < 0:
+            raise ConfigError(f"grace_steps must be 0 or more steps, got {self.grace_steps!r}")
 
     def decide(self, finding: Finding) -> Decision:
         """Return what to do now; depends on the finding alone, so all ranks decide alike."""

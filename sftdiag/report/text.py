@@ -144,9 +144,13 @@ def stop_line(
     planned: int,
     best: tuple[str, Evaluation] | None,
     checkpoint: int | None,
+    saved: str,
     language: str,
 ) -> str:
-    """Return where a run was stopped, its best evaluation and the checkpoint to go back to."""
+    """Return where a run was stopped, its best evaluation, where to go back to, what was saved.
+
+    ``saved`` is the key of the sentence on what was saved at the stop.
+    """
     words = texts.load(__file__, "text", language)
     text: str = words["stopped"].format(
         step=step, planned=planned, code=cause.code, name=cause.name
@@ -155,8 +159,10 @@ def stop_line(
         series, evaluation = best
         text += words["best"].format(series=series, loss=evaluation.loss, step=evaluation.step)
     if checkpoint is None:
-        return text + str(words["no_checkpoint"])
-    return text + str(words["nearest"].format(step=checkpoint))
+        text += words["no_checkpoint"]
+    else:
+        text += words["nearest"].format(step=checkpoint)
+    return text + str(words[saved].format(step=step))
 
 
 def _verdict_parts(report: Report, words: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -83,16 +83,16 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     # A checkpoint's run is the folder above it; any other folder's parent is not this run's.
     in_checkpoint = os.path.basename(folder).startswith("checkpoint-")
     folders = (folder, os.path.dirname(folder)) if in_checkpoint else (folder,)
-    beside = _kept(folders, CONTEXT_FILE, RunContext()).filled_from(model_files.context(folders))
-    kept = next((led for f in folders if (led := journal.starts(journal.read(f)))), [])
+    beside = kept(folders, CONTEXT_FILE, RunContext()).filled_from(model_files.context(folders))
+    led = next((led for f in folders if (led := journal.starts(journal.read(f)))), [])
     context = trainer_state.context(content).filled_from(beside)
     probed = next((rows for f in folders if (rows := probes.read(f))), [])
     return Run(
         given,
         probes.merged(entries, probed),
         context,
-        tuple(kept),
-        _kept(folders, CHECKS_FILE, Outcome()),
+        tuple(led),
+        kept(folders, CHECKS_FILE, Outcome()),
     )
 
 
@@ -105,7 +105,7 @@ def checkpoints(folder: str) -> list[int]:
     return sorted(int(n) for prefix, _, n in parts if prefix == "checkpoint" and n.isdecimal())
 
 
-def _kept(folders: tuple[str, ...], name: tuple[str, str], unknown: _Kept) -> _Kept:
+def kept(folders: tuple[str, ...], name: tuple[str, str], unknown: _Kept) -> _Kept:
     """Return what a callback kept of the run; an unreadable file says nothing."""
     for folder in folders:
         path = os.path.join(folder, *name)

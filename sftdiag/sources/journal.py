@@ -40,8 +40,11 @@ class Segment(Value):
 
 def read(folder: str) -> list[Mapping[str, Any]]:
     """Return the events kept in a run's folder, oldest first; none when there is no file."""
+    path = os.path.join(folder, *JOURNAL_FILE)
+    if not os.path.isfile(path):
+        return []
     try:
-        with open(os.path.join(folder, *JOURNAL_FILE), encoding="utf-8", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="replace") as file:
             lines = file.readlines()
     except OSError:
         return []
@@ -100,10 +103,8 @@ def changes(earlier: RunContext, now: RunContext) -> dict[str, tuple[Any, Any]]:
     The learning rate, the data and the batch; what is unknown in one of them does not count.
     """
     names = (
-        "learning_rate",
-        "effective_batch_size",
-        "train_samples",
-        "eval_samples",
+        *("learning_rate", "effective_batch_size", "train_samples", "eval_samples"),
+        *("max_length", "packing", "assistant_only_loss", "completion_only_loss", "loss_type"),
     )
     pairs = {name: (getattr(earlier, name), getattr(now, name)) for name in names}
     return {name: pair for name, pair in pairs.items() if None not in pair and pair[0] != pair[1]}

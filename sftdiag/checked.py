@@ -1,0 +1,57 @@
+"""Checked: what the checks of rows and arguments said of a run, over its resumes."""
+
+from __future__ import annotations
+
+from sftdiag.config import Settings
+from sftdiag.findings import Finding
+from sftdiag.observations import Outcome
+
+
+class Checked:
+    """The outcome so far; its texts load only for a run that was checked."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.outcome = Outcome()
+        self._settings = settings
+        self._resumed_after = 0
+        self._over: dict[str, tuple[int, str]] = {}
+
+    def take(self, outcome: Outcome) -> tuple[Finding, ...]:
+        """Take in what was said; return what was found that is not known yet.
+
+        A later outcome, such as that of an evaluation set, adds to an earlier one.
+        """
+        from sftdiag.guide import preflight
+
+        known = self.outcome
+        since = tuple(o for o in known.observations if o.step >= self._resumed_after)
+        new = preflight.selected(outcome, self._settings).beyond(known.replace(observations=since))
+        self.outcome = known.joined(new)
+        return preflight.findings(new, self._settings.lang)
+
+    def end_all(self, step: int, because: str) -> None:
+        """Resolve what was found before a step at which the run was resumed."""
+        for finding in self.findings():
+            if finding.fired_step < step:
+                self._over.setdefault(finding.id, (step, because))
+        self._resumed_after = step
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return all that was found."""
+        if not self.outcome.observations:
+            return ()
+        from sftdiag.guide import preflight
+
+        found = []
+        for finding in preflight.findings(self.outcome, self._settings.lang):
+            step, because = self._over.get(finding.id, (None, None))
+            found.append(finding.replace(resolved_step=step, resolved_because=because))
+        return tuple(found)
+
+    def skipped(self) -> dict[str, str]:
+        """Return why each check that could not judge could not."""
+        if not self.outcome.skipped:
+            return {}
+        from sftdiag.guide import preflight
+
+        return preflight.skip_reasons(self.outcome, self._settings.lang)

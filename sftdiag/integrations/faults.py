@@ -1,0 +1,69 @@
+"""Faults: what goes wrong inside sftdiag costs the part it happened in, never the run."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+from sftdiag.errors import UnhealthyRunError
+
+logger = logging.getLogger("sftdiag")
+
+_Result = TypeVar("_Result")
+
+
+class Faults:
+    """Runs the parts of sftdiag; one that raises is logged once and off for the rest of the run.
+
+    Args:
+        level: of the log line; all ranks fail alike, so one of them need say it.
+    """
+
+    def __init__(self, level: int = logging.ERROR) -> None:
+        self.off: set[str] = set()
+        self._level = level
+
+    def run(self, part: str, action: Callable[[], _Result], default: _Result) -> _Result:
+        """Return what the action returns, or ``default`` when it raises or its part is off.
+
+        Raises:
+            UnhealthyRunError: as the user asked with ``raise_on``.
+        """
+        if part in self.off:
+            return default
+        try:
+            return action()
+        except UnhealthyRunError:
+            raise
+        except Exception as error:
+            self.failed(part, error)
+            return default
+
+    def failed(self, part: str, error: BaseException) -> None:
+        """Switch a part off and say so once, with what is needed to report it."""
+        if part in self.off:
+            return
+        self.off.add(part)
+        logger.log(
+            self._level,
+            "%s failed inside sftdiag and is off for the rest of this run, which goes on "
+            "unchanged; please report this traceback with your trainer_state.json",
+            part,
+            exc_info=error,
+        )
+
+
+def say(level: int, text: str, *, always: bool = False) -> None:
+    """Log a line; where logging is not configured, write what matters to standard error.
+
+    A progress bar is taken off the terminal for the moment and drawn again below the line.
+    """
+    from tqdm import tqdm
+
+    if logger.hasHandlers():
+        with tqdm.external_write_mode(file=sys.stderr):
+            logger.log(level, text)
+    elif always or level >= logging.WARNING:
+        tqdm.write(f"sftdiag: {text}", file=sys.stderr)

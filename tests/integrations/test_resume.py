@@ -1,0 +1,154 @@
+"""Resuming: the findings of the unbroken run, and what other settings end."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("transformers", reason="needs the extra trainer")
+
+from drive import Drive
+from logs import Row, healthy, overfitting, write_state
+
+import sftdiag
+from sftdiag.findings import Report
+from sftdiag.sources import journal
+
+ROWS = overfitting(rise=0.02)
+AT = 160
+DONE, AHEAD = [r for r in ROWS if r["step"] <= AT], [r for r in ROWS if r["step"] > AT]
+
+
+def watch(folder: Path, **arguments: Any) -> Drive:
+    callback = sftdiag.DiagnosticsCallback(stop_on="error", raise_on="error")
+    return Drive(folder, callback, max_steps=200, **arguments)
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "sftdiag"]
+
+
+def unbroken(folder: Path) -> Report:
+    drive = Drive(folder, sftdiag.DiagnosticsCallback(), max_steps=200)
+    drive.run(ROWS)
+    return drive.callback.report
+
+
+def first_part(folder: Path, *, watched: bool = True, **arguments: Any) -> None:
+    """Train to the checkpoint and a bit further, and be killed."""
+    if watched:
+        drive = Drive(folder, sftdiag.DiagnosticsCallback(), max_steps=200, **arguments)
+        drive.begin()
+        for row in ROWS[: len(DONE) + 5]:
+            drive.log(row)
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_resumed_run_has_the_findings_of_the_unbroken_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, watched: bool
+) -> None:
+    """Also where the checkpoint was made without the callback; nothing old is told or acted on."""
+    whole = unbroken(tmp_path / "whole")
+    first_part(tmp_path / "run", watched=watched)
+    caplog.clear()
+    caplog.set_level(logging.INFO)
+    drive = watch(tmp_path / "run")
+    drive.begin(DONE)
+    assert told(caplog) == []
+    assert drive.callback.report.findings[0].id == whole.findings[0].id
+    drive.go_on(AHEAD)
+    assert not drive.control.should_training_stop
+    assert drive.callback.report.to_dict() == whole.to_dict()
+    assert told(caplog) == ["error · SFT201 eval-loss-rising"]
+
+
+def test_a_killed_run_loses_no_finding(tmp_path: Path) -> None:
+    first_part(tmp_path)
+    kept = [e["finding"]["id"] for e in journal.read(str(tmp_path)) if e["event"] == "fired"]
+    assert kept == ["SFT201@100"]
+    assert journal.read(str(tmp_path))[-1]["event"] != "end"
+
+
+OTHER = {"learning_rate": 1e-6}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (OTHER, "learning_rate 5e-05 -> 1e-06"),
+        ({"per_device_train_batch_size": 4}, "effective_batch_size 8 -> 4"),
+        ({"gradient_accumulation_steps": 3}, "effective_batch_size 8 -> 24"),
+    ],
+)
+def test_other_settings_end_what_was_seen(
+    tmp_path: Path, changed: dict[str, Any], said: str
+) -> None:
+    first_part(tmp_path)
+    drive = watch(tmp_path, **changed)
+    drive.begin(DONE)
+    (old,) = drive.callback.report.findings
+    assert old.resolved_step == AT
+    assert old.resolved_because == (
+        f"the run was resumed after step {AT} with other settings: {said}"
+    )
+    drive.go_on({**row, "step": row["step"] + AT} for row in healthy(40, 10))
+    assert [finding.id for finding in drive.callback.report.findings] == [old.id]
+    assert journal.read(str(tmp_path))[-2]["changed"].keys() == {said.split()[0]}
+
+
+def test_the_same_batch_on_other_devices_is_no_change(tmp_path: Path) -> None:
+    first_part(tmp_path)
+    drive = watch(tmp_path, per_device_train_batch_size=4, gradient_accumulation_steps=2)
+    drive.begin(DONE)
+    assert drive.callback.report.findings[0].resolved_step is None
+
+
+def test_a_second_resume_remembers_the_first(tmp_path: Path) -> None:
+    """And one from before the change takes it back."""
+    first_part(tmp_path)
+    rows: list[Row] = [{**row, "step": row["step"] + AT} for row in healthy(40, 10)]
+    drive = watch(tmp_path, **OTHER)
+    drive.begin(DONE)
+    for row in rows:
+        drive.log(row)
+    again = watch(tmp_path, **OTHER)
+    again.begin([*DONE, *rows])
+    assert again.callback.report.to_dict() == drive.callback.report.to_dict()
+    write_state(tmp_path / "trainer_state.json", [*DONE, *rows], max_steps=200)
+    offline = sftdiag.analyze(tmp_path).replace(source="live")
+    assert offline.to_dict() == drive.callback.report.to_dict()
+    back = watch(tmp_path)
+    back.begin(DONE[:-10])
+    assert back.callback.report.findings[0].resolved_step is None
+
+
+@pytest.mark.parametrize("new_folder", [False, True])
+def test_after_the_folder_moved(tmp_path: Path, new_folder: bool) -> None:
+    """The folder was renamed; or the run goes on from its checkpoint in a folder of its own."""
+    first_part(tmp_path / "old")
+    shutil.move(tmp_path / "old", tmp_path / "new")
+    arguments: dict[str, Any] = dict(OTHER)
+    if new_folder:
+        arguments["resume_from_checkpoint"] = str(tmp_path / "new" / f"checkpoint-{AT}")
+    drive = watch(tmp_path / ("other" if new_folder else "new"), **arguments)
+    drive.begin(DONE)
+    assert drive.callback.report.findings[0].resolved_step == AT
+
+
+def test_a_spoilt_journal_costs_only_what_it_held(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    first_part(tmp_path)
+    path = tmp_path / "_sftdiag" / "findings.jsonl"
+    path.write_bytes(b'{"event": "start", "step": "x"}\n\xff\xfe{\n' + path.read_bytes()[:-20])
+    drive = watch(tmp_path, **OTHER)
+    drive.begin(DONE)
+    assert drive.callback.report.findings[0].resolved_step == AT
+    drive.go_on([])
+    assert [e["event"] for e in journal.read(str(tmp_path))][-2:] == ["start", "end"]
+    assert told(caplog)[-1].startswith("cannot judge")
