@@ -33,8 +33,8 @@ IN_PROCESS = (
 )
 
 
-def write_log(path: Path, records: int, *, sick: bool = False) -> None:
-    """Write a trainer_state.json with evaluations every 50 records; a sick one overfits."""
+def make_rows(records: int, *, sick: bool = False) -> list[dict[str, float]]:
+    """Return a log with evaluations every 50 records; a sick one overfits."""
     draw = random.Random(records)
     rows: list[dict[str, float]] = []
     for step in range(1, records + 1):
@@ -60,6 +60,12 @@ def write_log(path: Path, records: int, *, sick: bool = False) -> None:
                     "step": step,
                 }
             )
+    return rows
+
+
+def write_log(path: Path, records: int, *, sick: bool = False) -> None:
+    """Write a trainer_state.json of such rows."""
+    rows = make_rows(records, sick=sick)
     path.write_text(json.dumps({"log_history": rows, "max_steps": records}, indent=2))
 
 
