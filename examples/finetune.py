@@ -26,9 +26,13 @@ import sftdiag
 
 NAMES = ("Ada", "Bo", "Cai", "Dag", "Eve", "Finn", "Gao", "Hana", "Ivo", "Jun", "Kai", "Lea")
 THINGS = ("apple", "boat", "cup", "door", "egg", "fan", "gate", "hat", "ink", "jar", "kite", "lamp")
+PLACES = ("attic", "barn", "cave", "den", "east", "field", "garden", "hall", "inn", "jail", "lab")
 COLOURS = ("red", "blue", "green", "black", "white", "pink", "gold", "grey")
 ANIMALS = ("ant", "bee", "cat", "dog", "eel", "fox", "goat", "hen")
-OTHER_WORDS = ("what", "colour", "has", "the", "of", "is")
+OTHER_WORDS = ("what", "colour", "has", "the", "of", "in", "is")
+
+HELD_OUT = 5
+"""One in so many of the questions that can be asked is asked in the evaluation set only."""
 
 TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|> "
@@ -84,20 +88,26 @@ class BreakWeight(TrainerCallback):
                 kwargs["model"].model.norm.weight[0] = float("nan")
 
 
-def conversations(fault: Fault, rows: int, seed: int, *, odd: bool = False) -> Dataset:
-    """Return rows with one question and answer each."""
+def conversations(fault: Fault, rows: int, seed: int, *, held_out: bool = False) -> Dataset:
+    """Return rows with one question and answer each; no two are the same, nor held out and not."""
     draw = random.Random(seed)
+    asked = [
+        (name, thing, place)
+        for i, name in enumerate(NAMES)
+        for j, thing in enumerate(THINGS)
+        for k, place in enumerate(PLACES)
+        if ((i + j + k) % HELD_OUT == 0) == held_out
+    ]
     messages = []
-    for _ in range(rows):
-        name, thing = draw.choice(NAMES), draw.choice(THINGS)
+    for name, thing, place in draw.sample(asked, rows):
         colour = (
             COLOURS[THINGS.index(thing) % len(COLOURS)] if fault.learnable else draw.choice(COLOURS)
         )
         question, answer = (
-            f"what colour has the {thing} of {name}",
+            f"what colour has the {thing} of {name} in the {place}",
             f"the {thing} of {name} is {colour}",
         )
-        if odd:
+        if fault.odd_eval and held_out:
             animal = draw.choice(ANIMALS)
             question, answer = f"{animal} {animal} {thing}", f"{colour} {name} {animal} of {animal}"
         messages.append(
@@ -109,7 +119,7 @@ def conversations(fault: Fault, rows: int, seed: int, *, odd: bool = False) -> D
 def make_tokenizer() -> PreTrainedTokenizerFast:
     """Return a word-level tokenizer of the few words that occur."""
     special = ["<pad>", "<unk>", "<|end|>", "<|user|>", "<|assistant|>"]
-    words = [*special, *OTHER_WORDS, *NAMES, *THINGS, *COLOURS, *ANIMALS]
+    words = [*special, *OTHER_WORDS, *NAMES, *THINGS, *PLACES, *COLOURS, *ANIMALS]
     vocabulary = {word: index for index, word in enumerate(words)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -154,7 +164,7 @@ def make_trainer(
         model.requires_grad_(False)
         model.model.norm.requires_grad_(True)
     train = conversations(fault, fault.rows, seed=1)
-    evaluation = conversations(fault, 80, seed=2, odd=fault.odd_eval)
+    evaluation = conversations(fault, 80, seed=2, held_out=True)
     if fault.masked:
         train, evaluation = (_without_labels(rows, tokenizer) for rows in (train, evaluation))
     chosen = {

@@ -15,7 +15,7 @@ from sftdiag.values import EMPTY, Value, encode
 
 SCHEMA_VERSION = 1
 
-Scalar = float | int | str | None
+Scalar = float | int | str | bool | None
 
 
 class Severity(IntEnum):

@@ -174,6 +174,10 @@ LENGTH_BANDS = (
 COVERAGE = Range(0.90, 0.95, f"{LENGTH_TABLE}: longer samples are cut")
 """Share of the samples that max_length should hold."""
 
+TOLERATED_ROWS = 0.05
+"""Share of rows that may be odd (cut, without a label, repeated): the guide's length rule gives up
+as many on purpose."""
+
 USUAL_MAX_LENGTH = 2048
 """The guide's template."""
 

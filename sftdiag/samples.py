@@ -9,21 +9,45 @@ from collections.abc import Mapping
 from typing import Any
 
 from sftdiag.observations import Skip
-from sftdiag.values import Value
+from sftdiag.values import EMPTY, Value
 
 IGNORE_INDEX = -100
 """The label that torch's cross entropy leaves out of the loss."""
+
+CONVERSATION = "conversation"
+"""The format of rows with messages, also of those with prompt and completion messages."""
+
+PROMPT_COMPLETION = "prompt-completion"
+"""The format of rows with a prompt and a completion text."""
+
+TEXT = "text"
+"""The format of rows with one text, as for language modelling."""
+
+TOKENS = "tokens"
+"""The format of rows of which only token ids are known."""
+
+OWN_STYLE = "own"
+"""The style of a row in which the tokenizer's own template is found."""
+
+Spans = tuple[tuple[int, int], ...]
+"""Parts of a sequence as (first token, token after the last)."""
 
 
 class Sample(Value):
     """A tokenized row.
 
     Attributes:
-        input_ids: token ids, shape (tokens,).
+        input_ids: token ids, shape (tokens,), without padding.
         labels: the target at each position, shape (tokens,), :data:`IGNORE_INDEX` where the
             position is left out of the loss.
         row: the raw row it was made from, or None.
         split: ``"train"`` or the name of the evaluation set.
+        answers: the replies' tokens, without what ends a turn; None where they are not known.
+        starts: positions at which the batch says that another document begins; (0,) or more.
+        style: :data:`OWN_STYLE`, the name of another known chat template, or None.
+        full_tokens: tokens of the row before it was cut to a maximum length, or None.
+        full_answer_tokens: tokens of its replies before, or None.
+        padding_labels: padding positions that have a label nevertheless.
 
     Raises:
         ValueError: input_ids and labels differ in length.
@@ -33,6 +57,12 @@ class Sample(Value):
     labels: tuple[int, ...]
     row: Mapping[str, Any] | None = None
     split: str = "train"
+    answers: Spans | None = None
+    starts: tuple[int, ...] = (0,)
+    style: str | None = None
+    full_tokens: int | None = None
+    full_answer_tokens: int | None = None
+    padding_labels: int = 0
 
     def _validate(self) -> None:
         """Refuse what the class says it refuses."""
@@ -47,6 +77,15 @@ class Sample(Value):
         """Number of positions that reach the loss (the first label has no prediction before it)."""
         return sum(label != IGNORE_INDEX for label in self.labels[1:])
 
+    def is_supervised(self, position: int) -> bool:
+        """Return whether the token at this position reaches the loss."""
+        return 0 < position < len(self.labels) and self.labels[position] != IGNORE_INDEX
+
+    @property
+    def answer_tokens(self) -> int:
+        """Number of tokens of the replies; 0 where they are not known."""
+        return sum(end - start for start, end in self.answers or ())
+
 
 class Split(Value):
     """Rows of one set, as many as were looked at.
@@ -55,12 +94,16 @@ class Split(Value):
         name: ``"train"`` or the name of the evaluation set.
         samples: rows evenly spaced over the set, in its order.
         total: rows of the set; None when unknown.
+        format: what the raw rows are, such as :data:`CONVERSATION`.
+        dropped: rows that the preparation dropped without a word; None when unknown.
         unseen: why there are no samples.
     """
 
     name: str
     samples: tuple[Sample, ...] = ()
     total: int | None = None
+    format: str = TOKENS
+    dropped: int | None = None
     unseen: Skip | None = None
 
 
@@ -69,6 +112,65 @@ class Tokenization(Value):
 
     Attributes:
         eos_token_ids: every token that ends generation: the tokenizer's and the model's.
+        bos_token_id: the token that begins a text, or None.
+        pad_token_id: the padding token, or None.
+        reply_opening: the template's tokens between a user's text and the reply; empty without a
+            template, or where they cannot be told.
+        end_of_turn: the template's token after a reply, or None.
+        has_template: whether there is a chat template.
+        generation_markers: whether it marks what the assistant says.
+        end_of_turn_marked: whether the end of turn is inside these marks; None when unknown.
+        differs_from_saved: whether the template is another than the one saved with the tokenizer;
+            None when there is none to compare.
+        untrained_token_ids: tokens added to the vocabulary whose embedding no gradient reaches.
+        names: token id as text to its name, of the special tokens above.
     """
 
     eos_token_ids: tuple[int, ...] = ()
+    bos_token_id: int | None = None
+    pad_token_id: int | None = None
+    reply_opening: tuple[int, ...] = ()
+    end_of_turn: int | None = None
+    has_template: bool = False
+    generation_markers: bool = False
+    end_of_turn_marked: bool | None = None
+    differs_from_saved: bool | None = None
+    untrained_token_ids: tuple[int, ...] = ()
+    names: Mapping[str, str] = EMPTY
+
+    @property
+    def stops(self) -> frozenset[int]:
+        """The tokens that end a turn or the whole text."""
+        ends = (*self.eos_token_ids, self.end_of_turn)
+        return frozenset(token for token in ends if token is not None)
+
+    def name(self, token: int | None) -> str:
+        """Return a special token's name, else its number."""
+        return self.names.get(str(token), str(token)) if token is not None else "-"
+
+    def answers(self, input_ids: tuple[int, ...]) -> Spans:
+        """Return the replies in a sequence that the template wrote; none where it did not.
+
+        Examples:
+            >>> known = Tokenization(reply_opening=(8, 9), end_of_turn=2)
+            >>> known.answers((7, 5, 2, 8, 9, 4, 4, 2, 8, 9, 6))
+            ((5, 7), (10, 11))
+        """
+        opening, stops = self.reply_opening, self.stops
+        if not opening:
+            return ()
+        spans: list[tuple[int, int]] = []
+        place, length = 0, len(opening)
+        while True:
+            try:
+                place = input_ids.index(opening[0], place)
+            except ValueError:
+                return tuple(spans)
+            if input_ids[place : place + length] != opening:
+                place += 1
+                continue
+            start = end = place + length
+            while end < len(input_ids) and input_ids[end] not in stops:
+                end += 1
+            spans.append((start, end))
+            place = end

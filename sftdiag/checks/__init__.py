@@ -3,14 +3,48 @@
 from __future__ import annotations
 
 from sftdiag.checks._shares import undetected
+from sftdiag.checks.answers_truncated import AnswersTruncatedCheck
 from sftdiag.checks.base import Check, Inputs
+from sftdiag.checks.double_bos import DoubleBosCheck
+from sftdiag.checks.duplicate_rows import DuplicateRowsCheck
+from sftdiag.checks.end_of_turn_untrained import EndOfTurnUntrainedCheck
+from sftdiag.checks.eval_distribution_shift import EvalDistributionShiftCheck
+from sftdiag.checks.generation_markers import GenerationMarkersCheck
+from sftdiag.checks.label_misalignment import LabelMisalignmentCheck
 from sftdiag.checks.learning_rate_range import LearningRateRangeCheck
+from sftdiag.checks.length_coverage import LengthCoverageCheck
+from sftdiag.checks.low_diversity_answers import LowDiversityAnswersCheck
 from sftdiag.checks.no_supervised_token import NoSupervisedTokenCheck
+from sftdiag.checks.packing_without_boundaries import PackingWithoutBoundariesCheck
+from sftdiag.checks.padding_trained import PaddingTrainedCheck
+from sftdiag.checks.prompt_trained import PromptTrainedCheck
+from sftdiag.checks.rows_dropped import RowsDroppedCheck
+from sftdiag.checks.rows_without_label import RowsWithoutLabelCheck
+from sftdiag.checks.special_tokens_untrained import SpecialTokensUntrainedCheck
+from sftdiag.checks.template_mismatch import TemplateMismatchCheck
+from sftdiag.checks.train_rows_in_eval import TrainRowsInEvalCheck
 from sftdiag.findings import RowsSeen
 from sftdiag.observations import Observation, Outcome, Skip
 
 CHECKS: tuple[Check, ...] = (
     NoSupervisedTokenCheck(),
+    RowsWithoutLabelCheck(),
+    RowsDroppedCheck(),
+    LabelMisalignmentCheck(),
+    PromptTrainedCheck(),
+    EndOfTurnUntrainedCheck(),
+    DoubleBosCheck(),
+    AnswersTruncatedCheck(),
+    GenerationMarkersCheck(),
+    TemplateMismatchCheck(),
+    SpecialTokensUntrainedCheck(),
+    PackingWithoutBoundariesCheck(),
+    TrainRowsInEvalCheck(),
+    EvalDistributionShiftCheck(),
+    LengthCoverageCheck(),
+    DuplicateRowsCheck(),
+    LowDiversityAnswersCheck(),
+    PaddingTrainedCheck(),
     LearningRateRangeCheck(),
 )
 """In the order of their codes."""

@@ -94,6 +94,14 @@ def without_rows(split: Split) -> Skip | None:
     return split.unseen or Skip("no_rows")
 
 
+def without_evaluation(inputs: Inputs) -> Skip | None:
+    """Return why no evaluation set has rows to look at, or None when one has."""
+    if not inputs.evaluations:
+        return Skip("no_evaluation")
+    skips = [without_rows(split) for split in inputs.evaluations]
+    return None if None in skips else skips[0]
+
+
 def labelled(samples: Sequence[Sample]) -> list[int]:
     """Return the indices of the samples of which a token reaches the loss."""
     return [index for index, sample in enumerate(samples) if sample.supervised_tokens]

@@ -63,6 +63,11 @@ TABLE: tuple[Explains, ...] = (
     Explains("SFT201", "SFT301", False, "an overfitted model says what it knows by heart"),
     Explains("SFT202", "SFT301", False, "a model that knows its rows by heart says them"),
     Explains("SFT303", "SFT301", False, "a reply that does not end runs on in circles"),
+    Explains("SFT409", "SFT406", False, "the mask is made from the template's marks"),
+    Explains("SFT409", "SFT401", False, "the mask is made from the template's marks"),
+    Explains("SFT403", "SFT402", False, "the same length leaves rows without a label"),
+    Explains("SFT408", "SFT402", False, "answers that are cut off whole leave no label"),
+    Explains("SFT410", "SFT414", False, "another template has other tokens"),
 )
 
 

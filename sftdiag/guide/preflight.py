@@ -30,15 +30,22 @@ def selected(outcome: Outcome, settings: Settings) -> Outcome:
 
 
 def findings(outcome: Outcome, lang: str) -> tuple[Finding, ...]:
-    """Return one finding an observation, in one language; which explains which is settled too."""
+    """Return one finding an observation, in one language.
+
+    What the training rows show explains the same in an evaluation set, which was made like them.
+    """
     found = [_finding(o, lang) for o in outcome.observations]
     claims = tuple(
         arbitration.Claim(f.id, f.code, f.severity, f.onset_step, f.fired_step, None) for f in found
     )
-    return tuple(
-        f.replace(consequence_of=arbitration.explained_by(claim, claims))
-        for f, claim in zip(found, claims, strict=True)
-    )
+    first: dict[str, str] = {}
+    explained = []
+    for finding, claim in zip(found, claims, strict=True):
+        earlier = first.setdefault(finding.code, finding.id)
+        same = earlier if earlier != finding.id else None
+        cause = arbitration.explained_by(claim, claims) or same
+        explained.append(finding.replace(consequence_of=cause))
+    return tuple(explained)
 
 
 def skip_reasons(outcome: Outcome, lang: str) -> dict[str, str]:
@@ -76,7 +83,7 @@ def _finding(seen: Observation, lang: str) -> Finding:
         name=texts.load(__file__, "causes", lang)[seen.cause],
         status=Status.CONFIRMED,
         check=seen.code,
-        fixes=tuple(Fix(unit["fixes"][f.key].format(**f.values), f.changes) for f in seen.fixes),
+        fixes=tuple(Fix(unit["fixes"][f.key], f.changes) for f in seen.fixes),
     )
     values = _phrases({**seen.evidence, "series": seen.series}, lang)
     suffix = "" if seen.series in ("train", "arguments") else f":{seen.series}"

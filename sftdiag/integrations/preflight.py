@@ -10,10 +10,11 @@ from sftdiag.checks import Inputs, run_checks
 from sftdiag.config import Settings
 from sftdiag.findings import Report
 from sftdiag.guide import preflight as guide
-from sftdiag.integrations import trainer_context
-from sftdiag.integrations.samples import own_copy, read_split
+from sftdiag.integrations import tokenization, trainer_context
+from sftdiag.integrations.raw_rows import RawRows
+from sftdiag.integrations.samples import RowReader
 from sftdiag.observations import Outcome, Skip
-from sftdiag.samples import Split
+from sftdiag.samples import Split, Tokenization
 
 SOURCE = "preflight"
 """The source of a report that comes from no log."""
@@ -81,13 +82,13 @@ class RunChecks:
         self._outcome = run_checks(self._inputs)
         return self._outcome
 
-    def at_evaluation(self, state: Any, kwargs: Mapping[str, Any]) -> Outcome | None:
+    def at_evaluation(self, args: Any, state: Any, kwargs: Mapping[str, Any]) -> Outcome | None:
         """Return what a set at its first evaluation adds, or None when it was seen before."""
         name = _evaluated(kwargs.get("metrics") or {})
         known = {split.name for split in self._inputs.evaluations if split.total is not None}
         if self._trainer is not None or name is None or name in known:
             return None
-        split = _split(name, kwargs.get("eval_dataloader"))
+        split = _split(name, kwargs.get("eval_dataloader"), args, kwargs)
         others = tuple(s for s in self._inputs.evaluations if s.total is not None)
         self._inputs = self._inputs.replace(evaluations=(*others, split), step=state.global_step)
         added = run_checks(self._inputs).beyond(self._outcome)
@@ -97,13 +98,21 @@ class RunChecks:
 
 def from_trainer(trainer: Any, *, full: bool = False) -> Inputs:
     """Return what a trainer shows to the checks."""
-    collate, columns = own_copy(trainer.data_collator), _columns(trainer)
-    train = read_split("train", trainer.train_dataset, collate, columns, full=full)
-    evaluations = tuple(
-        read_split(name, dataset, collate, columns, full=full)
-        for name, dataset in _evaluations(trainer.eval_dataset).items()
+    context = trainer_context.of_trainer(trainer)
+    template = getattr(trainer, "chat_template", None)
+    known, raw = _tokenization(trainer.processing_class, trainer.model, template, trainer.args)
+    prepared = not (getattr(trainer.args, "dataset_kwargs", None) or {}).get("skip_prepare_dataset")
+    reader = RowReader(
+        trainer.data_collator,
+        _columns(trainer),
+        raw,
+        max_length=context.max_length,
+        filtered=prepared and context.max_length is not None and not context.packing,
+        full=full,
     )
-    return Inputs(trainer_context.of_trainer(trainer), train, evaluations)
+    evaluations = _evaluations(trainer.eval_dataset).items()
+    splits = tuple(reader.read(name, dataset) for name, dataset in evaluations)
+    return Inputs(context, reader.read("train", trainer.train_dataset), splits, known)
 
 
 def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> Inputs:
@@ -111,17 +120,32 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> Inputs:
     context = trainer_context.from_callback(args, state, kwargs)
     return Inputs(
         context,
-        _split("train", kwargs.get("train_dataloader")),
+        _split("train", kwargs.get("train_dataloader"), args, kwargs),
         (Split("eval", unseen=Skip("needs_trainer")),),
+        _tokenization(kwargs.get("processing_class"), kwargs.get("model"), None, args)[0],
     )
 
 
-def _split(name: str, dataloader: Any) -> Split:
+def _split(name: str, dataloader: Any, args: Any, kwargs: Mapping[str, Any]) -> Split:
+    """Return rows behind a dataloader, which is not asked for a batch."""
     dataset = getattr(dataloader, "dataset", None)
     collate = getattr(dataloader, "collate_fn", None)
     if dataset is None or collate is None:
         return Split(name, unseen=Skip("no_dataset"))
-    return read_split(name, dataset, own_copy(collate))
+    _, raw = _tokenization(kwargs.get("processing_class"), kwargs.get("model"), None, args)
+    return RowReader(collate, None, raw, max_length=getattr(args, "max_length", None)).read(
+        name, dataset
+    )
+
+
+def _tokenization(
+    processor: Any, model: Any, template: str | None, args: Any
+) -> tuple[Tokenization | None, RawRows | None]:
+    known = tokenization.read(processor, model, template)
+    if known is None:
+        return None, None
+    field = getattr(args, "dataset_text_field", None) or "text"
+    return known, RawRows(tokenization.text_tokenizer(processor), known, template, field)
 
 
 def _evaluations(dataset: Any) -> dict[str, Any]:

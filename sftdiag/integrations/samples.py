@@ -13,8 +13,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from sftdiag.integrations.raw_rows import RawRows
+from sftdiag.integrations.styles import style_of
 from sftdiag.observations import Skip
-from sftdiag.samples import Sample, Split
+from sftdiag.samples import IGNORE_INDEX, OWN_STYLE, TOKENS, Sample, Split
 
 ROWS = 256
 """Rows looked at unless all are asked for: a fault in 1.5 % of the rows shows (95 %)."""
@@ -23,49 +25,111 @@ ROWS = 256
 class Unreadable(Exception):
     """A row that does not become a Sample; carries the Skip that says why."""
 
-    def __init__(self, key: str, **values: str) -> None:
-        self.skip = Skip(key, values)
+    def __init__(self, key: str) -> None:
+        self.skip = Skip(key)
         super().__init__(key)
 
 
-def read_split(
-    name: str,
-    dataset: Any,
-    collate: Callable[[list[Any]], Any],
-    columns: Collection[str] | None = None,
-    *,
-    full: bool = False,
-) -> Split:
-    """Return rows of a dataset as the loss would see them.
+class RowReader:
+    """Reads rows as the loss would see them.
 
     Args:
-        name: of the split.
-        dataset: anything with ``__len__`` and ``__getitem__``; others are left untouched.
         collate: makes a batch of a list of rows.
         columns: those that the trainer hands to the collator; None means all.
+        raw: tells the replies of a row and its full length; None without a tokenizer.
+        max_length: tokens after which rows were cut, or None.
+        filtered: the preparation filters rows as its last step, as TRL's does.
         full: read every row.
     """
-    total = length(dataset)
-    if dataset is None:
-        return Split(name, unseen=Skip("no_dataset"))
-    if total is None:
-        return Split(name, unseen=Skip("streaming"))
-    if total == 0:
-        return Split(name, total=0, unseen=Skip("empty"))
-    if getattr(collate, "mlm", False):
-        return Split(name, total=total, unseen=Skip("masked_language_modeling"))
-    samples = []
-    try:
-        with untouched_rng():
-            for index in places(total, total if full else ROWS):
-                row = dataset[index]
-                samples.append(_sample(collate([_used(row, columns)]), row, name))
-    except Unreadable as error:
-        return Split(name, total=total, unseen=error.skip)
-    except Exception as error:
-        # The message may hold text of the row; the error's name does not.
-        return Split(name, total=total, unseen=Skip("collator", {"error": type(error).__name__}))
-    return Split(name, tuple(samples), total)
+
+    def __init__(
+        self,
+        collate: Callable[[list[Any]], Any],
+        columns: Collection[str] | None = None,
+        raw: RawRows | None = None,
+        *,
+        max_length: int | None = None,
+        filtered: bool = False,
+        full: bool = False,
+    ) -> None:
+        self._collate = _own_copy(collate)
+        self._columns = columns
+        self._raw = raw
+        self._max_length = max_length
+        self._filtered = filtered
+        self._full = full
+
+    def read(self, name: str, dataset: Any) -> Split:
+        """Return rows of a dataset; where none can be read the split says why.
+
+        Args:
+            name: of the split.
+            dataset: anything with ``__len__`` and ``__getitem__``; others are left untouched.
+        """
+        total = length(dataset)
+        split = Split(name, total=total, dropped=_dropped(dataset) if self._filtered else None)
+        if dataset is None:
+            return split.replace(unseen=Skip("no_dataset"))
+        if total is None:
+            return split.replace(unseen=Skip("streaming"))
+        if total == 0:
+            return split.replace(unseen=Skip("empty"))
+        if getattr(self._collate, "mlm", False):
+            return split.replace(unseen=Skip("masked_language_modeling"))
+        try:
+            with untouched_rng():
+                rows = [dataset[place] for place in places(total, total if self._full else ROWS)]
+                samples = self._samples(rows, name)
+        except Unreadable as error:
+            return split.replace(unseen=error.skip)
+        except Exception as error:
+            # The message may hold text of the row; the error's name does not.
+            return split.replace(unseen=Skip("collator", {"error": type(error).__name__}))
+        form = self._raw.format_of(rows[0]) if self._raw is not None else TOKENS
+        return split.replace(samples=samples, format=form)
+
+    def _samples(self, rows: list[Any], split: str) -> tuple[Sample, ...]:
+        samples = [self._sample(row, split) for row in rows]
+        lengths = [len(sample.input_ids) for sample in samples]
+        short, long = lengths.index(min(lengths)), lengths.index(max(lengths))
+        if lengths[short] < lengths[long] and not samples[short].padding_labels:
+            # Only rows of unlike length show what the collator does with its padding.
+            both = self._collate([self._used(rows[short]), self._used(rows[long])])
+            padding = _from_batch(both).padding_labels
+            samples[short] = samples[short].replace(padding_labels=padding)
+        return tuple(samples)
+
+    def _sample(self, row: Any, split: str) -> Sample:
+        sample = _from_batch(self._collate([self._used(row)]))
+        raw = row if isinstance(row, Mapping) else None
+        return self._described(sample.replace(row=raw, split=split))
+
+    def _used(self, row: Any) -> Any:
+        if self._columns is None or not isinstance(row, Mapping):
+            return row
+        return {name: value for name, value in row.items() if name in self._columns}
+
+    def _described(self, sample: Sample) -> Sample:
+        """Return the sample with its replies, its style and its full length."""
+        if self._raw is None:
+            return sample
+        answers = self._raw.answers(sample.row, sample.input_ids)
+        if self._raw.known.answers(sample.input_ids):
+            style: str | None = OWN_STYLE
+        else:
+            style = style_of(self._raw.tokenizer.decode(sample.input_ids))
+        full = None
+        if self._max_length is not None and len(sample.input_ids) >= self._max_length:
+            full = self._raw.full(sample.row)
+        whole = None if full is None else sample.replace(input_ids=full, labels=full)
+        if whole is not None:
+            whole = whole.replace(answers=self._raw.answers(sample.row, whole.input_ids))
+        return sample.replace(
+            answers=answers,
+            style=style,
+            full_tokens=None if full is None else len(full),
+            full_answer_tokens=whole.answer_tokens if whole and whole.answers else None,
+        )
 
 
 def places(total: int, wanted: int) -> list[int]:
@@ -107,7 +171,7 @@ def untouched_rng() -> Iterator[None]:
             numpy.random.set_state(states[2])
 
 
-def own_copy(collate: Any) -> Any:
+def _own_copy(collate: Any) -> Any:
     """Return a copy of a collator, so that what it counts or caches stays as it was."""
     try:
         return copy.copy(collate)
@@ -115,29 +179,50 @@ def own_copy(collate: Any) -> Any:
         return collate
 
 
-def _used(row: Any, columns: Collection[str] | None) -> Any:
-    if columns is None or not isinstance(row, Mapping):
-        return row
-    return {name: value for name, value in row.items() if name in columns}
+def _dropped(dataset: Any) -> int | None:
+    """Return how many rows of its table a filtered dataset leaves out; None when unknown.
+
+    TRL filters as the last step of its preparation, on a table that it wrote just before.
+    """
+    table = getattr(getattr(dataset, "data", None), "num_rows", None)
+    rows = length(dataset)
+    return table - rows if isinstance(table, int) and rows is not None else None
 
 
-def _sample(batch: Any, row: Any, split: str) -> Sample:
+def _from_batch(batch: Any) -> Sample:
+    """Return the first row of a batch, without its padding.
+
+    Raises:
+        Unreadable: it is no batch of token rows with labels.
+    """
     if not isinstance(batch, Mapping) or "input_ids" not in batch:
         raise Unreadable("no_input_ids")
     if "pixel_values" in batch:
         raise Unreadable("vision")
-    if "decoder_input_ids" in batch:
-        raise Unreadable("encoder_decoder")
     if "labels" not in batch:
         raise Unreadable("no_labels")
     ids, labels = _first_row(batch["input_ids"]), _first_row(batch["labels"])
-    if len(labels) != len(ids):
+    if "decoder_input_ids" in batch or len(labels) != len(ids):
         raise Unreadable("encoder_decoder")
+    starts = _starts(batch)
     mask = batch.get("attention_mask")
-    if mask is not None:
-        kept = [index for index, real in enumerate(_first_row(mask)) if real]
-        ids, labels = [ids[i] for i in kept], [labels[i] for i in kept]
-    return Sample(tuple(ids), tuple(labels), row if isinstance(row, Mapping) else None, split)
+    if mask is None:
+        return Sample(tuple(ids), tuple(labels), starts=starts)
+    real = [bool(value) for value in _first_row(mask)]
+    padding = sum(
+        label != IGNORE_INDEX for label, kept in zip(labels, real, strict=True) if not kept
+    )
+    kept = [place for place, is_real in enumerate(real) if is_real]
+    ids, labels = [ids[place] for place in kept], [labels[place] for place in kept]
+    return Sample(tuple(ids), tuple(labels), padding_labels=padding)
+
+
+def _starts(batch: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return where the batch says that a document begins."""
+    if batch.get("attention_mask") is not None or "position_ids" not in batch:
+        return (0,)
+    positions = _first_row(batch["position_ids"])
+    return tuple(i for i, position in enumerate(positions) if position == 0) or (0,)
 
 
 def _first_row(tensor: Any) -> list[int]:

@@ -191,7 +191,7 @@ class DiagnosticsCallback(TrainerCallback):
         if watch is None:
             return
         checked = self._faults.run(
-            "the checks", lambda: self.checks.at_evaluation(state, kwargs), None
+            "the checks", lambda: self.checks.at_evaluation(args, state, kwargs), None
         )
         watch.take_checks(checked, control)
         if self.prober is not None:

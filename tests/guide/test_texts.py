@@ -101,7 +101,7 @@ def test_everything_can_be_explained(lang: str) -> None:
     assert notes <= {rule.name for rule in listed}
     for rule in listed:
         assert explain(rule.code, lang) == explain(rule.name, lang)
-        assert "{" not in explain(rule.code, lang)
+        assert not re.search("[{][a-z_]", explain(rule.code, lang))
 
 
 @pytest.mark.parametrize(

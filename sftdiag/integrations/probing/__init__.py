@@ -26,7 +26,7 @@ from sftdiag.integrations.probing.prompts import (
     from_samples,
     opening_of,
 )
-from sftdiag.integrations.samples import own_copy, read_split
+from sftdiag.integrations.samples import RowReader
 from sftdiag.probes import Probe
 from sftdiag.probes.answers import Losses, Reply
 from sftdiag.probes.base import BEFORE, SKIPPED
@@ -267,7 +267,7 @@ def _rows_of(dataloader: Any) -> Sequence[Sample]:
     """Return rows behind an evaluation's dataloader, which is left alone."""
     dataset = getattr(dataloader, "dataset", None)
     collate = getattr(dataloader, "collate_fn", None)
-    return read_split("eval", dataset, own_copy(collate)).samples if collate else ()
+    return RowReader(collate).read("eval", dataset).samples if collate else ()
 
 
 def _kept(rows: Sequence[Row], fingerprint: str) -> Kept | None:

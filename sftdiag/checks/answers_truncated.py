@@ -1,0 +1,79 @@
+"""SFT408 answers-truncated: the maximum length cuts answers off.
+
+Sees: rows that were longer before they were cut, and how many answer tokens were lost; without the
+raw rows, rows of the greatest length that do not end as a text ends. The guide lets 5 to 10 % of
+the rows be cut: fewer are passed over, more are a warning.
+
+Cannot see: cuts within packed sequences.
+
+Example:
+    >>> from sftdiag.context import RunContext
+    >>> from sftdiag.samples import Sample, Split
+    >>> cut = Sample((5, 6, 7), (-100, -100, 7), answers=((2, 3),), full_tokens=9,
+    ...              full_answer_tokens=7)
+    >>> inputs = Inputs(RunContext(max_length=3), Split("train", (cut,), 1))
+    >>> found = AnswersTruncatedCheck().look(inputs)
+    >>> [(one.severity.label, one.evidence["share"]) for one in found]
+    [('warning', 1.0)]
+
+References:
+    The guide: the length covers 90 to 95 % of the samples. trl issue 3449.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from sftdiag.checks._lengths import cap_of, cut_rows, full_lengths, power_of_two, quantile
+from sftdiag.checks._shares import share_of_rows
+from sftdiag.checks.base import Check, Inputs, without_rows
+from sftdiag.findings import Scalar, Severity
+from sftdiag.observations import FixText, Observation, Skip
+from sftdiag.ranges import COVERAGE
+from sftdiag.samples import Split
+
+
+class AnswersTruncatedCheck(Check):
+    """Compares rows with what they were before they were cut."""
+
+    code: ClassVar[str] = "SFT408"
+    name: ClassVar[str] = "answers-truncated"
+    severity: ClassVar[Severity] = Severity.WARNING
+    causes: ClassVar[tuple[str, ...]] = ("sequence-length",)
+
+    def look(self, inputs: Inputs) -> Sequence[Observation] | Skip:
+        """See :meth:`Check.look`."""
+        split = inputs.train
+        skip = without_rows(split)
+        if skip is not None:
+            return skip
+        if inputs.context.packing:
+            return Skip("packed")
+        cap = cap_of(inputs, split)
+        if cap is None:
+            return Skip("no_max_length")
+        cut = cut_rows(inputs, split)
+        share = len(cut) / len(split.samples)
+        if not cut or share <= 1 - COVERAGE.high:
+            return ()
+        new = power_of_two(quantile(full_lengths(split), COVERAGE.high))
+        change = {"SFTConfig.max_length": (cap, new)} if new > cap else {}
+        lost = _lost(split, cut)
+        evidence: dict[str, Scalar] = {**share_of_rows(len(cut), split), "max_length": cap}
+        return [
+            self.observation(
+                Severity.WARNING if share > 1 - COVERAGE.low else Severity.INFO,
+                variant="default" if lost is not None else "rows_only",
+                evidence=evidence | ({} if lost is None else {"lost": lost}),
+                fixes=(FixText("length", changes=change), FixText("prompts")),
+                example=cut[0],
+            )
+        ]
+
+
+def _lost(split: Split, cut: Sequence[int]) -> float | None:
+    """Return the share of these rows' answer tokens that was cut off, or None when unknown."""
+    known = [s for s in (split.samples[i] for i in cut) if s.full_answer_tokens]
+    whole = sum(s.full_answer_tokens or 0 for s in known)
+    return 1 - sum(s.answer_tokens for s in known) / whole if whole else None

@@ -1,0 +1,99 @@
+"""SFT416 duplicate-rows: training rows that are the same, or nearly.
+
+Sees: rows whose sets of token 5-grams agree by 80 % or more with an earlier row's, estimated from
+the 32 smallest of their hashes. Each copy of a row is one more epoch on it.
+
+Cannot see: from a sample of the rows, copies whose other part was not looked at; the share is then
+a lower limit. ``preflight(full=True)`` looks at all.
+
+Example:
+    >>> from sftdiag.samples import Sample, Split
+    >>> ids = [tuple(range(10 * i, 10 * i + 10)) for i in range(40)]
+    >>> rows = tuple(Sample(row, row) for row in ids[:20] + ids[:20])
+    >>> found = DuplicateRowsCheck().look(Inputs(train=Split("train", rows, 40)))
+    >>> [(one.severity.label, one.evidence["rows"]) for one in found]
+    [('warning', 20)]
+
+References:
+    Broder 1997, On the resemblance and containment of documents: the sketch.
+    Lee et al. 2022 (arXiv 2107.06499): duplicates are emitted ten times as often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from sftdiag.checks._shares import share_of_rows
+from sftdiag.checks.base import Check, Inputs, without_rows
+from sftdiag.findings import Severity
+from sftdiag.observations import FixText, Observation, Skip
+from sftdiag.ranges import TOLERATED_ROWS
+
+LEAST_ROWS = 20
+"""Fewer rows are looked at by eye."""
+
+GRAM, SKETCH, ALIKE = 5, 32, 0.8
+"""Tokens of a gram, hashes of a sketch, and the agreement from which rows are near-duplicates: a
+phrase in common is below, one name changed in a sentence or two is above."""
+
+MANY = 0.2
+"""Share of copies for a warning: the set is a fifth smaller than it looks."""
+
+
+class DuplicateRowsCheck(Check):
+    """Looks for rows that repeat an earlier one."""
+
+    code: ClassVar[str] = "SFT416"
+    name: ClassVar[str] = "duplicate-rows"
+    severity: ClassVar[Severity] = Severity.WARNING
+    causes: ClassVar[tuple[str, ...]] = ("low-diversity-data",)
+
+    def look(self, inputs: Inputs) -> Sequence[Observation] | Skip:
+        """See :meth:`Check.look`."""
+        split = inputs.train
+        skip = without_rows(split)
+        if skip is not None:
+            return skip
+        if len(split.samples) < LEAST_ROWS:
+            return Skip("few_rows", {"rows": LEAST_ROWS})
+        copies = _copies([sample.input_ids for sample in split.samples])
+        if len(copies) < TOLERATED_ROWS * len(split.samples):
+            return ()
+        many = len(copies) >= MANY * len(split.samples)
+        return [
+            self.observation(
+                Severity.WARNING if many else Severity.INFO,
+                evidence=share_of_rows(len(copies), split),
+                fixes=(FixText("remove"), FixText("sources")),
+                example=copies[0],
+            )
+        ]
+
+
+def _copies(rows: Sequence[tuple[int, ...]]) -> list[int]:
+    """Return the indices of rows that are nearly an earlier one."""
+    by_hash: dict[int, list[int]] = {}
+    sketches: list[frozenset[int]] = []
+    copies = []
+    for index, row in enumerate(rows):
+        sketch = _sketch(row)
+        met = {other for value in sketch for other in by_hash.get(value, ())}
+        if any(_agreement(sketch, sketches[other]) >= ALIKE for other in met):
+            copies.append(index)
+        else:
+            for value in sketch:
+                by_hash.setdefault(value, []).append(index)
+        sketches.append(sketch)
+    return copies
+
+
+def _sketch(row: tuple[int, ...]) -> frozenset[int]:
+    """Return the smallest hashes of a row's grams; hashes of integers are the same in any run."""
+    grams = {hash(row[i : i + GRAM]) for i in range(max(1, len(row) - GRAM + 1))}
+    return frozenset(sorted(grams)[:SKETCH])
+
+
+def _agreement(one: frozenset[int], other: frozenset[int]) -> float:
+    smallest = sorted(one | other)[:SKETCH]
+    return sum(value in one and value in other for value in smallest) / len(smallest)

@@ -1,0 +1,117 @@
+"""SFT406 end-of-turn-untrained: the token that ends an answer is never trained.
+
+Sees: answers without the token that ends a turn or the text, or with it but masked, as a collator
+does that masks the padding token where padding is the end-of-text token. Every token that ends
+generation counts, the tokenizer's and the model's.
+
+Cannot see: whether the model had learned to stop before.
+
+Example:
+    >>> from sftdiag.samples import Sample, Split, Tokenization
+    >>> row = Sample((8, 9, 4, 2), (-100, -100, 4, -100), answers=((2, 3),))
+    >>> known = Tokenization(eos_token_ids=(2,), pad_token_id=2)
+    >>> inputs = Inputs(train=Split("train", (row,), 1), tokenization=known)
+    >>> [(one.severity.label, one.variant) for one in EndOfTurnUntrainedCheck().look(inputs)]
+    [('warning', 'pad_is_end')]
+
+References:
+    trl issue 7230: the end of turn outside the mask cost a run whose loss looked healthy.
+    transformers, DataCollatorForLanguageModeling: labels equal to the padding token are masked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from sftdiag.checks._shares import share_of_rows
+from sftdiag.checks.base import Check, Inputs, labelled, without_rows
+from sftdiag.findings import Severity
+from sftdiag.observations import FixText, Observation, Skip
+from sftdiag.samples import TEXT, TOKENS, Sample, Split, Tokenization
+
+TRAINED, MASKED, ABSENT = "trained", "masked", "absent"
+
+RARELY = 0.5
+"""Share of the answers that must teach to stop: below it, not stopping is the likelier lesson."""
+
+
+class EndOfTurnUntrainedCheck(Check):
+    """Looks at the token after each answer that is trained."""
+
+    code: ClassVar[str] = "SFT406"
+    name: ClassVar[str] = "end-of-turn-untrained"
+    severity: ClassVar[Severity] = Severity.WARNING
+    causes: ClassVar[tuple[str, ...]] = ("label-mask", "chat-template")
+
+    def look(self, inputs: Inputs) -> Sequence[Observation] | Skip:
+        """See :meth:`Check.look`."""
+        split, known = inputs.train, inputs.tokenization
+        skip = without_rows(split)
+        if skip is not None:
+            return skip
+        if known is None:
+            return Skip("no_tokenizer")
+        if not known.stops:
+            return Skip("no_end_token")
+        ends = [
+            (index, end)
+            for index in labelled(split.samples)
+            for end in _ends(split.samples[index], known, inputs.context.max_length)
+        ]
+        counts = Counter(end for _, end in ends)
+        if not ends:
+            return Skip("no_answer_ends")
+        if counts[TRAINED] >= RARELY * len(ends):
+            return ()
+        kind = MASKED if counts[MASKED] > counts[ABSENT] else ABSENT
+        rows = [index for index, end in ends if end == kind]
+        return [self._found(split, known, kind, rows, counts)]
+
+    def _found(
+        self, split: Split, known: Tokenization, kind: str, rows: list[int], counts: Counter[str]
+    ) -> Observation:
+        pad_is_end = kind == MASKED and known.pad_token_id in known.stops
+        variant = "pad_is_end" if pad_is_end else kind
+        fixes = {
+            "pad_is_end": FixText("own_pad_token"),
+            MASKED: FixText("mask"),
+            ABSENT: FixText("append"),
+        }
+        unknown = split.format in (TEXT, TOKENS) and not any(s.answers for s in split.samples)
+        end = known.end_of_turn if known.end_of_turn is not None else known.eos_token_ids[0]
+        return self.observation(
+            Severity.INFO if unknown else Severity.WARNING,
+            cause=self.causes[kind == ABSENT],
+            variant=variant,
+            evidence={
+                **share_of_rows(len(set(rows)), split),
+                "token": known.name(end),
+                **{name: counts[name] for name in (TRAINED, MASKED, ABSENT)},
+            },
+            fixes=(fixes[variant],),
+            example=rows[0],
+        )
+
+
+def _ends(sample: Sample, known: Tokenization, max_length: int | None) -> Iterator[str]:
+    """Yield what became of the end of each answer that is trained."""
+    length = len(sample.input_ids)
+    cut = max_length is not None and length >= max_length
+    for start, end in sample.answers if sample.answers else ((0, _last_word(sample, known)),):
+        if not (end > start and sample.is_supervised(end - 1)):
+            continue
+        if end == length:
+            if not cut:
+                yield ABSENT
+        else:
+            yield TRAINED if sample.is_supervised(end) else MASKED
+
+
+def _last_word(sample: Sample, known: Tokenization) -> int:
+    """Return where the text of a row without known answers ends."""
+    end = len(sample.input_ids)
+    while end > 1 and sample.input_ids[end - 1] in known.stops:
+        end -= 1
+    return end

@@ -1,0 +1,113 @@
+"""SFT405 prompt-trained: the prompt is trained on, not only the answers.
+
+Sees: labels on tokens outside the replies, where the replies are known: the chat template's own
+marks are found in the row, or it has a prompt and a completion. Conversations that are trained
+whole are a warning; ``text`` and tokenized rows are a note, since they may be meant so, and so is
+``completion_only_loss=False``, which says that they are. Nothing is said with
+``train_on_prompt=True``.
+
+Cannot see: replies in rows that no known template wrote.
+
+Example:
+    >>> from sftdiag.samples import CONVERSATION, Sample, Split, Tokenization
+    >>> ids = (7, 5, 5, 5, 5, 5, 2, 8, 9, 4, 2)
+    >>> row = Sample(ids, ids, answers=((9, 10),))
+    >>> known = Tokenization(reply_opening=(8, 9), end_of_turn=2)
+    >>> split = Split("train", (row,), 1, CONVERSATION)
+    >>> found = PromptTrainedCheck().look(Inputs(train=split, tokenization=known))
+    >>> [(one.severity.label, one.evidence["prompt_share"]) for one in found]
+    [('warning', 0.6)]
+
+References:
+    TRL 1.16: assistant_only_loss is False unless set, so that ``messages`` rows are trained whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from sftdiag.checks._shares import share_of_rows
+from sftdiag.checks.base import Check, Inputs, without_rows
+from sftdiag.context import RunContext
+from sftdiag.findings import Severity
+from sftdiag.observations import FixText, Observation, Skip
+from sftdiag.samples import CONVERSATION, PROMPT_COMPLETION, Sample, Split
+
+AFTER = 3
+"""Tokens after a reply that belong to it: what ends the turn, and a line break or two."""
+
+PARTLY = 0.1
+"""Share of a row's prompt that may be trained unnoticed: marks around a reply, by the template."""
+
+
+class PromptTrainedCheck(Check):
+    """Compares the labelled tokens with the replies."""
+
+    code: ClassVar[str] = "SFT405"
+    name: ClassVar[str] = "prompt-trained"
+    severity: ClassVar[Severity] = Severity.WARNING
+    causes: ClassVar[tuple[str, ...]] = ("label-mask",)
+
+    def look(self, inputs: Inputs) -> Sequence[Observation] | Skip:
+        """See :meth:`Check.look`."""
+        if inputs.train_on_prompt:
+            return Skip("on_purpose")
+        split = inputs.train
+        skip = without_rows(split)
+        if skip is not None:
+            return skip
+        if inputs.tokenization is None:
+            return Skip("no_tokenizer")
+        known = [i for i, sample in enumerate(split.samples) if sample.answers]
+        if not known:
+            return Skip("no_replies")
+        before = len(inputs.tokenization.reply_opening)
+        outside = {i: _outside(split.samples[i], before) for i in known}
+        trained = [i for i in known if outside[i][0] > PARTLY * outside[i][1]]
+        if not trained:
+            return ()
+        tokens = sum(len(split.samples[i].input_ids) for i in known)
+        supervised = sum(split.samples[i].supervised_tokens for i in known)
+        answers = sum(split.samples[i].answer_tokens for i in known)
+        return [
+            self.observation(
+                _severity(split, inputs.context),
+                evidence={
+                    **share_of_rows(len(trained), split),
+                    "prompt_share": sum(outside[i][0] for i in known) / supervised,
+                    "supervised_share": supervised / tokens,
+                    "answer_share": answers / tokens,
+                },
+                fixes=_fixes(split, inputs.context),
+                example=trained[0],
+            )
+        ]
+
+
+def _outside(sample: Sample, before: int) -> tuple[int, int]:
+    """Return how many labels lie outside the replies, and how many tokens do."""
+    inside: set[int] = set()
+    for start, end in sample.answers or ():
+        inside.update(range(start - before, end + AFTER))
+    places = [i for i in range(1, len(sample.input_ids)) if i not in inside]
+    return sum(sample.is_supervised(i) for i in places), len(places)
+
+
+def _severity(split: Split, context: RunContext) -> Severity:
+    if split.format == CONVERSATION:
+        return Severity.WARNING
+    chosen = context.completion_only_loss is False
+    if split.format == PROMPT_COMPLETION and not chosen:
+        return Severity.WARNING
+    return Severity.INFO
+
+
+def _fixes(split: Split, context: RunContext) -> tuple[FixText, ...]:
+    if split.format == CONVERSATION and context.assistant_only_loss is False:
+        change = {"SFTConfig.assistant_only_loss": (False, True)}
+        return FixText("assistant_only", changes=change), FixText("on_purpose")
+    if split.format == PROMPT_COMPLETION and context.completion_only_loss is False:
+        change = {"SFTConfig.completion_only_loss": (False, True)}
+        return FixText("completion_only", changes=change), FixText("on_purpose")
+    return FixText("rows"), FixText("on_purpose")

@@ -1,0 +1,66 @@
+"""SFT403 rows-dropped: the preparation dropped rows without a word.
+
+Sees: how many rows TRL left out as its last step of preparation: those of which truncation at
+``max_length`` leaves no label. It says nothing of it.
+
+Cannot see: rows dropped by a script of your own, when packing, or where preparation is skipped.
+
+Example:
+    >>> from sftdiag.samples import Split
+    >>> found = RowsDroppedCheck().look(Inputs(train=Split("train", total=40, dropped=360)))
+    >>> [(one.severity.label, one.evidence["share"]) for one in found]
+    [('error', 0.9)]
+
+References:
+    TRL 1.16, SFTTrainer._prepare_dataset: fully masked rows are filtered after truncation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from sftdiag.checks.base import Check, Inputs
+from sftdiag.findings import Severity
+from sftdiag.observations import FixText, Observation, Skip
+from sftdiag.ranges import TOLERATED_ROWS
+
+MOST = 0.5
+"""Share of dropped rows from which the run trains on something else than what it was given."""
+
+
+class RowsDroppedCheck(Check):
+    """Compares the prepared rows with those that were there before the filter."""
+
+    code: ClassVar[str] = "SFT403"
+    name: ClassVar[str] = "rows-dropped"
+    severity: ClassVar[Severity] = Severity.ERROR
+    causes: ClassVar[tuple[str, ...]] = ("label-mask",)
+    by_rows: ClassVar[bool] = False
+
+    def look(self, inputs: Inputs) -> Sequence[Observation] | Skip:
+        """See :meth:`Check.look`."""
+        if inputs.train.dropped is None or inputs.train.total is None:
+            return Skip("no_preparation")
+        found = []
+        for split in (inputs.train, *inputs.evaluations):
+            if not split.dropped or split.total is None:
+                continue
+            before = split.total + split.dropped
+            share = split.dropped / before
+            few = Severity.WARNING if share >= TOLERATED_ROWS else Severity.INFO
+            old = inputs.context.max_length
+            found.append(
+                self.observation(
+                    Severity.ERROR if share > MOST else few,
+                    series=split.name,
+                    evidence={
+                        "dropped": split.dropped,
+                        "before": before,
+                        "share": share,
+                        "max_length": old,
+                    },
+                    fixes=(FixText("length", changes={"SFTConfig.max_length": (old, None)}),),
+                )
+            )
+        return found

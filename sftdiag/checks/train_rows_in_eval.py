@@ -1,0 +1,73 @@
+"""SFT413 train-rows-in-eval: evaluation rows that are training rows.
+
+Sees: evaluation rows whose tokens are those of a training row, among the rows looked at. Where only
+some of the training rows were, the share is scaled up: a row that is there was met with that
+chance.
+
+Cannot see: rows that say the same in other words; ``preflight(full=True)`` compares all rows.
+
+Example:
+    >>> from sftdiag.samples import Sample, Split
+    >>> rows = tuple(Sample((5, i), (5, i)) for i in range(10))
+    >>> inputs = Inputs(train=Split("train", rows, 10), evaluations=(Split("eval", rows[:4], 4),))
+    >>> [(one.severity.label, one.evidence["share"]) for one in TrainRowsInEvalCheck().look(inputs)]
+    [('warning', 1.0)]
+
+References:
+    Lee et al. 2022 (arXiv 2107.06499): overlap of the sets makes the evaluation look better than it
+    is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from sftdiag.checks.base import Check, Inputs, without_evaluation, without_rows
+from sftdiag.findings import Severity
+from sftdiag.observations import FixText, Observation, Skip
+from sftdiag.ranges import TOLERATED_ROWS
+from sftdiag.samples import Split
+
+LEAST_MET = 3
+"""Rows met in both sets for a warning: one or two may be stock phrases that any split repeats."""
+
+
+class TrainRowsInEvalCheck(Check):
+    """Compares evaluation rows with training rows, token by token."""
+
+    code: ClassVar[str] = "SFT413"
+    name: ClassVar[str] = "train-rows-in-eval"
+    severity: ClassVar[Severity] = Severity.WARNING
+    causes: ClassVar[tuple[str, ...]] = ("eval-leak",)
+
+    def look(self, inputs: Inputs) -> Sequence[Observation] | Skip:
+        """See :meth:`Check.look`."""
+        skip = without_rows(inputs.train) or without_evaluation(inputs)
+        if skip is not None:
+            return skip
+        known = {sample.input_ids for sample in inputs.train.samples}
+        found = []
+        for split in inputs.evaluations:
+            same = [i for i, sample in enumerate(split.samples) if sample.input_ids in known]
+            if same:
+                found.append(self._found(inputs.train, split, same))
+        return found
+
+    def _found(self, train: Split, split: Split, same: list[int]) -> Observation:
+        looked_at = len(train.samples) / (train.total or len(train.samples))
+        share = min(1.0, len(same) / len(split.samples) / looked_at)
+        many = len(same) >= LEAST_MET and share >= TOLERATED_ROWS
+        return self.observation(
+            Severity.WARNING if many else Severity.INFO,
+            series=split.name,
+            variant="default" if looked_at == 1.0 else "sampled",
+            evidence={
+                "rows": len(same),
+                "seen": len(split.samples),
+                "train_seen": len(train.samples),
+                "share": share,
+            },
+            fixes=(FixText("split"), FixText("full")),
+            example=same[0],
+        )
