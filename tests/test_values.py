@@ -17,6 +17,7 @@ from sftdiag.findings import (
     Finding,
     Fix,
     Report,
+    RowsSeen,
     Severity,
     Status,
     Summary,
@@ -32,6 +33,7 @@ scalars = (
     st.none()
     | st.integers(-(10**6), 10**6)
     | st.text(max_size=5)
+    | st.booleans()
     | st.floats(allow_nan=False, allow_infinity=False)
 )
 texts = st.text(max_size=20)
@@ -64,6 +66,7 @@ findings = st.builds(
     fired,
     optional_steps,
     st.none() | names,
+    st.none() | texts,
     st.dictionaries(names, scalars, max_size=3),
     st.lists(causes, max_size=2).map(tuple),
 )
@@ -73,6 +76,7 @@ curves = st.builds(
 summaries = st.builds(
     Summary, steps, optional_steps, optional_steps, optional_steps, st.none() | numbers
 )
+rows_seen = st.builds(RowsSeen, names, steps, optional_steps, numbers)
 reports = st.builds(
     Report,
     texts,
@@ -83,6 +87,7 @@ reports = st.builds(
     st.lists(findings, max_size=2).map(tuple),
     st.lists(names, max_size=2).map(tuple),
     st.dictionaries(names, texts, max_size=2),
+    st.lists(rows_seen, max_size=2).map(tuple),
     st.lists(curves, max_size=2).map(tuple),
 )
 contexts = st.builds(
