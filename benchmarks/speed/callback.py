@@ -40,7 +40,10 @@ analyze: Any = importlib.import_module("analyze")
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "speed_callback.md"
 RECORDS = 1_000
 REPEATS = 15
-PAIRS = 24
+PAIRS = 600
+"""Pairs of stretches. Short ones, and many: a machine's speed drifts within seconds."""
+STRETCH = 2
+"""Steps with the callback on or off."""
 MOST_MS = 0.2
 LEAST_TOKENS = 0.995
 
@@ -62,15 +65,14 @@ def record_ms(folder: Path, *, sick: bool) -> float:
 class Alternate(TrainerCallback):
     """Switches a callback on and off by stretches of steps and takes their times."""
 
-    def __init__(self, watched: sftdiag.DiagnosticsCallback, steps: int) -> None:
+    def __init__(self, watched: sftdiag.DiagnosticsCallback) -> None:
         self.watched = watched
-        self.steps = steps
         self.times: list[tuple[bool, float]] = []
         self._start = 0.0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """At the end of a stretch take its time and begin the next."""
-        if state.global_step % self.steps:
+        if state.global_step % STRETCH:
             return
         if torch.cuda.is_available():
             torch.cuda.synchronize()
@@ -83,7 +85,7 @@ class Alternate(TrainerCallback):
 def tokens_ratios(folder: Path) -> tuple[list[float], str]:
     """Return tokens/s with the callback over without, pair by pair, and what was trained."""
     cuda = torch.cuda.is_available()
-    width, layers, batch, length, steps = (768, 12, 16, 512, 40) if cuda else (64, 2, 4, 64, 20)
+    width, layers, batch, length = (768, 12, 16, 512) if cuda else (64, 2, 4, 64)
     config = LlamaConfig(
         vocab_size=32_000 if cuda else 512,
         hidden_size=width,
@@ -98,12 +100,12 @@ def tokens_ratios(folder: Path) -> tuple[list[float], str]:
     ids = torch.arange(length)
     rows = [{"input_ids": (ids + k) % 500, "labels": (ids + k) % 500} for k in range(512)]
     watched = sftdiag.DiagnosticsCallback()
-    alternate = Alternate(watched, steps)
+    alternate = Alternate(watched)
     trainer = Trainer(
         model=model,
         args=TrainingArguments(
             str(folder),
-            max_steps=(2 * PAIRS + 2) * steps,
+            max_steps=(2 * PAIRS + 10) * STRETCH,
             per_device_train_batch_size=batch,
             logging_steps=1,
             bf16=cuda,
@@ -117,18 +119,18 @@ def tokens_ratios(folder: Path) -> tuple[list[float], str]:
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
-    # The first two stretches warm up.
-    times = alternate.times[2 : 2 * PAIRS + 2]
+    # The first stretches warm up.
+    times = alternate.times[10 : 2 * PAIRS + 10]
     ratios = []
     for first, second in zip(times[::2], times[1::2], strict=True):
         on, off = (first, second) if first[0] else (second, first)
         assert (on[0], off[0]) == (True, False)
         ratios.append(off[1] / on[1])
     size = sum(p.numel() for p in model.parameters()) / 1e6
-    middle = sorted(seconds for _, seconds in times)[len(times) // 2] / steps * 1000
+    middle = sorted(seconds for _, seconds in times)[len(times) // 2] / STRETCH * 1000
     what = (
         f"Llama of {size:.1f} M parameters, {batch} x {length} tokens a step, {middle:.1f} ms a "
-        f"step, {PAIRS} pairs of {steps} steps"
+        f"step, {PAIRS} pairs of {STRETCH} steps"
     )
     return ratios, what
 
