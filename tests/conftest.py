@@ -15,6 +15,7 @@ pytest_plugins = ["pytester"]
 os.environ["HF_HUB_OFFLINE"] = "1"
 sys.path.insert(0, str(ROOT / "examples"))
 sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "integrations"))
 
 
 @pytest.fixture(scope="session")

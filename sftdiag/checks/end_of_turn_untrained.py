@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
+from sftdiag.checks._lengths import cut_rows
 from sftdiag.checks._shares import share_of_rows
 from sftdiag.checks.base import Check, Inputs, labelled, without_rows
 from sftdiag.findings import Severity
@@ -55,10 +56,12 @@ class EndOfTurnUntrainedCheck(Check):
             return Skip("no_tokenizer")
         if not known.stops:
             return Skip("no_end_token")
+        cut = frozenset(cut_rows(inputs, split))
         ends = [
             (index, end)
             for index in labelled(split.samples)
-            for end in _ends(split.samples[index], known, inputs.context.max_length)
+            for end in _ends(split.samples[index], known)
+            if not (end == ABSENT and index in cut)
         ]
         counts = Counter(end for _, end in ends)
         if not ends:
@@ -95,16 +98,13 @@ class EndOfTurnUntrainedCheck(Check):
         )
 
 
-def _ends(sample: Sample, known: Tokenization, max_length: int | None) -> Iterator[str]:
+def _ends(sample: Sample, known: Tokenization) -> Iterator[str]:
     """Yield what became of the end of each answer that is trained."""
-    length = len(sample.input_ids)
-    cut = max_length is not None and length >= max_length
     for start, end in sample.answers if sample.answers else ((0, _last_word(sample, known)),):
         if not (end > start and sample.is_supervised(end - 1)):
             continue
-        if end == length:
-            if not cut:
-                yield ABSENT
+        if end == len(sample.input_ids):
+            yield ABSENT
         else:
             yield TRAINED if sample.is_supervised(end) else MASKED
 

@@ -27,12 +27,9 @@ from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
 from sftdiag.samples import IGNORE_INDEX, Sample
 
-OTHER_TOKENS = 0.5
-"""Share of a row's labels that must differ from its tokens: labels are copies of the tokens, so any
-other source of them agrees by chance only, with under one in ten in natural text."""
-
 SAME_TOKENS = 0.9
-"""Share that must agree with another place for the labels to come from there."""
+"""Share of a row's labels that must be its tokens: they are copies, so that nine in ten leaves room
+for labels changed on purpose. Rows of one kind agree with each other by up to two thirds."""
 
 
 class LabelMisalignmentCheck(Check):
@@ -80,7 +77,7 @@ def _agreement(sample: Sample, other: Sequence[int] | None = None, shift: int = 
 
 
 def _is_other(sample: Sample) -> bool:
-    return _agreement(sample) <= 1 - OTHER_TOKENS
+    return _agreement(sample) < SAME_TOKENS
 
 
 def _source(samples: Sequence[Sample], wrong: Sequence[int]) -> str:
@@ -91,7 +88,7 @@ def _source(samples: Sequence[Sample], wrong: Sequence[int]) -> str:
 
 def _source_of(samples: Sequence[Sample], index: int) -> str:
     sample = samples[index]
-    if max(_agreement(sample, shift=1), _agreement(sample, shift=-1)) >= OTHER_TOKENS:
+    if max(_agreement(sample, shift=1), _agreement(sample, shift=-1)) >= SAME_TOKENS:
         return "shifted"
     neighbours = (samples[i] for i in range(max(0, index - 1), min(len(samples), index + 2)))
     if any(
