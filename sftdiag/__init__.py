@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sftdiag.context import RunContext
     from sftdiag.errors import ConfigError, SftdiagError, SourceError, UnhealthyRunError
     from sftdiag.findings import Cause, Finding, Fix, Report, Severity, Status
+    from sftdiag.integrations.smoke import smoke_test
     from sftdiag.integrations.transformers import DiagnosticsCallback, attach
     from sftdiag.monitor import Monitor
     from sftdiag.probes.settings import Probes
@@ -41,6 +42,7 @@ _HOME = {
     "attach": "integrations.transformers",
     "preflight": "integrations.preflight",
     "recommend": "tuning.recommend",
+    "smoke_test": "integrations.smoke",
 }
 
 __all__ = [
@@ -65,6 +67,7 @@ __all__ = [
     "attach",
     "preflight",
     "recommend",
+    "smoke_test",
 ]
 
 

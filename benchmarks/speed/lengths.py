@@ -32,7 +32,7 @@ from sftdiag.tuning.lengths import count
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "speed_lengths.md"
 FILES = 10
 MOST = 1.2
-"""The most that the project allows, as a multiple of the tokenizer's compiled part."""
+"""The most that the project allows, as a multiple of the tokenizer as everybody calls it."""
 
 MOST_MEMORY = 1.1
 """The peak over all rows as a multiple of that over a tenth of them: constant, but for noise."""
@@ -152,7 +152,7 @@ def main() -> int:
         return 0
     lines = [
         f"{options.rows:,} short rows of JSON lines, in {FILES} files; medians over the files.\n",
-        "| rows | all of it / tokenizer as called | / its compiled part | at most "
+        "| rows | all of it / tokenizer as called | at most | all of it / its compiled part "
         "| peak memory, a tenth of the rows | all rows |",
         "|---|---|---|---|---|---|",
     ]
@@ -166,9 +166,9 @@ def main() -> int:
             paths = write_rows(folder, options.rows, chat=chat)
             called, compiled = (statistics.median(r) for r in ratios(paths, tokenizer))
             tenth, whole = peak_memory(paths[0], tokenizer), peak_memory(folder, tokenizer)
-            missed |= compiled > MOST or whole > MOST_MEMORY * tenth
+            missed |= called > MOST or whole > MOST_MEMORY * tenth
             lines.append(
-                f"| {'messages' if chat else 'text'} | {called:.2f} | {compiled:.2f} | {MOST} "
+                f"| {'messages' if chat else 'text'} | {called:.2f} | {MOST} | {compiled:.2f} "
                 f"| {tenth:.0f} MiB | {whole:.0f} MiB |"
             )
     table = "\n".join(lines)

@@ -23,6 +23,7 @@ from sftdiag.integrations.faults import Faults
 from sftdiag.integrations.outlets import Outlets
 from sftdiag.integrations.preflight import RunChecks
 from sftdiag.integrations.resume import Past, past
+from sftdiag.integrations.smoke import SmokeWatch
 from sftdiag.integrations.watch import Watch
 from sftdiag.integrations.webhook import Webhook
 from sftdiag.monitor import Monitor
@@ -80,6 +81,8 @@ class DiagnosticsCallback(TrainerCallback):
         lang: ``"en"`` or ``"zh"``.
         probes: True, codes and names, or :class:`~sftdiag.Probes`: ask the model itself for
             repetition, forgetting and unnatural replies, before training and at every evaluation.
+        smoke_steps: after so many steps say go or no-go: from the labels, the template and whether
+            gradients arrive; and whether the learning rate has reached its peak yet.
         enabled: False turns everything off, as does the environment's ``SFTDIAG_DISABLE=1``.
 
     Raises:
@@ -98,6 +101,7 @@ class DiagnosticsCallback(TrainerCallback):
         webhook: str | None = None,
         lang: str = "en",
         probes: Any = None,
+        smoke_steps: int | None = None,
         enabled: bool = True,
     ) -> None:
         self.policy = Policy(
@@ -113,6 +117,7 @@ class DiagnosticsCallback(TrainerCallback):
         self.known = RunContext()
         self.checks = RunChecks(self.settings)
         self.prober = _prober(Probes.parse(probes))
+        self.smoke = SmokeWatch(smoke_steps, lang)
         self._faults = Faults()
         self._monitor = Monitor(settings=self.settings)
         self._watch: Watch | None = None
@@ -138,6 +143,7 @@ class DiagnosticsCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self._watch = None
+        self.smoke.begin(state.global_step)
         read = self._faults.run
         known = read(
             "the context",
@@ -178,9 +184,18 @@ class DiagnosticsCallback(TrainerCallback):
         if self._watch is None or not logs:
             return
         self._watch.feed({**logs, "step": state.global_step}, control)
+        if self.smoke.due(state.global_step, logs):
+            self.smoke.judge(logs, self.report, self._monitor.signals.context, state)
         if "train_runtime" in logs and "loss" not in logs:
             # The trackers' runs are still open now, and may be closed at on_train_end.
             self._watch.conclude()
+
+    @_unharmed
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Look once whether gradients arrive, where a smoke test was asked for."""
+        self.smoke.look(state.global_step, kwargs.get("model"))
 
     @_unharmed
     def on_evaluate(

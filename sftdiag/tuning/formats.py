@@ -130,6 +130,7 @@ def _script(found: Recommendation) -> Iterator[str]:
         "    processing_class=AutoTokenizer.from_pretrained(MODEL),",
         *(["    peft_config=adapter,"] if found.lora_config is not None else []),
         ")",
+        "sftdiag.smoke_test(trainer).raise_for_no_go()  # the first steps; all is put back",
         "sftdiag.attach(trainer)  # says what goes wrong, why, and what to change",
         "trainer.train()",
     )
