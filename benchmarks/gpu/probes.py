@@ -18,7 +18,6 @@ import json
 import logging
 import random
 import re
-import sys
 import sysconfig
 import tempfile
 import time
@@ -57,13 +56,13 @@ class Size:
     """How large everything is: as on the GPU, or tiny."""
 
     def __init__(self, *, tiny: bool) -> None:
-        self.megabytes = 3 if tiny else 250
+        self.megabytes = 3 if tiny else 120
         self.vocabulary = 1000 if tiny else 8192
         self.width, self.layers, self.heads = (64, 2, 2) if tiny else (512, 10, 8)
         self.length, self.batch = (64, 8) if tiny else (256, 64)
-        self.pretraining_steps = 150 if tiny else 1500
+        self.pretraining_steps = 150 if tiny else 700
         self.rows, self.eval_rows = (256, 32) if tiny else (6000, 64)
-        self.steps, self.every = (40, 20) if tiny else (240, 20)
+        self.steps, self.every = (40, 20) if tiny else (160, 20)
 
 
 def functions(size: Size) -> list[Pair]:
@@ -258,7 +257,7 @@ class Bench:
         self.pairs, self.texts = pairs[200:], held_out
         self.evaluation = as_rows(self.tokenizer, answers(pairs[:200], size.eval_rows))
         self.curves: Curves = {}
-        self.costs: list[tuple[str, Meter]] = []
+        self.meters: dict[str, Meter] = {}
 
     def run(
         self,
@@ -306,8 +305,14 @@ class Bench:
         trainer.remove_callback(PrinterCallback)
         trainer.train()
         if callback is not None:
-            self.costs.append((name, last))
+            self.meters[name] = last
         return trainer, callback
+
+    def cost(self, name: str) -> str:
+        """Return a row on what the probes of a run cost."""
+        meter = self.meters[name]
+        cost = f"{meter.memory():.4f}; {max(meter.seconds()):.2f} s"
+        return f"| {name}: peak memory over the evaluation's own; longest time | {cost} |"
 
     def watch(
         self, name: str, rows: list[dict[str, list[int]]], model: Any, **arguments: Any
@@ -368,7 +373,10 @@ def same_losses(bench: Bench) -> str:
         )
     torch.use_deterministic_algorithms(False)
     off, on, again = logs
-    return f"{off == on} (two runs without probes: {off == again}), {len(off)} log rows"
+    return (
+        f"| {len(off)} log rows with dropout 0.1 the same with probes on and off | {off == on} "
+        f"(twice off: {off == again}) |"
+    )
 
 
 def within_budget(bench: Bench) -> str:
@@ -378,10 +386,8 @@ def within_budget(bench: Bench) -> str:
     rows = as_rows(bench.tokenizer, answers(bench.pairs, 64))
     # A model before it has learned to end uses all tokens that it may have.
     bench.run("budget", rows, fresh(bench.model), probes=asked, max_steps=3, eval_steps=1)
-    name, meter = bench.costs.pop()
-    assert name == "budget"
-    worst = max(meter.seconds())
-    return f"{worst:.2f} s of {3 * seconds:g} s at most (three probes, 1 s each)"
+    worst = max(bench.meters["budget"].seconds())
+    return f"| time of three probes of {seconds:g} s where that is too little | {worst:.2f} s |"
 
 
 def fresh(model: Any) -> Any:
@@ -420,60 +426,57 @@ def main() -> int:
     chosen = options.parse_args()
     logging.getLogger("sftdiag").addHandler(logging.NullHandler())
     device = torch.cuda.get_device_name() if CUDA else "the CPU"
-    size = Size(tiny=chosen.tiny)
+    began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
-        bench = Bench(size, Path(folder))
+        bench = Bench(Size(tiny=chosen.tiny), Path(folder))
         print(f"pretrained in {time.perf_counter() - began:.0f} s", flush=True)
-        everything(bench)
-        lines = [
-            "<!-- Written by benchmarks/gpu/probes.py. -->\n",
-            "# Probes over a run\n",
-            f"By `python benchmarks/gpu/probes.py` on {device}, torch {torch.__version__}: a Llama",
-            " pretrained on docstrings, taught to say what a function does (healthy), then",
-            "fine-tuned until it forgets and until it repeats.\n",
-            "![curves](probes.svg)\n",
-            *costs(bench),
-            *(f"\n## {name}\n\n{table(rows)}" for name, rows in bench.curves.items()),
-        ]
-        text = "\n".join(lines) + "\n"
-        print(text)
-        if chosen.out is not None:
-            chosen.out.mkdir(parents=True, exist_ok=True)
-            (chosen.out / "probes.md").write_text(text)
-            draw(bench.curves, chosen.out / "probes.svg")
-    print(f"all in {time.perf_counter() - began:.0f} s", file=sys.stderr)
+        measured: list[str] = []
+        for line in everything(bench):
+            measured.append(line)
+            print(f"{line}\n{time.perf_counter() - began:.0f} s", flush=True)
+            if chosen.out is not None:
+                write(bench.curves, measured, device, chosen.out)
     return 0
 
 
-def everything(bench: Bench) -> None:
-    """Run the four fine-tunes, each from where it should start."""
+def write(curves: Curves, measured: Sequence[str], device: str, folder: Path) -> None:
+    """Write what is known so far."""
+    lines = [
+        "<!-- Written by benchmarks/gpu/probes.py. -->\n",
+        "# Probes over a run\n",
+        f"By `python benchmarks/gpu/probes.py` on {device}, torch {torch.__version__}: a Llama",
+        "pretrained on docstrings (46 M parameters), taught to say what a function does (healthy),",
+        "then fine-tuned from there until it forgets and until it repeats.\n",
+        "![curves](probes.svg)\n",
+        "| what the probes cost | |\n|---|---|",
+        *measured,
+        *(f"\n## {name}\n\n{table(rows)}" for name, rows in curves.items()),
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "probes.md").write_text("\n".join(lines) + "\n")
+    draw(curves, folder / "probes.svg")
+
+
+def everything(bench: Bench) -> Iterator[str]:
+    """Run the four fine-tunes, each from where it should start; yield what is measured of it."""
     from peft import LoraConfig, get_peft_model
 
     size = bench.size
     sound = as_rows(bench.tokenizer, answers(bench.pairs, size.rows))
     taught = bench.watch("healthy", sound, fresh(bench.model), learning_rate=1e-4)
+    yield bench.cost("healthy")
     sums = as_rows(bench.tokenizer, arithmetic(size.rows))
     bench.watch("forgets", sums, fresh(taught), learning_rate=1e-3)
-    adapter = LoraConfig(r=128, lora_alpha=256, target_modules="all-linear", task_type="CAUSAL_LM")
-    adapted: Any = get_peft_model(fresh(taught), adapter)
-    bench.watch("forgets (LoRA)", sums, adapted, learning_rate=2e-3)
+    yield bench.cost("forgets")
     loops = as_rows(bench.tokenizer, circles(bench.pairs, 64))
     bench.watch("repeats", loops, fresh(taught), learning_rate=2e-4)
-
-
-def costs(bench: Bench) -> list[str]:
-    """Return what the probes cost."""
-    slowest = max(second for _, meter in bench.costs for second in meter.seconds())
-    largest = max(meter.memory() for _, meter in bench.costs)
-    return [
-        "| cost of the probes | |",
-        "|---|---|",
-        f"| peak memory over the evaluation's own | {largest:.4f} |",
-        f"| longest time at an evaluation, all three | {slowest:.2f} s |",
-        f"| under a budget that is too short | {within_budget(bench)} |",
-        f"| log rows the same with probes on and off, dropout 0.1 | {same_losses(bench)} |",
-    ]
+    yield bench.cost("repeats")
+    yield within_budget(bench)
+    yield same_losses(bench)
+    adapter = LoraConfig(r=128, lora_alpha=256, target_modules="all-linear", task_type="CAUSAL_LM")
+    adapted: Any = get_peft_model(fresh(taught), adapter)
+    bench.watch("forgets with LoRA", sums, adapted, learning_rate=1e-3)
+    yield bench.cost("forgets with LoRA")
 
 
 if __name__ == "__main__":

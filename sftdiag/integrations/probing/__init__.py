@@ -226,7 +226,8 @@ class Prober:
 
     def _asker(self, args: Any, model: Any, kwargs: Mapping[str, Any]) -> Asker:
         dtype = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None
-        return Asker(model, kwargs["processing_class"], dtype)
+        rows = args.per_device_eval_batch_size
+        return Asker(model, kwargs["processing_class"], dtype, rows)
 
     def _ask_for(self, asker: Asker) -> Questions:
         if self._questions is None:

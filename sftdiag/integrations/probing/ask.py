@@ -19,8 +19,12 @@ BATCH = 8
 """Replies made at a time, where memory allows it."""
 
 CACHE_SHARE = 0.01
-"""Of the device memory in use, what the replies' keys and values may take: with the rest of a
-forward pass of a few rows it stays below 2 %."""
+"""Of the device memory in use, what the replies' keys and values may take beyond what an evaluation
+batch takes for a layer's inner activations, which it does not need then: together they stay below
+2 % of the evaluation's own peak."""
+
+INNER_ACTIVATIONS = 3
+"""Tensors of the intermediate width that a gated layer holds: gate, up and their product."""
 
 TEXT_TOKENS = 128
 """Tokens of a text: longer ones are cut."""
@@ -68,14 +72,21 @@ class Asker:
         model: a decoder-only language model, inside :func:`guard.untouched` when it is asked.
         tokenizer: its tokenizer.
         autocast: dtype of mixed precision, or None.
+        rows: of an evaluation batch, whose memory the replies may use; None for no limit.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, autocast: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        autocast: torch.dtype | None = None,
+        rows: int | None = None,
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.device = next(model.parameters()).device
         self.ends = end_tokens(model, tokenizer)
-        self._dtype = autocast
+        self._dtype, self._rows = autocast, rows
         self._user_opening = user_opening_of(tokenizer, self.ends)
         self._keeps_logits = "logits_to_keep" in inspect.signature(_inner(model).forward).parameters
 
@@ -251,11 +262,17 @@ class Asker:
 
     def _batch(self, prompts: Sequence[Prompt], tokens: int) -> int:
         """Return how many replies to make at a time, by the memory that their cache takes."""
-        if self.device.type != "cuda" or not prompts:
+        if self.device.type != "cuda" or not prompts or self._rows is None:
             return BATCH
-        length = max(len(prompt.ids) for prompt in prompts) + tokens
+        config = self.model.config.get_text_config()
+        size = 2 if self._dtype is not None else next(self.model.parameters()).element_size()
+        lengths = [len(p.ids) + len(p.reference or ()) for p in prompts]
+        inner = getattr(config, "intermediate_size", None) or config.hidden_size
+        evaluated = self._rows * sum(lengths) / len(lengths)
         allowed = CACHE_SHARE * torch.cuda.memory_allocated(self.device)
-        return max(1, min(BATCH, int(allowed / (length * _cache_bytes(self.model)))))
+        allowed += evaluated * INNER_ACTIVATIONS * inner * size
+        longest = max(len(prompt.ids) for prompt in prompts) + tokens
+        return max(1, min(BATCH, int(allowed / (longest * _cached_values(config) * size))))
 
 
 def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
@@ -272,11 +289,10 @@ def _inner(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def _cache_bytes(model: Any) -> int:
-    """Return the bytes of keys and values a token."""
-    config = model.config.get_text_config()
+def _cached_values(config: Any) -> int:
+    """Return the number of keys and values a token."""
     heads = getattr(config, "num_attention_heads", 1)
     width = getattr(config, "head_dim", None) or config.hidden_size // heads
     kept = getattr(config, "num_key_value_heads", None) or heads
     layers = getattr(config, "num_hidden_layers", 1)
-    return int(2 * layers * kept * width * next(model.parameters()).element_size())
+    return int(2 * layers * kept * width)
