@@ -131,8 +131,15 @@ BATCH_BANDS = (
 )
 """The guide's rows are 4-8, 16-32 and 64-128; what lies between belongs to the row below it."""
 
+SMALLEST_BATCH = 4
+"""The guide's table begins here, at "not recommended"."""
+
 USUAL_BATCH = 32
 """The guide: 4 a device x 8 accumulation on one GPU."""
+
+
+LITTLE_DATA = 5_000
+"""Samples below which the guide trains carefully: more epochs, a smaller adapter, more dropout."""
 
 
 class EpochBand(Value):
@@ -145,7 +152,7 @@ class EpochBand(Value):
 
 EPOCHS = (
     EpochBand(0, Range(3, 5, EPOCH_TABLE), 3),
-    EpochBand(5_000, Range(1, 3, EPOCH_TABLE), 2),
+    EpochBand(LITTLE_DATA, Range(1, 3, EPOCH_TABLE), 2),
     EpochBand(50_001, Range(1, 1, EPOCH_TABLE), 1),
 )
 """The middle row's 2 is the guide's standard preset (1-2) and Tulu 3's choice; the first row's 3 is
@@ -156,6 +163,9 @@ NEWER_EPOCHS = (
     Range(15, 15, "LIMA, Zhou et al. 2023, 1,000 samples, eval loss uninformative"),
     Range(128, 128, "Kopiczko 2026, reasoning: 128 x 400 samples beat 1 x 51,200"),
 )
+
+SWEPT_EPOCHS = 7
+"""Tulu 3 swept up to here, without gain over 2."""
 
 MOST_EPOCHS = 3
 """The guide: beyond 3 epochs a run nearly always overfits."""

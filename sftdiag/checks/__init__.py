@@ -7,22 +7,30 @@ from sftdiag.checks.answers_truncated import AnswersTruncatedCheck
 from sftdiag.checks.base import Check, Inputs
 from sftdiag.checks.double_bos import DoubleBosCheck
 from sftdiag.checks.duplicate_rows import DuplicateRowsCheck
+from sftdiag.checks.effective_batch_size import EffectiveBatchSizeCheck
 from sftdiag.checks.end_of_turn_untrained import EndOfTurnUntrainedCheck
+from sftdiag.checks.epochs_for_data_size import EpochsForDataSizeCheck
 from sftdiag.checks.eval_distribution_shift import EvalDistributionShiftCheck
 from sftdiag.checks.generation_markers import GenerationMarkersCheck
 from sftdiag.checks.label_misalignment import LabelMisalignmentCheck
 from sftdiag.checks.learning_rate_range import LearningRateRangeCheck
 from sftdiag.checks.length_coverage import LengthCoverageCheck
+from sftdiag.checks.lora_alpha import LoraAlphaCheck
+from sftdiag.checks.lora_dropout import LoraDropoutCheck
+from sftdiag.checks.lora_rank import LoraRankCheck
+from sftdiag.checks.lora_target_modules import LoraTargetModulesCheck
 from sftdiag.checks.low_diversity_answers import LowDiversityAnswersCheck
 from sftdiag.checks.no_supervised_token import NoSupervisedTokenCheck
 from sftdiag.checks.packing_without_boundaries import PackingWithoutBoundariesCheck
 from sftdiag.checks.padding_trained import PaddingTrainedCheck
+from sftdiag.checks.precision import PrecisionCheck
 from sftdiag.checks.prompt_trained import PromptTrainedCheck
 from sftdiag.checks.rows_dropped import RowsDroppedCheck
 from sftdiag.checks.rows_without_label import RowsWithoutLabelCheck
 from sftdiag.checks.special_tokens_untrained import SpecialTokensUntrainedCheck
 from sftdiag.checks.template_mismatch import TemplateMismatchCheck
 from sftdiag.checks.train_rows_in_eval import TrainRowsInEvalCheck
+from sftdiag.checks.warmup_share import WarmupShareCheck
 from sftdiag.findings import RowsSeen
 from sftdiag.observations import Observation, Outcome, Skip
 
@@ -46,6 +54,14 @@ CHECKS: tuple[Check, ...] = (
     LowDiversityAnswersCheck(),
     PaddingTrainedCheck(),
     LearningRateRangeCheck(),
+    EffectiveBatchSizeCheck(),
+    EpochsForDataSizeCheck(),
+    LoraRankCheck(),
+    LoraAlphaCheck(),
+    LoraTargetModulesCheck(),
+    LoraDropoutCheck(),
+    WarmupShareCheck(),
+    PrecisionCheck(),
 )
 """In the order of their codes."""
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sftdiag.context import RunContext
 from sftdiag.findings import Scalar
+from sftdiag.observations import Skip
 from sftdiag.ranges import SMALLEST_MODEL, Range
 
 
@@ -20,3 +21,23 @@ def sources(ranges: Sequence[Range]) -> dict[str, Scalar]:
 def is_smaller_than_ranges(context: RunContext) -> bool:
     """Return whether the model is known to be smaller than any that the ranges speak of."""
     return context.total_parameters is not None and context.total_parameters < SMALLEST_MODEL
+
+
+def out_of_reach(context: RunContext) -> Skip | None:
+    """Return why the ranges say nothing of this model, or None."""
+    if is_smaller_than_ranges(context):
+        return Skip("small_model", {"parameters": context.total_parameters})
+    return None
+
+
+def reach(ranges: Sequence[Range]) -> tuple[float, float]:
+    """Return the lowest and the highest value of any of the ranges."""
+    return min(known.low for known in ranges), max(known.high for known in ranges)
+
+
+def epochs_planned(context: RunContext) -> float | None:
+    """Return the epochs of the run: as asked for, else from its steps; None when unknown."""
+    if context.num_train_epochs is not None:
+        return context.num_train_epochs
+    steps, batch, rows = context.max_steps, context.effective_batch_size, context.train_samples
+    return steps * batch / rows if steps and batch and rows else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import cos, inf, pi
 
-from sftdiag.ranges import ALL_LINEAR, Band, Range
+from sftdiag.ranges import ALL_LINEAR, LITTLE_DATA, Band, Range
 from sftdiag.ranges import PRESETS as SOURCE
 from sftdiag.values import Value
 
@@ -32,7 +32,7 @@ class Preset(Value):
 PRESETS = (
     Preset(
         "conservative",
-        Band(0, 5_000, "samples"),
+        Band(0, LITTLE_DATA, "samples"),
         Band(0, 3e9, "parameters"),
         16,
         32,
@@ -43,7 +43,7 @@ PRESETS = (
     ),
     Preset(
         "standard",
-        Band(5_000, 50_001, "samples"),
+        Band(LITTLE_DATA, 50_001, "samples"),
         Band(3e9, 8.5e9, "parameters"),
         32,
         64,
@@ -81,9 +81,6 @@ def cosine_rate(step: int, steps: int, warmup: int, peak: float, lowest: float =
         return peak * step / warmup
     return lowest + (peak - lowest) / 2 * (1 + cos(pi * (step - warmup) / max(1, steps - warmup)))
 
-
-LITTLE_DATA = int(PRESETS[0].samples.high)
-"""Samples below which the guide trains carefully: more epochs, a smaller adapter, more dropout."""
 
 TEMPLATE_SETTINGS: Mapping[str, int | float] = {
     "per_device_train_batch_size": 4,

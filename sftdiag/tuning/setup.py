@@ -8,9 +8,9 @@ from math import ceil
 from types import MappingProxyType
 
 from sftdiag.errors import ConfigError
-from sftdiag.ranges import COVERAGE, USUAL_BATCH, USUAL_MAX_LENGTH
+from sftdiag.ranges import COVERAGE, LITTLE_DATA, USUAL_BATCH, USUAL_MAX_LENGTH
 from sftdiag.tuning import memory
-from sftdiag.tuning.recipes import LITTLE_DATA, PRESETS, TEMPLATE_SETTINGS, Preset
+from sftdiag.tuning.recipes import PRESETS, TEMPLATE_SETTINGS, Preset
 from sftdiag.values import Value
 
 _SIZES = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
