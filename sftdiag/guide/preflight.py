@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from sftdiag import checks as checks_package
 from sftdiag import texts
+from sftdiag.checks.base import ARGUMENTS
 from sftdiag.config import Settings
 from sftdiag.findings import Cause, Finding, Fix, Report, Scalar, Status, Summary
 from sftdiag.guide import arbitration
@@ -48,6 +49,12 @@ def findings(outcome: Outcome, lang: str) -> tuple[Finding, ...]:
     return tuple(explained)
 
 
+def finding_id(seen: Observation) -> str:
+    """Return the id of the finding that an observation becomes."""
+    suffix = "" if seen.series in ("train", ARGUMENTS) else f":{seen.series}"
+    return f"{seen.code}@{seen.step}{suffix}"
+
+
 def skip_reasons(outcome: Outcome, lang: str) -> dict[str, str]:
     """Return why each skipped check could not judge."""
     words = texts.load(checks_package.__file__, "skipped", lang)
@@ -86,9 +93,8 @@ def _finding(seen: Observation, lang: str) -> Finding:
         fixes=tuple(Fix(unit["fixes"][f.key], f.changes) for f in seen.fixes),
     )
     values = _phrases({**seen.evidence, "series": seen.series}, lang)
-    suffix = "" if seen.series in ("train", "arguments") else f":{seen.series}"
     return Finding(
-        f"{seen.code}@{seen.step}{suffix}",
+        finding_id(seen),
         seen.code,
         seen.name,
         seen.severity,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any
 
 from sftdiag.api import Selectors, make_settings
@@ -14,10 +15,21 @@ from sftdiag.integrations import tokenization, trainer_context
 from sftdiag.integrations.raw_rows import RawRows
 from sftdiag.integrations.samples import RowReader
 from sftdiag.observations import Outcome, Skip
+from sftdiag.report.examples import Examples, show
 from sftdiag.samples import Split, Tokenization
 
 SOURCE = "preflight"
 """The source of a report that comes from no log."""
+
+
+class PreflightReport(Report):
+    """A report that can show a row for each finding; the rows are in neither its repr nor JSON."""
+
+    examples: Examples = Examples({}, str)
+
+    def show(self) -> None:
+        """Print the report with an example row for each finding, the trained tokens marked."""
+        show(self, self.examples)
 
 
 def preflight(
@@ -28,7 +40,7 @@ def preflight(
     select: Selectors = None,
     ignore: Selectors = None,
     lang: str = "en",
-) -> Report:
+) -> PreflightReport:
     """Look at a trainer's rows, labels, template, model and arguments before it trains.
 
     Nothing of the trainer changes: rows are read by ``dataset[i]`` and collated one at a time, the
@@ -43,7 +55,8 @@ def preflight(
         lang: ``"en"`` or ``"zh"``.
 
     Returns:
-        The report; ``report.raise_for("error")`` keeps a broken run from starting.
+        The report: ``show()`` prints it with example rows, ``raise_for("error")`` keeps a broken
+        run from starting.
 
     Raises:
         ConfigError: a code, name or language does not exist.
@@ -52,7 +65,23 @@ def preflight(
         select=select, ignore=ignore, lang=lang, train_on_prompt=train_on_prompt
     )
     inputs = from_trainer(trainer, full=full).replace(train_on_prompt=train_on_prompt)
-    return guide.report(run_checks(inputs), settings, SOURCE)
+    return report_on(
+        inputs, settings, SOURCE, tokenization.text_tokenizer(trainer.processing_class)
+    )
+
+
+def report_on(inputs: Inputs, settings: Settings, source: str, tokenizer: Any) -> PreflightReport:
+    """Return the report on what the checks see, able to show the rows."""
+    outcome = run_checks(inputs)
+    found = guide.report(outcome, settings, source)
+    splits = {split.name: split.samples for split in (inputs.train, *inputs.evaluations)}
+    rows = {
+        guide.finding_id(seen): splits[seen.series][seen.example]
+        for seen in outcome.observations
+        if seen.example is not None
+    }
+    decode = partial(tokenizer.decode, skip_special_tokens=False) if tokenizer else str
+    return PreflightReport(**{**vars(found), "examples": Examples(rows, decode)})
 
 
 class RunChecks:

@@ -6,7 +6,7 @@ at its width, Chinese counted as two columns).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from sftdiag import texts
@@ -53,12 +53,16 @@ def print_to_terminal(report: Report) -> None:
 
 def write_to(console: Any, report: Report) -> None:
     """Write the report to a rich Console; without the curve where it does not fit."""
+    write_lines(console, lines(report, curve=console.width > CURVE_COLUMNS))
+
+
+def write_lines(console: Any, shown: Iterable[Line]) -> None:
+    """Write lines to a rich Console."""
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    fits = console.width > CURVE_COLUMNS
-    for line in lines(report, curve=fits):
+    for line in shown:
         if line.parts and line.parts[0][0].startswith("- "):
             (first, style), *rest = line.parts
             grid = Table.grid()
@@ -68,7 +72,13 @@ def write_to(console: Any, report: Report) -> None:
             console.print(Padding(Text.assemble(*line.parts), (0, 0, 0, line.indent)))
 
 
-def lines(report: Report, *, curve: bool = True) -> Iterator[Line]:
+Below = Callable[[Finding], Iterator["Line"]]
+"""Lines to stand below a finding."""
+
+
+def lines(
+    report: Report, *, curve: bool = True, below: Below = lambda finding: iter(())
+) -> Iterator[Line]:
     """Yield the report's lines."""
     words = texts.load(__file__, "text", report.language)
     yield from _verdict(report, words)
@@ -82,6 +92,7 @@ def lines(report: Report, *, curve: bool = True) -> Iterator[Line]:
     for finding in report.findings:
         yield Line(0)
         yield from _finding(finding, words)
+        yield from below(finding)
     yield Line(0)
     colon, comma = words["colon"], words["comma"]
     clean = [name for name in report.ran if name not in {f.name for f in report.findings}]

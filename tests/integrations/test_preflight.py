@@ -1,46 +1,279 @@
-"""preflight(trainer) on real tiny trainers."""
+"""preflight(trainer) and a callback's checks: what they see, leave alone and keep to themselves."""
 
 from __future__ import annotations
 
 import json
+import logging
+import random
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 import sftdiag
 
-finetune = pytest.importorskip("finetune", reason="needs the extra trainer")
+setups = pytest.importorskip("setups", reason="needs the extra trainer")
+
+from datasets import Dataset, IterableDataset  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
+CANARY = "zanzibar"
+
+
+class Counting(torch.utils.data.Dataset):
+    """Rows made on demand; keeps which were asked for."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.asked: list[int] = []
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> dict[str, list[int]]:
+        self.asked.append(index)
+        ids = [5 + (index * step) % 50 for step in range(1, 12)] + [2]
+        return {"input_ids": ids, "labels": [-100] * 3 + ids[3:]}
+
+
+def losses(trainer: Any) -> list[dict[str, float]]:
+    trainer.train()
+    return [
+        {k: v for k, v in row.items() if "runtime" not in k and "per_second" not in k}
+        for row in trainer.state.log_history
+    ]
+
 
 def test_a_healthy_trainer(tmp_path: Path) -> None:
-    report = sftdiag.preflight(finetune.make_trainer("none", tmp_path))
-    assert report.verdict == "healthy"
-    assert report.findings == ()
-    assert "no-supervised-token" in report.ran
+    trainer = setups.finetune.make_trainer("none", tmp_path)
+    report = sftdiag.preflight(trainer)
+    assert (report.verdict, report.findings) == ("healthy", ())
     train, evaluation = report.rows
     assert (train.rows, train.total) == (256, 640)
     assert 0.014 < train.undetected < 0.015
     assert (evaluation.rows, evaluation.total, evaluation.undetected) == (80, 80, 0.0)
     assert list(tmp_path.iterdir()) == []
+    assert [rows.rows for rows in sftdiag.preflight(trainer, full=True).rows] == [640, 80]
 
 
 def test_every_label_masked(tmp_path: Path) -> None:
-    report = sftdiag.preflight(finetune.make_trainer("label-mask", tmp_path))
+    report = sftdiag.preflight(setups.finetune.make_trainer("label-mask", tmp_path))
     assert report.primary is not None
     assert report.primary.code == "SFT401"
     (cause,) = report.primary.causes
     assert (cause.id, cause.status.name, cause.check) == ("label-mask", "CONFIRMED", "SFT401")
     with pytest.raises(sftdiag.UnhealthyRunError, match="SFT401 no-supervised-token"):
         report.raise_for("error")
-    assert sftdiag.Report.from_dict(json.loads(json.dumps(report.to_dict()))) == report
+    again = sftdiag.Report.from_dict(json.loads(json.dumps(report.to_dict())))
+    assert again.to_dict() == report.to_dict()
+
+
+def test_what_the_training_rows_show_explains_the_evaluation_rows(tmp_path: Path) -> None:
+    rows = setups.tokens(setups.PAIRS, setups.nothing)
+    held_out = setups.tokens(setups.HELD_OUT, setups.nothing)
+    report = sftdiag.preflight(setups.plain(tmp_path, rows, held_out))
+    first, second = (finding for finding in report.findings if finding.code == "SFT401")
+    assert (first.series, first.consequence_of) == ("train", None)
+    assert (second.series, second.consequence_of) == ("eval", first.id)
 
 
 def test_codes_can_be_chosen(tmp_path: Path) -> None:
-    trainer = finetune.make_trainer("label-mask", tmp_path)
+    trainer = setups.finetune.make_trainer("label-mask", tmp_path)
     report = sftdiag.preflight(trainer, ignore="SFT401", lang="zh")
     assert report.findings == ()
     assert report.skipped["no-supervised-token"] == "被 select 或 ignore 排除"
     with pytest.raises(sftdiag.ConfigError, match="unknown code"):
         sftdiag.preflight(trainer, select="SFT499")
+
+
+def test_a_prompt_that_is_trained_on_purpose(tmp_path: Path) -> None:
+    trainer = setups.sft(tmp_path, setups.messages(setups.PAIRS))
+    assert sftdiag.preflight(trainer).primary.code == "SFT405"
+    report = sftdiag.preflight(trainer, train_on_prompt=True)
+    assert report.findings == ()
+    assert "on purpose" in report.skipped["prompt-trained"]
+
+
+@pytest.mark.parametrize("way", ["attach", "callback", "preflight"])
+def test_the_run_is_bit_identical(tmp_path: Path, way: str) -> None:
+    """Dropout and shuffling on: the losses and weights of a run without sftdiag."""
+    results = []
+    for watched in (False, True):
+        trainer = setups.finetune.make_trainer(
+            "none", tmp_path / str(watched), dropout=0.2, max_steps=30, logging_steps=1
+        )
+        if watched and way == "attach":
+            sftdiag.attach(trainer)
+        elif watched and way == "callback":
+            trainer.add_callback(sftdiag.DiagnosticsCallback())
+        elif watched:
+            sftdiag.preflight(trainer)
+        results.append((losses(trainer), [p.detach().clone() for p in trainer.model.parameters()]))
+    assert results[0][0] == results[1][0]
+    assert all(torch.equal(a, b) for a, b in zip(results[0][1], results[1][1], strict=True))
+
+
+def test_a_collator_that_draws_leaves_no_trace(tmp_path: Path) -> None:
+    def collate(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+        torch.rand(3), np.random.rand(3), random.random()
+        return {name: torch.tensor([row[name] for row in rows]) for name in rows[0]}
+
+    trainer = setups.plain(tmp_path, Counting(300), collator=collate)
+    before = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate())
+    assert sftdiag.preflight(trainer).rows[0].rows == 256
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (np.random.get_state()[1] == before[1]).all()
+    assert random.getstate() == before[2]
+
+
+def test_a_large_set_is_not_read_through(tmp_path: Path) -> None:
+    rows = Counting(50_000)
+    trainer = setups.plain(tmp_path, rows)
+    sftdiag.preflight(trainer)
+    assert len(rows.asked) == len(set(rows.asked)) == 256
+    assert max(rows.asked) > 49_000
+    rows.asked.clear()
+    sftdiag.preflight(trainer)
+    assert len(rows.asked) == 256
+
+
+def test_a_stream_is_left_untouched(tmp_path: Path) -> None:
+    read: list[int] = []
+
+    def rows() -> Iterator[dict[str, list[int]]]:
+        for index in range(100):
+            read.append(index)
+            yield {"input_ids": [5, 6, 2], "labels": [-100, 6, 2]}
+
+    trainer = setups.plain(tmp_path, IterableDataset.from_generator(rows), max_steps=3)
+    read.clear()
+    callback = sftdiag.attach(trainer)
+    report = sftdiag.preflight(trainer)
+    assert read == []
+    assert "would consume its rows" in report.skipped["no-supervised-token"]
+    trainer.train()
+    assert "would consume its rows" in callback.report.skipped["prompt-trained"]
+
+
+def test_a_bare_callback_names_what_it_skipped(tmp_path: Path) -> None:
+    """It sees the training rows at the start, the evaluation rows at their first evaluation."""
+    callback = sftdiag.DiagnosticsCallback()
+    arguments = {"eval_strategy": "steps", "eval_steps": 5, "assistant_only_loss": True}
+    rows = setups.messages(setups.PAIRS)
+    trainer = setups.sft(tmp_path, rows, rows[:40], max_steps=12, **arguments)
+    trainer.add_callback(callback)
+
+    class Look(setups.finetune.TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == 2:
+                early.update(callback.report.skipped)
+
+    early: dict[str, str] = {}
+    trainer.add_callback(Look())
+    trainer.train()
+    assert "sftdiag.attach(trainer)" in early["train-rows-in-eval"]
+    (leak,) = [f for f in callback.report.findings if f.code == "SFT413"]
+    assert (leak.id, leak.fired_step, leak.severity.label) == ("SFT413@5:eval", 5, "warning")
+    assert "prompt-trained" in callback.report.ran
+
+
+def test_attach_checks_at_the_start_and_can_refuse_to_train(tmp_path: Path) -> None:
+    trainer = setups.finetune.make_trainer("label-mask", tmp_path)
+    sftdiag.attach(trainer, raise_on="SFT401")
+    with pytest.raises(sftdiag.UnhealthyRunError, match=r"SFT401 .*, before step 1"):
+        trainer.train()
+    assert trainer.state.global_step == 0
+
+
+def test_what_is_odd_is_skipped_with_its_reason(tmp_path: Path) -> None:
+    good = setups.tokens(setups.PAIRS)
+    rows = setups.Dataset.from_list(good)
+    trainer = setups.plain(tmp_path, rows)
+
+    def reason(**changes: Any) -> str:
+        for name, value in changes.items():
+            setattr(trainer, name, value)
+        report = sftdiag.preflight(trainer)
+        assert "failed" not in json.dumps(report.to_dict())
+        for name in changes:
+            setattr(trainer, name, kept[name])
+        return report.skipped.get("no-supervised-token", "")
+
+    kept = {n: getattr(trainer, n) for n in ("train_dataset", "data_collator", "processing_class")}
+    assert reason(train_dataset=None) == "there is no such set"
+    assert reason(train_dataset=Dataset.from_list([])) == "the set is empty"
+    assert reason(data_collator=lambda rows: [1, 2]) == "the batch has no input_ids"
+    assert "(ZeroDivisionError)" in reason(data_collator=lambda rows: 1 / 0)
+    pixels = {"input_ids": [[1]], "labels": [[1]], "pixel_values": [[0.5]]}
+    assert reason(data_collator=lambda rows: pixels) == "vision batches are not looked at"
+    other = {"input_ids": [[1, 2, 3]], "labels": [[4]]}
+    assert "encoder-decoder" in reason(data_collator=lambda rows: other)
+    assert "labels" in reason(data_collator=lambda rows: {"input_ids": [[1]]})
+    assert "token ids" in reason(data_collator=lambda rows: {"input_ids": [1.5], "labels": [1.5]})
+    masking = type("Masking", (), {"mlm": True, "__call__": lambda self, rows: {}})()
+    assert "at random" in reason(data_collator=masking)
+    assert reason(processing_class=None) == ""
+
+
+def test_no_row_leaves_the_terminal(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A word of the rows stands in what show() prints, and nowhere else."""
+    caplog.set_level(logging.DEBUG)
+    known = setups.tokenizer()
+    known.add_tokens([CANARY])
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"{CANARY} {row['messages'][0]['content']}"},
+                {"role": "assistant", "content": f"{CANARY} {row['messages'][1]['content']}"},
+            ]
+        }
+        for row in setups.messages(setups.PAIRS)
+    ]
+    trainer = setups.sft(tmp_path, rows, rows[:40], known=known, max_steps=4)
+    report = sftdiag.preflight(trainer)
+    assert report.findings
+    callback = sftdiag.attach(trainer)
+    trainer.train()
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(path.name == "preflight.json" for path in written)
+    everything = [
+        *(path.read_bytes().decode(errors="replace") for path in written),
+        *(record.getMessage() for record in caplog.records if record.name.startswith("sftdiag")),
+        json.dumps(report.to_dict()),
+        json.dumps(callback.report.to_dict()),
+        repr(report),
+        repr(callback.report),
+        capsys.readouterr().out,
+    ]
+    assert not any(CANARY in text for text in everything)
+    report.show()
+    assert CANARY in capsys.readouterr().out
+
+
+def test_show_marks_what_is_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    known = setups.tokenizer(template=setups.OUTSIDE)
+    rows = setups.messages([("what of the jar", "the jar is red")] * 4)
+    report = sftdiag.preflight(setups.sft(tmp_path, rows, known=known, assistant_only_loss=True))
+    capsys.readouterr()
+    report.show()
+    shown = capsys.readouterr().out
+    assert "<|user|> what of the jar <|end|> <|assistant|> ⟦the jar is red⟧ <|end|>" in shown
+    assert "(4 of 12 tokens are trained" in shown
+
+
+def test_a_later_analyze_knows_what_the_checks_said(tmp_path: Path) -> None:
+    trainer = setups.sft(tmp_path, setups.messages(setups.PAIRS), max_steps=4)
+    callback = sftdiag.attach(trainer)
+    trainer.train()
+    trainer.save_state()
+    offline = sftdiag.analyze(tmp_path)
+    assert offline.replace(source="live").to_dict() == callback.report.to_dict()
+    assert [finding.code for finding in offline.findings] == ["SFT405"]
+    assert sftdiag.analyze(tmp_path, ignore="SFT405").findings == ()
+    assert "助手" in sftdiag.analyze(tmp_path, lang="zh").findings[0].causes[0].fixes[0].text
