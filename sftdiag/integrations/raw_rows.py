@@ -54,28 +54,33 @@ class RawRows:
             # A row that this tokenizer does not take: its full length stays unknown.
             return None
 
+    def assistant_mask(self, row: Mapping[str, Any]) -> list[int]:
+        """Return 1 for each token of a conversation that the template marks as the assistant's."""
+        return list(self._apply(row, return_assistant_tokens_mask=True)["assistant_masks"])
+
     def _full(self, row: Any, form: str) -> tuple[int, ...] | None:
         if form == CONVERSATION:
-            return tuple(self._render(row))
+            return tuple(self._apply(row)["input_ids"])
         if form == PROMPT_COMPLETION:
             return tuple(self.tokenizer(row["prompt"] + row["completion"])["input_ids"])
         if form == TEXT:
             return tuple(self.tokenizer(row[self.text_field])["input_ids"])
         return None
 
-    def _render(self, row: Mapping[str, Any]) -> list[int]:
+    def _apply(self, row: Mapping[str, Any], **more: Any) -> Mapping[str, Any]:
         messages = next((row[n] for n in MESSAGES if isinstance(row.get(n), list)), None)
         if messages is None:
             messages = [*row["prompt"], *row["completion"]]
         tools = row.get("tools")
-        encoded = self.tokenizer.apply_chat_template(
+        encoded: Mapping[str, Any] = self.tokenizer.apply_chat_template(
             messages,
             chat_template=self.template,
             tools=json.loads(tools) if isinstance(tools, str) else tools,
             return_dict=True,
+            **more,
             **(row.get("chat_template_kwargs") or {}),
         )
-        return list(encoded["input_ids"])
+        return encoded
 
     def _completion(self, row: Mapping[str, Any], input_ids: tuple[int, ...]) -> Spans | None:
         try:

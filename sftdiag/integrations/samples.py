@@ -102,34 +102,31 @@ class RowReader:
     def _sample(self, row: Any, split: str) -> Sample:
         sample = _from_batch(self._collate([self._used(row)]))
         raw = row if isinstance(row, Mapping) else None
-        return self._described(sample.replace(row=raw, split=split))
+        sample = sample.replace(row=raw, split=split)
+        if self._raw is None:
+            return sample
+        sample = described(sample, self._raw)
+        cut = self._max_length is not None and len(sample.input_ids) >= self._max_length
+        full = self._raw.full(raw) if cut else None
+        if full is None:
+            return sample
+        answers = self._raw.answers(raw, full) or ()
+        return sample.replace(
+            full_tokens=len(full),
+            full_answer_tokens=sum(end - start for start, end in answers) or None,
+        )
 
     def _used(self, row: Any) -> Any:
         if self._columns is None or not isinstance(row, Mapping):
             return row
         return {name: value for name, value in row.items() if name in self._columns}
 
-    def _described(self, sample: Sample) -> Sample:
-        """Return the sample with its replies, its style and its full length."""
-        if self._raw is None:
-            return sample
-        answers = self._raw.answers(sample.row, sample.input_ids)
-        if self._raw.known.answers(sample.input_ids):
-            style: str | None = OWN_STYLE
-        else:
-            style = style_of(self._raw.tokenizer.decode(sample.input_ids))
-        full = None
-        if self._max_length is not None and len(sample.input_ids) >= self._max_length:
-            full = self._raw.full(sample.row)
-        whole = None if full is None else sample.replace(input_ids=full, labels=full)
-        if whole is not None:
-            whole = whole.replace(answers=self._raw.answers(sample.row, whole.input_ids))
-        return sample.replace(
-            answers=answers,
-            style=style,
-            full_tokens=None if full is None else len(full),
-            full_answer_tokens=whole.answer_tokens if whole and whole.answers else None,
-        )
+
+def described(sample: Sample, raw: RawRows) -> Sample:
+    """Return the sample with its replies and its style."""
+    own = raw.known.answers(sample.input_ids)
+    style = OWN_STYLE if own else style_of(raw.tokenizer.decode(sample.input_ids))
+    return sample.replace(answers=raw.answers(sample.row, sample.input_ids), style=style)
 
 
 def places(total: int, wanted: int) -> list[int]:

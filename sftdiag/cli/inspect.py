@@ -1,0 +1,82 @@
+"""``sftdiag inspect DATA --tokenizer DIR``: what labels, template and rows say before training."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from sftdiag.api import make_settings
+from sftdiag.config import load_settings
+from sftdiag.texts import LANGUAGES
+
+
+def register(commands: Any, formatter_class: Any) -> None:
+    """Add the subcommand to the parser."""
+    parser = commands.add_parser(
+        "inspect",
+        formatter_class=formatter_class,
+        help="check the rows of a data file before training",
+        description="Checks labels, chat template and rows as TRL's SFTTrainer would make them "
+        "with these arguments, and shows a row for each finding, its trained tokens marked.",
+    )
+    parser.add_argument(
+        "data", metavar="DATA", help="JSON lines, Parquet, a saved dataset, or a folder of files"
+    )
+    parser.add_argument(
+        "--tokenizer", required=True, metavar="DIR", help="a tokenizer's folder or hub name"
+    )
+    parser.add_argument("--eval", metavar="DATA", help="the evaluation rows")
+    parser.add_argument(
+        "--max-length",
+        type=int,
+        metavar="TOKENS",
+        help="cut rows there, as SFTConfig.max_length (default: no cut)",
+    )
+    parser.add_argument(
+        "--assistant-only-loss", action="store_true", help="as SFTConfig.assistant_only_loss"
+    )
+    parser.add_argument(
+        "--train-on-prompt", action="store_true", help="the prompt is trained on purpose"
+    )
+    parser.add_argument("--full", action="store_true", help="look at every row")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
+    parser.add_argument("--select", metavar="CODES", help="report these codes or names only")
+    parser.add_argument("--ignore", metavar="CODES", help="leave these codes or names out")
+    parser.add_argument(
+        "--fail-on",
+        choices=("info", "warning", "error"),
+        help="exit with 1 from this severity on (default: error)",
+    )
+    parser.add_argument("--lang", choices=LANGUAGES, help="language of the texts (default: en)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check and print; 1 when something is at or above ``--fail-on``."""
+    settings = make_settings(
+        load_settings(),
+        select=options.select,
+        ignore=options.ignore,
+        fail_on=options.fail_on,
+        lang=options.lang,
+        train_on_prompt=options.train_on_prompt or None,
+    )
+    from sftdiag.integrations.data_files import inspect_data
+
+    report = inspect_data(
+        options.data,
+        options.tokenizer,
+        evaluation=options.eval,
+        max_length=options.max_length,
+        assistant_only_loss=options.assistant_only_loss,
+        full=options.full,
+        settings=settings,
+    )
+    if options.format == "json":
+        from sftdiag.report import json
+
+        sys.stdout.write(json.render([report]))
+    else:
+        report.show()
+    return int(bool(report.at_least(settings.fail_on)))
