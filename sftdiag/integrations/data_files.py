@@ -15,9 +15,8 @@ from sftdiag.errors import SourceError
 from sftdiag.integrations import tokenization
 from sftdiag.integrations.preflight import PreflightReport, report_on
 from sftdiag.integrations.raw_rows import RawRows
-from sftdiag.integrations.row_tokens import load_tokenizer
+from sftdiag.integrations.row_tokens import EXPECTED, load_tokenizer
 from sftdiag.integrations.samples import ROWS, described
-from sftdiag.observations import Skip
 from sftdiag.samples import IGNORE_INDEX, PROMPT_COMPLETION, TEXT, TOKENS, Sample, Split
 from sftdiag.sources.rows import Rows
 
@@ -62,7 +61,7 @@ def inspect_data(
         known,
         chosen.train_on_prompt,
     )
-    return report_on(inputs, chosen, os.fspath(data), loaded)
+    return report_on(inputs, chosen, os.fspath(data), loaded, "SFT4")
 
 
 class _Maker:
@@ -80,14 +79,16 @@ class _Maker:
         rows, total = _spread(Rows(path), None if self._full else ROWS)
         if not rows:
             raise SourceError(os.fspath(path), "holds no rows")
-        made = [self._sample(row, name, number) for number, row in rows]
-        if None in made:
-            return Split(name, total=total, unseen=Skip("unknown_format"))
-        samples = [sample for sample in made if sample is not None]
+        samples = []
+        for number, row in rows:
+            sample = self._sample(row, name)
+            if sample is None:
+                raise SourceError(os.fspath(path), _problem(row, number))
+            samples.append(sample)
         return Split(name, tuple(samples), total, self._raw.format_of(rows[0][1]))
 
-    def _sample(self, row: Any, split: str, number: int) -> Sample | None:
-        """Return a row as TRL makes it, or None where it has no known columns."""
+    def _sample(self, row: Any, split: str) -> Sample | None:
+        """Return a row as TRL makes it, or None where it cannot be made."""
         form = self._raw.format_of(row)
         if form == TOKENS and "input_ids" in row:
             ids = tuple(row["input_ids"])
@@ -96,7 +97,7 @@ class _Maker:
             return None
         ids = self._raw.full(self._with_end(row, form)) or ()
         if not ids:
-            raise SourceError(split, f"row {number} cannot be tokenized as a {form}")
+            return None
         sample = Sample(ids, ids, row, split)
         if form == PROMPT_COMPLETION or (form != TEXT and "prompt" in row):
             start = (self._raw.answers(row, ids) or ((0, 0),))[-1][0]
@@ -144,6 +145,12 @@ def _spread(rows: Rows, wanted: int | None) -> tuple[list[tuple[int, Any]], int]
         if wanted is not None and len(held) > 2 * wanted:
             held, stride = held[::2], 2 * stride
     return held, number
+
+
+def _problem(row: Any, number: int) -> str:
+    """Return what is wrong with a row; its columns, never its text."""
+    shown = ", ".join(row) or "none"
+    return f"row {number}: expected {EXPECTED} that the tokenizer takes; the columns are {shown}"
 
 
 def _training_template(tokenizer: Any) -> str | None:

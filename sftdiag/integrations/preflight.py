@@ -70,9 +70,11 @@ def preflight(
     )
 
 
-def report_on(inputs: Inputs, settings: Settings, source: str, tokenizer: Any) -> PreflightReport:
+def report_on(
+    inputs: Inputs, settings: Settings, source: str, tokenizer: Any, codes: str = "SFT"
+) -> PreflightReport:
     """Return the report on what the checks see, able to show the rows."""
-    outcome = run_checks(inputs)
+    outcome = run_checks(inputs, codes)
     found = guide.report(outcome, settings, source)
     splits = {split.name: split.samples for split in (inputs.train, *inputs.evaluations)}
     rows = {

@@ -1,0 +1,117 @@
+"""sftdiag inspect on data files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sftdiag.cli.main import main
+
+setups = pytest.importorskip("setups", reason="needs the extra trainer")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    setups.tokenizer().save_pretrained(folder / "tokenizer")
+    setups.tokenizer(template=setups.OUTSIDE).save_pretrained(folder / "outside")
+    files = {
+        "messages": setups.messages(setups.PAIRS),
+        "held_out": setups.messages(setups.HELD_OUT),
+        "prompts": setups.prompt_completion(setups.PAIRS),
+        "alpaca": setups.text(setups.PAIRS, setups.ALPACA),
+        "masked": setups.tokens(setups.PAIRS, setups.nothing),
+        "odd": [{"foo": "bar"}],
+        "many": setups.prompt_completion(setups.PAIRS * 10),
+    }
+    for name, rows in files.items():
+        (folder / f"{name}.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    return folder
+
+
+def inspect(folder: Path, name: str, *options: str, tokenizer: str = "tokenizer") -> int:
+    data = str(folder / f"{name}.jsonl")
+    return main(["inspect", data, "--tokenizer", str(folder / tokenizer), *options])
+
+
+def found(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    (report,) = json.loads(capsys.readouterr().out)["reports"]
+    return {finding["code"]: finding["severity"] for finding in report["findings"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "tokenizer", "expected"),
+    [
+        ("messages", [], "tokenizer", {"SFT405": "warning"}),
+        ("messages", ["--train-on-prompt"], "tokenizer", {}),
+        ("messages", ["--assistant-only-loss"], "tokenizer", {}),
+        (
+            "messages",
+            ["--assistant-only-loss"],
+            "outside",
+            {"SFT409": "warning", "SFT406": "warning"},
+        ),
+        (
+            "messages",
+            ["--assistant-only-loss", "--max-length", "17"],
+            "tokenizer",
+            {"SFT408": "warning", "SFT415": "info"},
+        ),
+        ("prompts", [], "tokenizer", {}),
+        ("alpaca", [], "tokenizer", {"SFT410": "warning"}),
+        ("masked", [], "tokenizer", {"SFT401": "error"}),
+    ],
+)
+def test_what_it_finds(
+    name: str,
+    options: list[str],
+    tokenizer: str,
+    expected: dict[str, str],
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = inspect(folder, name, "--format", "json", *options, tokenizer=tokenizer)
+    assert code == int("error" in expected.values())
+    assert found(capsys) == expected
+
+
+def test_evaluation_rows(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clean = str(folder / "held_out.jsonl")
+    inspect(folder, "messages", "--assistant-only-loss", "--format", "json", "--eval", clean)
+    assert found(capsys) == {}
+    same = str(folder / "messages.jsonl")
+    inspect(folder, "messages", "--assistant-only-loss", "--format", "json", "--eval", same)
+    assert found(capsys) == {"SFT413": "warning"}
+
+
+def test_the_text_shows_a_row(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert inspect(folder, "messages", "--fail-on", "warning") == 1
+    shown = capsys.readouterr().out
+    assert "SFTConfig.assistant_only_loss: False -> True" in shown
+    assert "⟦what colour has" in shown
+    assert "learning-rate" not in shown
+
+
+def test_a_sample_or_every_row(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[dict[str, Any]] = []
+    for options in ([], ["--full"]):
+        inspect(folder, "many", "--format", "json", *options)
+        seen += json.loads(capsys.readouterr().out)["reports"][0]["checks"]["rows"]
+    assert [rows["total"] for rows in seen] == [1200, 1200]
+    assert 256 <= seen[0]["rows"] <= 512
+    assert seen[1]["rows"] == 1200
+
+
+def test_bad_input_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert inspect(folder, "odd") == 2
+    error = capsys.readouterr().err
+    assert "odd.jsonl: row 1: expected text, messages" in error
+    assert "the columns are foo" in error
+    assert "bar" not in error
+    assert inspect(folder, "missing") == 2
+    assert "no such file" in capsys.readouterr().err
+    assert inspect(folder, "messages", tokenizer="nowhere") == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
