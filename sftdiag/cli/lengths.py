@@ -34,7 +34,10 @@ def register(commands: Any, formatter_class: Any) -> None:
 def add_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add the arguments that say how the rows are read."""
     parser.add_argument(
-        "--tokenizer", required=required, metavar="DIR", help="a tokenizer's folder or hub name"
+        "--tokenizer",
+        required=required,
+        metavar="DIR",
+        help="a tokenizer's folder, or a name in the local cache",
     )
     parser.add_argument(
         "--column", metavar="NAME", help="the column to read (default: found by TRL's names)"

@@ -23,7 +23,7 @@ def measure_lengths(
 
     Args:
         data: JSON lines, a JSON array, Parquet, a saved dataset, or a folder of such files.
-        tokenizer: a tokenizer's folder, or its name on the hub.
+        tokenizer: a tokenizer's folder, or its hub name where it is in the local cache.
         column: the column to read; None finds it by TRL's names.
         split: which part of a saved dataset that has several.
         progress: called with the share of the data read so far, after each batch.

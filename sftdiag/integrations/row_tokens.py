@@ -16,7 +16,7 @@ EXPECTED = f"{TEXT}, {MESSAGES}, {CONVERSATIONS}, {PROMPT} and {COMPLETION}, or 
 
 
 def load_tokenizer(path: str) -> Any:
-    """Return the tokenizer of a folder or of a name on the hub.
+    """Return the tokenizer of a folder, or of a hub name in the local cache; asks no network.
 
     Raises:
         SourceError: there is none.
@@ -27,10 +27,13 @@ def load_tokenizer(path: str) -> Any:
     except ImportError:
         raise SftdiagError("this needs transformers: pip install 'sftdiag[trainer]'") from None
     try:
-        return AutoTokenizer.from_pretrained(path)
+        return AutoTokenizer.from_pretrained(path, local_files_only=True)
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise SourceError(path, f"expected a tokenizer's folder or name: {reason}") from None
+        problem = "expected a tokenizer's folder, or a name in the local cache"
+        # A plain miss is an OSError whose message speaks of a network that was not asked.
+        if not isinstance(error, OSError):
+            problem = f"{problem}: {str(error).strip().partition(chr(10))[0]}"
+        raise SourceError(path, problem) from None
 
 
 class RowTokens:

@@ -48,7 +48,7 @@ def test_recommend_measures_the_data(files: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "tokenizer", "more", "says"),
     [
-        ("rows.parquet", "none", (), "expected a tokenizer's folder or name"),
+        ("rows.parquet", "none", (), "expected a tokenizer's folder, or a name"),
         ("empty.jsonl", "tokenizer", (), "holds no rows"),
         ("none.jsonl", "tokenizer", (), "no such file or folder"),
         ("rows.parquet", "tokenizer", ("--column", "body"), "expected the column body"),

@@ -122,7 +122,7 @@ def test_bad_data_is_one_line(
 
 def test_bad_tokenizers_are_one_line(tmp_path: Path, tokenizer_folder: Path) -> None:
     path = write(tmp_path / "rows.jsonl", SHAPES["messages"])
-    with pytest.raises(SourceError, match="expected a tokenizer's folder or name") as caught:
+    with pytest.raises(SourceError, match="expected a tokenizer's folder, or a name") as caught:
         measure_lengths(path, tmp_path)
     assert "\n" not in str(caught.value)
     tokenizer = load_tokenizer(str(tokenizer_folder))

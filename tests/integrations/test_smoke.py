@@ -173,6 +173,7 @@ def too_large_for_the_gpu(folder: Path) -> Any:
 
 FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "label-mask": (lambda folder: sft(folder, "label-mask"), "SFT107"),
+    "prompt-trained": (lambda folder: sft(folder, assistant_only_loss=False), "SFT405"),
     "learning-rate-too-low": (lambda folder: sft(folder, "learning-rate-too-low"), "SFT101"),
     "learning-rate-zero": (lambda folder: sft(folder, learning_rate=0.0), "SFT101"),
     "learning-rate-too-high": (lambda folder: sft(folder, "learning-rate-too-high"), "SFT10"),
