@@ -69,7 +69,7 @@ def command_line_page() -> str:
     return "\n".join(lines)
 
 
-COMMANDS = ("analyze", "inspect", "explain", "rules", "recommend", "lengths")
+COMMANDS = ("analyze", "inspect", "explain", "rules", "recommend", "lengths", "probe")
 
 RECOMMENDED = (
     ("800 rows, a model of 0.5B, one GPU of 24 GiB", 800, 0.5e9, None, 24, 300),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from sftdiag.api import make_settings, replay
@@ -58,8 +59,8 @@ def run(options: argparse.Namespace) -> int:
 
         sys.stdout.write(json.render(results))
     else:
-        _print_text([report for report in results if isinstance(report, Report)])
-    return _exit_code(results, settings, options.require_verdict)
+        print_text([report for report in results if isinstance(report, Report)])
+    return exit_code(results, settings, options.require_verdict)
 
 
 def _diagnose(path: str, settings: Settings) -> list[Report | dict[str, Any]]:
@@ -82,7 +83,8 @@ def _error(path: str, error: SourceError) -> dict[str, Any]:
     return {"source": path, "error": str(error)}
 
 
-def _print_text(reports: list[Report]) -> None:
+def print_text(reports: list[Report]) -> None:
+    """Print reports: in colour on a terminal, plain elsewhere."""
     from sftdiag.report import text
 
     for index, report in enumerate(reports):
@@ -94,9 +96,10 @@ def _print_text(reports: list[Report]) -> None:
             sys.stdout.write(text.render(report))
 
 
-def _exit_code(
-    results: list[Report | dict[str, Any]], settings: Settings, require_verdict: bool
+def exit_code(
+    results: Sequence[Report | dict[str, Any]], settings: Settings, require_verdict: bool = False
 ) -> int:
+    """Return the exit code; see :func:`sftdiag.cli.main.main`."""
     reports = [report for report in results if isinstance(report, Report)]
     if len(reports) < len(results):
         return 2

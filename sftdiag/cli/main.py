@@ -25,7 +25,7 @@ HelpFormatter = partial(argparse.HelpFormatter, width=int(_COLUMNS) if _COLUMNS.
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    from sftdiag.cli import analyze, explain, inspect, lengths, recommend, rules
+    from sftdiag.cli import analyze, explain, inspect, lengths, probe, recommend, rules
 
     top = argparse.ArgumentParser(
         prog="sftdiag",
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"sftdiag {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for command in (analyze, inspect, explain, rules, recommend, lengths):
+    for command in (analyze, inspect, explain, rules, recommend, lengths, probe):
         command.register(commands, HelpFormatter)
     return top
 

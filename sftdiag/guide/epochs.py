@@ -8,7 +8,7 @@ from sftdiag.ranges import MOST_EPOCHS
 
 def passes_over_the_rows(case: Case) -> Evidence | None:
     """How often every row was seen."""
-    epoch = case.number("epoch")
+    epoch = case.number("epoch") or case.signals.epoch
     if epoch is None:
         return None
     weight = Weight.SUPPORTS if epoch > MOST_EPOCHS else Weight.AGAINST

@@ -215,6 +215,9 @@ def _finding(finding: Finding, words: Mapping[str, Any]) -> Iterator[Line]:
     is_note = finding.severity is Severity.INFO
     if finding.by_check and not finding.fired_step:
         times = [words["before"]]
+    elif not finding.fired_step:
+        # A finished model that was asked without its log.
+        times = []
     else:
         times = [words["onset"].format(step=finding.onset_step)]
         times.append(words["seen_at"].format(step=finding.fired_step))

@@ -163,13 +163,41 @@ class Prober:
         self._last_step = state.global_step
         return self._together(state, lambda: self._at_evaluation(args, state, kwargs))
 
+    def ask_before(self, model: Any, tokenizer: Any) -> list[Row]:
+        """Ask a finished model's base; return its row.
+
+        Raises:
+            ConfigError: the model or a prompt cannot be asked.
+        """
+        return self._ask_finished(model, tokenizer, 0, before=True)
+
+    def ask_now(self, model: Any, tokenizer: Any, step: int) -> list[Row]:
+        """Ask a finished model, with its adapter off first where it has one; return the rows.
+
+        Raises:
+            ConfigError: the model or a prompt cannot be asked.
+        """
+        return self._ask_finished(model, tokenizer, step, before=False)
+
+    def _ask_finished(self, model: Any, tokenizer: Any, step: int, *, before: bool) -> list[Row]:
+        reason = guard.refusal(model)
+        if reason is not None:
+            return [self._reasons(step, None, reason)]
+        with guard.untouched(model):
+            asker = Asker(model, tokenizer)
+            if before:
+                return self._measure_before(asker, known=True)
+            rows = self._measure_before(asker, known=False)
+            row, _ = self._row(asker, step, None, self._settings.kinds)
+            return [*rows, row]
+
     def _at_start(
         self, args: Any, state: Any, kwargs: Mapping[str, Any], rows: Sequence[Row]
     ) -> list[Row]:
         model = guard.plain(kwargs["model"])
         self._refused = guard.refusal(model)
         if self._refused is not None:
-            return [self._reasons(state, self._refused)]
+            return [self._reasons(state.global_step, state.epoch, self._refused)]
         with guard.untouched(model):
             asker = self._asker(args, model, kwargs)
             questions = self._ask_for(asker)
@@ -178,7 +206,7 @@ class Prober:
             self._kept = _kept(rows, questions.fingerprint)
             if self._kept is None:
                 self._before.discard(ForgettingProbe.name)
-            return self._measure_before(asker, state)
+            return self._measure_before(asker, known=state.global_step == 0)
 
     def _at_evaluation(self, args: Any, state: Any, kwargs: Mapping[str, Any]) -> list[Row]:
         model = guard.plain(kwargs["model"])
@@ -187,11 +215,17 @@ class Prober:
             questions = self._ask_for(asker)
             if not questions.prompts:
                 questions.take_samples(_rows_of(kwargs.get("eval_dataloader")))
-            before = self._measure_before(asker, state)
-            return [*before, self._row(asker, state, self._settings.kinds)[0]]
+            before = self._measure_before(asker, known=state.global_step == 0)
+            row, _ = self._row(asker, state.global_step, state.epoch, self._settings.kinds)
+            return [*before, row]
 
-    def _measure_before(self, asker: Asker, state: Any) -> list[Row]:
-        """Measure what is not known yet of the model before training, where it still is at hand."""
+    def _measure_before(self, asker: Asker, *, known: bool) -> list[Row]:
+        """Measure what is not known yet of the model before training, where it is at hand.
+
+        Args:
+            asker: asks the model.
+            known: whether the model as it is was not trained yet.
+        """
         questions = self._ask_for(asker)
         adapter = guard.has_adapter(asker.model)
         wanted = [
@@ -199,25 +233,25 @@ class Prober:
             for kind in self._settings.kinds
             if kind.name not in self._before and ("losses" in kind.asks or questions.prompts)
         ]
-        if not wanted or not (adapter or state.global_step == 0):
+        if not wanted or not (adapter or known):
             return []
         self._before |= {kind.name for kind in wanted}
         if adapter:
             with guard.adapter_off(asker.model):
-                row, losses = self._row(asker, state, wanted)
+                row, losses = self._row(asker, 0, 0.0, wanted)
         else:
-            row, losses = self._row(asker, state, wanted)
-        row |= {"step": 0, "epoch": 0.0, BEFORE: 1.0}
+            row, losses = self._row(asker, 0, 0.0, wanted)
+        row[BEFORE] = 1.0
         if losses:
             self._kept = losses
             row["kept"] = {**losses, "of": questions.fingerprint}
         return [row]
 
     def _row(
-        self, asker: Asker, state: Any, kinds: Sequence[type[Probe]]
+        self, asker: Asker, step: int, epoch: float | None, kinds: Sequence[type[Probe]]
     ) -> tuple[dict[str, Any], dict[str, list[float]]]:
         asked = Round(asker, self._ask_for(asker), self._kept)
-        row: dict[str, Any] = {"step": state.global_step, "epoch": state.epoch}
+        row: dict[str, Any] = {"step": step, "epoch": epoch}
         for kind in kinds:
             for name, value in asked.measures(kind).items():
                 if math.isfinite(value):
@@ -235,8 +269,8 @@ class Prober:
             self._questions.take_texts(asker)
         return self._questions
 
-    def _reasons(self, state: Any, key: str) -> dict[str, Any]:
-        row: dict[str, Any] = {"step": state.global_step, "epoch": state.epoch}
+    def _reasons(self, step: int, epoch: float | None, key: str) -> dict[str, Any]:
+        row: dict[str, Any] = {"step": step, "epoch": epoch}
         for kind in self._settings.kinds:
             row[f"{PROBE_PREFIX}{kind.name}/{SKIPPED}{key}"] = 1.0
         return row
@@ -250,7 +284,7 @@ class Prober:
             except Exception:
                 logger.exception("sftdiag's probes failed and are off for the rest of this run")
                 self._refused = "probe_failed"
-                rows = [self._reasons(state, self._refused)]
+                rows = [self._reasons(state.global_step, state.epoch, self._refused)]
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             box: list[Any] = [rows, self._refused]
             torch.distributed.broadcast_object_list(box, src=0)

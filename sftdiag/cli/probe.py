@@ -1,0 +1,76 @@
+"""``sftdiag probe MODEL_DIR``: ask a finished model."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from sftdiag.api import make_settings
+from sftdiag.cli.analyze import exit_code, print_text
+from sftdiag.config import load_settings
+from sftdiag.errors import ConfigError
+from sftdiag.report import FORMATS
+from sftdiag.texts import LANGUAGES
+
+
+def register(commands: Any, formatter_class: Any) -> None:
+    """Add the subcommand to the parser."""
+    parser = commands.add_parser(
+        "probe",
+        formatter_class=formatter_class,
+        help="ask a finished model: repetition, forgetting, unnatural replies",
+        description="Lets a model reply to prompts and measures repetition, forgetting and "
+        "unnatural replies, against the model before training and the reference answers.",
+    )
+    parser.add_argument("model", metavar="MODEL_DIR", help="a model's or an adapter's folder")
+    parser.add_argument(
+        "--prompts",
+        metavar="FILE",
+        required=True,
+        help="a prompt a line: text, or JSON with prompt (and completion) or messages",
+    )
+    parser.add_argument("--base", metavar="DIR", help="the model before training")
+    parser.add_argument("--adapter", metavar="DIR", help="an adapter to put on the model")
+    parser.add_argument(
+        "--texts", metavar="FILE", help="general text, a paragraph a line, instead of ours"
+    )
+    parser.add_argument("--seconds", type=float, help="time for each probe (default: 120)")
+    parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    parser.add_argument(
+        "--fail-on",
+        choices=("info", "warning", "error"),
+        help="exit with 1 from this severity on (default: error)",
+    )
+    parser.add_argument("--lang", choices=LANGUAGES, help="language of the texts (default: en)")
+    parser.set_defaults(run=run)
+
+
+SECONDS = 120.0
+"""A finished model does not hold up a run: enough for a model of 7 B parameters on a processor."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Ask and print; see :func:`sftdiag.cli.main.main` for the exit codes."""
+    settings = make_settings(load_settings(), fail_on=options.fail_on, lang=options.lang)
+    try:
+        from sftdiag.integrations.probing import offline
+    except ImportError:
+        raise ConfigError("asking a model needs pip install 'sftdiag[trainer]'") from None
+    from sftdiag.probes.settings import Probes
+
+    probes = Probes(
+        seconds=options.seconds or SECONDS,
+        prompts=offline.read_prompts(options.prompts),
+        texts=offline.read_prompts(options.texts) if options.texts else None,
+    )
+    report = offline.probe_model(
+        options.model, probes, settings, base=options.base, adapter=options.adapter
+    )
+    if options.format == "json":
+        from sftdiag.report import json
+
+        sys.stdout.write(json.render([report]))
+    else:
+        print_text([report])
+    return exit_code([report], settings)

@@ -1,0 +1,160 @@
+"""Ask a finished model: load it and what it was before, measure both, and report."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from sftdiag.config import Settings
+from sftdiag.context import RunContext
+from sftdiag.errors import ConfigError, SourceError
+from sftdiag.findings import Report
+from sftdiag.integrations.probing import Prober
+from sftdiag.monitor import Monitor
+from sftdiag.probes import PROBES
+from sftdiag.probes.settings import Probes
+from sftdiag.sources import journal, open_run
+
+try:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+except ImportError as error:
+    raise ImportError("this needs transformers: pip install 'sftdiag[trainer]'") from error
+
+ADAPTER_FILE = "adapter_config.json"
+
+
+def read_prompts(path: str) -> list[Any]:
+    """Return the prompts of a file: JSON lines, or text with a prompt a line.
+
+    Raises:
+        SourceError: it cannot be read, holds no prompt, or a line is no JSON.
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            lines = [line.strip() for line in file if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(path, f"cannot be read: {error}") from None
+    if not lines:
+        raise SourceError(path, "holds no prompt; expected one a line, as text or JSON")
+    if not lines[0].startswith("{"):
+        return list(lines)
+    prompts = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            prompts.append(json.loads(line))
+        except ValueError as error:
+            raise SourceError(path, f"line {number} is no JSON: {error}") from None
+    return prompts
+
+
+def probe_model(
+    model_dir: str,
+    probes: Probes,
+    settings: Settings,
+    *,
+    base: str | None = None,
+    adapter: str | None = None,
+) -> Report:
+    """Ask a model that is on disk, and return the report; its log is read too where it is beside.
+
+    Args:
+        model_dir: a model's or an adapter's folder.
+        probes: what to measure; ``prompts`` are needed.
+        settings: what to report, and in which language.
+        base: the model before training.
+        adapter: an adapter to put on the model; without it, the model is what it was before.
+
+    Raises:
+        SourceError: a model cannot be loaded.
+        ConfigError: a prompt is none.
+    """
+    is_adapter = os.path.isfile(os.path.join(model_dir, ADAPTER_FILE))
+    if is_adapter:
+        if adapter is not None:
+            raise ConfigError(f"{model_dir} is an adapter already; give its model and --adapter")
+        model_dir, adapter = base or _base_of(model_dir), model_dir
+        base = None
+    folder = adapter or model_dir
+    tokenizer = _tokenizer(folder, model_dir)
+    monitor = _replayed(folder, settings)
+    prober = Prober(probes)
+    step = monitor.signals.last_step
+    if base is not None:
+        _feed(monitor, prober.ask_before(_load(base), tokenizer))
+    model = _load(model_dir)
+    if adapter is not None:
+        model = _with_adapter(model, adapter)
+    _feed(monitor, prober.ask_now(model, tokenizer, step))
+    report = monitor.report().replace(source=folder)
+    if monitor.signals.records:
+        return report
+    names = {kind.name for kind in PROBES}
+    return report.replace(skipped={n: why for n, why in report.skipped.items() if n in names})
+
+
+def _replayed(folder: str, settings: Settings) -> Monitor:
+    """Return a Monitor that has seen the log beside the model, where there is one."""
+    try:
+        run = open_run(folder)
+    except SourceError:
+        return Monitor(RunContext(), settings, folder)
+    monitor = Monitor(run.context, settings, folder)
+    monitor.replay(run.entries, journal.segments(run.starts, run.context))
+    # The plan is over: the model that is asked is the run's last word.
+    monitor.signals.context = monitor.signals.context.replace(max_steps=None)
+    return monitor
+
+
+def _feed(monitor: Monitor, rows: list[Mapping[str, Any]]) -> None:
+    for row in rows:
+        monitor.feed_entry(row)
+
+
+def _tokenizer(*folders: str) -> Any:
+    problem: Exception | None = None
+    for folder in folders:
+        try:
+            return AutoTokenizer.from_pretrained(folder)
+        except Exception as error:  # what a folder lacks shows in many ways
+            problem = error
+    raise SourceError(folders[0], f"no tokenizer can be loaded: {_line(problem)}")
+
+
+def _load(folder: str) -> Any:
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+    except Exception as error:
+        raise SourceError(folder, f"no language model can be loaded: {_line(error)}") from None
+    # A quantized model has its place already.
+    return model if getattr(model, "is_quantized", False) else model.to(device)
+
+
+def _with_adapter(model: Any, folder: str) -> Any:
+    try:
+        from peft import PeftModel
+    except ImportError:
+        raise ConfigError("an adapter needs peft: pip install 'sftdiag[trainer]'") from None
+    try:
+        return PeftModel.from_pretrained(model, folder)
+    except Exception as error:
+        raise SourceError(folder, f"no adapter can be loaded: {_line(error)}") from None
+
+
+def _base_of(folder: str) -> str:
+    try:
+        with open(os.path.join(folder, ADAPTER_FILE), encoding="utf-8") as file:
+            name = json.load(file).get("base_model_name_or_path")
+    except (OSError, ValueError, AttributeError):
+        name = None
+    if not isinstance(name, str):
+        raise SourceError(folder, "the adapter does not name its base model; give --base")
+    return name
+
+
+def _line(error: Exception | None) -> str:
+    return str(error).strip().split("\n")[0]
