@@ -245,21 +245,6 @@ def test_a_plain_trainer(tmp_path: Path) -> None:
     assert callback.report.primary.code == "SFT401"
 
 
-def test_two_ranks_stop_at_the_same_step(tmp_path: Path) -> None:
-    script = Path(__file__).with_name("two_ranks.py")
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
-        *(str(script), str(tmp_path)),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    results = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
-    assert results[0]["step"] == results[1]["step"] < 120
-    assert results[0]["findings"] == results[1]["findings"] != []
-    assert done.stderr.count("sftdiag: stopped at step") == 1
-    assert done.stderr.count("sftdiag: error SFT106") == 1
-
-
 def test_without_logging_a_healthy_run_ends_with_one_line(tmp_path: Path) -> None:
     script = Path(finetune.__file__)
     command = [sys.executable, str(script), "--output", str(tmp_path)]
