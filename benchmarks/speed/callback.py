@@ -40,7 +40,7 @@ analyze: Any = importlib.import_module("analyze")
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "speed_callback.md"
 RECORDS = 1_000
 REPEATS = 15
-PAIRS = 400
+PAIRS = 600
 """Pairs of stretches. Short ones, and many: a machine's speed drifts within seconds."""
 STRETCH = 2
 """Steps with the callback on or off."""
@@ -85,7 +85,7 @@ class Alternate(TrainerCallback):
 def tokens_ratios(folder: Path) -> tuple[list[float], str]:
     """Return tokens/s with the callback over without, pair by pair, and what was trained."""
     cuda = torch.cuda.is_available()
-    width, layers, batch, length = (1024, 16, 16, 1024) if cuda else (64, 2, 4, 64)
+    width, layers, batch, length = (768, 12, 16, 512) if cuda else (64, 2, 4, 64)
     config = LlamaConfig(
         vocab_size=32_000 if cuda else 512,
         hidden_size=width,

@@ -55,8 +55,15 @@ def test_beside_early_stopping_and_the_best_model(
 @pytest.mark.skipif(importlib.util.find_spec("optuna") is None, reason="needs optuna")
 def test_a_search_over_hyperparameters(tmp_path: Path) -> None:
     """Every trial starts afresh, and one that is stopped counts as any other."""
-    trainer = finetune.make_trainer("none", tmp_path, max_steps=20, logging_steps=1)
-    trainer.model_init = lambda trial=None: finetune.make_model(finetune.make_tokenizer())
+    rows = [{"input_ids": [1, 2, 3, 4], "labels": [1, 2, 3, 4]} for _ in range(32)]
+    trainer = transformers.Trainer(
+        model_init=lambda trial=None: finetune.make_model(finetune.make_tokenizer()),
+        args=transformers.TrainingArguments(
+            **{**common(tmp_path), "max_steps": 8, "eval_strategy": "epoch"}
+        ),
+        train_dataset=rows,
+        eval_dataset=rows,
+    )
     callback = sftdiag.attach(trainer, stop_on="error")
     best = trainer.hyperparameter_search(
         lambda trial: {"learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-3)},
@@ -82,16 +89,16 @@ def test_evaluation_sets_by_name(tmp_path: Path) -> None:
 
 def test_a_resume_that_restores_other_callbacks(tmp_path: Path) -> None:
     """restore_callback_states_from_checkpoint makes new ones of those that keep a state."""
-    arguments = {**BEST, "restore_callback_states_from_checkpoint": True, "num_train_epochs": 40}
-    for resume in (False, True):
+    arguments = {**BEST, "restore_callback_states_from_checkpoint": True, "save_total_limit": None}
+    findings = []
+    for checkpoint in (None, str(tmp_path / "checkpoint-100")):
         trainer = finetune.make_trainer("overfitting", tmp_path, **arguments)
         trainer.add_callback(transformers.EarlyStoppingCallback(1000))
         callback = sftdiag.attach(trainer)
-        trainer.train(resume_from_checkpoint=resume)
-        reports = callback.report.to_dict()
-        if not resume:
-            whole = reports
-    assert reports["findings"] == whole["findings"] != []
+        trainer.train(resume_from_checkpoint=checkpoint)
+        assert trainer.state.global_step == 160
+        findings.append(callback.report.to_dict()["findings"])
+    assert findings[0] == findings[1] != []
 
 
 def preference_rows(rows: int = 32) -> Any:
@@ -129,6 +136,7 @@ def make_dpo(folder: Path) -> Any:
     tokenizer = finetune.make_tokenizer()
     return DPOTrainer(
         finetune.make_model(tokenizer),
+        ref_model=finetune.make_model(tokenizer),
         args=DPOConfig(**common(folder)),
         train_dataset=preference_rows(),
         processing_class=tokenizer,
