@@ -123,7 +123,8 @@ class Finding(Value):
         why: why it matters.
         fired: severity label to the step at which that severity was reached.
         resolved_step: the step at which the pattern was over, or None.
-        consequence_of: the id of the finding that explains this one, or None.
+        consequence_of: the id of the finding that explains this one, or None; for what a check
+            found, also that of the symptom it is a cause of, with which it is told.
         resolved_because: why it is over where no detector saw it end, or None.
     """
 

@@ -167,7 +167,7 @@ class Monitor:
 
     def _finding(self, case: Case, claims: tuple[arbitration.Claim, ...]) -> Finding:
         lang = self.settings.lang
-        finding = diagnose(case.detection, case.id, case.fired, self.signals, lang)
+        finding = diagnose(case.detection, case.id, case.fired, self.signals, lang, self.checked)
         return finding.replace(
             resolved_step=case.resolved_step,
             resolved_because=case.resolved_because,
@@ -176,7 +176,8 @@ class Monitor:
 
     def _findings(self) -> tuple[Finding, ...]:
         found = self._told(self._cases.all, self._cases.claims)
-        return tuple(sorted((*found, *self._checks.findings()), key=arbitration.importance))
+        checked = arbitration.told_with(found, self._checks.findings())
+        return tuple(sorted((*found, *checked), key=arbitration.importance))
 
     def _told(
         self, cases: Iterable[Case], claims: tuple[arbitration.Claim, ...]

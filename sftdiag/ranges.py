@@ -158,6 +158,12 @@ EPOCHS = (
 """The middle row's 2 is the guide's standard preset (1-2) and Tulu 3's choice; the first row's 3 is
 the conservative preset's, since beyond 3 a run nearly always overfits."""
 
+
+def epoch_band(samples: int) -> EpochBand:
+    """Return the guide's row for so many samples."""
+    return max((b for b in EPOCHS if samples >= b.from_samples), key=lambda b: b.from_samples)
+
+
 NEWER_EPOCHS = (
     Range(2, 2, f"{TULU}, 3 to 7 gained nothing"),
     Range(15, 15, "LIMA, Zhou et al. 2023, 1,000 samples, eval loss uninformative"),

@@ -48,6 +48,11 @@ class Staircase:
         elif len(self._first) < EDGE_ROWS:
             self._first.append(loss)
 
+    @property
+    def seen(self) -> dict[str, Scalar]:
+        """How many edges were steps, and by how much the last one dropped."""
+        return {"edges": self._edges, "edge_drop": self._last_drop[1]}
+
     def _measure(self, step: int) -> None:
         before, after, first = self._before, self._after, self._first
         self._before, self._after, self._first = [], [], list(after)

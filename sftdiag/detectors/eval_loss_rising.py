@@ -182,7 +182,7 @@ class EvalLossRisingDetector(Detector):
             last.step,
             rise.best.step,
             series,
-            _evidence(signals, points, rise),
+            {**_evidence(signals, points, rise), **self._staircase.seen},
             variant="default" if _share(rise.best.loss, last.loss) else "no_share",
         )
         return (state.active,)

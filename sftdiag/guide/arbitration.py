@@ -97,6 +97,21 @@ def explained_by(claim: Claim, claims: tuple[Claim, ...]) -> str | None:
     return None
 
 
+def told_with(symptoms: tuple[Finding, ...], checked: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Return the checks' findings; those that are a symptom's cause refer to it as its own."""
+    caused = {
+        cause.check: symptom.id
+        for symptom in sorted(symptoms, key=importance, reverse=True)
+        if symptom.resolved_step is None and symptom.severity >= Severity.WARNING
+        for cause in symptom.causes
+        if cause.check is not None
+    }
+    return tuple(
+        finding.replace(consequence_of=finding.consequence_of or caused.get(finding.code))
+        for finding in checked
+    )
+
+
 def importance(finding: Finding) -> tuple[bool, bool, int, bool, int]:
     """Return a sorting key: unresolved, unexplained, severe and early findings first.
 

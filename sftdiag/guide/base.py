@@ -12,15 +12,17 @@ from enum import Enum
 from sftdiag.context import RunContext
 from sftdiag.findings import Detection, Scalar, Severity, Status
 from sftdiag.observations import FixText as FixText
+from sftdiag.observations import Observation, Outcome
 from sftdiag.signals import Signals
 from sftdiag.values import EMPTY, Value
 
 
 class Case(Value):
-    """What the guide may look at when it weighs causes: the detection and the run so far."""
+    """What the guide may look at: the detection, the run so far and what the checks said of it."""
 
     detection: Detection
     signals: Signals
+    checked: Outcome = Outcome()
 
     @property
     def context(self) -> RunContext:
@@ -44,11 +46,16 @@ class Weight(Enum):
 
 
 class Evidence(Value):
-    """One sentence (a key of ``evidence`` in the symptom's texts), its numbers and its weight."""
+    """One sentence, its numbers and its weight.
+
+    The sentence is a key of ``evidence`` in the symptom's texts, or what ``check`` found, told in
+    the check's own words.
+    """
 
     weight: Weight
     key: str
     values: Mapping[str, Scalar] = EMPTY
+    check: Observation | None = None
 
 
 Look = Callable[[Case], Evidence | None]
@@ -94,6 +101,12 @@ def settle(evidence: tuple[Evidence, ...]) -> Status:
     if Weight.SUPPORTS in weights and Weight.AGAINST not in weights:
         return Status.LIKELY
     return Status.POSSIBLE
+
+
+def rank(evidence: tuple[Evidence, ...]) -> tuple[int, bool]:
+    """Return a sorting key for causes: the surest first, those with nothing against them first."""
+    against = any(piece.weight is Weight.AGAINST for piece in evidence)
+    return settle(evidence).value, against
 
 
 def fix(key: str) -> Propose:

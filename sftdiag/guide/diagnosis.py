@@ -6,16 +6,22 @@ from collections.abc import Mapping
 
 from sftdiag import detectors as detectors_package
 from sftdiag import texts
-from sftdiag.findings import Cause, Detection, Finding, Fix
-from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, settle
+from sftdiag.findings import Cause, Detection, Finding, Fix, Status
+from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, rank, settle
 from sftdiag.guide.symptoms import SYMPTOMS
+from sftdiag.observations import Observation, Outcome
 from sftdiag.signals import Signals
 
 _BY_CODE = {symptom.code: symptom for symptom in SYMPTOMS}
 
 
 def diagnose(
-    detection: Detection, finding_id: str, fired: Mapping[str, int], signals: Signals, lang: str
+    detection: Detection,
+    finding_id: str,
+    fired: Mapping[str, int],
+    signals: Signals,
+    lang: str,
+    checked: Outcome | None = None,
 ) -> Finding:
     """Turn a detection into a finding in one language.
 
@@ -25,13 +31,14 @@ def diagnose(
         fired: severity label to the step at which it was reached.
         signals: the run so far.
         lang: ``"en"`` or ``"zh"``.
+        checked: what the checks of rows and arguments said.
     """
     symptom = _BY_CODE[detection.code]
     seen = texts.load(_home_of(symptom), symptom.name, lang)
     note = detection.name != symptom.name
     unit = seen["notes"][detection.name] if note else texts.load(__file__, symptom.name, lang)
     template = unit["seen"] if note else seen["seen"][detection.variant]
-    case = Case(detection, signals)
+    case = Case(detection, signals, checked or Outcome())
     causes = () if note else _causes(case, symptom, lang)
     values = {**detection.evidence, "step": detection.onset_step, "series": detection.series}
     return Finding(
@@ -61,34 +68,60 @@ def _home_of(symptom: Symptom) -> str:
 
 def _causes(case: Case, symptom: Symptom, lang: str) -> tuple[Cause, ...]:
     """Return the symptom's causes, the best supported first, then in the guide's order."""
-    weighed: list[tuple[int, bool, int, Cause]] = []
+    weighed: list[tuple[tuple[int, bool], int, Cause]] = []
     for rule in symptom.causes:
         evidence = tuple(piece for look in rule.looks if (piece := look(case)) is not None)
-        against = any(piece.weight is Weight.AGAINST for piece in evidence)
         cause = _cause(rule, evidence, case, symptom, lang)
-        weighed.append((cause.status.value, against, len(weighed), cause))
-    return tuple(item[3] for item in sorted(weighed, key=lambda item: item[:3]))
+        weighed.append((rank(evidence), len(weighed), cause))
+    return tuple(cause for *_, cause in sorted(weighed, key=lambda item: item[:2]))
 
 
 def _cause(
     rule: CauseRule, evidence: tuple[Evidence, ...], case: Case, symptom: Symptom, lang: str
 ) -> Cause:
     words = texts.load(__file__, symptom.name, lang)
-    fixes = [propose(case) for propose in rule.fixes]
 
     def say(*weights: Weight) -> tuple[str, ...]:
-        return tuple(
-            words["evidence"][piece.key].format(**piece.values)
-            for piece in evidence
-            if piece.weight in weights
-        )
+        told = (_sentence(piece, words, lang) for piece in evidence if piece.weight in weights)
+        return tuple(dict.fromkeys(told))
 
+    status = settle(evidence)
+    proof = _proof(evidence) if status.value <= Status.LIKELY.value else None
+    if proof is not None:
+        from sftdiag.guide import preflight
+
+        fixes = preflight.fixes(proof, lang)
+    else:
+        proposed = [propose(case) for propose in rule.fixes]
+        fixes = tuple(Fix(words["fixes"][f.key].format(**f.values), f.changes) for f in proposed)
     return Cause(
         id=rule.id,
         name=texts.load(__file__, "causes", lang)[rule.id],
-        status=settle(evidence),
+        status=status,
         because=say(Weight.CONFIRMS, Weight.SUPPORTS, Weight.RULES_OUT),
         against=say(Weight.AGAINST),
         missing=say(Weight.MISSING),
-        fixes=tuple(Fix(words["fixes"][f.key].format(**f.values), f.changes) for f in fixes),
+        check=proof.code if proof is not None else None,
+        fixes=fixes,
     )
+
+
+def _proof(evidence: tuple[Evidence, ...]) -> Observation | None:
+    """Return the check that speaks for the cause, one that confirms it before one that supports."""
+    for weight in (Weight.CONFIRMS, Weight.SUPPORTS):
+        for piece in evidence:
+            if piece.check is not None and piece.weight is weight:
+                return piece.check
+    return None
+
+
+def _sentence(piece: Evidence, words: texts.Texts, lang: str) -> str:
+    if piece.check is not None:
+        # The checks' texts load only for a run that was checked.
+        from sftdiag.guide import preflight
+
+        return f"{piece.check.code}: {preflight.message(piece.check, lang)}"
+    template = words["evidence"].get(piece.key)
+    if template is None:
+        template = texts.load(__file__, "shared", lang)[piece.key]
+    return str(template.format(**piece.values))

@@ -6,7 +6,9 @@ from math import ceil
 
 from sftdiag.detectors.eval_loss_rising import FEW_EVALUATIONS, MIN_RISE
 from sftdiag.findings import Severity
-from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix, missing
+from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
+from sftdiag.guide.from_checks import check
+from sftdiag.ranges import epoch_band
 
 REPEATED_EPOCHS = 1.0
 """Before the first epoch is over no row was seen twice, so no row can have been memorised."""
@@ -37,6 +39,26 @@ def rows_repeated(case: Case) -> Evidence | None:
     if early is not None:
         return Evidence(Weight.AGAINST, "risen_before_repeats", early)
     return Evidence(Weight.SUPPORTS, "rows_repeated", {"epoch": epoch})
+
+
+def steps_at_epoch_edges(case: Case) -> Evidence | None:
+    """A train loss that drops where an epoch begins: the rows are remembered."""
+    edges, drop = case.number("edges"), case.number("edge_drop")
+    if not edges or drop is None:
+        return None
+    return Evidence(Weight.SUPPORTS, "steps_at_edges", {"edges": edges, "drop": drop})
+
+
+def epochs_for_the_data(case: Case) -> Evidence | None:
+    """The planned epochs against the guide's for so many samples."""
+    samples, planned = case.context.train_samples, case.context.num_train_epochs
+    if samples is None or planned is None:
+        return None
+    usual = epoch_band(samples).epochs
+    values = {"samples": samples, "planned": planned, "low": usual.low, "high": usual.high}
+    if planned > usual.high:
+        return Evidence(Weight.SUPPORTS, "more_epochs_than_data", values)
+    return None
 
 
 def risen_in_first_epoch(case: Case) -> Evidence | None:
@@ -112,12 +134,23 @@ SYMPTOM = Symptom(
     (
         CauseRule(
             "overfitting",
-            (train_keeps_falling, rows_repeated),
+            (
+                train_keeps_falling,
+                rows_repeated,
+                steps_at_epoch_edges,
+                epochs_for_the_data,
+                check("duplicate-rows", clean=None),
+            ),
             (train_less, stop_early),
         ),
         CauseRule(
             "eval-distribution",
-            (gap_at_first_evaluation, risen_in_first_epoch, missing("eval_rows_unseen")),
+            (
+                gap_at_first_evaluation,
+                risen_in_first_epoch,
+                check("eval-distribution-shift", on_evaluation=True),
+                check("template-mismatch", clean=None, on_evaluation=True),
+            ),
             (fix("check_split"),),
         ),
     ),

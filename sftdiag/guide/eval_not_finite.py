@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sftdiag.findings import Severity
-from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix, missing
+from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix
+from sftdiag.guide.from_checks import check
 
 
 def from_the_first_evaluation(case: Case) -> Evidence | None:
@@ -29,7 +30,11 @@ SYMPTOM = Symptom(
     (
         CauseRule(
             "label-mask",
-            (from_the_first_evaluation, missing("rows_unseen")),
+            (
+                from_the_first_evaluation,
+                check("no-supervised-token", Weight.CONFIRMS, on_evaluation=True),
+                check("rows-without-label", clean=None, on_evaluation=True),
+            ),
             (fix("check_rows"), fix("length")),
         ),
         CauseRule("quantization-or-dtype", (later_only,), (fix("use_bf16"),)),

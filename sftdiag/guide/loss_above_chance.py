@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sftdiag.findings import Severity
-from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix, missing
+from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix
+from sftdiag.guide.from_checks import check
 
 
 def labels_contradict_the_text(case: Case) -> Evidence | None:
@@ -22,14 +23,17 @@ SYMPTOM = Symptom(
     (
         CauseRule(
             "label-misalignment",
-            (labels_contradict_the_text, missing("labels_unseen")),
+            (
+                labels_contradict_the_text,
+                check("label-misalignment", Weight.CONFIRMS, Weight.RULES_OUT),
+            ),
             (fix("check_alignment"),),
         ),
         CauseRule(
             "label-mask",
-            (labels_contradict_the_text, missing("mask_unseen")),
+            (labels_contradict_the_text, check("prompt-trained")),
             (fix("check_mask"),),
         ),
-        CauseRule("chat-template", (missing("template_unseen"),), (fix("check_template"),)),
+        CauseRule("chat-template", (check("template-mismatch"),), (fix("check_template"),)),
     ),
 )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from sftdiag.detectors.loss_oscillation import IN_PHASE
 from sftdiag.findings import Severity
-from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix, missing
+from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix
 from sftdiag.guide.learning_rate import (
     lower_learning_rate,
     rate_against_ranges,
     rate_near_its_peak,
 )
+from sftdiag.guide.row_order import swings_with_length
 
 SMALL_BATCH = 8
 """The guide's table of batch sizes: 4 to 8 rows an optimizer step are unstable."""
@@ -46,6 +47,6 @@ SYMPTOM = Symptom(
             (gradient_in_phase, rate_against_ranges, rate_near_its_peak, batch_is_small),
             (lower_learning_rate, fix("larger_batch")),
         ),
-        CauseRule("data-order", (missing("order_unseen"),), (fix("shuffle"),)),
+        CauseRule("data-order", (swings_with_length,), (fix("shuffle"),)),
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix, missing
 from sftdiag.guide.epochs import passes_over_the_rows
+from sftdiag.guide.from_checks import check
 from sftdiag.ranges import MOST_EPOCHS
 
 
@@ -43,6 +44,10 @@ SYMPTOM = Symptom(
             (passes_over_the_rows, certainty, missing("no_evaluation")),
             (fewer_epochs, fix("add_evaluation")),
         ),
-        CauseRule("low-diversity-data", (missing("rows_unseen"),), (fix("add_rows"),)),
+        CauseRule(
+            "low-diversity-data",
+            (check("duplicate-rows"), check("low-diversity-answers")),
+            (fix("add_rows"),),
+        ),
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
+from sftdiag.guide.from_checks import check
 from sftdiag.guide.learning_rate import lower_learning_rate, rate_against_ranges
 from sftdiag.signals import Block
 
@@ -77,6 +78,10 @@ SYMPTOM = Symptom(
             (go_back, lower_learning_rate, fix("clip")),
         ),
         CauseRule("quantization-or-dtype", (number_format,), (go_back, fix("use_bf16"))),
-        CauseRule("label-mask", (from_the_start,), (fix("check_rows"),)),
+        CauseRule(
+            "label-mask",
+            (from_the_start, check("rows-without-label", clean=None)),
+            (fix("check_rows"),),
+        ),
     ),
 )

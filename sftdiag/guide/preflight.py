@@ -83,6 +83,19 @@ def report(outcome: Outcome, settings: Settings, source: str) -> Report:
     )
 
 
+def message(seen: Observation, lang: str) -> str:
+    """Return what was seen, with its numbers."""
+    values = _phrases({**seen.evidence, "series": seen.series}, lang)
+    unit = texts.load(checks_package.__file__, seen.name, lang)
+    return str(unit["seen"][seen.variant].format(**values))
+
+
+def fixes(seen: Observation, lang: str) -> tuple[Fix, ...]:
+    """Return what to change."""
+    words = texts.load(checks_package.__file__, seen.name, lang)["fixes"]
+    return tuple(Fix(words[f.key], f.changes) for f in seen.fixes)
+
+
 def _finding(seen: Observation, lang: str) -> Finding:
     unit = texts.load(checks_package.__file__, seen.name, lang)
     cause = Cause(
@@ -90,16 +103,15 @@ def _finding(seen: Observation, lang: str) -> Finding:
         name=texts.load(__file__, "causes", lang)[seen.cause],
         status=Status.CONFIRMED,
         check=seen.code,
-        fixes=tuple(Fix(unit["fixes"][f.key], f.changes) for f in seen.fixes),
+        fixes=fixes(seen, lang),
     )
-    values = _phrases({**seen.evidence, "series": seen.series}, lang)
     return Finding(
         finding_id(seen),
         seen.code,
         seen.name,
         seen.severity,
         seen.series,
-        unit["seen"][seen.variant].format(**values),
+        message(seen, lang),
         unit["why"],
         seen.step,
         seen.step,

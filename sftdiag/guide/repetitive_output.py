@@ -5,7 +5,8 @@ from __future__ import annotations
 from sftdiag.detectors.eval_loss_rising import MIN_RISE
 from sftdiag.detectors.memorization import LOW_LOSS
 from sftdiag.findings import Severity
-from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix, missing
+from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix
+from sftdiag.guide.from_checks import check
 from sftdiag.ranges import LEAST_TEMPERATURE
 
 CALM_SHARE = 0.5
@@ -70,7 +71,11 @@ SYMPTOM = Symptom(
         CauseRule("sampling-temperature", (sampling_helps,), (fix("raise_temperature"),)),
         CauseRule(
             "low-diversity-data",
-            (references_are_alike, missing("train_rows_unseen")),
+            (
+                references_are_alike,
+                check("low-diversity-answers", clean=None),
+                check("duplicate-rows", clean=None),
+            ),
             (fix("diversify"),),
         ),
     ),

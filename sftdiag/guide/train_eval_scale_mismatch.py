@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sftdiag.findings import Severity
-from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix, missing
+from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix
+from sftdiag.guide.from_checks import check
 
 NEAR_ACCUMULATION = 0.10
 """Share by which the ratio may differ from the accumulation steps: what SFT204 calls constant."""
@@ -48,7 +49,11 @@ SYMPTOM = Symptom(
         ),
         CauseRule(
             "eval-distribution",
-            (evaluation_is_higher, missing("eval_rows_unseen")),
+            (
+                evaluation_is_higher,
+                check("eval-distribution-shift"),
+                check("template-mismatch", clean=None, on_evaluation=True),
+            ),
             (fix("same_split"), fix("same_loss")),
         ),
     ),

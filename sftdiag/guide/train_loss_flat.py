@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from sftdiag.detectors._flat_signs import HUGE_GRAD_NORM, LOSS_OVER_ENTROPY
 from sftdiag.findings import Severity
-from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix, missing
+from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
+from sftdiag.guide.from_checks import check
 from sftdiag.ranges import LOWEST_LEARNING_RATE, USUAL_LEARNING_RATE, learning_rate_ranges
 
 NEAR_CHANCE = 0.03
 """How close to ln V a loss must be to be that of a blind guess: 10.824 against 10.825 and 6.04
 against 5.95 in logs of untrained models."""
+
+VISIBLE_FALL = 0.1
+"""Fall as a share of the loss that anyone sees on a curve."""
 
 NO_ACCURACY = 0.02
 """Token accuracy of labels that do not belong to the tokens: 0.00 to 0.01 on the labelled runs."""
@@ -58,6 +62,18 @@ def rate_against_ranges(case: Case) -> Evidence | None:
     if rate > high:
         return Evidence(Weight.RULES_OUT, "rate_above", values)
     return Evidence(Weight.AGAINST, "rate_inside", values)
+
+
+def movement(case: Case) -> Evidence | None:
+    """A loss that surely falls, but far too slowly, is trained with steps that are too small."""
+    fall, most = case.number("fall"), case.number("fall_at_most")
+    level = case.number("loss_level")
+    if fall is None or most is None or level is None or 2 * fall <= most:
+        return None
+    first, last = case.detection.onset_step, case.signals.last_step
+    steps = last - first
+    needed = steps * VISIBLE_FALL * level / fall
+    return Evidence(Weight.SUPPORTS, "moves", {"fall": fall, "steps": steps, "needed": needed})
 
 
 def labels_against_predictions(case: Case) -> Evidence | None:
@@ -162,20 +178,33 @@ SYMPTOM = Symptom(
     "train-loss-flat",
     Severity.ERROR,
     (
-        CauseRule("learning-rate-too-low", (rate_against_ranges,), (raise_learning_rate,)),
+        CauseRule("learning-rate-too-low", (rate_against_ranges, movement), (raise_learning_rate,)),
         CauseRule(
             "label-mask",
-            (labels_against_predictions, loss_above_chance, missing("labels_unseen")),
+            (
+                labels_against_predictions,
+                loss_above_chance,
+                check("no-supervised-token", Weight.CONFIRMS),
+                check("prompt-trained", clean=None),
+            ),
             (fix("check_mask"),),
         ),
         CauseRule(
             "chat-template",
-            (labels_against_predictions, missing("template_unseen")),
+            (
+                labels_against_predictions,
+                check("generation-markers", clean=None),
+                check("template-mismatch"),
+            ),
             (fix("check_template"),),
         ),
         CauseRule(
             "label-misalignment",
-            (labels_against_predictions, loss_above_chance),
+            (
+                labels_against_predictions,
+                loss_above_chance,
+                check("label-misalignment", Weight.CONFIRMS, Weight.RULES_OUT),
+            ),
             (fix("check_alignment"),),
         ),
         CauseRule("vanishing-gradient", (gradient_size,), (fix("use_bf16"),)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sftdiag.findings import Severity
-from sftdiag.guide.base import CauseRule, Symptom, fix, missing
+from sftdiag.guide.base import CauseRule, Symptom, fix
 from sftdiag.guide.epochs import passes_over_the_rows
 from sftdiag.guide.learning_rate import (
     evaluation_rises_too,
@@ -11,6 +11,7 @@ from sftdiag.guide.learning_rate import (
     rate_against_ranges,
     rate_near_its_peak,
 )
+from sftdiag.guide.row_order import blocks_of_rows
 
 SYMPTOM = Symptom(
     "SFT102",
@@ -23,6 +24,6 @@ SYMPTOM = Symptom(
             (lower_learning_rate,),
         ),
         CauseRule("too-many-epochs", (passes_over_the_rows,), (fix("fewer_epochs"),)),
-        CauseRule("data-order", (missing("order_unseen"),), (fix("shuffle"),)),
+        CauseRule("data-order", (blocks_of_rows,), (fix("shuffle"),)),
     ),
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sftdiag.findings import Severity
-from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix, missing
+from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix
+from sftdiag.guide.from_checks import check
 
 MOST = 0.5
 """Share of the reference answers that makes it the rule."""
@@ -67,12 +68,19 @@ SYMPTOM = Symptom(
     (
         CauseRule(
             "poor-data",
-            (references_marked, odd_answers, missing("rows_unseen")),
+            (references_marked, odd_answers, check("low-diversity-answers", clean=None)),
             (fix("clean_data"),),
         ),
         CauseRule(
             "chat-template",
-            (end_of_turn, template_marks, ends_by_itself),
+            (
+                end_of_turn,
+                template_marks,
+                ends_by_itself,
+                check("end-of-turn-untrained"),
+                check("template-mismatch", clean=None),
+                check("double-bos", clean=None),
+            ),
             (fix("check_template"), fix("train_the_end")),
         ),
     ),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sftdiag.findings import Severity
-from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix, missing
+from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix
+from sftdiag.guide.from_checks import check
 
 
 def no_gradient(case: Case) -> Evidence | None:
@@ -41,8 +42,21 @@ SYMPTOM = Symptom(
     "zero-loss",
     Severity.ERROR,
     (
-        CauseRule("label-mask", (no_gradient, from_the_start), (fix("check_mask"), fix("length"))),
-        CauseRule("chat-template", (missing("template_unseen"),), (fix("check_template"),)),
+        CauseRule(
+            "label-mask",
+            (
+                no_gradient,
+                from_the_start,
+                check("no-supervised-token", Weight.CONFIRMS),
+                check("answers-truncated", clean=None),
+            ),
+            (fix("check_mask"), fix("length")),
+        ),
+        CauseRule(
+            "chat-template",
+            (check("generation-markers"), check("template-mismatch", clean=None)),
+            (fix("check_template"),),
+        ),
         CauseRule("quantization-or-dtype", (hidden_nan,), (fix("use_bf16"),)),
     ),
 )

@@ -138,7 +138,7 @@ def tell(finding: Finding, language: str) -> str:
         why=finding.why,
     )
     if finding.consequence_of is not None:
-        return f"{text} ({words['consequence'].format(id=finding.consequence_of)})"
+        return f"{text} ({_told_with(finding, words)})"
     likely = [c for c in finding.causes if c.status.value <= Status.LIKELY.value]
     for cause in likely[:1]:
         text += words["told_cause"].format(
@@ -147,6 +147,13 @@ def tell(finding: Finding, language: str) -> str:
             fixes="; ".join(fix.text for fix in cause.fixes),
         )
     return text
+
+
+def _told_with(finding: Finding, words: Mapping[str, Any]) -> str:
+    """Return which finding this one belongs to: as its consequence, or as its cause."""
+    other = finding.consequence_of or ""
+    is_cause = finding.by_check and not other.startswith(("SFT4", "SFT5"))
+    return str(words["cause_of" if is_cause else "consequence"].format(id=other))
 
 
 def stop_line(
@@ -225,7 +232,7 @@ def _finding(finding: Finding, words: Mapping[str, Any]) -> Iterator[Line]:
         times.append(words["resolved"].format(step=finding.resolved_step))
         times += [finding.resolved_because] if finding.resolved_because else []
     if finding.consequence_of is not None:
-        times.append(words["consequence"].format(id=finding.consequence_of))
+        times.append(_told_with(finding, words))
     head = (f"{finding.code} {finding.name} ", "bold")
     severity = (words["note" if is_note else label], _STYLES[label])
     yield Line(0, (head, severity, (" · " + words["comma"].join(times), "dim")))

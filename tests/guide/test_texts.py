@@ -67,7 +67,7 @@ def test_every_sentence_of_a_symptom_is_there_and_used(symptom: Any) -> None:
     source = stem.with_suffix(".py").read_text()
     words = tomllib.loads(stem.with_suffix(".toml").read_text(encoding="utf-8"))["en"]
     both = source
-    for shared in ("learning_rate", "epochs"):
+    for shared in ("learning_rate", "epochs", "row_order"):
         if f"guide.{shared} import" in source:
             both += (PACKAGE / "guide" / f"{shared}.py").read_text()
     quoted = set(re.findall(r'"([a-z_0-9]+)"', both))

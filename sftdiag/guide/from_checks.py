@@ -1,0 +1,52 @@
+"""Evidence from the checks before step 1: what each check says of a cause, found or not found."""
+
+from __future__ import annotations
+
+from sftdiag.findings import Severity
+from sftdiag.guide.base import Case, Evidence, Look, Weight
+from sftdiag.observations import Observation
+
+TRAIN = "train"
+
+
+def check(
+    name: str,
+    found: Weight = Weight.SUPPORTS,
+    clean: Weight | None = Weight.AGAINST,
+    *,
+    on_evaluation: bool = False,
+) -> Look:
+    """Return the look at what a check said.
+
+    Args:
+        name: the check's name.
+        found: what it does to the cause when it found a warning or worse.
+        clean: what it does when it could judge and found nothing; None is nothing, for a check
+            that leaves other forms of the cause open.
+        on_evaluation: look at its findings in evaluation sets instead of the training rows.
+
+    A check that has not run says that it is missing, and how to run it.
+    """
+
+    def look(case: Case) -> Evidence | None:
+        seen = _worst(case, name, on_evaluation)
+        if seen is not None:
+            return Evidence(found, "", check=seen)
+        if name in case.checked.ran:
+            return Evidence(clean, "check_clean", {"check": name}) if clean is not None else None
+        key = "check_skipped" if name in case.checked.skipped else "check_missing"
+        return Evidence(Weight.MISSING, key, {"check": name})
+
+    return look
+
+
+def _worst(case: Case, name: str, on_evaluation: bool) -> Observation | None:
+    """Return the gravest observation of a check in the rows asked for, or None."""
+    fitting = [
+        seen
+        for seen in case.checked.observations
+        if seen.name == name
+        and seen.severity >= Severity.WARNING
+        and (seen.series not in (TRAIN, "arguments")) == on_evaluation
+    ]
+    return max(fitting, key=lambda seen: seen.severity, default=None)

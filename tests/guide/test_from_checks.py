@@ -1,0 +1,165 @@
+"""What the checks before step 1 found settles a symptom's cause; what they did not find, too."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from logs import Row, noisy, overfitting, train_rows
+
+from sftdiag.checks import Inputs, run_checks
+from sftdiag.context import RunContext
+from sftdiag.findings import Finding, Report, Status
+from sftdiag.guide.base import Evidence, Weight, rank, settle
+from sftdiag.guide.symptoms import SYMPTOMS
+from sftdiag.monitor import Monitor
+from sftdiag.samples import IGNORE_INDEX, Sample, Split
+
+KNOWN = RunContext(vocab_size=384, method="full", precision="bf16")
+
+
+def split(labels: str, name: str = "train", tokens: tuple[int, int] = (10, 200)) -> Split:
+    draw = random.Random(name)
+    samples = []
+    for _ in range(40):
+        ids = tuple(draw.randint(*tokens) for _ in range(30))
+        kept = {
+            "own": ids[15:],
+            "none": (IGNORE_INDEX,) * 15,
+            "other": tuple(draw.randint(*tokens) for _ in range(15)),
+        }[labels]
+        samples.append(Sample(ids, (IGNORE_INDEX,) * 15 + kept, split=name))
+    return Split(name, tuple(samples), 400)
+
+
+def flat(**constant: float) -> list[Row]:
+    return train_rows(noisy([5.9] * 60, 0.005), **constant)
+
+
+def diagnosed(rows: list[Row], inputs: Inputs | None, context: RunContext = KNOWN) -> Report:
+    monitor = Monitor(context)
+    if inputs is not None:
+        monitor.take_checks(run_checks(inputs))
+    for row in rows:
+        monitor.feed_entry(row)
+    return monitor.report()
+
+
+def first(report: Report) -> tuple[str, str, str, str | None]:
+    assert report.primary is not None
+    cause = report.primary.causes[0]
+    return report.primary.code, cause.id, cause.status.name, cause.check
+
+
+def statuses(finding: Finding | None) -> dict[str, Status]:
+    assert finding is not None
+    return {cause.id: cause.status for cause in finding.causes}
+
+
+def test_the_same_flat_curve_under_three_causes() -> None:
+    normal = {"learning_rate": 2e-5, "grad_norm": 2.0}
+    sound, none, other = (Inputs(train=split(kind)) for kind in ("own", "none", "other"))
+    too_low = diagnosed(flat(learning_rate=1e-8, grad_norm=2.0), sound)
+    assert first(too_low) == ("SFT101", "learning-rate-too-low", "CONFIRMED", None)
+    masked = diagnosed(flat(**normal), none)
+    assert first(masked) == ("SFT101", "label-mask", "CONFIRMED", "SFT401")
+    misaligned = diagnosed(flat(**normal), other)
+    assert first(misaligned) == ("SFT101", "label-misalignment", "CONFIRMED", "SFT404")
+    assert statuses(too_low.primary)["label-misalignment"] is Status.RULED_OUT
+
+
+def test_the_symptom_stays_first_and_the_check_is_told_as_its_cause() -> None:
+    report = diagnosed(flat(learning_rate=2e-5, grad_norm=2.0), Inputs(train=split("other")))
+    symptom, check = (next(f for f in report.findings if f.code == c) for c in ("SFT101", "SFT404"))
+    assert report.primary_id == symptom.id
+    assert check.consequence_of == symptom.id
+    cause = symptom.causes[0]
+    assert cause.because[0] == f"SFT404: {check.message}"
+    assert cause.fixes == check.causes[0].fixes
+
+
+def test_a_check_without_a_symptom_is_first() -> None:
+    rows = train_rows(noisy([3.0 - 0.02 * step for step in range(60)], 0.01), learning_rate=2e-5)
+    assert first(diagnosed(rows, Inputs(train=split("other"))))[0] == "SFT404"
+
+
+def test_what_has_not_run_is_missing_and_how_to_run_it_is_said() -> None:
+    report = diagnosed(flat(learning_rate=2e-5, grad_norm=2.0), None)
+    mask = next(c for c in report.primary.causes if c.id == "label-mask")  # type: ignore[union-attr]
+    assert mask.status is Status.POSSIBLE
+    assert any("run sftdiag.preflight(trainer)" in text for text in mask.missing)
+
+
+def test_a_check_of_the_evaluation_set_speaks_for_its_distribution() -> None:
+    rows = overfitting(400, turn=180)
+    alike = Inputs(train=split("own"), evaluations=(split("own", "eval"),))
+    other = alike.replace(evaluations=(split("own", "eval", (300, 380)),))
+    told = []
+    for inputs in (alike, other):
+        causes = {c.id: c for c in diagnosed(rows, inputs).primary.causes}  # type: ignore[union-attr]
+        told.append((causes["eval-distribution"].because, causes["eval-distribution"].against))
+    assert any("eval-distribution-shift looked at" in text for text in told[0][1])
+    assert any(text.startswith("SFT414: ") for text in told[1][0])
+
+
+@pytest.mark.parametrize(
+    ("sampler", "samples", "status"),
+    [
+        ("sequential", 400, Status.LIKELY),
+        ("random", 400, Status.RULED_OUT),
+        ("random", None, Status.POSSIBLE),
+        (None, 400, Status.POSSIBLE),
+    ],
+)
+def test_the_order_of_the_rows(sampler: str | None, samples: int | None, status: Status) -> None:
+    losses = [3.0 - 0.02 * step if step < 100 else min(2.0, 0.02 * step - 1) for step in range(300)]
+    context = RunContext(sampler=sampler, train_samples=samples)
+    report = diagnosed(train_rows(noisy(losses, 0.02)), None, context)
+    assert report.primary is not None
+    assert report.primary.code == "SFT102"
+    assert statuses(report.primary)["data-order"] is status
+
+
+def test_epochs_against_the_data() -> None:
+    context = RunContext(train_samples=60_000, num_train_epochs=5.0)
+    report = diagnosed(overfitting(400, turn=180), None, context)
+    text = " ".join(report.primary.causes[0].because)  # type: ignore[union-attr]
+    assert "5 epochs of 60,000 samples" in text
+
+
+def test_every_check_that_the_guide_names_exists() -> None:
+    outcome = run_checks(Inputs(train=split("own")))
+    known = {*outcome.ran, *outcome.skipped}
+    named = set()
+    for symptom in SYMPTOMS:
+        report = diagnosed([], None)
+        for rule in symptom.causes:
+            for look in rule.looks:
+                named |= {cell for c in (look.__closure__ or ()) if (cell := c.cell_contents)}
+    assert report.findings == ()
+    names = {name for name in named if isinstance(name, str) and "-" in name}
+    assert "label-misalignment" in names
+    assert names <= known
+
+
+PIECES = st.lists(st.sampled_from(list(Weight)), max_size=6)
+
+
+@given(PIECES, PIECES, PIECES)
+def test_more_evidence_never_puts_a_confirmed_cause_behind_an_unconfirmed_one(
+    before: list[Weight], more: list[Weight], other: list[Weight]
+) -> None:
+    """The one rule that does: what rules it out."""
+
+    def evidence(weights: list[Weight]) -> tuple[Evidence, ...]:
+        return tuple(Evidence(weight, "key") for weight in weights)
+
+    confirmed = evidence([*before, Weight.CONFIRMS])
+    grown = (*confirmed, *evidence(more))
+    excluded = any(piece.weight is Weight.RULES_OUT for piece in grown)
+    assert (settle(grown) is Status.CONFIRMED) is not excluded
+    rival = evidence(other)
+    if not excluded and settle(rival) is not Status.CONFIRMED:
+        assert rank(grown) < rank(rival)
