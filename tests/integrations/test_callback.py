@@ -106,7 +106,14 @@ def test_raise_on_ends_training_with_the_diagnosis(tmp_path: Path) -> None:
 def test_losses_are_bit_identical_with_and_without(tmp_path: Path) -> None:
     """100 steps, dropout on: the same losses, gradients, evaluations and final weights."""
     results = []
-    for index, callback in enumerate((None, sftdiag.DiagnosticsCallback(stop_on="error"))):
+    everything = sftdiag.DiagnosticsCallback(
+        stop_on="error",
+        raise_on={"SFT106"},
+        grace_steps=10,
+        save_on_stop=True,
+        webhook="http://127.0.0.1:9/nobody-listens",
+    )
+    for index, callback in enumerate((None, everything)):
         trainer = train(
             "none", tmp_path / str(index), callback, dropout=0.2, max_steps=100, logging_steps=1
         )
