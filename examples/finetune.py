@@ -2,6 +2,7 @@
 
     python examples/finetune.py
     python examples/finetune.py --fault overfitting --stop-on error
+    python examples/finetune.py --fault prompt-trained --preflight
 
 Everything is made on the spot (data, tokenizer, a model of 0.2 M parameters), nothing is
 downloaded, and a run takes well under a minute. ``examples/runs`` holds the logs of these runs.
@@ -52,6 +53,7 @@ class Fault:
     masked: bool = False
     frozen: bool = False
     nan_at: int | None = None
+    end_marked: bool = True
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
@@ -71,6 +73,10 @@ FAULTS = {
     ),
     "frozen-parameters": Fault("only the last norm is trained", frozen=True),
     "label-mask": Fault("every label is masked", masked=True),
+    "prompt-trained": Fault(
+        "the questions are trained on, too", arguments={"assistant_only_loss": False}
+    ),
+    "end-of-turn": Fault("the chat template leaves the end of turn unmarked", end_marked=False),
     "nan-weights": Fault("a weight becomes NaN at step 60", nan_at=60),
 }
 
@@ -159,6 +165,9 @@ def make_trainer(
     """Return a trainer with a fault; ``arguments`` override those of SFTConfig."""
     fault = FAULTS[name]
     tokenizer = make_tokenizer()
+    if not fault.end_marked:
+        mark = "{% endgeneration %}"
+        tokenizer.chat_template = TEMPLATE.replace(f" <|end|>{mark}", f"{mark} <|end|>")
     model = make_model(tokenizer, dropout=dropout)
     if fault.frozen:
         model.requires_grad_(False)
@@ -220,10 +229,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Fine-tunes a tiny model under sftdiag.")
     parser.add_argument("--fault", choices=FAULTS, default="none")
     parser.add_argument("--stop-on", help="a severity, or codes and names, that stop the run")
+    parser.add_argument("--preflight", action="store_true", help="check and do not train")
     parser.add_argument("--output", type=Path, default=Path("outputs"))
     parser.add_argument("--lang", choices=("en", "zh"), default="en")
     options = parser.parse_args()
     trainer = make_trainer(options.fault, options.output)
+    if options.preflight:
+        checked = sftdiag.preflight(trainer, lang=options.lang)
+        checked.show()
+        return int(bool(checked.at_least("warning")))
     callback = sftdiag.attach(trainer, stop_on=options.stop_on, lang=options.lang)
     trainer.train()
     save_log(trainer, options.output)

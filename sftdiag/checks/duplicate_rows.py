@@ -21,7 +21,9 @@ References:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from typing import ClassVar
 
 from sftdiag.checks._shares import share_of_rows
@@ -36,6 +38,10 @@ LEAST_ROWS = 20
 GRAM, SKETCH, ALIKE = 5, 32, 0.8
 """Tokens of a gram, hashes of a sketch, and the agreement from which rows are near-duplicates: a
 phrase in common is below, one name changed in a sentence or two is above."""
+
+TEMPLATE_ROWS, NEAREST = 100, 3
+"""A piece of so many different rows is the template's and finds no copy; of the rest the rows with
+the most pieces in common are compared. Both keep the work in proportion to the rows."""
 
 MANY = 0.2
 """Share of copies for a warning: the set is a fifth smaller than it looks."""
@@ -78,13 +84,15 @@ def _copies(rows: Sequence[tuple[int, ...]]) -> list[int]:
     copies = []
     for index, row in enumerate(rows):
         sketch = _sketch(row)
-        met = {other for value in sketch for other in by_hash.get(value, ())}
-        if any(_agreement(sketch, sketches[other]) >= ALIKE for other in met):
+        sketches.append(sketch)
+        held = (by_hash.setdefault(value, []) for value in sketch)
+        rare = [earlier for earlier in held if len(earlier) < TEMPLATE_ROWS]
+        nearest = Counter(chain(*rare)).most_common(NEAREST)
+        if any(_agreement(sketch, sketches[other]) >= ALIKE for other, _ in nearest):
             copies.append(index)
         else:
-            for value in sketch:
-                by_hash.setdefault(value, []).append(index)
-        sketches.append(sketch)
+            for earlier in rare:
+                earlier.append(index)
     return copies
 
 

@@ -1,0 +1,122 @@
+"""What the checks before step 1 cost a run: their share of ``trainer.train()``, and rows read.
+
+    python benchmarks/speed/preflight.py            # prints the table
+    python benchmarks/speed/preflight.py --write    # and writes docs/speed_preflight.md
+
+Each run is a process of its own: measured is the first look, with everything that it loads. It
+trains the tiny model of examples/finetune.py on the CPU: on any larger one the share is smaller.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "examples"), str(Path(__file__).resolve().parent)]
+
+DOCS = ROOT / "docs" / "speed_preflight.md"
+STEPS = 300
+RUNS = 9
+LARGE = 50_000
+AT_MOST = 0.03
+
+
+def one_run() -> dict[str, float]:
+    """Train once with attach; return the seconds of the checks and of train()."""
+    import sftdiag
+    from sftdiag.integrations.preflight import RunChecks
+
+    finetune: Any = importlib.import_module("finetune")
+    spent: list[float] = []
+
+    class Timed(RunChecks):
+        def at_start(self, *args: Any) -> Any:
+            start = time.perf_counter()
+            outcome = super().at_start(*args)
+            spent.append(time.perf_counter() - start)
+            return outcome
+
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = finetune.make_trainer("none", folder, max_steps=STEPS)
+        callback = sftdiag.attach(trainer)
+        callback.checks = Timed(callback.settings, trainer)
+        start = time.perf_counter()
+        trainer.train()
+        return {"checks": sum(spent), "train": time.perf_counter() - start}
+
+
+def large_set() -> dict[str, float]:
+    """Look at a trainer of many rows; return the seconds and the rows read."""
+    import torch
+
+    import sftdiag
+
+    finetune: Any = importlib.import_module("finetune")
+
+    class Rows(torch.utils.data.Dataset[dict[str, list[int]]]):
+        asked = 0
+
+        def __len__(self) -> int:
+            return LARGE
+
+        def __getitem__(self, index: int) -> dict[str, list[int]]:
+            self.asked += 1
+            ids = [5 + index * step % 50 for step in range(1, 200)]
+            return {"input_ids": ids, "labels": ids}
+
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = finetune.make_trainer("none", folder)
+        trainer.train_dataset = rows = Rows()
+        start = time.perf_counter()
+        look: Any = sftdiag.preflight
+        look(trainer)
+        return {"seconds": time.perf_counter() - start, "rows": rows.asked}
+
+
+def measured(what: str) -> dict[str, float]:
+    """Return what a fresh process measures."""
+    command = [sys.executable, __file__, "--one", what]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def main() -> int:
+    """Print the table; return 1 when the checks take more than the project allows."""
+    parser = argparse.ArgumentParser(description="Times the checks before step 1.")
+    parser.add_argument("--write", action="store_true", help="write docs/speed_preflight.md too")
+    parser.add_argument("--one", choices=("run", "large"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(one_run() if options.one == "run" else large_set()))
+        return 0
+    analyze: Any = importlib.import_module("analyze")
+    runs = [measured("run") for _ in range(RUNS)]
+    middle, low, high = analyze.interval([run["checks"] / run["train"] for run in runs])
+    large = measured("large")
+    table = "\n".join(
+        [
+            "| what | median | 95 % interval | at most |",
+            "|---|---|---|---|",
+            f"| the checks' share of `train()`, {STEPS} steps of a tiny model "
+            f"| {middle:.1%} | {low:.1%} to {high:.1%} | {AT_MOST:.0%} |",
+            f"| rows read of {LARGE:,} | {large['rows']:,.0f} | - | - |",
+        ]
+    )
+    print(table)
+    if options.write:
+        note = "Printed by `python benchmarks/speed/preflight.py --write`."
+        DOCS.write_text(f"# Speed of the checks before step 1\n\n{note}\n\n{table}\n")
+    return int(middle > AT_MOST)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
