@@ -63,7 +63,7 @@ def plain(folder: Path, *, rows: list[dict[str, Any]] | None = None, **arguments
 
     tokenizer = finetune.make_tokenizer()
     if rows is None:
-        ids = [[3, 5 + n % 4, 4, 12 + n % 4, 2] for n in range(640)]
+        ids = [[3, 5 + n % 40, 4, 5 + n // 40, 6 + n % 40, 2] for n in range(640)]
         rows = [{"input_ids": row, "labels": row} for row in ids]
     chosen = {
         "learning_rate": 3e-3,
@@ -104,7 +104,8 @@ def lora(folder: Path) -> Any:
         answer = chat[1]["content"].split()
         turned = " ".join([*answer[:-1], finetune.COLOURS[-1 - finetune.COLOURS.index(answer[-1])]])
         rows.append({"messages": [chat[0], {"role": "assistant", "content": turned}]})
-    trainer = from_rows(folder, rows, model=base.model, learning_rate=1e-2)
+    chosen = {"learning_rate": 1e-2, "assistant_only_loss": True}
+    trainer = from_rows(folder, rows, model=base.model, **chosen)
     return with_lora(trainer)
 
 
@@ -319,12 +320,12 @@ def test_the_callback_judges_the_first_steps(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "sftdiag")
-    trainer = sft(tmp_path, logging_steps=2, warmup_steps=100)
+    trainer = sft(tmp_path, logging_steps=2, warmup_steps=50)
     trainer.add_callback(sftdiag.DiagnosticsCallback(smoke_steps=40))
     trainer.train()
     (line,) = [r.getMessage() for r in caplog.records if "smoke test" in r.getMessage()]
     assert line.startswith("after 40 steps: smoke test: go: the loss fell from")
-    assert "warm-up ends at step 100" in line
+    assert "warm-up ends at step 50" in line
 
 
 def test_the_callback_says_no(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
