@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT / "examples"), str(Path(__file__).resolve().parent)]
 
 DOCS = ROOT / "docs" / "speed_preflight.md"
 STEPS = 300
-RUNS = 9
+RUNS = 7
 LARGE = 50_000
 AT_MOST = 0.03
 

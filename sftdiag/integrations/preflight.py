@@ -86,6 +86,14 @@ def report_on(
     return PreflightReport(**{**vars(found), "examples": Examples(rows, decode)})
 
 
+def guarded_report(trainer: Any, settings: Settings) -> Report:
+    """Return what the checks say of a trainer; nothing where even looking fails."""
+    try:
+        return guide.report(run_checks(from_trainer(trainer)), settings, SOURCE)
+    except Exception:
+        return guide.report(Outcome(), settings, SOURCE)
+
+
 class RunChecks:
     """The checks of one callback's run.
 

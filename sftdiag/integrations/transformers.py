@@ -19,9 +19,9 @@ from sftdiag.context import RunContext
 from sftdiag.errors import ConfigError, UnhealthyRunError
 from sftdiag.findings import Report
 from sftdiag.integrations import trainer_context
-from sftdiag.integrations.faults import Faults
+from sftdiag.integrations.faults import Faults, say
 from sftdiag.integrations.outlets import Outlets
-from sftdiag.integrations.preflight import RunChecks
+from sftdiag.integrations.preflight import RunChecks, guarded_report
 from sftdiag.integrations.resume import Past, past
 from sftdiag.integrations.smoke import SmokeWatch
 from sftdiag.integrations.watch import Watch
@@ -29,6 +29,7 @@ from sftdiag.integrations.webhook import Webhook
 from sftdiag.monitor import Monitor
 from sftdiag.policy import Policy, Rule, Trigger
 from sftdiag.probes.settings import Probes
+from sftdiag.report.text import tell
 from sftdiag.sources import CONTEXT_FILE
 from sftdiag.sources import probes as probe_rows
 
@@ -256,6 +257,10 @@ def attach(
     if callback.prober is not None:
         callback.prober.trainer = trainer
     trainer.add_callback(callback)
+    if callback.enabled and callback.known.train_samples == 0 and trainer.is_world_process_zero():
+        # train() fails before on_train_begin: what the checks know is told now or never.
+        for finding in guarded_report(trainer, callback.settings).at_least("error"):
+            say(logging.ERROR, tell(finding, callback.settings.lang))
     return callback
 
 

@@ -189,6 +189,17 @@ def test_attach_checks_at_the_start_and_can_refuse_to_train(tmp_path: Path) -> N
     assert trainer.state.global_step == 0
 
 
+def test_a_set_that_was_dropped_whole_is_explained_before_train_fails(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = setups.sft(tmp_path, setups.prompt_completion(setups.PAIRS[:20]), max_length=8)
+    sftdiag.attach(trainer)
+    (told,) = [r.getMessage() for r in caplog.records if r.name == "sftdiag"]
+    assert "SFT403 rows-dropped, before step 1: 20 of 20 rows of train" in told
+    with pytest.raises(ValueError, match="num_samples"):
+        trainer.train()
+
+
 def test_what_is_odd_is_skipped_with_its_reason(tmp_path: Path) -> None:
     good = setups.tokens(setups.PAIRS)
     rows = setups.Dataset.from_list(good)
