@@ -21,7 +21,6 @@ from logs import Row, healthy, overfitting, train_rows
 
 import sftdiag
 from sftdiag.findings import Severity
-from sftdiag.integrations import webhook as webhook_module
 from sftdiag.integrations.alerts import Alert
 from sftdiag.integrations.webhook import Webhook, discord, slack
 from sftdiag.sources import journal
@@ -149,7 +148,7 @@ def test_a_webhook_that_fails_is_said_once_without_its_address(
     logged = time.monotonic()
     drive.end()
     assert logged - start < 1.0
-    assert time.monotonic() - logged < webhook_module.LAST_WAIT_S + 0.5
+    assert time.monotonic() - logged < 2.5
     said = [r.getMessage() for r in caplog.records if "webhook" in r.getMessage()]
     assert len(said) == 1
     everything = "\n".join(str(vars(record)) for record in caplog.records)
