@@ -68,3 +68,13 @@ def test_every_public_name_is_there() -> None:
     assert dir(sftdiag) == sorted(sftdiag.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = sftdiag.nonsense  # type: ignore[attr-defined]
+
+
+def test_inspect_without_the_extra_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"text": "a"}')
+    arguments = ("inspect", tmp_path / "rows.jsonl", "--tokenizer", tmp_path)
+    code = f"import sys\nsys.modules['transformers'] = None\n{main(*arguments)}"
+    code = code.replace("main([", "sys.exit(main([").replace("])", "]))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "sftdiag: this needs transformers: pip install 'sftdiag[trainer]'\n"
