@@ -82,7 +82,8 @@ def report_on(
         for seen in outcome.observations
         if seen.example is not None
     }
-    decode = partial(tokenizer.decode, skip_special_tokens=False) if tokenizer else str
+    readable = inputs.tokenization is not None
+    decode = partial(tokenizer.decode, skip_special_tokens=False) if readable else str
     return PreflightReport(**{**vars(found), "examples": Examples(rows, decode)})
 
 
@@ -180,7 +181,11 @@ def _split(name: str, dataloader: Any, args: Any, kwargs: Mapping[str, Any]) -> 
 def _tokenization(
     processor: Any, model: Any, template: str | None, args: Any
 ) -> tuple[Tokenization | None, RawRows | None]:
-    known = tokenization.read(processor, model, template)
+    try:
+        known = tokenization.read(processor, model, template)
+    except Exception:
+        # A tokenizer unlike transformers' own: the checks that need one say that there is none.
+        known = None
     if known is None:
         return None, None
     field = getattr(args, "dataset_text_field", None) or "text"
@@ -203,7 +208,8 @@ def _evaluated(metrics: Mapping[str, Any]) -> str | None:
 
 def _columns(trainer: Any) -> Collection[str] | None:
     """Return the columns that reach the collator, as the trainer's dataloaders choose them."""
-    if not trainer.args.remove_unused_columns:
+    choose = getattr(trainer, "_set_signature_columns_if_needed", None)
+    if not trainer.args.remove_unused_columns or choose is None:
         return None
-    trainer._set_signature_columns_if_needed()
-    return frozenset(trainer._signature_columns or ()) or None
+    choose()
+    return frozenset(getattr(trainer, "_signature_columns", None) or ()) or None

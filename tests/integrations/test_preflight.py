@@ -228,6 +228,8 @@ def test_what_is_odd_is_skipped_with_its_reason(tmp_path: Path) -> None:
     masking = type("Masking", (), {"mlm": True, "__call__": lambda self, rows: {}})()
     assert "at random" in reason(data_collator=masking)
     assert reason(processing_class=None) == ""
+    odd = type("Odd", (), {"convert_ids_to_tokens": None})()
+    assert reason(processing_class=odd) == ""
 
 
 def test_no_row_leaves_the_terminal(
