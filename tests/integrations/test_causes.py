@@ -1,0 +1,134 @@
+"""The first cause of a fault injected into a real tiny trainer; a confirmed one is never wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sftdiag
+
+setups = pytest.importorskip("setups", reason="needs the extra trainer")
+
+Made = Callable[[Path], Any]
+
+STEPS = 45
+"""Optimizer steps: three epochs of the 120 rows."""
+
+RATE = 3e-3
+"""At which the untrained tiny model learns."""
+
+PLAIN = setups.tokens(setups.PAIRS)
+
+
+def trained(folder: Path, **arguments: Any) -> Any:
+    return setups.plain(folder, PLAIN, **{"max_steps": STEPS, **arguments})
+
+
+def only_a_norm(folder: Path) -> Any:
+    trainer = trained(folder, learning_rate=1e-3)
+    for name, parameter in trainer.model.named_parameters():
+        parameter.requires_grad_(name == "model.norm.weight")
+    return trainer
+
+
+def no_gradient(folder: Path) -> Any:
+    trainer = trained(folder, learning_rate=1e-3)
+    for parameter in trainer.model.parameters():
+        parameter.register_hook(lambda gradient: gradient * 0.0)
+    return trainer
+
+
+def repeated(folder: Path, make: Any = setups.plain) -> Any:
+    """Few rows without a rule, seen very often, evaluated on others."""
+    rows, others = (
+        setups.tokens([(q, setups.PAIRS[-1 - i][1]) for i, (q, _) in enumerate(pairs)])
+        for pairs in (setups.PAIRS[:16], setups.HELD_OUT[:32])
+    )
+    config = {"num_train_epochs": 60, "learning_rate": 8e-3, "eval_strategy": "steps"}
+    return make(folder, rows, others, **config, eval_steps=6)
+
+
+def by_heart(folder: Path) -> Any:
+    return setups.plain(folder, PLAIN[:16], num_train_epochs=120, learning_rate=8e-3)
+
+
+LOW, HIGH = "learning-rate-too-low", "learning-rate-too-high"
+
+CURVES: dict[str, tuple[str, Made]] = {
+    "rate 1e-8": (LOW, lambda f: trained(f, learning_rate=1e-8)),
+    "rate 1e-7": (LOW, lambda f: trained(f, learning_rate=1e-7)),
+    "rate 0": (LOW, lambda f: trained(f, learning_rate=0.0)),
+    "rate 1e-7, LoRA": (LOW, lambda f: trained(f, learning_rate=1e-7, peft=True)),
+    "rate 1": (HIGH, lambda f: trained(f, learning_rate=1.0, max_steps=90)),
+    "rate 0.3, no clipping": (
+        HIGH, lambda f: trained(f, learning_rate=0.3, max_grad_norm=0.0, max_steps=90),
+    ),
+    "rate 30, SGD": (
+        HIGH,
+        lambda f: trained(f, learning_rate=30.0, optim="sgd", max_grad_norm=0.0, max_steps=90),
+    ),
+    "only a norm": ("frozen-parameters", only_a_norm),
+    "no gradient": ("vanishing-gradient", no_gradient),
+    "repeated rows": ("overfitting", repeated),
+    "repeated rows, SFT": ("overfitting", lambda f: repeated(f, setups.sft)),
+    "by heart": ("too-many-epochs", by_heart),
+}  # fmt: skip
+"""Faults that the curve shows: the expected first cause, and the trainer."""
+
+CHECKED: dict[str, str] = {
+    "tokens, all masked, Trainer": "label-mask",
+    "tokens, all masked, SFT": "label-mask",
+    "tokens, a third masked": "label-mask",
+    "tokens, labels shifted": "label-misalignment",
+    "tokens, labels of another row": "label-misalignment",
+    "tokens, labels of another text, LoRA": "label-misalignment",
+    "messages, prompt trained": "label-mask",
+    "messages, end of turn outside the marks": "chat-template",
+    "text in another template": "chat-template",
+    "text, two begin-of-text tokens": "chat-template",
+    "messages, answers cut": "sequence-length",
+    "new tokens, LoRA": "frozen-parameters",
+    "messages, wrapped packing": "packing",
+    "messages, evaluated on training rows": "eval-leak",
+    "messages, other evaluation rows": "eval-distribution",
+    "prompt-completion, duplicates": "low-diversity-data",
+    "prompt-completion, one answer": "low-diversity-data",
+    "tokens, padding trained": "label-mask",
+}
+"""Faults of setups.FAULTS that the rows show: the expected first cause."""
+
+IN_CI = {"rate 1e-8", "tokens, labels of another row", "tokens, all masked, Trainer"}
+"""The same flat curve under three causes."""
+
+CASES = {**CURVES, **{name: (cause, setups.FAULTS[name][2]) for name, cause in CHECKED.items()}}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in IN_CI else pytest.mark.acceptance)
+        for name in CASES
+    ],
+)
+def test_the_first_cause(name: str, tmp_path: Path) -> None:
+    expected, make = CASES[name]
+    trainer = make(tmp_path)
+    if name in CHECKED:
+        trainer.args.num_train_epochs, trainer.args.learning_rate = 3, RATE
+    callback = sftdiag.attach(trainer)
+    trainer.train()
+    primary = callback.report.primary
+    assert primary is not None
+    first = primary.causes[0]
+    told = [(cause.id, cause.status.name) for cause in primary.causes]
+    assert first.id == expected, (primary.code, told)
+    assert all(cause.id == expected or cause.status.name != "CONFIRMED" for cause in primary.causes)
+    assert first.because or primary.by_check
+    assert first.fixes
+
+
+def test_the_suite_is_as_large_as_it_should_be() -> None:
+    assert len(CASES) >= 25
