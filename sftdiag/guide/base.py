@@ -103,10 +103,14 @@ def settle(evidence: tuple[Evidence, ...]) -> Status:
     return Status.POSSIBLE
 
 
-def rank(evidence: tuple[Evidence, ...]) -> tuple[int, bool]:
-    """Return a sorting key for causes: the surest first, those with nothing against them first."""
-    against = any(piece.weight is Weight.AGAINST for piece in evidence)
-    return settle(evidence).value, against
+def rank(evidence: tuple[Evidence, ...]) -> tuple[int, bool, bool]:
+    """Return a sorting key for causes: the surest first, then those with support, then the rest.
+
+    Of two alike, one with nothing against it comes first.
+    """
+    weights = {piece.weight for piece in evidence}
+    unsupported = not weights & {Weight.CONFIRMS, Weight.SUPPORTS}
+    return settle(evidence).value, unsupported, Weight.AGAINST in weights
 
 
 def fix(key: str) -> Propose:

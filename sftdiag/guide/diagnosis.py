@@ -68,7 +68,7 @@ def _home_of(symptom: Symptom) -> str:
 
 def _causes(case: Case, symptom: Symptom, lang: str) -> tuple[Cause, ...]:
     """Return the symptom's causes, the best supported first, then in the guide's order."""
-    weighed: list[tuple[tuple[int, bool], int, Cause]] = []
+    weighed: list[tuple[tuple[int, bool, bool], int, Cause]] = []
     for rule in symptom.causes:
         evidence = tuple(piece for look in rule.looks if (piece := look(case)) is not None)
         cause = _cause(rule, evidence, case, symptom, lang)

@@ -163,3 +163,9 @@ def test_more_evidence_never_puts_a_confirmed_cause_behind_an_unconfirmed_one(
     rival = evidence(other)
     if not excluded and settle(rival) is not Status.CONFIRMED:
         assert rank(grown) < rank(rival)
+
+
+def test_support_with_a_counter_argument_comes_before_no_evidence_at_all() -> None:
+    weighed = (Evidence(Weight.SUPPORTS, "key"), Evidence(Weight.AGAINST, "key"))
+    assert rank(weighed) < rank((Evidence(Weight.MISSING, "key"),))
+    assert rank((Evidence(Weight.MISSING, "key"),)) < rank((Evidence(Weight.AGAINST, "key"),))
