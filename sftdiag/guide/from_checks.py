@@ -21,19 +21,21 @@ def check(
     Args:
         name: the check's name.
         found: what it does to the cause when it found a warning or worse.
-        clean: what it does when it could judge and found nothing; None is nothing, for a check
-            that leaves other forms of the cause open.
+        clean: what it does when it could judge and found nothing; None for a check that shows one
+            form of the cause among many, of which it then says nothing.
         on_evaluation: look at its findings in evaluation sets instead of the training rows.
 
-    A check that has not run says that it is missing, and how to run it.
+    Another check that has not run is missing evidence, and the sentence says how to run it.
     """
 
     def look(case: Case) -> Evidence | None:
         seen = _worst(case, name, on_evaluation)
         if seen is not None:
             return Evidence(found, "", check=seen)
+        if clean is None:
+            return None
         if name in case.checked.ran:
-            return Evidence(clean, "check_clean", {"check": name}) if clean is not None else None
+            return Evidence(clean, "check_clean", {"check": name})
         key = "check_skipped" if name in case.checked.skipped else "check_missing"
         return Evidence(Weight.MISSING, key, {"check": name})
 
