@@ -5,11 +5,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "examples" / "runs"
 
 pytest_plugins = ["pytester"]
+
+# Times say nothing on a loaded machine.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 # Tests never ask a hub for anything.
 os.environ["HF_HUB_OFFLINE"] = "1"

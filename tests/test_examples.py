@@ -43,7 +43,8 @@ def test_finetune_stops_a_sick_run(tmp_path: Path) -> None:
     shown = call(*command, "--output", tmp_path, code=1)
     assert f"sftdiag analyze {tmp_path}" in shown
     state = json.loads((tmp_path / "trainer_state.json").read_text())
-    assert state["global_step"] == 6
+    # The checks have seen it before step 1; the trainer stops at its first step.
+    assert state["global_step"] == 1
 
 
 def test_the_shipped_logs_are_listed_with_how_they_were_made(runs: Path) -> None:
