@@ -28,14 +28,14 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log
+from math import inf, log
 from typing import ClassVar
 
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.ranges import LARGEST_VOCABULARY
 from sftdiag.records import EVAL, LogRecord
-from sftdiag.signals import Signals, median
+from sftdiag.signals import Evaluation, Signals, median
 
 LEAST_RATIO = 1.8
 """Two accumulation steps double the loss; a tenth of it for noise. Healthy corpus runs lie between
@@ -146,11 +146,17 @@ class TrainEvalScaleMismatchDetector(Detector):
 def _may_mismatch(signals: Signals) -> bool:
     """Return False when the last evaluation's ratio alone, whatever its noise, is none: mostly."""
     points = signals.evaluations.get(signals.main_series or "", [])
-    train = points[-1].train_loss if points else None
-    if train is None or train <= 0.0 or points[-1].loss <= 0.0:
-        return False
-    ratio = train / points[-1].loss
-    return max(ratio, 1.0 / ratio) >= LEAST_RATIO * (1.0 - MOST_NOISE)
+    ratio = _ratio(points[-1]) if points else None
+    return ratio is not None and max(ratio, 1.0 / ratio) >= LEAST_RATIO * (1.0 - MOST_NOISE)
+
+
+def _ratio(point: Evaluation) -> float | None:
+    """Return train over evaluation loss; None where one is no likelihood or the other is lost."""
+    train = point.train_loss
+    if train is None or train <= 0.0 or point.loss <= 0.0:
+        return None
+    ratio = train / point.loss
+    return ratio if 0.0 < ratio < inf else None
 
 
 def _pairs(signals: Signals) -> list[tuple[int, float, float, float]]:
@@ -158,7 +164,7 @@ def _pairs(signals: Signals) -> list[tuple[int, float, float, float]]:
     return [
         (point.step, point.train_loss, point.loss, point.train_noise)
         for point in signals.evaluations.get(signals.main_series or "", [])
-        if point.train_loss is not None and point.train_loss > 0.0 and point.loss > 0.0
+        if point.train_loss is not None and _ratio(point) is not None
     ]
 
 

@@ -89,3 +89,10 @@ def test_it_is_never_the_primary_finding() -> None:
 
 def test_other_objectives_are_silent() -> None:
     assert mine([{**row, "reward": 1.0} if "loss" in row else row for row in scaled(4.0)]) == []
+
+
+@pytest.mark.parametrize("pair", [(5e-324, 2.0), (2.0, 5e-324), (1e300, 1e-300)])
+def test_a_ratio_beyond_every_number_is_none(pair: tuple[float, float]) -> None:
+    loss, eval_loss = pair
+    rows = [{"step": step, "loss": loss, "eval_loss": eval_loss} for step in range(1, 6)]
+    assert "train-eval-scale-mismatch" not in {name for name, *_ in fired(rows)}
