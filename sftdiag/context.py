@@ -7,6 +7,8 @@ from math import log
 
 from sftdiag.values import Value
 
+_PROMPT_TYPES = ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING")
+
 
 class RunContext(Value):
     """Facts about a run, filled live from the trainer or offline from the files beside the log.
@@ -127,3 +129,10 @@ class RunContext(Value):
         """Return this context with its unknown fields taken from ``other``."""
         missing = {n: getattr(other, n) for n in self.fields if getattr(self, n) is None}
         return self.replace(**missing)
+
+
+def adapter_method(peft_type: str, quantization: str | None) -> str | None:
+    """Return the method of an adapter of PEFT's type, such as ``"LORA"``; None for others."""
+    if "LORA" in peft_type:
+        return "qlora" if quantization else "lora"
+    return "prompt-tuning" if peft_type in _PROMPT_TYPES else None

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import sqrt
 from statistics import median
 from typing import NamedTuple
 
 from benchmarks.accuracy.runs import Judgement, Run
-
-_Z = 1.96
+from sftdiag.checks._shares import interval as wilson
 
 
 class Score(NamedTuple):
@@ -76,12 +74,7 @@ def _train_rows_between(run: Run, first: int, last: int) -> int:
 
 def interval(hits: int, count: int) -> tuple[float, float]:
     """Return Wilson's 95 % interval of a rate."""
-    if not count:
-        return 0.0, 1.0
-    rate = hits / count
-    spread = _Z * sqrt(rate * (1 - rate) / count + _Z**2 / (4 * count**2))
-    middle, scale = rate + _Z**2 / (2 * count), 1 + _Z**2 / count
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+    return wilson(hits, count) if count else (0.0, 1.0)
 
 
 def by_kind(runs: Sequence[Run]) -> dict[str, list[Run]]:

@@ -15,6 +15,9 @@ from sftdiag.values import EMPTY, Value
 ARGUMENTS = "arguments"
 """The series of an observation that no row shows."""
 
+LEAST_ROWS = 20
+"""Rows or answers whose diversity is judged; fewer are looked at by eye."""
+
 
 class Inputs(Value):
     """All that checks look at; frozen, and free of any training library.

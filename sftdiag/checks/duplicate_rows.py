@@ -27,13 +27,10 @@ from itertools import chain
 from typing import ClassVar
 
 from sftdiag.checks._shares import share_of_rows
-from sftdiag.checks.base import Check, Inputs, without_rows
+from sftdiag.checks.base import LEAST_ROWS, Check, Inputs, without_rows
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
 from sftdiag.ranges import TOLERATED_ROWS
-
-LEAST_ROWS = 20
-"""Fewer rows are looked at by eye."""
 
 GRAM, SKETCH, ALIKE = 5, 32, 0.8
 """Tokens of a gram, hashes of a sketch, and the agreement from which rows are near-duplicates: a

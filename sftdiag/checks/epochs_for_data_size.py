@@ -32,7 +32,7 @@ from sftdiag.checks._hyperparameters import epochs_planned, out_of_reach
 from sftdiag.checks.base import ARGUMENTS, Check, Inputs
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
-from sftdiag.ranges import EPOCHS, NEWER_EPOCHS, SWEPT_EPOCHS
+from sftdiag.ranges import EPOCHS, NEWER_EPOCHS, SWEPT_EPOCHS, epoch_band
 
 
 class EpochsForDataSizeCheck(Check):
@@ -53,7 +53,7 @@ class EpochsForDataSizeCheck(Check):
             return Skip("no_epochs")
         if (skip := out_of_reach(context)) is not None:
             return skip
-        band = next(band for band in reversed(EPOCHS) if samples >= band.from_samples)
+        band = epoch_band(samples)
         newer = NEWER_EPOCHS[0]
         known = (band.epochs.low, max(band.epochs.high, newer.high))
         # A run by steps ends within an epoch: half of one more or less is no other choice.

@@ -26,15 +26,12 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from sftdiag.checks._shares import share_of_rows
-from sftdiag.checks.base import Check, Inputs, without_rows
+from sftdiag.checks.base import LEAST_ROWS, Check, Inputs, without_rows
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
 
 LEAST_TOKENS = 8
 """Shorter answers are labels and numbers, which repeat because the task is so."""
-
-LEAST_ROWS = 20
-"""Fewer answers are looked at by eye."""
 
 MANY = 0.2
 """Share of the rows with one and the same long answer for a warning: it becomes the likeliest reply

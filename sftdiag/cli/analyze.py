@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from sftdiag.api import make_settings, replay
+from sftdiag.cli.options import add_selection, add_verdict
 from sftdiag.config import Settings, load_settings
 from sftdiag.errors import SourceError
 from sftdiag.findings import Report
 from sftdiag.report import FORMATS
 from sftdiag.sources import find_runs, open_run
-from sftdiag.texts import LANGUAGES
 
 
 def register(commands: Any, formatter_class: Any) -> None:
@@ -28,14 +28,8 @@ def register(commands: Any, formatter_class: Any) -> None:
         "paths", nargs="+", metavar="PATH", help="a state, checkpoint or run folder"
     )
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
-    parser.add_argument("--select", metavar="CODES", help="report these codes or names only")
-    parser.add_argument("--ignore", metavar="CODES", help="leave these codes or names out")
-    parser.add_argument(
-        "--fail-on",
-        choices=("info", "warning", "error"),
-        help="exit with 1 from this severity on (default: error)",
-    )
-    parser.add_argument("--lang", choices=LANGUAGES, help="language of the texts (default: en)")
+    add_selection(parser)
+    add_verdict(parser)
     parser.add_argument(
         "--require-verdict", action="store_true", help="exit with 3 when a run cannot be judged"
     )

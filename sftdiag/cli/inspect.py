@@ -7,8 +7,9 @@ import sys
 from typing import Any
 
 from sftdiag.api import make_settings
+from sftdiag.cli.analyze import exit_code
+from sftdiag.cli.options import add_selection, add_verdict
 from sftdiag.config import load_settings
-from sftdiag.texts import LANGUAGES
 
 
 def register(commands: Any, formatter_class: Any) -> None:
@@ -41,14 +42,8 @@ def register(commands: Any, formatter_class: Any) -> None:
     )
     parser.add_argument("--full", action="store_true", help="look at every row")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
-    parser.add_argument("--select", metavar="CODES", help="report these codes or names only")
-    parser.add_argument("--ignore", metavar="CODES", help="leave these codes or names out")
-    parser.add_argument(
-        "--fail-on",
-        choices=("info", "warning", "error"),
-        help="exit with 1 from this severity on (default: error)",
-    )
-    parser.add_argument("--lang", choices=LANGUAGES, help="language of the texts (default: en)")
+    add_selection(parser)
+    add_verdict(parser)
     parser.set_defaults(run=run)
 
 
@@ -79,4 +74,4 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(json.render([report]))
     else:
         report.show()
-    return int(bool(report.at_least(settings.fail_on)))
+    return exit_code([report], settings)

@@ -8,10 +8,10 @@ from typing import Any
 
 from sftdiag.api import make_settings
 from sftdiag.cli.analyze import exit_code, print_text
+from sftdiag.cli.options import add_verdict
 from sftdiag.config import load_settings
 from sftdiag.errors import ConfigError
 from sftdiag.report import FORMATS
-from sftdiag.texts import LANGUAGES
 
 
 def register(commands: Any, formatter_class: Any) -> None:
@@ -37,12 +37,7 @@ def register(commands: Any, formatter_class: Any) -> None:
     )
     parser.add_argument("--seconds", type=float, help="time for each probe (default: 120)")
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
-    parser.add_argument(
-        "--fail-on",
-        choices=("info", "warning", "error"),
-        help="exit with 1 from this severity on (default: error)",
-    )
-    parser.add_argument("--lang", choices=LANGUAGES, help="language of the texts (default: en)")
+    add_verdict(parser)
     parser.set_defaults(run=run)
 
 

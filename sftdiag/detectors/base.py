@@ -32,6 +32,9 @@ class Detector(ABC):
     notes: ClassVar[tuple[str, ...]] = ()
     blocks_only: ClassVar[bool] = False
 
+    _active: Detection | None = None
+    """The detection that is not over, of a detector that follows one at a time."""
+
     @abstractmethod
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """Look at the record that ``signals`` has just taken in.
@@ -40,6 +43,11 @@ class Detector(ABC):
             What changed: patterns that fired, rose in severity, have newer numbers (the same
             severity again) or are over. Empty for almost every record.
         """
+
+    def _end(self, step: int) -> Sequence[Detection]:
+        """Return the active detection as over, and forget it; nothing when there is none."""
+        active, self._active = self._active, None
+        return () if active is None else (active.replace(step=step, resolved=True),)
 
     @abstractmethod
     def skip(self, signals: Signals) -> Skip | None:

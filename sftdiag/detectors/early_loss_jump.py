@@ -120,8 +120,8 @@ class EarlyLossJumpDetector(Detector):
             share = MIN_JUMP_EARLY
         bar = factor * unsure_factor(len(opening)) * noise_scale(opening)
         if jump <= max(share * first, bar):
-            self._waits = self._over and jump > max(MIN_JUMP * first, bar)
-            self._over = self._over and not self._waits
+            if self._over and jump > max(MIN_JUMP * first, bar):
+                self._over, self._waits = False, True
             return ()
         return self._fire(signals, record.step)
 

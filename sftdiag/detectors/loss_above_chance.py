@@ -70,7 +70,6 @@ class LossAboveChanceDetector(Detector):
         self._first_step = 0
         self._logged = False
         self._looked = False
-        self._active: Detection | None = None
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
@@ -85,8 +84,7 @@ class LossAboveChanceDetector(Detector):
             by_chance = self._active.variant == "chance"
             if not (below if by_chance else accuracy is not None and accuracy >= SOME_ACCURACY):
                 return ()
-            resolved, self._active = self._active.replace(step=record.step, resolved=True), None
-            return (resolved,)
+            return self._end(record.step)
         if self._seen == 0 and len(signals.opening) > 1:
             return ()
         self._seen += 1

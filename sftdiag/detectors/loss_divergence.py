@@ -74,7 +74,6 @@ class LossDivergenceDetector(Detector):
     severity: ClassVar[Severity] = Severity.ERROR
 
     def __init__(self) -> None:
-        self._active: Detection | None = None
         self._blown = False
         self._start = 0.0
         self._held = 0
@@ -197,8 +196,7 @@ class LossDivergenceDetector(Detector):
         climb = signals.climb()
         if self._active is None or (climb is not None and climb.rise > BACK * bar(climb)):
             return ()
-        resolved, self._active = self._active.replace(step=step, resolved=True), None
-        return (resolved,)
+        return self._end(step)
 
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""

@@ -111,7 +111,6 @@ class LossOscillationDetector(Detector):
         self._calm: _Look | None = None
         self._lowest: float | None = None
         self._wide = self._proved = self._guesses = self._still = 0
-        self._active: Detection | None = None
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
@@ -153,8 +152,7 @@ class LossOscillationDetector(Detector):
         if self._active is not None:
             self._still = 0 if wide or self._guesses else self._still + 1
             if self._still >= LOOKS:
-                resolved, self._active = self._active.replace(step=step, resolved=True), None
-                return (resolved,)
+                return self._end(step)
         if self._guesses >= GUESS_LOOKS:
             return self._fire(signals, step, look, Severity.WARNING, "guess")
         if self._proved >= LOOKS:

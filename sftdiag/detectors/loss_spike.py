@@ -128,7 +128,6 @@ class LossSpikeDetector(Detector):
     severity: ClassVar[Severity] = Severity.WARNING
 
     def __init__(self) -> None:
-        self._active: Detection | None = None
         self._calm: deque[float] = deque(maxlen=CALM_ROWS)
         self._largest = 0.0
         self._rising: _Rising | None = None
@@ -257,9 +256,8 @@ class LossSpikeDetector(Detector):
         since = self._rows - self._spikes[-1].row
         if since < max(LONG_PAST, self._spikes[-1].row) and len(self._standing()) >= needed:
             return ()
-        resolved, self._active = self._active.replace(step=step, resolved=True), None
         self._spikes.clear()
-        return (resolved,)
+        return self._end(step)
 
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""

@@ -60,14 +60,10 @@ class MemorizationDetector(Detector):
     severity: ClassVar[Severity] = Severity.WARNING
     blocks_only: ClassVar[bool] = True
 
-    def __init__(self) -> None:
-        self._active: Detection | None = None
-
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
         if self._active is not None and signals.best_evaluation() is not None:
-            resolved, self._active = self._active.replace(step=record.step, resolved=True), None
-            return (resolved,)
+            return self._end(record.step)
         if not signals.block_closed or self.skip(signals) is not None:
             return ()
         epoch = signals.epoch or 0.0
@@ -77,8 +73,7 @@ class MemorizationDetector(Detector):
         if self._active is not None:
             if level < 2 * LOW_LOSS:
                 return ()
-            resolved, self._active = self._active.replace(step=record.step, resolved=True), None
-            return (resolved,)
+            return self._end(record.step)
         if epoch <= SOME_EPOCHS or start <= LOW_LOSS:
             return ()
         if not 0.0 < level < min(low, SHARE_OF_START * start):

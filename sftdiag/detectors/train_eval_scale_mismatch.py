@@ -75,7 +75,6 @@ class TrainEvalScaleMismatchDetector(Detector):
     severity: ClassVar[Severity] = Severity.INFO
 
     def __init__(self) -> None:
-        self._active: Detection | None = None
         self._ratio = 1.0
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
@@ -90,8 +89,7 @@ class TrainEvalScaleMismatchDetector(Detector):
         if self._active is not None:
             if any(self._holds(train / loss) for _, train, loss, _ in pairs[-OVER:]):
                 return ()
-            resolved, self._active = self._active.replace(step=record.step, resolved=True), None
-            return (resolved,)
+            return self._end(record.step)
         variant = _variant(pairs)
         if variant is None:
             return ()

@@ -102,7 +102,6 @@ class TrainLossFlatDetector(Detector):
     blocks_only: ClassVar[bool] = True
 
     def __init__(self) -> None:
-        self._active: Detection | None = None
         self._flat_without_sign = False
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
@@ -199,8 +198,7 @@ class TrainLossFlatDetector(Detector):
         level = float(self._active.evidence["loss_level"] or 0.0)
         if whole.lower < 3 * TOLERANCE * abs(level) or self._active.variant == "stuck":
             return ()
-        resolved, self._active = self._active.replace(step=step, resolved=True), None
-        return (resolved,)
+        return self._end(step)
 
     def _wait(self, signals: Signals) -> Skip | None:
         if (unusable := unusable_train_loss(signals)) is not None:

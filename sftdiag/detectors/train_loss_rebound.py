@@ -60,7 +60,6 @@ class TrainLossReboundDetector(Detector):
 
     def __init__(self) -> None:
         self._noted = False
-        self._active: Detection | None = None
         self._looks = 0
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
@@ -70,8 +69,7 @@ class TrainLossReboundDetector(Detector):
         if self._active is not None:
             if not _is_back(signals, self._active):
                 return ()
-            resolved, self._active = self._active.replace(step=record.step, resolved=True), None
-            return (resolved,)
+            return self._end(record.step)
         climb = signals.climb(WINDOW_STEPS, MIN_RISE)
         if climb is None or climb.rise <= bar(climb) or learns(climb):
             self._looks = 0

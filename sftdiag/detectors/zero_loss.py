@@ -64,7 +64,6 @@ class ZeroLossDetector(Detector):
         self._grad_norm: float | None = None
         self._entropy: float | None = None
         self._tokens: float | None = None
-        self._active: Detection | None = None
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
@@ -133,10 +132,7 @@ class ZeroLossDetector(Detector):
     def _alive(self, record: LogRecord, loss: float) -> Sequence[Detection]:
         self._zeros = 0
         self._last_loss = loss
-        active, self._active = self._active, None
-        if active is None:
-            return ()
-        return (active.replace(step=record.step, resolved=True),)
+        return self._end(record.step)
 
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
-from sftdiag.guide.epochs import passes_over_the_rows
+from sftdiag.guide.epochs import fewer_epochs, passes_over_the_rows
 from sftdiag.guide.learning_rate import lower_learning_rate, rate_against_ranges
-from sftdiag.ranges import LORA_RANK, MOST_EPOCHS
+from sftdiag.ranges import LORA_RANK
 
 RANK = LORA_RANK[0]
 """The guide's."""
@@ -36,16 +36,6 @@ def lower_rank(case: Case) -> FixText:
     if case.context.lora_alpha is not None:
         changes["LoraConfig.lora_alpha"] = (case.context.lora_alpha, 2 * new)
     return FixText("lower_rank_to", {"rank": rank, "new": new}, changes)
-
-
-def fewer_epochs(case: Case) -> FixText:
-    """No more than the guide's epochs."""
-    planned = case.context.num_train_epochs
-    if planned is None or planned <= MOST_EPOCHS:
-        return FixText("fewer_epochs")
-    values = {"planned": planned, "most": MOST_EPOCHS}
-    changes = {"SFTConfig.num_train_epochs": (planned, MOST_EPOCHS)}
-    return FixText("fewer_epochs_than", values, changes)
 
 
 def weights_moved(case: Case) -> Evidence | None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from sftdiag.findings import Severity
-from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix, missing
-from sftdiag.guide.epochs import passes_over_the_rows
+from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix, missing
+from sftdiag.guide.epochs import fewer_epochs, passes_over_the_rows
 from sftdiag.guide.from_checks import check
-from sftdiag.ranges import MOST_EPOCHS
 
 
 def certainty(case: Case) -> Evidence | None:
@@ -22,16 +21,6 @@ def certainty(case: Case) -> Evidence | None:
     return (
         None if accuracy is None else Evidence(Weight.SUPPORTS, "accuracy", {"accuracy": accuracy})
     )
-
-
-def fewer_epochs(case: Case) -> FixText:
-    """From the planned epochs to the guide's."""
-    planned = case.context.num_train_epochs
-    if planned is None or planned <= MOST_EPOCHS:
-        return FixText("fewer_epochs")
-    values = {"planned": planned, "most": MOST_EPOCHS}
-    changes = {"SFTConfig.num_train_epochs": (planned, MOST_EPOCHS)}
-    return FixText("fewer_epochs_than", values, changes)
 
 
 SYMPTOM = Symptom(

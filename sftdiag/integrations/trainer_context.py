@@ -8,11 +8,9 @@ from math import ceil
 from types import SimpleNamespace
 from typing import Any
 
-from sftdiag.context import RunContext
+from sftdiag.context import RunContext, adapter_method
 from sftdiag.integrations.samples import length
 from sftdiag.records import as_float, as_positive
-
-_PROMPT_METHODS = ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING")
 
 _PACKAGES = ("accelerate", "bitsandbytes", "datasets", "peft", "torch", "transformers", "trl")
 
@@ -99,9 +97,7 @@ def _method(adapter: Any, bits: str | None) -> str | None:
     if adapter is None:
         return "full" if bits is None else None
     kind = str(getattr(adapter.peft_type, "value", adapter.peft_type)).upper()
-    if "LORA" in kind:
-        return "qlora" if bits else "lora"
-    return "prompt-tuning" if kind in _PROMPT_METHODS else None
+    return adapter_method(kind, bits)
 
 
 def _quantization(model: Any) -> str | None:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from sftdiag.context import RunContext
+from sftdiag.context import RunContext, adapter_method
 from sftdiag.records import as_float, as_positive
 
 
@@ -52,10 +52,8 @@ def _first(folders: tuple[str, ...], name: str) -> Mapping[str, Any]:
 
 def _method(adapter: Mapping[str, Any], model: Mapping[str, Any], bits: str | None) -> str | None:
     kind = str(adapter.get("peft_type", "")).upper()
-    if "LORA" in kind:
-        return "qlora" if bits else "lora"
     if kind:
-        return "prompt-tuning" if kind in ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING") else None
+        return adapter_method(kind, bits)
     return "full" if model and not bits else None
 
 
