@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from sftdiag.checks._shares import interval
 from sftdiag.checks.base import Check, Inputs, without_evaluation, without_rows
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
@@ -56,7 +57,10 @@ class TrainRowsInEvalCheck(Check):
 
     def _found(self, train: Split, split: Split, same: list[int]) -> Observation:
         looked_at = len(train.samples) / (train.total or len(train.samples))
-        share = min(1.0, len(same) / len(split.samples) / looked_at)
+        seen = len(split.samples)
+        # While training rows are unseen, what was met is a sample, even of a whole set.
+        ends = interval(len(same), seen, split.total if looked_at == 1.0 else None)
+        share, low, high = (min(1.0, s / looked_at) for s in (len(same) / seen, *ends))
         many = len(same) >= LEAST_MET and share >= TOLERATED_ROWS
         return self.observation(
             Severity.WARNING if many else Severity.INFO,
@@ -64,9 +68,11 @@ class TrainRowsInEvalCheck(Check):
             variant="default" if looked_at == 1.0 else "sampled",
             evidence={
                 "rows": len(same),
-                "seen": len(split.samples),
+                "seen": seen,
                 "train_seen": len(train.samples),
                 "share": share,
+                "share_low": low,
+                "share_high": high,
             },
             fixes=(FixText("split"), FixText("full")),
             example=same[0],
