@@ -226,6 +226,7 @@ class SmokeWatch:
 
     Attributes:
         result: the verdict, once the steps are over.
+        waiting: the steps are not over yet.
 
     Raises:
         ConfigError: ``steps`` is below 1.
@@ -237,23 +238,23 @@ class SmokeWatch:
         self.steps = steps
         self.result: SmokeTest | None = None
         self._words = texts.load(judging.__file__, "smoke", lang)
-        self._waiting = False
+        self.waiting = False
         self._losses: list[float] = []
         self._gradients: Gradients | None = None
 
     def begin(self, step: int) -> None:
         """Start afresh; a run that is resumed after its first steps is not judged by them."""
-        self._waiting = self.steps is not None and step < self.steps
+        self.waiting = self.steps is not None and step < self.steps
         self.result, self._losses, self._gradients = None, [], None
 
     def look(self, step: int, model: Any) -> None:
         """Look at the gradients once, half way."""
-        if self._waiting and self.steps is not None and step == self.steps // 2:
+        if self.waiting and self.steps is not None and step == self.steps // 2:
             self._gradients = look_at_gradients(model)
 
     def due(self, step: int, logs: Mapping[str, Any]) -> bool:
         """Take in a row of the log; return whether the first steps are over with it."""
-        if not self._waiting or self.steps is None:
+        if not self.waiting or self.steps is None:
             return False
         loss = as_float(logs.get("loss"))
         if loss is not None:
@@ -264,7 +265,7 @@ class SmokeWatch:
         self, logs: Mapping[str, Any], report: Report, context: RunContext, state: Any
     ) -> None:
         """Judge the first steps, and say so in one line on world rank 0."""
-        self._waiting = False
+        self.waiting = False
         self.result = judge(report, self._losses, gradients=self._gradients)
         step = state.global_step
         line = f"{self._words['after'].format(step=step)}{self.result.line}"

@@ -191,12 +191,16 @@ class DiagnosticsCallback(TrainerCallback):
             # The trackers' runs are still open now, and may be closed at on_train_end.
             self._watch.conclude()
 
-    @_unharmed
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Look once whether gradients arrive, where a smoke test was asked for."""
-        self.smoke.look(state.global_step, kwargs.get("model"))
+        if self.smoke.waiting:
+            self._look(state, kwargs.get("model"))
+
+    @_unharmed
+    def _look(self, state: TrainerState, model: Any) -> None:
+        self.smoke.look(state.global_step, model)
 
     @_unharmed
     def on_evaluate(

@@ -82,6 +82,8 @@ class Watch:
         self._outlets.close()
 
     def _handle(self, changed: tuple[Finding, ...], control: Any) -> None:
+        if not changed and not self._held:
+            return
         if self._outlets is not None:
             for finding in changed:
                 self._outlets.tell(finding)
