@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sftdiag.config import Settings
+from sftdiag.config import Settings, Trigger
 from sftdiag.context import RunContext
 from sftdiag.errors import SourceError
 from sftdiag.findings import Report, Severity
@@ -26,8 +26,12 @@ def make_settings(
     fail_on: Severity | str | None = None,
     lang: str | None = None,
     train_on_prompt: bool | None = None,
+    stop_on: Trigger = None,
+    raise_on: Trigger = None,
+    grace_steps: int | None = None,
+    save_on_stop: bool | None = None,
 ) -> Settings:
-    """Return settings with the given choices, checked against the codes that exist.
+    """Return ``base`` with the choices that are not None, checked against the codes that exist.
 
     Raises:
         ConfigError: a code, name, severity or language does not exist.
@@ -38,6 +42,10 @@ def make_settings(
         fail_on=fail_on,
         lang=lang,
         train_on_prompt=train_on_prompt,
+        stop_on=stop_on,
+        raise_on=raise_on,
+        grace_steps=grace_steps,
+        save_on_stop=save_on_stop,
     )
     check_selectors(settings.select | settings.ignore)
     return settings

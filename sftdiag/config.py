@@ -11,6 +11,9 @@ from sftdiag.findings import Severity
 from sftdiag.texts import check_language
 from sftdiag.values import Value
 
+Trigger = Severity | str | Iterable[str] | Mapping[str, Severity | str] | None
+"""A severity or its label; codes and names; codes and names each with its severity; None: never."""
+
 
 class Settings(Value):
     """The choices that change what is reported.
@@ -21,6 +24,10 @@ class Settings(Value):
         fail_on: the severity from which a run counts as failed.
         lang: ``"en"`` or ``"zh"``.
         train_on_prompt: the prompt is trained on purpose; no check speaks of it.
+        stop_on: what stops a run under the callback, as :class:`sftdiag.policy.Rule` parses it.
+        raise_on: likewise, what ends it with an exception.
+        grace_steps: the callback's step before which nothing stops or raises.
+        save_on_stop: whether the callback's stop saves a checkpoint.
 
     Raises:
         ConfigError: a severity or language does not exist.
@@ -31,6 +38,10 @@ class Settings(Value):
     fail_on: Severity = Severity.ERROR
     lang: str = "en"
     train_on_prompt: bool = False
+    stop_on: Trigger = None
+    raise_on: Trigger = None
+    grace_steps: int = 0
+    save_on_stop: bool = False
 
     def _validate(self) -> None:
         """Refuse what the class says it refuses."""
@@ -123,9 +134,15 @@ def _convert(key: str, value: Any) -> Any:
         return Severity.parse(value)
     if key in ("select", "ignore"):
         return selectors(value, key)
-    if key == "train_on_prompt":
+    if key in ("stop_on", "raise_on"):
+        return value if isinstance(value, (Severity, Mapping)) else selectors(value, key)
+    if key in ("train_on_prompt", "save_on_stop"):
         if not isinstance(value, bool):
             raise ConfigError(f"{key} must be true or false, got {value!r}")
+        return value
+    if key == "grace_steps":
+        if type(value) is not int or value < 0:
+            raise ConfigError(f"{key} must be 0 or more steps, got {value!r}")
         return value
     if not isinstance(value, str):
         raise ConfigError(f"{key} must be a string, got {value!r}")

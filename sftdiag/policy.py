@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from sftdiag.config import matches, selectors
+from sftdiag.config import Settings, Trigger, matches, selectors
 from sftdiag.errors import ConfigError
 from sftdiag.findings import Finding, Severity
 from sftdiag.guide.catalogue import NOTES, check_selectors
 from sftdiag.values import EMPTY, Value
-
-Trigger = Severity | str | Iterable[str] | Mapping[str, Severity | str] | None
-"""A severity or its label; codes and names; codes and names each with its severity; None: never."""
-
 
 NEVER_SAVED = frozenset({"SFT104", "SFT106", "SFT201"})
 """With these, the weights at a stop are worse than older ones: blown up, NaN, overfitted."""
@@ -89,8 +85,6 @@ class Policy(Value):
             there then acts.
         save_on_stop: whether a stop saves a checkpoint, where that does no harm.
 
-    Raises:
-        ConfigError: ``grace_steps`` is no step count.
     """
 
     stop_on: Rule = Rule()
@@ -98,10 +92,19 @@ class Policy(Value):
     grace_steps: int = 0
     save_on_stop: bool = False
 
-    def _validate(self) -> None:
-        """Refuse what the class says it refuses."""
-        if type(self.grace_steps) is not int or self.grace_steps < 0:
-            raise ConfigError(f"grace_steps must be 0 or more steps, got {self.grace_steps!r}")
+    @classmethod
+    def of(cls, settings: Settings) -> Policy:
+        """Return what the settings ask for.
+
+        Raises:
+            ConfigError: a severity, code or name does not exist.
+        """
+        return cls(
+            Rule.parse(settings.stop_on, "stop_on"),
+            Rule.parse(settings.raise_on, "raise_on"),
+            settings.grace_steps,
+            settings.save_on_stop,
+        )
 
     def decide(self, finding: Finding) -> Decision:
         """Return what to do now; depends on the finding alone, so all ranks decide alike."""

@@ -36,6 +36,9 @@ def test_a_pyproject_without_our_table_is_passed_over(tmp_path: Path) -> None:
         ("fail-on = 'fatal'", "severity must be one of info, warning, error; got 'fatal'"),
         ("ignore = [3]", "ignore must be codes or names"),
         ("lang = 3", "lang must be a string"),
+        ("stop-on = 3", "stop_on must be codes or names"),
+        ("grace-steps = -1", "grace_steps must be 0 or more steps, got -1"),
+        ("save-on-stop = 'yes'", "save_on_stop must be true or false"),
         ("lang = ", "expected TOML"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from sftdiag.api import Selectors, make_settings
 from sftdiag.checks import Inputs, run_checks
-from sftdiag.config import Settings
+from sftdiag.config import Settings, load_settings
 from sftdiag.findings import Report
 from sftdiag.guide import preflight as guide
 from sftdiag.integrations import tokenization, trainer_context
@@ -36,15 +36,16 @@ def preflight(
     trainer: Any,
     *,
     full: bool = False,
-    train_on_prompt: bool = False,
+    train_on_prompt: bool | None = None,
     select: Selectors = None,
     ignore: Selectors = None,
-    lang: str = "en",
+    lang: str | None = None,
 ) -> PreflightReport:
     """Look at a trainer's rows, labels, template, model and arguments before it trains.
 
     Nothing of the trainer changes: rows are read by ``dataset[i]`` and collated one at a time, the
-    random number generators are given back as they were, and no batch is drawn.
+    random number generators are given back as they were, and no batch is drawn. What is not given
+    (None) comes from the nearest ``sftdiag.toml`` or ``pyproject.toml``.
 
     Args:
         trainer: a transformers or TRL trainer, before ``train()``.
@@ -62,9 +63,9 @@ def preflight(
         ConfigError: a code, name or language does not exist.
     """
     settings = make_settings(
-        select=select, ignore=ignore, lang=lang, train_on_prompt=train_on_prompt
+        load_settings(), select=select, ignore=ignore, lang=lang, train_on_prompt=train_on_prompt
     )
-    inputs = from_trainer(trainer, full=full).replace(train_on_prompt=train_on_prompt)
+    inputs = from_trainer(trainer, full=full).replace(train_on_prompt=settings.train_on_prompt)
     return report_on(
         inputs, settings, SOURCE, tokenization.text_tokenizer(trainer.processing_class)
     )

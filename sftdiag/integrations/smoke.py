@@ -13,7 +13,7 @@ from typing import Any
 from sftdiag import texts
 from sftdiag.api import Selectors, make_settings
 from sftdiag.checks import run_checks
-from sftdiag.config import Settings
+from sftdiag.config import Settings, load_settings
 from sftdiag.context import RunContext
 from sftdiag.errors import ConfigError
 from sftdiag.findings import Report, Severity
@@ -59,7 +59,7 @@ def smoke_test(
     *,
     select: Selectors = None,
     ignore: Selectors = None,
-    lang: str = "en",
+    lang: str | None = None,
 ) -> SmokeTest:
     """Train a few steps, judge them, and put everything back as it was.
 
@@ -67,6 +67,7 @@ def smoke_test(
     with at most 20 steps of warm-up and then the peak rate, logging every step. They end early when
     an error is found. Afterwards parameters, optimizer, schedule, scaler, state, arguments and
     random number generators are as before: the real run is bit-identical to one without the test.
+    What is not given (None) comes from the nearest ``sftdiag.toml`` or ``pyproject.toml``.
 
     Args:
         trainer: a transformers or TRL trainer, before ``train()``.
@@ -84,20 +85,21 @@ def smoke_test(
     """
     if steps < 1:
         raise ConfigError(f"steps must be 1 or more, got {steps!r}")
-    settings = make_settings(select=select, ignore=ignore, lang=lang)
+    settings = make_settings(load_settings(), select=select, ignore=ignore, lang=lang)
     settings = settings.replace(ignore=settings.ignore | BY_EVALUATION)
     _refuse(trainer)
     planned = trainer_context.of_trainer(trainer).max_steps or steps
     steps = min(steps, planned)
     snapshot = Snapshot(trainer)
-    words = texts.load(judging.__file__, "smoke", lang)
+    words = texts.load(judging.__file__, "smoke", settings.lang)
     if trainer.is_world_process_zero():
         size = as_size(snapshot.size)
         say(logging.INFO, words["running"].format(steps=steps, size=size), always=True)
     watch = _Watch(settings, steps)
     failure = None
     try:
-        watch.outcome = run_checks(from_trainer(trainer))
+        seen = from_trainer(trainer).replace(train_on_prompt=settings.train_on_prompt)
+        watch.outcome = run_checks(seen)
         _arrange(trainer, planned, steps, watch)
         trainer.train()
     except Exception as error:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sftdiag.api import Selectors, make_settings
+from sftdiag.config import Trigger, load_settings
 from sftdiag.context import RunContext
 from sftdiag.errors import ConfigError, UnhealthyRunError
 from sftdiag.findings import Report
@@ -22,12 +23,13 @@ from sftdiag.integrations import trainer_context
 from sftdiag.integrations.faults import Faults, say
 from sftdiag.integrations.outlets import Outlets
 from sftdiag.integrations.preflight import RunChecks, guarded_report
+from sftdiag.integrations.ranks import from_rank_zero
 from sftdiag.integrations.resume import Past, past
 from sftdiag.integrations.smoke import SmokeWatch
 from sftdiag.integrations.watch import Watch
 from sftdiag.integrations.webhook import Webhook
 from sftdiag.monitor import Monitor
-from sftdiag.policy import Policy, Rule, Trigger
+from sftdiag.policy import Policy
 from sftdiag.probes.settings import Probes
 from sftdiag.report.text import tell
 from sftdiag.sources import CONTEXT_FILE
@@ -66,10 +68,14 @@ class DiagnosticsCallback(TrainerCallback):
     What it finds also goes to ``output_dir/_sftdiag/findings.jsonl`` as it happens and, as alerts,
     to the trackers in ``report_to`` that take them and to the webhook.
 
+    What is not given (None) of ``stop_on`` to ``save_on_stop`` and ``lang`` comes from the nearest
+    ``sftdiag.toml`` or ``[tool.sftdiag]`` of ``pyproject.toml``, from the working folder upwards.
+
     Args:
         stop_on: stop training when such a finding fires or rises: a severity, codes and names
             (from warning on), or a mapping of codes and names to the severity from which each
-            acts, such as ``{"SFT201": "info"}``. The run ends as with early stopping.
+            acts, such as ``{"SFT201": "info"}``; ``()`` for nothing. The run ends as with early
+            stopping.
         raise_on: likewise, but raise :class:`~sftdiag.UnhealthyRunError` on every rank.
         select: codes or names to report; None means all.
         ignore: codes or names to leave out.
@@ -87,7 +93,8 @@ class DiagnosticsCallback(TrainerCallback):
         enabled: False turns everything off, as does the environment's ``SFTDIAG_DISABLE=1``.
 
     Raises:
-        ConfigError: a code, name, severity, language or address does not exist.
+        ConfigError: a code, name, severity, language or address does not exist, here or in the
+            file.
     """
 
     def __init__(
@@ -97,28 +104,32 @@ class DiagnosticsCallback(TrainerCallback):
         *,
         select: Selectors = None,
         ignore: Selectors = None,
-        grace_steps: int = 0,
-        save_on_stop: bool = False,
+        grace_steps: int | None = None,
+        save_on_stop: bool | None = None,
         webhook: str | None = None,
-        lang: str = "en",
+        lang: str | None = None,
         probes: Any = None,
         smoke_steps: int | None = None,
         enabled: bool = True,
     ) -> None:
-        self.policy = Policy(
-            Rule.parse(stop_on, "stop_on"),
-            Rule.parse(raise_on, "raise_on"),
-            grace_steps,
-            save_on_stop,
+        self.enabled = enabled and os.environ.get("SFTDIAG_DISABLE", "") in ("", "0")
+        self.settings = make_settings(
+            load_settings() if self.enabled else None,
+            select=select,
+            ignore=ignore,
+            lang=lang,
+            stop_on=stop_on,
+            raise_on=raise_on,
+            grace_steps=grace_steps,
+            save_on_stop=save_on_stop,
         )
-        self.settings = make_settings(select=select, ignore=ignore, lang=lang)
+        self.policy = Policy.of(self.settings)
         address = webhook or os.environ.get("SFTDIAG_WEBHOOK")
         self.webhook = Webhook(address) if address else None
-        self.enabled = enabled and os.environ.get("SFTDIAG_DISABLE", "") in ("", "0")
         self.known = RunContext()
         self.checks = RunChecks(self.settings)
         self.prober = _prober(Probes.parse(probes))
-        self.smoke = SmokeWatch(smoke_steps, lang)
+        self.smoke = SmokeWatch(smoke_steps, self.settings.lang)
         self._faults = Faults()
         self._monitor = Monitor(settings=self.settings)
         self._watch: Watch | None = None
@@ -153,6 +164,7 @@ class DiagnosticsCallback(TrainerCallback):
         )
         context = self.known.filled_from(known)
         before = read("the resume", lambda: past(args, state), Past())
+        read("the settings", lambda: self._agree(state.is_world_process_zero), None)
         start = before.start(state.global_step, context)
         self._monitor = Monitor(context, self.settings, on_fault=self._faults.failed)
         self._monitor.take_checks(before.checked)
@@ -171,6 +183,19 @@ class DiagnosticsCallback(TrainerCallback):
         if self.prober is not None:
             new = self.prober.begin(args, state, kwargs, before.probe_rows)
             watch.take_probe_rows(new, control)
+
+    def _agree(self, is_rank_zero: bool) -> None:
+        """Take rank 0's choices: each host may have a settings file of its own."""
+        mine = {
+            "policy": self.policy.to_dict(),
+            "select": sorted(self.settings.select),
+            "ignore": sorted(self.settings.ignore),
+        }
+        agreed = from_rank_zero(lambda: mine, is_rank_zero=is_rank_zero)
+        self.policy = Policy.from_dict(agreed["policy"])
+        self.settings = self.settings.replace(
+            select=frozenset(agreed["select"]), ignore=frozenset(agreed["ignore"])
+        )
 
     @_unharmed
     def on_log(

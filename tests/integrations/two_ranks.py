@@ -16,6 +16,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
 
 POLICIES: dict[str, dict[str, Any]] = {
+    # Rank 1 is not told of it, as where the settings file is on one host only.
     "severity": {"stop_on": "error"},
     "codes": {"stop_on": {"SFT106": "error", "SFT201": "info"}, "save_on_stop": True},
     "raise": {"raise_on": {"non-finite"}},
@@ -38,7 +39,8 @@ def watch(folder: Path, policy: str) -> None:
         save_strategy="steps",
         save_steps=20,
     )
-    callback = sftdiag.attach(trainer, **POLICIES[policy])
+    first = trainer.args.process_index == 0
+    callback = sftdiag.attach(trainer, **POLICIES[policy] if first or policy != "severity" else {})
     raised = ""
     try:
         trainer.train()
