@@ -13,6 +13,10 @@ from sftdiag.config import load_settings
 from sftdiag.errors import ConfigError
 from sftdiag.report import FORMATS
 
+SECONDS = 120.0
+"""A finished model holds up no run: half a second for each of the 256 steps of generation that 16
+replies take."""
+
 
 def register(commands: Any, formatter_class: Any) -> None:
     """Add the subcommand to the parser."""
@@ -28,36 +32,37 @@ def register(commands: Any, formatter_class: Any) -> None:
         "--prompts",
         metavar="FILE",
         required=True,
-        help="a prompt a line: text, or JSON with prompt (and completion) or messages",
+        help="a prompt a line: text, or JSON with prompt (and completion) or messages; "
+        "the first 16 are asked",
     )
-    parser.add_argument("--base", metavar="DIR", help="the model before training")
+    parser.add_argument(
+        "--base", metavar="DIR", help="the model before training: a folder, or its name"
+    )
     parser.add_argument("--adapter", metavar="DIR", help="an adapter to put on the model")
     parser.add_argument(
         "--texts", metavar="FILE", help="general text, a paragraph a line, instead of ours"
     )
-    parser.add_argument("--seconds", type=float, help="time for each probe (default: 120)")
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, help="time for each probe (default: %(default)g)"
+    )
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     add_verdict(parser)
     parser.set_defaults(run=run)
-
-
-SECONDS = 120.0
-"""A finished model does not hold up a run: enough for a model of 7 B parameters on a processor."""
 
 
 def run(options: argparse.Namespace) -> int:
     """Ask and print; see :func:`sftdiag.cli.main.main` for the exit codes."""
     settings = make_settings(load_settings(), fail_on=options.fail_on, lang=options.lang)
     try:
-        from sftdiag.integrations.probing import offline
+        from sftdiag.integrations.probing import files, offline
     except ImportError:
         raise ConfigError("asking a model needs pip install 'sftdiag[trainer]'") from None
     from sftdiag.probes.settings import Probes
 
     probes = Probes(
-        seconds=options.seconds or SECONDS,
-        prompts=offline.read_prompts(options.prompts),
-        texts=offline.read_prompts(options.texts) if options.texts else None,
+        seconds=options.seconds,
+        prompts=files.read_prompts(options.prompts),
+        texts=files.read_texts(options.texts) if options.texts else None,
     )
     report = offline.probe_model(
         options.model, probes, settings, base=options.base, adapter=options.adapter

@@ -40,9 +40,11 @@ def end_of_turn(case: Case) -> Evidence | None:
     ends = case.number("reference_ends")
     if case.detection.variant not in ("does_not_end", "end_not_given"):
         return None
-    if ends is not None and ends < MOST:
+    if ends is None:
+        return Evidence(Weight.SUPPORTS, "end_unknown")
+    if ends < MOST:
         return Evidence(Weight.CONFIRMS, "end_not_trained", {"share": ends})
-    return Evidence(Weight.SUPPORTS, "end_not_learned", {"share": ends or 0.0})
+    return Evidence(Weight.SUPPORTS, "end_not_learned", {"share": ends})
 
 
 def ends_by_itself(case: Case) -> Evidence | None:

@@ -235,7 +235,8 @@ def _finding(finding: Finding, words: Mapping[str, Any]) -> Iterator[Line]:
         times.append(_told_with(finding, words))
     head = (f"{finding.code} {finding.name} ", "bold")
     severity = (words["note" if is_note else label], _STYLES[label])
-    yield Line(0, (head, severity, (" · " + words["comma"].join(times), "dim")))
+    dated = ((" · " + words["comma"].join(times), "dim"),) if times else ()
+    yield Line(0, (head, severity, *dated))
     yield Line(2, ((finding.message, ""),))
     yield Line(2, ((words["meaning" if is_note else "why"] + colon, "bold"), (finding.why, "")))
     if finding.consequence_of is not None or (is_note and not finding.by_check):

@@ -19,6 +19,9 @@ from sftdiag.probes import PROBES
 
 finetune = pytest.importorskip("finetune", reason="needs the extra trainer")
 
+import tiny_models  # noqa: E402
+from tiny_models import GENERAL  # noqa: E402
+
 from sftdiag.integrations.probing import guard  # noqa: E402
 from sftdiag.integrations.probing.ask import Asker, Deadline  # noqa: E402
 from sftdiag.integrations.probing.prompts import from_given, from_samples  # noqa: E402
@@ -26,29 +29,11 @@ from sftdiag.samples import Sample  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
-GENERAL = [
-    " ".join(f"the {thing} of {name} is {colour}" for colour in finetune.COLOURS[i % 4 :])
-    for i, (name, thing) in enumerate(zip(finetune.NAMES, finetune.THINGS, strict=True))
-]
-"""General text in the words that the tiny tokenizer knows."""
-
 
 @pytest.fixture(scope="module")
 def pretrained() -> Any:
     """A tiny model that knows GENERAL: what there is to forget."""
-    tokenizer = finetune.make_tokenizer()
-    model = finetune.make_model(tokenizer)
-    rows = tokenizer(GENERAL, padding=True, return_tensors="pt")
-    labels = rows["input_ids"].masked_fill(rows["attention_mask"] == 0, -100)
-    inputs = {k: rows[k] for k in ("input_ids", "attention_mask")}
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(80):
-        loss = model(**inputs, labels=labels).loss
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    assert loss < 1.0
-    return model
+    return tiny_models.pretrained()
 
 
 def run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,35 +19,13 @@ from sftdiag.probes.settings import Probes
 from sftdiag.sources import journal, open_run
 
 try:
+    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging as transformers_logging
 except ImportError as error:
     raise ImportError("this needs transformers: pip install 'sftdiag[trainer]'") from error
 
-ADAPTER_FILE = "adapter_config.json"
-
-
-def read_prompts(path: str) -> list[Any]:
-    """Return the prompts of a file: JSON lines, or text with a prompt a line.
-
-    Raises:
-        SourceError: it cannot be read, holds no prompt, or a line is no JSON.
-    """
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            lines = [line.strip() for line in file if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(path, f"cannot be read: {error}") from None
-    if not lines:
-        raise SourceError(path, "holds no prompt; expected one a line, as text or JSON")
-    if not lines[0].startswith("{"):
-        return list(lines)
-    prompts = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            prompts.append(json.loads(line))
-        except ValueError as error:
-            raise SourceError(path, f"line {number} is no JSON: {error}") from None
-    return prompts
+ADAPTER = "adapter_config.json"
 
 
 def probe_model(
@@ -68,16 +47,18 @@ def probe_model(
 
     Raises:
         SourceError: a model cannot be loaded.
-        ConfigError: a prompt is none.
+        ConfigError: the chat template refuses a prompt.
     """
-    is_adapter = os.path.isfile(os.path.join(model_dir, ADAPTER_FILE))
+    if not sys.stderr.isatty():
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    is_adapter = os.path.isfile(os.path.join(model_dir, ADAPTER))
     if is_adapter:
         if adapter is not None:
             raise ConfigError(f"{model_dir} is an adapter already; give its model and --adapter")
         model_dir, adapter = base or _base_of(model_dir), model_dir
         base = None
     folder = adapter or model_dir
-    tokenizer = _tokenizer(folder, model_dir)
+    tokenizer = _tokenizer(*dict.fromkeys(f for f in (folder, model_dir, base) if f))
     monitor = _replayed(folder, settings)
     prober = Prober(probes)
     step = monitor.signals.last_step
@@ -91,7 +72,8 @@ def probe_model(
     if monitor.signals.records:
         return report
     names = {kind.name for kind in PROBES}
-    return report.replace(skipped={n: why for n, why in report.skipped.items() if n in names})
+    skipped = {name: why for name, why in report.skipped.items() if name in names}
+    return report.replace(skipped=skipped, reason=report.reason and next(iter(skipped.values())))
 
 
 def _replayed(folder: str, settings: Settings) -> Monitor:
@@ -118,18 +100,16 @@ def _tokenizer(*folders: str) -> Any:
         try:
             return AutoTokenizer.from_pretrained(folder)
         except Exception as error:  # what a folder lacks shows in many ways
-            problem = error
-    raise SourceError(folders[0], f"no tokenizer can be loaded: {_line(problem)}")
+            problem = problem or error
+    raise SourceError(folders[0], _why_not("tokenizer", folders[0], problem))
 
 
 def _load(folder: str) -> Any:
-    import torch
-
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
     except Exception as error:
-        raise SourceError(folder, f"no language model can be loaded: {_line(error)}") from None
+        raise SourceError(folder, _why_not("language model", folder, error)) from None
     # A quantized model has its place already.
     return model if getattr(model, "is_quantized", False) else model.to(device)
 
@@ -142,12 +122,12 @@ def _with_adapter(model: Any, folder: str) -> Any:
     try:
         return PeftModel.from_pretrained(model, folder)
     except Exception as error:
-        raise SourceError(folder, f"no adapter can be loaded: {_line(error)}") from None
+        raise SourceError(folder, _why_not("adapter", folder, error)) from None
 
 
 def _base_of(folder: str) -> str:
     try:
-        with open(os.path.join(folder, ADAPTER_FILE), encoding="utf-8") as file:
+        with open(os.path.join(folder, ADAPTER), encoding="utf-8") as file:
             name = json.load(file).get("base_model_name_or_path")
     except (OSError, ValueError, AttributeError):
         name = None
@@ -156,5 +136,11 @@ def _base_of(folder: str) -> str:
     return name
 
 
-def _line(error: Exception | None) -> str:
-    return str(error).strip().split("\n")[0]
+def _why_not(what: str, folder: str, error: Exception | None) -> str:
+    """Return why something could not be loaded, as one line."""
+    problem = " ".join(str(error).split())[:300]
+    if not os.path.isdir(folder):
+        return f"no such folder, and no {what} of that name can be loaded: {problem}"
+    if not any(os.path.isfile(os.path.join(folder, name)) for name in ("config.json", ADAPTER)):
+        return f"holds no {what}: expected a folder that save_model or save_pretrained wrote"
+    return f"no {what} can be loaded: {problem}"

@@ -64,20 +64,27 @@ def from_samples(
 def from_given(
     given: Sequence[str | Mapping[str, Any]], tokenizer: Any, ends: frozenset[int]
 ) -> list[Prompt]:
-    """Return the prompts that a user gave.
+    """Return the prompts that a user gave, as :data:`sftdiag.probes.settings.PROMPT` says.
 
     Raises:
-        ConfigError: one is neither text, a prompt, nor messages.
+        ConfigError: the chat template refuses one.
     """
-    return [_cut(_given(item, tokenizer, ends)) for item in given[:MOST_PROMPTS]]
+    found = []
+    for number, item in enumerate(given[:MOST_PROMPTS], start=1):
+        try:
+            found.append(_cut(_given(item, tokenizer, ends)))
+        except Exception as error:  # a template may refuse anything
+            problem = " ".join(str(error).split())
+            raise ConfigError(f"prompt {number} cannot be asked: {problem}") from None
+    return found
 
 
 def opening_of(tokenizer: Any) -> Tokens:
     """Return the tokens that the chat template writes before an answer, or none."""
     turn = [{"role": "user", "content": "x"}]
     try:
-        closed = _render(tokenizer, turn, add_generation_prompt=False)
-        opened = _render(tokenizer, turn, add_generation_prompt=True)
+        closed = _render(tokenizer, turn)
+        opened = _asked(tokenizer, turn)
     except Exception:  # a template may refuse anything; jinja's errors are not ours to know
         return ()
     return tuple(opened[len(closed) :]) if opened[: len(closed)] == closed else ()
@@ -101,6 +108,17 @@ def user_opening_of(tokenizer: Any, ends: frozenset[int]) -> str:
 def _render(tokenizer: Any, messages: Any, **options: Any) -> list[int]:
     rendered = tokenizer.apply_chat_template(messages, return_dict=True, **options)["input_ids"]
     return list(rendered)
+
+
+def _asked(tokenizer: Any, messages: list[Any]) -> list[int]:
+    """Return the tokens of messages up to where the answer begins."""
+    opened = _render(tokenizer, messages, add_generation_prompt=True)
+    if opened != _render(tokenizer, messages):
+        return opened
+    # A template without a generation prompt: what it writes before an answer opens the answer.
+    answered = [*messages, {"role": "assistant", "content": "\u241e"}]
+    text = tokenizer.apply_chat_template(answered, tokenize=False).rpartition("\u241e")[0]
+    return list(tokenizer(text.rstrip(" "), add_special_tokens=False)["input_ids"])
 
 
 def _documents(sample: Sample) -> Iterable[tuple[Tokens, Tokens]]:
@@ -152,30 +170,36 @@ def _cut(prompt: Prompt) -> Prompt:
 
 
 def _given(item: str | Mapping[str, Any], tokenizer: Any, ends: frozenset[int]) -> Prompt:
-    if isinstance(item, str):
-        item = {"prompt": item}
-    messages = item.get("messages") if isinstance(item, Mapping) else None
-    if messages:
-        answered = messages[-1].get("role") == "assistant"
-        answer = messages[-1]["content"] if answered else None
-        asked = messages[:-1] if answered else messages
-    elif isinstance(item, Mapping) and item.get("prompt"):
-        asked, answer = item["prompt"], item.get("completion")
-        if isinstance(answer, list):
-            answer = answer[0]["content"]
-    else:
-        raise ConfigError(
-            f"a prompt must be a text, {{'prompt': ...}} or {{'messages': [...]}}; got {item!r}"
-        )
-    if isinstance(asked, str) and getattr(tokenizer, "chat_template", None):
+    asked, answer = _asked_and_answer(item)
+    if isinstance(asked, str) and _wants_a_turn(asked, tokenizer):
         asked = [{"role": "user", "content": asked}]
     if isinstance(asked, str):
         ids = tokenizer(asked)["input_ids"]
         ids = ids[:-1] if ids and ids[-1] in ends else ids
     else:
-        ids = _render(tokenizer, asked, add_generation_prompt=True)
+        ids = _asked(tokenizer, asked)
     if answer is None:
         return Prompt(tuple(ids))
     reference = tokenizer(answer, add_special_tokens=False)["input_ids"]
-    # A text file holds no end token: that it ends there is what the user says.
-    return Prompt(tuple(ids), tuple(reference), True)
+    stop = next((i for i, token in enumerate(reference) if token in ends), len(reference))
+    # A file seldom holds the end token: that the answer ends there is what the user says.
+    return Prompt(tuple(ids), tuple(reference[:stop]), True)
+
+
+def _asked_and_answer(item: str | Mapping[str, Any]) -> tuple[Any, str | None]:
+    """Return what is asked, a text or messages, and the text of the answer."""
+    if isinstance(item, str):
+        return item, None
+    messages = item.get("messages")
+    if messages:
+        answered = messages[-1]["role"] == "assistant"
+        return (messages[:-1], messages[-1]["content"]) if answered else (messages, None)
+    answer = item.get("completion")
+    return item["prompt"], answer[0]["content"] if isinstance(answer, list) else answer
+
+
+def _wants_a_turn(text: str, tokenizer: Any) -> bool:
+    """Return whether a text is what a user says, not what a chat template made of it."""
+    if not getattr(tokenizer, "chat_template", None):
+        return False
+    return not any(token in text for token in tokenizer.all_special_tokens)

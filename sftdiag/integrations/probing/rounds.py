@@ -1,0 +1,116 @@
+"""One round of questions to a model: what it is asked, and the measures of its answers."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sftdiag import probes as probes_package
+from sftdiag import texts
+from sftdiag.integrations.probing.ask import Asker, Deadline
+from sftdiag.integrations.probing.prompts import (
+    Prompt,
+    Tokens,
+    from_given,
+    from_samples,
+    opening_of,
+)
+from sftdiag.probes import Probe
+from sftdiag.probes.answers import Losses, Reply
+from sftdiag.probes.base import SKIPPED
+from sftdiag.probes.forgetting import ForgettingProbe
+from sftdiag.probes.settings import Probes
+from sftdiag.samples import Sample
+from sftdiag.texts import LANGUAGES
+
+Kept = Mapping[str, Sequence[float]]
+"""Losses of the model before training, by series."""
+
+
+class Questions:
+    """What one model is asked, at every evaluation the same."""
+
+    def __init__(self, settings: Probes, tokenizer: Any, ends: frozenset[int]) -> None:
+        self.settings = settings
+        self.prompts: list[Prompt] = []
+        self.general: list[Tokens] = []
+        self.given: list[Tokens] = []
+        self._tokenizer, self._ends = tokenizer, ends
+        if settings.prompts is not None:
+            self.prompts = from_given(settings.prompts, tokenizer, ends)
+            self.given = [(*p.ids, *(p.reference or ())) for p in self.prompts]
+
+    def take_samples(self, samples: Sequence[Sample]) -> None:
+        """Make prompts of evaluation rows, unless the user gave some."""
+        if not self.prompts:
+            opening, tokens = opening_of(self._tokenizer), self.settings.reply_tokens
+            self.prompts = from_samples(samples, self._ends, opening, tokens)
+
+    def take_texts(self, asker: Asker) -> None:
+        """Choose the general text: given, or shipped."""
+        chosen = self.settings.texts
+        if chosen is None:
+            shipped = (
+                texts.load(probes_package.__file__, "general_text", lang) for lang in LANGUAGES
+            )
+            chosen = [text for language in shipped for text in language["texts"]]
+        self.general = asker.texts(chosen)
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the texts whose losses are kept, without holding them."""
+        return "#" + hashlib.sha256(repr((self.general, self.given)).encode()).hexdigest()[:16]
+
+
+class Round:
+    """One round of questions to a model in one state, under the time budget of each probe."""
+
+    def __init__(self, asker: Asker, questions: Questions, kept: Kept | None) -> None:
+        self._asker, self._questions, self._kept = asker, questions, kept
+        self._replies: list[Reply] | None = None
+        self.losses: dict[str, list[float]] = {}
+
+    def measures(self, kind: type[Probe]) -> dict[str, float]:
+        """Return a probe's measures, or the reason why there are none."""
+        seconds = self._questions.settings.seconds
+        deadline = Deadline(seconds)
+        if "losses" in kind.asks:
+            found = self._measure_losses(deadline)
+        elif not self._questions.prompts:
+            return {f"{SKIPPED}no_prompts": 1.0}
+        else:
+            found = self._measure_replies(kind, deadline)
+        return found or {f"{SKIPPED}over_budget": seconds}
+
+    def _measure_replies(self, kind: type[Probe], deadline: Deadline) -> dict[str, float]:
+        settings = self._questions.settings
+        if self._replies is None:
+            sampled = any("samples" in chosen.asks for chosen in settings.kinds)
+            self._replies = self._asker.replies(
+                self._questions.prompts, settings.reply_tokens, deadline, sampled=sampled
+            )
+        measure: Callable[[Sequence[Reply]], dict[str, float]] = kind.measures  # type: ignore[attr-defined]
+        measured = measure(self._replies) if self._replies else {}
+        if settings.prompts is not None:
+            # Answers that were given have no labels: whether their end was trained is not known.
+            measured.pop("reference_ends", None)
+        return measured
+
+    def _measure_losses(self, deadline: Deadline) -> dict[str, float]:
+        series = {"general": self._questions.general, "given": self._questions.given}
+        if not any(series.values()):
+            return {"texts": 0.0}
+        self.losses = {n: self._asker.losses(t, deadline) for n, t in series.items()}
+        general, given = (self._against(name) for name in series)
+        vocabulary = self._asker.model.config.get_text_config().vocab_size
+        return ForgettingProbe.measures(general, given, math.log(vocabulary))
+
+    def _against(self, name: str) -> Losses:
+        now = self.losses[name]
+        if self._kept is None:
+            return Losses(tuple(now))
+        before = self._kept.get(name, ())
+        both = min(len(now), len(before))
+        return Losses(tuple(now[:both]), tuple(before[:both]))
