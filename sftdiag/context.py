@@ -34,6 +34,8 @@ class RunContext(Value):
         world_size: number of processes.
         train_samples: rows of the training set.
         eval_samples: rows of the evaluation set, or of all of them.
+        train_fingerprint: tells whether the training rows are those of another start.
+        eval_fingerprint: likewise for the evaluation rows.
         max_length: tokens after which TRL cuts a row.
         packing: whether several rows share a sequence.
         packing_strategy: how they are packed: ``"bfd"``, ``"bfd_split"`` or ``"wrapped"``.
@@ -74,6 +76,8 @@ class RunContext(Value):
     world_size: int | None = None
     train_samples: int | None = None
     eval_samples: int | None = None
+    train_fingerprint: str | None = None
+    eval_fingerprint: str | None = None
     max_length: int | None = None
     packing: bool | None = None
     packing_strategy: str | None = None

@@ -117,7 +117,7 @@ class Monitor:
 
     def resume(self, segment: Segment) -> None:
         """Judge afresh from here, in the new context: older findings are over, and say why."""
-        changes = (f"{name} {old} -> {new}" for name, (old, new) in segment.changed.items())
+        changes = [self._change(name, *pair) for name, pair in segment.changed.items()]
         words = {"step": segment.after_step, "changes": ", ".join(changes)}
         because = self._word("resumed", words)
         self._start_detectors()
@@ -254,6 +254,11 @@ class Monitor:
     def _say(self, skip: Skip) -> str:
         words = texts.load(detectors_package.__file__, "skipped", self.settings.lang)
         return str(words[skip.key].format(**skip.values))
+
+    def _change(self, name: str, old: Any, new: Any) -> str:
+        if name.endswith("_fingerprint"):
+            return self._word(name, {})
+        return f"{name} {old} -> {new}"
 
     def _word(self, key: str, values: Mapping[str, Any]) -> str:
         return str(texts.load(__file__, "monitor", self.settings.lang)[key].format(**values))

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from sftdiag.config import Settings
+from sftdiag.policy import Policy
+
 PATIENCE = timedelta(seconds=20)
 """How long a rank waits for rank 0's word. Ranks leave the last collective within a second, and a
 rank 0 that runs without the callback never says a word."""
@@ -34,6 +37,18 @@ def from_rank_zero(read: Callable[[], Any], *, is_rank_zero: bool) -> Any:
     except Exception:  # each kind of store has its own
         return read()
     return json.loads(store.get(key))
+
+
+def agreed(policy: Policy, settings: Settings, is_rank_zero: bool) -> tuple[Policy, Settings]:
+    """Return rank 0's choices on every rank: each host may have a settings file of its own."""
+    mine = {
+        "policy": policy.to_dict(),
+        "select": sorted(settings.select),
+        "ignore": sorted(settings.ignore),
+    }
+    chosen = from_rank_zero(lambda: mine, is_rank_zero=is_rank_zero)
+    selected = {name: frozenset(chosen[name]) for name in ("select", "ignore")}
+    return Policy.from_dict(chosen["policy"]), settings.replace(**selected)
 
 
 def _store() -> Any:

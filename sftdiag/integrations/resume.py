@@ -19,38 +19,41 @@ class Past(Value):
     """What is left of the part of a run that this start goes on from.
 
     Attributes:
-        starts: those that led to this one, oldest first.
+        start: this one, with what differs from the run so far.
+        led: the starts that led to this one, oldest first.
         checkpoints: the steps of the checkpoints in the run's folder.
         checked: what the checks of rows and arguments said.
         probe_rows: what was measured on the model.
     """
 
-    starts: tuple[Segment, ...] = ()
+    start: Segment
+    led: tuple[Segment, ...] = ()
     checkpoints: tuple[int, ...] = ()
     checked: Outcome = Outcome()
     probe_rows: tuple[Mapping[str, Any], ...] = ()
 
-    def start(self, step: int, context: RunContext) -> Segment:
-        """Return this start, with what differs from the run so far."""
-        led = self.starts
-        changed = journal.changes(led[-1].context, context) if led else {}
-        return Segment(step, context, changed)
-
-    def parts(self, start: Segment) -> tuple[Segment, ...]:
-        """Return the run's parts up to this start."""
-        return journal.segments([*self.starts, start], start.context)
+    @property
+    def parts(self) -> tuple[Segment, ...]:
+        """The run's parts up to this start."""
+        return journal.segments([*self.led, self.start], self.start.context)
 
 
-def past(args: Any, state: Any) -> Past:
-    """Return what rank 0 finds in the run's folder, else in that of the checkpoint resumed from."""
+def past(args: Any, state: Any, context: RunContext) -> Past:
+    """Return what rank 0 finds in the run's folder, else in that of the checkpoint resumed from.
+
+    Args:
+        args: the run's TrainingArguments.
+        state: its TrainerState.
+        context: what is known of the run; all go by what rank 0 knows.
+    """
     return Past.from_dict(
         from_rank_zero(
-            lambda: _read(args, state).to_dict(), is_rank_zero=state.is_world_process_zero
+            lambda: _read(args, state, context).to_dict(), is_rank_zero=state.is_world_process_zero
         )
     )
 
 
-def _read(args: Any, state: Any) -> Past:
+def _read(args: Any, state: Any, context: RunContext) -> Past:
     folders = [args.output_dir or ""]
     if isinstance(args.resume_from_checkpoint, str):
         folders.append(os.path.dirname(os.path.abspath(args.resume_from_checkpoint)))
@@ -58,12 +61,14 @@ def _read(args: Any, state: Any) -> Past:
     steps = tuple(checkpoints(saved)) if saved else ()
     step = state.global_step
     if not step:
-        return Past(checkpoints=steps)
+        return Past(Segment(0, context), checkpoints=steps)
     led: list[Segment] = []
     for folder in folders:
         led = led or journal.before(journal.starts(journal.read(folder)), step)
     rows = next((rows for folder in folders if (rows := probes.read(folder))), [])
+    changed = journal.changes(led[-1].context, context) if led else {}
     return Past(
+        Segment(step, context, changed),
         tuple(led),
         steps,
         kept(tuple(folders), CHECKS_FILE, Outcome()).until(step),

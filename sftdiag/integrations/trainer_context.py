@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from sftdiag.context import RunContext, adapter_method
+from sftdiag.integrations.fingerprint import fingerprint
 from sftdiag.integrations.samples import length
 from sftdiag.records import as_float, as_positive
 
@@ -56,6 +57,7 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContex
         metric_for_best_model=_label(args.metric_for_best_model),
         logging_nan_inf_filter=bool(args.logging_nan_inf_filter),
         train_samples=length(getattr(dataloader, "dataset", None)),
+        train_fingerprint=fingerprint(getattr(dataloader, "dataset", None)),
         max_length=as_positive(getattr(args, "max_length", None)),
         packing=packing,
         packing_strategy=_label(getattr(args, "packing_strategy", None)) if packing else None,

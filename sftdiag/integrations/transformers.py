@@ -21,9 +21,10 @@ from sftdiag.errors import ConfigError, UnhealthyRunError
 from sftdiag.findings import Report
 from sftdiag.integrations import trainer_context
 from sftdiag.integrations.faults import Faults, say
+from sftdiag.integrations.fingerprint import fingerprint
 from sftdiag.integrations.outlets import Outlets
 from sftdiag.integrations.preflight import RunChecks, guarded_report
-from sftdiag.integrations.ranks import from_rank_zero
+from sftdiag.integrations.ranks import agreed
 from sftdiag.integrations.resume import Past, past
 from sftdiag.integrations.smoke import SmokeWatch
 from sftdiag.integrations.watch import Watch
@@ -34,6 +35,7 @@ from sftdiag.probes.settings import Probes
 from sftdiag.report.text import tell
 from sftdiag.sources import CONTEXT_FILE
 from sftdiag.sources import probes as probe_rows
+from sftdiag.sources.journal import Segment
 
 try:
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -163,17 +165,18 @@ class DiagnosticsCallback(TrainerCallback):
             RunContext(),
         )
         context = self.known.filled_from(known)
-        before = read("the resume", lambda: past(args, state), Past())
-        read("the settings", lambda: self._agree(state.is_world_process_zero), None)
-        start = before.start(state.global_step, context)
-        self._monitor = Monitor(context, self.settings, on_fault=self._faults.failed)
+        alone = Past(Segment(state.global_step, context))
+        before = read("the resume", lambda: past(args, state, context), alone)
+        mine, first = (self.policy, self.settings), state.is_world_process_zero
+        self.policy, self.settings = read("the settings", lambda: agreed(*mine, first), mine)
+        self._monitor = Monitor(before.start.context, self.settings, on_fault=self._faults.failed)
         self._monitor.take_checks(before.checked)
         rows = probe_rows.merged(state.log_history, before.probe_rows)
-        self._monitor.replay(rows, before.parts(start))
+        self._monitor.replay(rows, before.parts)
         outlets = None
         if state.is_world_process_zero:
             outlets = Outlets(args, self.settings.lang, self.webhook, self._faults)
-            outlets.start(start, state.trial_name)
+            outlets.start(before.start, state.trial_name)
             outlets.keep(CONTEXT_FILE, context)
             outlets.keep_probe_rows(before.probe_rows, afresh=True)
         watch = Watch(self._monitor, self.policy, args, state, before.checkpoints, outlets)
@@ -183,19 +186,6 @@ class DiagnosticsCallback(TrainerCallback):
         if self.prober is not None:
             new = self.prober.begin(args, state, kwargs, before.probe_rows)
             watch.take_probe_rows(new, control)
-
-    def _agree(self, is_rank_zero: bool) -> None:
-        """Take rank 0's choices: each host may have a settings file of its own."""
-        mine = {
-            "policy": self.policy.to_dict(),
-            "select": sorted(self.settings.select),
-            "ignore": sorted(self.settings.ignore),
-        }
-        agreed = from_rank_zero(lambda: mine, is_rank_zero=is_rank_zero)
-        self.policy = Policy.from_dict(agreed["policy"])
-        self.settings = self.settings.replace(
-            select=frozenset(agreed["select"]), ignore=frozenset(agreed["ignore"])
-        )
 
     @_unharmed
     def on_log(
@@ -281,7 +271,8 @@ def attach(
     if any(isinstance(callback, DiagnosticsCallback) for callback in present):
         raise ConfigError("this trainer has a DiagnosticsCallback already")
     callback = DiagnosticsCallback(stop_on, raise_on, **options)
-    callback.known = trainer_context.from_trainer(trainer)
+    rows = fingerprint(trainer.eval_dataset) if callback.enabled else None
+    callback.known = trainer_context.from_trainer(trainer).replace(eval_fingerprint=rows)
     callback.checks = RunChecks(callback.settings, trainer)
     if callback.prober is not None:
         callback.prober.trainer = trainer

@@ -104,6 +104,7 @@ def changes(earlier: RunContext, now: RunContext) -> dict[str, tuple[Any, Any]]:
     """
     names = (
         *("learning_rate", "effective_batch_size", "train_samples", "eval_samples"),
+        *("train_fingerprint", "eval_fingerprint"),
         *("max_length", "packing", "assistant_only_loss", "completion_only_loss", "loss_type"),
     )
     pairs = {name: (getattr(earlier, name), getattr(now, name)) for name in names}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import sftdiag
@@ -18,6 +19,7 @@ class Drive:
         folder: its output folder.
         callback: what watches it.
         rank_zero: whether this is world rank 0.
+        dataset: the training rows.
         arguments: other TrainingArguments.
     """
 
@@ -27,6 +29,7 @@ class Drive:
         callback: sftdiag.DiagnosticsCallback,
         *,
         rank_zero: bool = True,
+        dataset: Any = None,
         max_steps: int = 1000,
         **arguments: Any,
     ) -> None:
@@ -37,12 +40,15 @@ class Drive:
         self.args = TrainingArguments(str(folder), max_steps=max_steps, **chosen)
         self.state = TrainerState(max_steps=max_steps, is_world_process_zero=rank_zero)
         self.control = TrainerControl()
+        self.dataloader = SimpleNamespace(dataset=dataset)
 
     def begin(self, history: Iterable[Mapping[str, Any]] = ()) -> None:
         """Begin, or resume after this history."""
         self.state.log_history = [dict(row) for row in history]
         self.state.global_step = max((row["step"] for row in self.state.log_history), default=0)
-        self.callback.on_train_begin(self.args, self.state, self.control, model=None)
+        self.callback.on_train_begin(
+            self.args, self.state, self.control, model=None, train_dataloader=self.dataloader
+        )
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Log one row; its step is the state's."""

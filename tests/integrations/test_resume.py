@@ -100,6 +100,21 @@ def test_other_settings_end_what_was_seen(
     assert journal.read(str(tmp_path))[-2]["changed"].keys() == {said.split()[0]}
 
 
+@pytest.mark.parametrize("other", [False, True])
+def test_other_rows_of_the_same_number_end_what_was_seen(tmp_path: Path, other: bool) -> None:
+    rows = [{"input_ids": [n, 5, 7], "labels": [n, 5, 7]} for n in range(100)]
+    first_part(tmp_path, dataset=rows)
+    resumed = [{**row, "labels": [-100, 5, 7]} for row in rows] if other else list(rows)
+    drive = watch(tmp_path, dataset=resumed)
+    drive.begin(DONE)
+    (old,) = (f for f in drive.callback.report.findings if f.code == "SFT201")
+    if other:
+        assert old.resolved_step == AT
+        assert (old.resolved_because or "").endswith("with other settings: other training rows")
+    else:
+        assert old.resolved_step is None
+
+
 def test_the_same_batch_on_other_devices_is_no_change(tmp_path: Path) -> None:
     first_part(tmp_path)
     drive = watch(tmp_path, per_device_train_batch_size=4, gradient_accumulation_steps=2)
