@@ -119,34 +119,6 @@ def test_it_repeats_what_it_was_taught(tmp_path: Path) -> None:
     assert "repetitive-output" in callback.report.ran
 
 
-def test_losses_and_metrics_are_bit_identical_with_probes_on_and_off(tmp_path: Path) -> None:
-    """100 steps with dropout; random numbers of Python and numpy included."""
-    import numpy
-
-    results = []
-    for index, probes in enumerate((None, asking())):
-        trainer = finetune.make_trainer(
-            *("none", tmp_path / str(index)),
-            dropout=0.2,
-            max_steps=100,
-            logging_steps=1,
-            eval_steps=50,
-        )
-        sftdiag.attach(trainer, probes=probes)
-        trainer.train()
-        rows = [
-            {k: v for k, v in row.items() if "runtime" not in k and "per_second" not in k}
-            for row in trainer.state.log_history
-        ]
-        drawn = (random.random(), float(numpy.random.rand()), float(torch.rand(())))
-        results.append((rows, drawn, [p.detach().clone() for p in trainer.model.parameters()]))
-    (off, drawn_off, weights_off), (on, drawn_on, weights_on) = results
-    assert len(off) > 100
-    assert off == on
-    assert drawn_off == drawn_on
-    assert all(torch.equal(a, b) for a, b in zip(weights_off, weights_on, strict=True))
-
-
 def snapshot(model: Any) -> Any:
     return (
         [module.training for module in model.modules()],
