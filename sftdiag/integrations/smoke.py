@@ -166,7 +166,8 @@ def look_at_gradients(model: Any) -> Gradients | None:
     """Return how many trainable tensors a gradient reaches; None where gradients are spread."""
     trained = [p for p in model.parameters() if p.requires_grad]
     seen = [p.grad for p in trained if p.grad is not None]
-    if not seen:
+    # A rank that asked a DTensor would wait for the others' parts.
+    if not seen or any(hasattr(grad, "to_local") for grad in seen):
         return None
     return Gradients(sum(bool((grad != 0).any()) for grad in seen), len(trained))
 

@@ -192,6 +192,21 @@ def test_nan_everywhere(tmp_path: Path) -> None:
         json.loads(line, parse_constant=lambda token: pytest.fail(f"{token} is no JSON"))
 
 
+@pytest.mark.parametrize("fault", ["overfitting", "entropy is NaN", "loss is NaN"])
+def test_without_grad_norm(tmp_path: Path, fault: str) -> None:
+    """As DeepSpeed logs at stage 0: what else is in the log says it."""
+    rows = [{k: v for k, v in row.items() if k != "grad_norm"} for row in ROWS]
+    for row in rows[120:]:
+        if fault == "entropy is NaN" and "loss" in row:
+            row |= {"loss": 0.0, "entropy": math.nan}
+        elif fault == "loss is NaN" and "loss" in row:
+            row["loss"] = math.nan
+    drive = watch(tmp_path)
+    drive.run(rows)
+    assert ("SFT106" in {id.partition("@")[0] for id in found(drive)}) is (fault != "overfitting")
+    assert found(drive)[-1:] == FOUND
+
+
 def test_a_detector_that_fails(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

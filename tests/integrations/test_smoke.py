@@ -15,6 +15,7 @@ import sftdiag
 finetune = pytest.importorskip("finetune", reason="needs the extra trainer")
 
 from sftdiag.integrations import snapshot  # noqa: E402
+from sftdiag.integrations.smoke import Gradients, look_at_gradients  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -222,6 +223,14 @@ def test_healthy_set_ups_pass(setup: str, tmp_path: Path) -> None:
     assert result.gradients is not None
     assert result.gradients.reached == result.gradients.tensors
     result.raise_for_no_go()
+
+
+def test_gradients_that_a_rank_does_not_hold() -> None:
+    """As under DeepSpeed: there is nothing to say of them, and no fault."""
+    model = torch.nn.Linear(2, 2)
+    assert look_at_gradients(model) is None
+    model(torch.ones(2)).sum().backward()
+    assert look_at_gradients(model) == Gradients(2, 2)
 
 
 def test_one_of_each(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -56,13 +56,23 @@ def check_run(folder: Path, policy: str, told: list[str]) -> None:
     events = Counter(event["event"] for event in journal.read(str(folder)))
     assert events["start"] == events["end"] == 1
     saved = sorted(entry.name for entry in folder.iterdir() if entry.name.startswith("checkpoint"))
-    assert saved == ["checkpoint-20", "checkpoint-40", "checkpoint-60"]
+    assert saved == [f"checkpoint-{step}" for step in (20, 40, 60) if policy != "fsdp"]
 
 
 @pytest.mark.slow
 def test_two_ranks_stop_at_the_same_step(tmp_path: Path) -> None:
     """With gradient accumulation and the loss averaged over the ranks' tokens."""
     drill(tmp_path, ["severity"])
+
+
+@pytest.mark.acceptance
+def test_weights_that_are_sharded_over_the_ranks(tmp_path: Path) -> None:
+    """FSDP: parameters and gradients are DTensors, of which each rank has a part."""
+    drill(tmp_path, ["fsdp"])
+    result = json.loads((tmp_path / "fsdp" / "rank-0.json").read_text())
+    assert result["weights"] == "DTensor"
+    assert result["gradients"] is False
+    assert "sharded over ranks" in result["skipped"]["forgetting"]
 
 
 @pytest.mark.acceptance

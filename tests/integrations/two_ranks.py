@@ -1,6 +1,8 @@
 """One rank of a run that breaks and is stopped; ``accelerate launch`` starts two of them.
 
 python two_ranks.py FOLDER POLICY...    # one run a policy, each in a folder of its name
+
+Under the policy ``fsdp`` the weights are sharded over the ranks.
 """
 
 from __future__ import annotations
@@ -20,7 +22,40 @@ POLICIES: dict[str, dict[str, Any]] = {
     "severity": {"stop_on": "error"},
     "codes": {"stop_on": {"SFT106": "error", "SFT201": "info"}, "save_on_stop": True},
     "raise": {"raise_on": {"non-finite"}},
+    "fsdp": {"stop_on": "error", "smoke_steps": 10, "probes": True},
 }
+
+
+def shard_on_the_cpu() -> dict[str, Any]:
+    """Have accelerate shard on the CPU, where it leaves FSDP out without a word; torch does it."""
+    from accelerate import PartialState, state
+    from accelerate.utils import DistributedType
+
+    begin = state.AcceleratorState.__init__
+
+    def begin_as_on_gpus(self: Any, *args: Any, **kwargs: Any) -> None:
+        PartialState(cpu=True)
+        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+        begin(self, *args, **kwargs)
+
+    state.AcceleratorState.__init__ = begin_as_on_gpus
+    return {
+        "fsdp": True,
+        "fsdp_config": {"transformer_layer_cls_to_wrap": ["LlamaDecoderLayer"]},
+    }
+
+
+def break_a_shard(step: int) -> Any:
+    """Return a callback that sets a weight to NaN, a part of it on each rank."""
+    from transformers import TrainerCallback
+
+    class BreakShard(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == step:
+                with torch.no_grad():
+                    next(kwargs["model"].parameters()).to_local().fill_(float("nan"))
+
+    return BreakShard()
 
 
 def watch(folder: Path, policy: str) -> None:
@@ -29,16 +64,21 @@ def watch(folder: Path, policy: str) -> None:
 
     import sftdiag
 
+    sharded = policy == "fsdp"
     trainer = finetune.make_trainer(
-        "nan-weights",
+        "none" if sharded else "nan-weights",
         folder,
         logging_steps=1,
         per_device_train_batch_size=4,
         gradient_accumulation_steps=2,
         average_tokens_across_devices=True,
-        save_strategy="steps",
+        # Without a GPU, safetensors cannot read what FSDP gathers to save.
+        save_strategy="no" if sharded else "steps",
         save_steps=20,
+        **(shard_on_the_cpu() if sharded else {}),
     )
+    if sharded:
+        trainer.add_callback(break_a_shard(60))
     first = trainer.args.process_index == 0
     callback = sftdiag.attach(trainer, **POLICIES[policy] if first or policy != "severity" else {})
     raised = ""
@@ -50,6 +90,9 @@ def watch(folder: Path, policy: str) -> None:
         "step": trainer.state.global_step,
         "findings": [finding.to_dict() for finding in callback.report.findings],
         "raised": raised,
+        "weights": type(next(trainer.model_wrapped.parameters())).__name__,
+        "skipped": dict(callback.report.skipped),
+        "gradients": getattr(callback.smoke.result, "gradients", None) is not None,
     }
     (folder / f"rank-{trainer.args.process_index}.json").write_text(json.dumps(result))
 
