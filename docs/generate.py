@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import re
 import sys
@@ -22,6 +23,7 @@ os.environ["COLUMNS"] = "80"
 from sftdiag.api import analyze  # noqa: E402
 from sftdiag.cli.main import main  # noqa: E402
 from sftdiag.guide.catalogue import CURVES, explain, rules  # noqa: E402
+from sftdiag.integrations import alerts, webhook  # noqa: E402
 from sftdiag.report import text  # noqa: E402
 from sftdiag.texts import LANGUAGES  # noqa: E402
 from sftdiag.tuning.formats import render_python  # noqa: E402
@@ -90,6 +92,28 @@ def recommend_page() -> str:
     return "\n".join(lines)
 
 
+def alerts_page() -> str:
+    """Return what each kind of webhook is sent for a finding of ``examples/runs/overfitting``."""
+    (finding, *_) = analyze(ROOT / "examples" / "runs" / "overfitting").findings
+    alert = alerts.of_finding(finding, "en")
+    sent = {
+        "Slack": webhook.slack(alert, "my-run"),
+        "Discord": webhook.discord(alert, "my-run"),
+        "Any other address": {
+            **webhook.plain(alert, "my-run"),
+            "timestamp": "2026-01-31T12:00:00+00:00",
+        },
+    }
+    lines = [
+        f"{NOTE}# Alerts\n",
+        "What a webhook is sent when SFT201 of `examples/runs/overfitting` becomes an error.\n",
+    ]
+    for receiver, payload in sent.items():
+        shown = json.dumps(payload, indent=2, ensure_ascii=False)
+        lines += [f"## {receiver}\n", f"```json\n{shown}\n```\n"]
+    return "\n".join(lines)
+
+
 def picture() -> str:
     """Return the terminal after ``sftdiag analyze examples/runs/overfitting`` as SVG."""
     from rich.console import Console
@@ -108,6 +132,7 @@ def pages() -> dict[Path, str]:
     written = {DOCS / f"findings.{lang}.md": findings_page(lang) for lang in LANGUAGES}
     written[DOCS / "command_line.md"] = command_line_page()
     written[DOCS / "recommend.md"] = recommend_page()
+    written[DOCS / "alerts.md"] = alerts_page()
     written[DOCS / "analyze.svg"] = picture()
     return written
 

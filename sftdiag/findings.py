@@ -257,6 +257,11 @@ class Report(Value):
             lines = [f"{f.code} {f.name} ({f.severity.label}): {f.message}" for f in found]
             raise UnhealthyRunError("\n".join(lines))
 
+    def __str__(self) -> str:
+        from sftdiag.report.text import render
+
+        return render(self).rstrip("\n")
+
     def _repr_html_(self) -> str:
         """Show the report in a notebook."""
         from sftdiag.report.notebook import render

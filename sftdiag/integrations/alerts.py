@@ -17,7 +17,7 @@ class Alert(Value):
         key: what it is about: a code, or ``"verdict"``.
         severity: how much it matters; ``INFO`` when something is over.
         title: one short line.
-        text: what was seen, why it matters, what to do.
+        text: what was seen, why it matters, what to do; or why it is over.
         step: optimizer steps done.
         content: the finding, or the report's verdict and counts, as JSON.
     """
@@ -39,7 +39,7 @@ def of_finding(finding: Finding, lang: str) -> Alert:
         code=finding.code, name=finding.name, step=step
     )
     severity = Severity.INFO if over is not None else finding.severity
-    told = report_text.tell(finding, lang)
+    told = report_text.tell_body(finding, lang)
     return Alert(finding.code, severity, title, told, step, {"finding": finding.to_dict()})
 
 

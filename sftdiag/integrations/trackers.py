@@ -26,10 +26,12 @@ LONGEST_TAG = 500
 def trackio(alert: Alert, args: Any) -> None:
     """Raise an alert on the open trackio run."""
     library = sys.modules.get("trackio")
-    if library is None or library.context_vars.current_run.get() is None:
+    run = library.context_vars.current_run.get() if library is not None else None
+    if library is None or run is None:
         return
     level = library.AlertLevel[_LEVELS[alert.severity]]
-    library.alert(title=alert.title, text=alert.text, level=level)
+    # trackio's own step counts its rows, of which an evaluation is one.
+    run.alert(title=alert.title, text=alert.text, level=level, step=alert.step)
 
 
 def wandb(alert: Alert, args: Any) -> None:
@@ -48,7 +50,8 @@ def tensorboard(alert: Alert, args: Any) -> None:
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(os.path.join(_log_folder(args), "sftdiag")) as writer:
-        writer.add_text(f"sftdiag/{alert.key}", alert.text, alert.step)
+        text = f"{alert.severity.label} · {alert.title}\n\n{alert.text}"
+        writer.add_text(f"sftdiag/{alert.key}", text, alert.step)
 
 
 def mlflow(alert: Alert, args: Any) -> None:

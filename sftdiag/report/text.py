@@ -129,14 +129,21 @@ def tell(finding: Finding, language: str) -> str:
         because = finding.resolved_because
         return f"{over}{words['colon']}{because}" if because else over
     label = finding.severity.label
-    text: str = words["told_before" if finding.fired_step == 0 else "told"].format(
+    head = words["told_before" if finding.fired_step == 0 else "told"].format(
         severity=words[label] if finding.severity > Severity.INFO else words["note"],
         code=finding.code,
         name=finding.name,
         step=finding.fired[label],
-        message=finding.message,
-        why=finding.why,
     )
+    return f"{head}{words['colon']}{tell_body(finding, language)}"
+
+
+def tell_body(finding: Finding, language: str) -> str:
+    """Return the same without code, name and step, for where they stand already."""
+    if finding.resolved_step is not None:
+        return finding.resolved_because or finding.message
+    words = texts.load(__file__, "text", language)
+    text: str = words["told_why"].format(message=finding.message, why=finding.why)
     if finding.consequence_of is not None:
         return f"{text} ({_told_with(finding, words)})"
     likely = [c for c in finding.causes if c.status.value <= Status.LIKELY.value]

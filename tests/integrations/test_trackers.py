@@ -37,7 +37,7 @@ class AlertLevel(Enum):
 class Calls(list[tuple[str, str]]):
     """What the stand-ins were told: (title or tag, level)."""
 
-    def trackio(self, title: str, text: str | None = None, level: Any = None) -> None:
+    def trackio(self, title: str, text: str, level: Any, step: int) -> None:
         self.append((title, level.name))
 
     def wandb(self, title: str, text: str, level: Any = None, wait_duration: Any = None) -> None:
@@ -51,10 +51,9 @@ class Calls(list[tuple[str, str]]):
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     got = Calls()
-    current = SimpleNamespace(get=object)
+    current = SimpleNamespace(get=lambda: SimpleNamespace(alert=got.trackio))
     stand_ins = {
         "trackio": SimpleNamespace(
-            alert=got.trackio,
             AlertLevel=AlertLevel,
             context_vars=SimpleNamespace(current_run=current),
         ),
@@ -121,7 +120,9 @@ def test_tensorboard(tmp_path: Path) -> None:
     kept.Reload()
     (event,) = kept.Tensors("sftdiag/SFT201/text_summary")
     assert event.step == 420
-    assert event.tensor_proto.string_val[0] == b"seen, why, fix"
+    assert (
+        event.tensor_proto.string_val[0] == b"warning \xc2\xb7 SFT201 at step 420\n\nseen, why, fix"
+    )
 
 
 def test_mlflow(tmp_path: Path) -> None:
