@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import random
-import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 
 import sftdiag
 from sftdiag.errors import ConfigError
@@ -22,9 +18,8 @@ finetune = pytest.importorskip("finetune", reason="needs the extra trainer")
 import tiny_models  # noqa: E402
 from tiny_models import GENERAL  # noqa: E402
 
-from sftdiag.integrations.probing import guard  # noqa: E402
-from sftdiag.integrations.probing.ask import Asker, Deadline  # noqa: E402
-from sftdiag.integrations.probing.prompts import from_given, from_samples  # noqa: E402
+from sftdiag.integrations.probing.ask import Asker  # noqa: E402
+from sftdiag.integrations.probing.prompts import from_samples  # noqa: E402
 from sftdiag.samples import Sample  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -119,60 +114,6 @@ def test_it_repeats_what_it_was_taught(tmp_path: Path) -> None:
     assert "repetitive-output" in callback.report.ran
 
 
-def snapshot(model: Any) -> Any:
-    return (
-        [module.training for module in model.modules()],
-        [parameter.requires_grad for parameter in model.parameters()],
-        [parameter.grad for parameter in model.parameters()],
-        [m.generation_config.to_dict() for m in guard._owners(model)],
-        [id(m.generation_config) for m in guard._owners(model)],
-        model.config.to_dict(),
-        torch.get_rng_state().tolist(),
-        random.getstate(),
-    )
-
-
-@pytest.fixture
-def adapted() -> tuple[Any, Any]:
-    from peft import LoraConfig, get_peft_model
-
-    tokenizer = finetune.make_tokenizer()
-    model = get_peft_model(
-        finetune.make_model(tokenizer), LoraConfig(r=4, target_modules=["q_proj"])
-    )
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(0.0, 1.0)
-    model.gradient_checkpointing_enable()
-    model.enable_input_require_grads()
-    model.train()
-    next(iter(model.modules())).eval()
-    return model, tokenizer
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_the_model_is_given_back_as_it_was(adapted: tuple[Any, Any], fails: bool) -> None:
-    model, tokenizer = adapted
-    model.config.use_cache = False
-    before = snapshot(model)
-    prompts = from_given(["what colour has the cup of Ada"] * 3, tokenizer, frozenset({2}))
-    try:
-        with guard.untouched(model):
-            asker = Asker(model, tokenizer)
-            deadline = Deadline(60)
-            on = asker.losses(asker.texts(GENERAL), deadline)
-            assert len(asker.replies(prompts, 8, deadline, sampled=True)) == 3
-            with guard.adapter_off(model):
-                off = asker.losses(asker.texts(GENERAL), deadline)
-            assert on != off
-            if fails:
-                raise ZeroDivisionError
-    except ZeroDivisionError:
-        pass
-    assert snapshot(model) == before
-
-
 @pytest.mark.acceptance
 def test_a_lora_run_knows_its_base_from_the_adapter(tmp_path: Path, pretrained: Any) -> None:
     from peft import LoraConfig, get_peft_model
@@ -209,25 +150,6 @@ def test_a_resume_compares_with_the_model_before_training(tmp_path: Path) -> Non
         assert rows[-1]["step"] == 40
 
 
-def test_the_time_budget_is_kept(tmp_path: Path) -> None:
-    seconds = 1.0
-    tokenizer = finetune.make_tokenizer()
-    model = finetune.make_model(tokenizer)
-    model.generation_config.eos_token_id = None  # it never ends by itself
-    prompts = from_given(["what colour has the cup of Ada"] * 16, tokenizer, frozenset())
-    with guard.untouched(model):
-        asker = Asker(model, tokenizer)
-        asker.losses(asker.texts(GENERAL[:1]), Deadline(60))
-        for ask in (
-            lambda: asker.replies(prompts, 5000, Deadline(seconds), sampled=True),
-            lambda: asker.losses(asker.texts(GENERAL) * 10_000, Deadline(seconds)),
-        ):
-            began = time.monotonic()
-            ask()
-            # The host may stop a process for a while; the benchmark measures the 20 %.
-            assert time.monotonic() - began < 3 * seconds
-
-
 def test_what_is_written_holds_numbers_only(tmp_path: Path) -> None:
     run(tmp_path, asking(prompts=["what colour has the lamp of Hana"] * 6), max_steps=20)
     text = (tmp_path / "_sftdiag" / "probes.jsonl").read_text()
@@ -249,16 +171,6 @@ def test_a_fault_of_the_probes_costs_the_probes_only(
     _, callback = run(tmp_path, max_steps=20)
     assert callback.report.summary.last_step == 20
     assert "failed" in callback.report.skipped["forgetting"]
-
-
-def test_models_that_cannot_be_asked() -> None:
-    plain = finetune.make_model(finetune.make_tokenizer())
-    assert guard.refusal(plain) is None
-    for name in ("is_encoder_decoder", "vision_config"):
-        other = SimpleNamespace(**{name: True})
-        assert guard.refusal(SimpleNamespace(config=other)) in ("encoder_decoder", "vision")
-    next(plain.parameters()).ds_id = 3
-    assert guard.refusal(plain) == "sharded"
 
 
 def test_prompts_of_packed_masked_and_plain_rows() -> None:

@@ -129,8 +129,8 @@ def _cuda_devices(model: Any) -> list[int]:
 
 
 def _owners(model: Any) -> list[Any]:
-    """Return the model and the models in it that have a generation configuration."""
-    return [m for m in model.modules() if getattr(m, "generation_config", None) is not None]
+    """Return the modules that hold a generation configuration; PEFT's wrappers only pass it on."""
+    return [m for m in model.modules() if vars(m).get("generation_config") is not None]
 
 
 def _configurations(model: Any) -> list[Any]:

@@ -1,0 +1,322 @@
+"""What the probes leave as it was: losses, metrics, random numbers, the model, and the time."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+import sftdiag
+from sftdiag.probes import PROBES
+from sftdiag.sources import probes as probe_rows
+
+finetune = pytest.importorskip("finetune", reason="needs the extra trainer")
+
+import setups  # noqa: E402
+import tiny_models  # noqa: E402
+
+from sftdiag.integrations.probing import ask, guard  # noqa: E402
+from sftdiag.integrations.probing.ask import Asker, Deadline  # noqa: E402
+from sftdiag.integrations.probing.prompts import from_given  # noqa: E402
+from sftdiag.integrations.probing.rounds import Questions, Round  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+DROPOUT = {"attention_dropout": 0.2}
+
+
+def dropped(trainer: Any) -> Any:
+    """Give a trainer's model dropout, also after it was made."""
+    for module in trainer.model.modules():
+        for name, value in DROPOUT.items():
+            if hasattr(module, name):
+                setattr(module, name, value)
+    return trainer
+
+
+def chat(folder: Path, **options: Any) -> Any:
+    rows, held_out = setups.messages(setups.PAIRS), setups.messages(setups.HELD_OUT)
+    return setups.sft(folder, rows, held_out, **options)
+
+
+RUNS = {
+    "full": lambda f, **o: finetune.make_trainer("none", f, dropout=0.2, **o),
+    "packing": lambda f, **o: chat(f, packing=True, max_length=64, **o),
+    "LoRA, checkpointed, padding-free": lambda f, **o: chat(
+        f, peft=True, padding_free=True, max_length=None, gradient_checkpointing=True, **o
+    ),
+    "LoRA, assistant only": lambda f, **o: chat(f, peft=True, assistant_only_loss=True, **o),
+    "bf16": lambda f, **o: chat(f, **{**o, "bf16": True}),
+    "Trainer, NEFTune": lambda f, **o: setups.plain(
+        *(f, setups.tokens(setups.PAIRS), setups.tokens(setups.HELD_OUT)),
+        **{**o, "neftune_noise_alpha": 5.0},
+    ),
+    "Trainer, compiled": lambda f, **o: setups.plain(
+        *(f, setups.tokens(setups.PAIRS), setups.tokens(setups.HELD_OUT)),
+        **{**o, "torch_compile": True, "torch_compile_backend": "eager"},
+    ),
+}
+LONG = "full"
+"""Trained for 100 steps; the others show what else a trainer may do in a tenth of the time."""
+
+
+def outcome(folder: Path, name: str, probes: Any) -> Any:
+    """Train; return all that a run leaves, and how often the model was asked."""
+    steps = 100 if name == LONG else 16
+    random.seed(5)
+    trainer = dropped(
+        RUNS[name](
+            folder,
+            max_steps=steps,
+            logging_steps=1,
+            eval_strategy="steps",
+            eval_steps=steps // 2,
+        )
+    )
+    sftdiag.attach(trainer, probes=probes)
+    trainer.train()
+    log = [
+        {k: v for k, v in row.items() if "runtime" not in k and "per_second" not in k}
+        for row in trainer.state.log_history
+    ]
+    numpy = pytest.importorskip("numpy")
+    drawn = (random.random(), float(numpy.random.rand()), float(torch.rand(())))
+    weights = [p.detach().clone() for p in trainer.model.parameters()]
+    return (log, drawn), weights, probe_rows.read(str(folder))
+
+
+@pytest.mark.parametrize(
+    "name", [n if n == LONG else pytest.param(n, marks=pytest.mark.acceptance) for n in RUNS]
+)
+def test_a_run_is_bit_identical_with_probes_on_and_off(tmp_path: Path, name: str) -> None:
+    """Losses, evaluation metrics, weights, and the random numbers of Python, numpy and torch."""
+    off, weights_off, _ = outcome(tmp_path / "off", name, None)
+    asked = sftdiag.Probes(seconds=60, reply_tokens=16, texts=tiny_models.GENERAL)
+    on, weights_on, rows = outcome(tmp_path / "on", name, asked)
+    assert [row["step"] for row in rows][1:] == [
+        row["step"] for row in off[0] if "eval_loss" in row
+    ]
+    for row in rows[1:]:
+        assert not [key for key in row if "skipped" in key]
+        assert all(f"probe/{kind.name}/" in " ".join(row) for kind in PROBES)
+    assert off == on
+    assert all(torch.equal(a, b) for a, b in zip(weights_off, weights_on, strict=True))
+
+
+def snapshot(model: Any) -> Any:
+    """Return all that asking could change: what a module holds, and how its parameters stand."""
+    modules = list(model.modules())
+    return {
+        "modes": [module.training for module in modules],
+        "attributes": [sorted(vars(module)) for module in modules],
+        "hooks": [(len(m._forward_hooks), len(m._forward_pre_hooks)) for m in modules],
+        "checkpointing": [getattr(module, "gradient_checkpointing", None) for module in modules],
+        "adapters": [getattr(module, "_disable_adapters", None) for module in modules],
+        "requires_grad": [parameter.requires_grad for parameter in model.parameters()],
+        "versions": [parameter._version for parameter in model.parameters()],
+        "gradients": [parameter.grad for parameter in model.parameters()],
+        "generation": [m.generation_config.to_dict() for m in guard._owners(model)],
+        "identities": [id(m.generation_config) for m in guard._owners(model)],
+        "config": model.config.to_dict(),
+        "drawn": (torch.get_rng_state().tolist(), random.getstate()),
+        "grad_enabled": torch.is_grad_enabled(),
+    }
+
+
+@pytest.fixture
+def adapted() -> tuple[Any, Any]:
+    from peft import LoraConfig, get_peft_model
+
+    tokenizer = finetune.make_tokenizer()
+    model = get_peft_model(
+        finetune.make_model(tokenizer), LoraConfig(r=4, target_modules=["q_proj"])
+    )
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0.0, 1.0)
+    model.gradient_checkpointing_enable()
+    model.enable_input_require_grads()
+    model.train()
+    # As a user may leave them: a part in evaluation mode, an adapter's matrix that is not trained.
+    next(module for module in model.modules() if module is not model).eval()
+    next(p for n, p in model.named_parameters() if "lora_A" in n).requires_grad_(False)
+    return model, tokenizer
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_model_is_given_back_as_it_was(adapted: tuple[Any, Any], fails: bool) -> None:
+    model, tokenizer = adapted
+    model.config.use_cache = False
+    model.generation_config.use_cache = False
+    model.generation_config.temperature = 0.3
+    before = snapshot(model)
+    prompts = from_given(["what colour has the cup of Ada"] * 3, tokenizer, frozenset({2}))
+    try:
+        with guard.untouched(model):
+            asker = Asker(model, tokenizer)
+            deadline = Deadline(60)
+            on = asker.losses(asker.texts(tiny_models.GENERAL), deadline)
+            assert len(asker.replies(prompts, 8, deadline, sampled=True)) == 3
+            with guard.adapter_off(model):
+                off = asker.losses(asker.texts(tiny_models.GENERAL), deadline)
+            assert on != off
+            if fails:
+                raise ZeroDivisionError
+    except ZeroDivisionError:
+        pass
+    assert snapshot(model) == before
+
+
+class Clock:
+    """Time that passes only while a model computes: so and so long for each of its calls."""
+
+    def __init__(self, model: Any, seconds: float) -> None:
+        self.now, self._seconds = 0.0, seconds
+        model.register_forward_hook(self._pass)
+
+    def _pass(self, *arguments: Any) -> None:
+        self.now += self._seconds
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+SECONDS = 10.0
+
+
+@pytest.fixture
+def endless() -> Any:
+    """A model that never ends a reply by itself."""
+    model = finetune.make_model(finetune.make_tokenizer())
+    model.generation_config.eos_token_id = None
+    return model
+
+
+def questions(reply_tokens: int) -> Questions:
+    asked = sftdiag.Probes(
+        seconds=SECONDS,
+        reply_tokens=reply_tokens,
+        prompts=["what colour has the cup of Ada"] * 16,
+        texts=tiny_models.GENERAL * 100,
+    )
+    return Questions(asked, finetune.make_tokenizer(), frozenset())
+
+
+@pytest.mark.parametrize("call", [0.05, 0.4, 1.9])
+def test_each_probe_keeps_its_time_within_a_fifth(
+    call: float, endless: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a call of the model takes little of it or nearly the fifth."""
+    clock = Clock(endless, call)
+    monkeypatch.setattr(ask, "time", clock)
+    with guard.untouched(endless):
+        asker = Asker(endless, finetune.make_tokenizer())
+        asked = questions(2000)
+        asked.take_texts(asker)
+        whole = Round(asker, asked, None)
+        for kind in PROBES:
+            began = clock.now
+            whole.measures(kind)
+            assert clock.now - began <= 1.2 * SECONDS
+    # Replies are asked for once: the probe that comes second takes no time for them.
+    assert SECONDS < clock.now <= 2 * 1.2 * SECONDS
+
+
+def test_a_batch_that_cannot_be_finished_is_not_begun(
+    endless: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(endless, 0.1)
+    monkeypatch.setattr(ask, "time", clock)
+    tokenizer = finetune.make_tokenizer()
+    prompts = from_given(["what colour has the cup of Ada"] * 16, tokenizer, frozenset())
+    with guard.untouched(endless):
+        asker = Asker(endless, tokenizer)
+        replies = asker.replies(prompts, 30, Deadline(SECONDS), sampled=True)
+    assert len(replies) == ask.BATCH
+    assert clock.now == pytest.approx(2 * 30 * 0.1)
+
+
+def test_what_was_too_slow_is_told_with_its_time(tmp_path: Path) -> None:
+    asked = sftdiag.Probes(seconds=1e-6, texts=tiny_models.GENERAL)
+    trainer = finetune.make_trainer("none", tmp_path, max_steps=4, eval_steps=4)
+    callback = sftdiag.attach(trainer, probes=asked)
+    trainer.train()
+    assert "1e-06 s was too short" in callback.report.skipped["repetitive-output"]
+
+
+def test_models_that_are_not_asked(tmp_path: Path) -> None:
+    """Real configurations of each kind, as a trainer would hand them over."""
+    from transformers import (
+        BertConfig,
+        BertForSequenceClassification,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        T5Config,
+        T5ForConditionalGeneration,
+    )
+
+    small = {"hidden_size": 8, "num_attention_heads": 1, "num_hidden_layers": 1}
+    small |= {"intermediate_size": 8, "vocab_size": 40}
+    seq2seq = T5ForConditionalGeneration(
+        T5Config(d_model=8, d_kv=8, d_ff=8, num_layers=1, num_heads=1, vocab_size=40)
+    )
+    seeing = LlavaForConditionalGeneration(
+        LlavaConfig(
+            vision_config={"model_type": "clip_vision_model", **small, "image_size": 8},
+            text_config={"model_type": "llama", **small},
+        )
+    )
+    classifier = BertForSequenceClassification(BertConfig(**small))
+    reasons = {"encoder_decoder": seq2seq, "vision": seeing, "no_language_model": classifier}
+    assert {key: guard.refusal(model) for key, model in reasons.items()} == {k: k for k in reasons}
+
+
+def test_an_encoder_decoder_run_trains_on_and_says_why(tmp_path: Path) -> None:
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    trainer = setups.plain(
+        *(tmp_path, setups.tokens(setups.PAIRS), setups.tokens(setups.HELD_OUT)),
+        max_steps=2,
+        eval_strategy="steps",
+        eval_steps=1,
+    )
+    config = T5Config(
+        d_model=8, d_kv=8, d_ff=8, num_layers=1, num_heads=1, vocab_size=len(setups.tokenizer())
+    )
+    config.decoder_start_token_id = 0
+    trainer.model = trainer.model_wrapped = T5ForConditionalGeneration(config)
+    callback = sftdiag.attach(trainer, probes=True)
+    trainer.train()
+    assert trainer.state.global_step == 2
+    assert "encoder-decoder" in callback.report.skipped["forgetting"]
+
+
+def test_weights_in_shards_are_not_asked(tmp_path: Path) -> None:
+    """Of FSDP 1 and 2 in a group of one rank; of ZeRO-3 by the mark on its parameters."""
+    from torch import distributed
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+
+    store = f"file://{tmp_path / 'store'}"
+    distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+    try:
+        make = lambda: finetune.make_model(finetune.make_tokenizer())  # noqa: E731
+        second = make()
+        fully_shard(second, mesh=init_device_mesh("cpu", (1,)))
+        assert guard.refusal(second) == "sharded"
+        for names_kept in (True, False):
+            first = FullyShardedDataParallel(
+                make(), device_id=torch.device("cpu"), use_orig_params=names_kept
+            )
+            assert guard.refusal(guard.plain(first)) == "sharded"
+    finally:
+        distributed.destroy_process_group()
+    third = finetune.make_model(finetune.make_tokenizer())
+    next(third.parameters()).ds_id = 3
+    assert guard.refusal(third) == "sharded"
+    assert guard.refusal(SimpleNamespace(config=None)) == "no_language_model"
