@@ -126,7 +126,14 @@ def lora(fault: str, folder: Path, **arguments: Any) -> Any:
         (finetune.make_trainer, {"train_sampling_strategy": "group_by_length"}),
         (finetune.make_trainer, {"eval_on_start": True, "save_strategy": "steps"}),
         (finetune.make_trainer, {"dataloader_num_workers": 1}),
+        (
+            finetune.make_trainer,
+            {"packing": True, "max_length": 64, "per_device_train_batch_size": 4},
+        ),
+        (finetune.make_trainer, {"neftune_noise_alpha": 5.0}),
+        (finetune.make_trainer, {"torch_compile": True, "torch_compile_backend": "eager"}),
         (lora, {"learning_rate": 1e-2}),
+        (lora, {"padding_free": True, "gradient_checkpointing": True}),
     ],
 )
 def test_every_kind_of_run(
