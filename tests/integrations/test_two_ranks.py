@@ -24,8 +24,6 @@ LAUNCH = (
 
 def drill(folder: Path, runs: list[str]) -> None:
     """Train the runs on both ranks, one after another, and check each; none may hang."""
-    for run in runs:
-        (folder / run).mkdir()
     done = subprocess.run(
         [*LAUNCH, str(SCRIPT), str(folder), *runs],
         capture_output=True,

@@ -1,8 +1,9 @@
 """One rank of a run that breaks and is stopped; ``accelerate launch`` starts two of them.
 
-python two_ranks.py FOLDER POLICY...    # one run a policy, each in a folder of its name
+    accelerate launch --multi_gpu --num_processes=2 two_ranks.py FOLDER POLICY...
 
-Under the policy ``fsdp`` the weights are sharded over the ranks.
+One run a policy, each in a folder of its name; also on a machine without a GPU. Under the policy
+``fsdp`` the weights are sharded over the ranks.
 """
 
 from __future__ import annotations
@@ -102,6 +103,7 @@ def main(folder: Path, runs: list[str]) -> None:
     for run in runs:
         if os.environ["RANK"] == "0":
             sys.stderr.write(f"sftdiag: run {run}\n")
+        (folder / run).mkdir(parents=True, exist_ok=True)
         watch(folder / run, run.partition("-")[0])
     # A rank that leaves while the other still talks to it is aborted by gloo.
     torch.distributed.barrier()
