@@ -69,7 +69,7 @@ def trained(
 ) -> tuple[list[str], str, list[float]]:
     """Train, and return the log, a digest of the weights and the next random numbers."""
     steps = 100 if CUDA else 20
-    chosen = {"max_steps": steps, "eval_steps": steps // 4, "logging_steps": 1, **arguments}
+    chosen = {"max_steps": steps, "eval_steps": steps // 2, "logging_steps": 1, **arguments}
     set_seed(0)  # an adapter begins at random
     trainer, _ = bench.run(name, rows, make(), **chosen)
     log = [
