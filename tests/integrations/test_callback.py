@@ -167,6 +167,30 @@ def test_a_resume_says_nothing_twice(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert [text for text in said(caplog) if "eval-loss-rising, step" in text] == []
 
 
+@pytest.mark.parametrize("seen_again", [True, False])
+def test_what_was_found_before_step_1_is_read_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, seen_again: bool
+) -> None:
+    """Told once; known after a resume, also to a callback that cannot see it itself."""
+    save = {"save_strategy": "steps", "save_steps": 2, "max_steps": 4}
+    trainer = finetune.make_trainer("prompt-trained", tmp_path, **save)
+    sftdiag.attach(trainer)
+    trainer.train()
+    assert sum(text.startswith("warning SFT405") for text in said(caplog)) == 1
+    caplog.clear()
+    trainer = finetune.make_trainer("prompt-trained", tmp_path, **save)
+    callback = sftdiag.DiagnosticsCallback(raise_on="warning")
+    if seen_again:
+        callback = sftdiag.attach(trainer, raise_on="warning")
+    else:
+        trainer.add_callback(callback)
+        trainer.processing_class = None
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    assert trainer.state.global_step == 4
+    assert [f.id for f in callback.report.at_least("warning")] == ["SFT405@0"]
+    assert not any(text.startswith("warning SFT405") for text in said(caplog))
+
+
 @pytest.mark.parametrize("off", ["argument", "environment"])
 def test_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, off: str) -> None:
     if off == "environment":
