@@ -42,6 +42,15 @@ def test_other_rows() -> None:
     assert None not in marks
 
 
+def test_the_same_rows_on_another_day() -> None:
+    """As with a chat template that writes the date before the turns."""
+
+    def rows(day: int) -> list[dict[str, Any]]:
+        return [{"input_ids": [1, day, *range(n, n + 30)]} for n in range(100)]
+
+    assert fingerprint(rows(24)) == fingerprint(rows(25)) is not None
+
+
 class Augmented:
     """Rows that are made anew at each reading, with a random number of the global generator."""
 
