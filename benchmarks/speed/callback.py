@@ -160,13 +160,14 @@ def measure_run(folder: Path, size: Size, blocks: int) -> Measured:
     with torch.device("cuda" if cuda else "cpu"):
         model = LlamaForCausalLM(config)
     ids = torch.arange(size.length)
-    rows = [{"input_ids": (ids + k) % 500, "labels": (ids + k) % 500} for k in range(512)]
+    rows = [{"input_ids": (ids + k) % 500, "labels": (ids + k) % 500} for k in range(500)]
+    steps = 4 * (blocks + WARM_UP_BLOCKS) * size.stretch
     watched = sftdiag.DiagnosticsCallback()
     trainer = Trainer(
         model=model,
         args=TrainingArguments(
             str(folder),
-            max_steps=4 * (blocks + WARM_UP_BLOCKS) * size.stretch,
+            max_steps=steps,
             per_device_train_batch_size=size.batch,
             logging_steps=1,
             bf16=cuda,
@@ -175,7 +176,8 @@ def measure_run(folder: Path, size: Size, blocks: int) -> Measured:
             report_to="none",
             disable_tqdm=True,
         ),
-        train_dataset=rows,
+        # One epoch: the start of another would fall into the same stretch of every block.
+        train_dataset=rows * (1 + steps * size.batch // len(rows)),
         callbacks=[watched],
     )
     trainer.remove_callback(PrinterCallback)
