@@ -182,10 +182,9 @@ class DiagnosticsCallback(TrainerCallback):
         watch = Watch(self._monitor, self.policy, args, state, before.checkpoints, outlets)
         self._watch = watch
         checked = read("the checks", lambda: self.checks.at_start(args, state, kwargs), None)
-        watch.take_checks(checked, control)
-        if self.prober is not None:
-            new = self.prober.begin(args, state, kwargs, before.probe_rows)
-            watch.take_probe_rows(new, control)
+        asked = self.prober
+        new = asked.begin(args, state, kwargs, before.probe_rows) if asked is not None else []
+        watch.take(checked, new, control)
 
     @_unharmed
     def on_log(
@@ -228,9 +227,9 @@ class DiagnosticsCallback(TrainerCallback):
         checked = self._faults.run(
             "the checks", lambda: self.checks.at_evaluation(args, state, kwargs), None
         )
-        watch.take_checks(checked, control)
-        if self.prober is not None:
-            watch.take_probe_rows(self.prober.evaluate(args, state, kwargs), control)
+        rows = self.prober.evaluate(args, state, kwargs) if self.prober is not None else []
+        # A fault of one rank in here must not keep it from asking with the others next time.
+        self._faults.run("an evaluation", lambda: watch.take(checked, rows, control), None)
 
     @_unharmed
     def on_save(

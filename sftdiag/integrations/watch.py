@@ -51,17 +51,13 @@ class Watch:
         """Take in a row of the log, in a dict of its own."""
         self._handle(self.monitor.feed_entry(row), control)
 
-    def take_checks(self, outcome: Outcome | None, control: Any) -> None:
-        """Take in what the checks say and keep it beside the log."""
-        if outcome is None:
-            return
-        found = self.monitor.take_checks(outcome)
-        if self._outlets is not None:
-            self._outlets.keep(CHECKS_FILE, self.monitor.checked)
-        self._handle(found, control)
-
-    def take_probe_rows(self, rows: Sequence[probes.Row], control: Any) -> None:
-        """Take in what was measured on the model and keep it, for a later analyze or resume."""
+    def take(self, outcome: Outcome | None, rows: Sequence[probes.Row], control: Any) -> None:
+        """Take in what the checks say and what was measured on the model; keep both."""
+        if outcome is not None:
+            found = self.monitor.take_checks(outcome)
+            if self._outlets is not None:
+                self._outlets.keep(CHECKS_FILE, self.monitor.checked)
+            self._handle(found, control)
         if self._outlets is not None:
             self._outlets.keep_probe_rows(rows)
         for row in rows:

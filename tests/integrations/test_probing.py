@@ -21,6 +21,7 @@ from tiny_models import GENERAL  # noqa: E402
 from sftdiag.integrations.probing.ask import Asker  # noqa: E402
 from sftdiag.integrations.probing.prompts import from_samples  # noqa: E402
 from sftdiag.samples import Sample  # noqa: E402
+from sftdiag.sources import probes as probe_rows  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -192,6 +193,16 @@ def test_prompts_of_packed_masked_and_plain_rows() -> None:
         {"seq_lengths": [len(masked.input_ids), len(other)]},
     )
     assert [p.reference for p in from_samples([both], ends, opening, 24)] == [(4, 5), (6,)]
+
+
+def test_a_model_of_nan_is_not_asked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _, callback = run(tmp_path, asking(), None, "nan-weights", max_steps=80, eval_steps=40)
+    assert "SFT106" in {finding.code for finding in callback.report.findings}
+    assert found(callback.report) == {}
+    last = probe_rows.read(str(tmp_path))[-1]
+    names = {f"probe/{kind.name}/skipped/not_finite" for kind in PROBES}
+    assert last.keys() - {"step", "epoch"} == names
+    assert "failed" not in caplog.text
 
 
 def test_wrong_arguments_are_refused_before_training() -> None:

@@ -9,16 +9,19 @@ import hashlib
 import json
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-RUNS = ("off", "on", "fault")
-"""Without probes, with them, and with probes that fail on the rank that asks."""
+RUNS = ("off", "on", "untold", "fault")
+"""Without probes, with them, with probes whose rows the rank that asks cannot keep, and with probes
+that fail there."""
 
 
 def watch(folder: Path, run: str) -> None:
@@ -27,6 +30,8 @@ def watch(folder: Path, run: str) -> None:
     import tiny_models
 
     import sftdiag
+    from sftdiag.integrations.outlets import Outlets
+    from sftdiag.integrations.probing.ask import Asker
 
     inside = " <|end|>{% endgeneration %}"
     finetune.TEMPLATE = finetune.TEMPLATE.replace(inside, "{% endgeneration %} <|end|>")
@@ -40,9 +45,9 @@ def watch(folder: Path, run: str) -> None:
     )
     asked = sftdiag.Probes(seconds=60, reply_tokens=16, texts=tiny_models.GENERAL)
     callback = sftdiag.attach(trainer, probes=None if run == "off" else asked)
-    if run == "fault":
-        break_asking()
-    trainer.train()
+    part = {"untold": (Outlets, "keep_probe_rows"), "fault": (Asker, "losses")}.get(run)
+    with patch.object(*part, broken) if part else nullcontext():
+        trainer.train()
     wrapped = trainer.model_wrapped
     assert isinstance(wrapped, torch.nn.parallel.DistributedDataParallel)
     digest = hashlib.sha256()
@@ -62,14 +67,10 @@ def watch(folder: Path, run: str) -> None:
     (folder / f"rank-{trainer.args.process_index}.json").write_text(json.dumps(result))
 
 
-def break_asking() -> None:
-    """Let what only world rank 0 does raise."""
-    from sftdiag.integrations.probing import Asker
-
-    def broken(*arguments: Any, **options: Any) -> None:
+def broken(self: Any, rows: Any, *arguments: Any, **options: Any) -> None:
+    """Raise, in the place of what only world rank 0 does."""
+    if rows:
         raise ZeroDivisionError
-
-    Asker.losses = broken
 
 
 def main(folder: Path, runs: list[str]) -> None:

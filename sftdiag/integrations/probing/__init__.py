@@ -147,7 +147,7 @@ class Prober:
         else:
             row, losses = self._row(asker, 0, 0.0, wanted)
         row[BEFORE] = 1.0
-        if losses:
+        if losses and all(math.isfinite(loss) for part in losses.values() for loss in part):
             self._kept = losses
             row["kept"] = {**losses, "of": questions.fingerprint}
         return [row]

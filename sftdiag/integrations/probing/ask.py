@@ -11,7 +11,7 @@ import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
 from sftdiag.integrations.probing import guard
-from sftdiag.integrations.probing.prompts import Prompt, Tokens, user_opening_of
+from sftdiag.integrations.probing.prompts import Prompt, Tokens, end_tokens, user_opening_of
 from sftdiag.probes.answers import Reply
 from sftdiag.ranges import LEAST_TEMPERATURE
 
@@ -130,6 +130,10 @@ class Asker:
             longest = max(longest, time.monotonic() - began)
         return found
 
+    def is_finite(self, text: Tokens) -> bool:
+        """Return whether the model's output after a text is a number."""
+        return bool(torch.isfinite(self._logits(text, 1)).all())
+
     def texts(self, texts: Iterable[str]) -> list[Tokens]:
         """Return texts as tokens, cut to :data:`TEXT_TOKENS`, without those it hardly knows."""
         unknown = getattr(self.tokenizer, "unk_token_id", None)
@@ -191,6 +195,7 @@ class Asker:
             num_beams=1,
             repetition_penalty=1.0,
             no_repeat_ngram_size=0,
+            remove_invalid_values=True,
             eos_token_id=sorted(self.ends) or None,
             pad_token_id=pad,
             use_cache=True,
@@ -273,15 +278,6 @@ class Asker:
         allowed += evaluated * INNER_ACTIVATIONS * inner * size
         longest = max(len(prompt.ids) for prompt in prompts) + tokens
         return max(1, min(BATCH, int(allowed / (longest * _cached_values(config) * size))))
-
-
-def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Return the tokens that end generation: the configured ones, or else the tokenizer's."""
-    configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    if configured is None:
-        configured = getattr(tokenizer, "eos_token_id", None)
-    values = configured if isinstance(configured, (list, tuple)) else [configured]
-    return frozenset(value for value in values if isinstance(value, int))
 
 
 def _inner(model: Any) -> Any:

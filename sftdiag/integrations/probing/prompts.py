@@ -79,6 +79,15 @@ def from_given(
     return found
 
 
+def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Return the tokens that end generation: the configured ones, or else the tokenizer's."""
+    configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    if configured is None:
+        configured = getattr(tokenizer, "eos_token_id", None)
+    values = configured if isinstance(configured, (list, tuple)) else [configured]
+    return frozenset(value for value in values if isinstance(value, int))
+
+
 def opening_of(tokenizer: Any) -> Tokens:
     """Return the tokens that the chat template writes before an answer, or none."""
     turn = [{"role": "user", "content": "x"}]

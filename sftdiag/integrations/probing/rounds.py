@@ -70,12 +70,15 @@ class Round:
     def __init__(self, asker: Asker, questions: Questions, kept: Kept | None) -> None:
         self._asker, self._questions, self._kept = asker, questions, kept
         self._replies: list[Reply] | None = None
+        self._finite: bool | None = None
         self.losses: dict[str, list[float]] = {}
 
     def measures(self, kind: type[Probe]) -> dict[str, float]:
         """Return a probe's measures, or the reason why there are none."""
         seconds = self._questions.settings.seconds
         deadline = Deadline(seconds)
+        if not self._is_finite():
+            return {f"{SKIPPED}not_finite": 1.0}
         if "losses" in kind.asks:
             found = self._measure_losses(deadline)
         elif not self._questions.prompts:
@@ -83,6 +86,13 @@ class Round:
         else:
             found = self._measure_replies(kind, deadline)
         return found or {f"{SKIPPED}over_budget": seconds}
+
+    def _is_finite(self) -> bool:
+        """Return whether the model says anything at all; one with NaN in its weights does not."""
+        if self._finite is None:
+            asked = [prompt.ids for prompt in self._questions.prompts] + self._questions.general
+            self._finite = all(map(self._asker.is_finite, asked[:1]))
+        return self._finite
 
     def _measure_replies(self, kind: type[Probe], deadline: Deadline) -> dict[str, float]:
         settings = self._questions.settings
