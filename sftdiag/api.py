@@ -6,16 +6,31 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sftdiag.config import Settings, Trigger
+from sftdiag.config import Settings, Trigger, load_settings
 from sftdiag.context import RunContext
 from sftdiag.errors import SourceError
 from sftdiag.findings import Report, Severity
 from sftdiag.guide.catalogue import check_selectors
 from sftdiag.monitor import Monitor
 from sftdiag.observations import Outcome
+from sftdiag.policy import Policy
 from sftdiag.sources import Run, journal, open_run, trainer_state
 
 Selectors = str | Iterable[str] | None
+
+
+def project_settings() -> Settings:
+    """Return the settings of the nearest sftdiag.toml or pyproject.toml, checked whole.
+
+    Raises:
+        ConfigError: names the file, and what in it does not exist.
+    """
+    return load_settings(check=_check)
+
+
+def _check(settings: Settings) -> None:
+    check_selectors(settings.select | settings.ignore)
+    Policy.of(settings)
 
 
 def make_settings(

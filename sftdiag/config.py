@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sftdiag.errors import ConfigError
@@ -68,8 +68,12 @@ def matches(selectors: Iterable[str], code: str, name: str) -> bool:
     return any(s == name or code.startswith(s.upper()) for s in selectors)
 
 
-def load_settings(folder: str = ".") -> Settings:
+def load_settings(folder: str = ".", check: Callable[[Settings], object] | None = None) -> Settings:
     """Read the nearest ``sftdiag.toml`` or ``[tool.sftdiag]`` of ``pyproject.toml``, going up.
+
+    Args:
+        folder: where to begin.
+        check: raises ConfigError for settings that it knows to be wrong; the file is named then.
 
     Raises:
         ConfigError: the file is no TOML, or has a key or value that does not exist.
@@ -84,7 +88,7 @@ def load_settings(folder: str = ".") -> Settings:
             if os.path.isfile(path):
                 table = _read_table(path, path_to_table)
                 if table is not None:
-                    return _from_table(path, table)
+                    return _from_table(path, table, check)
         parent = os.path.dirname(here)
         if parent == here:
             return Settings()
@@ -115,7 +119,9 @@ def _read_table(path: str, keys: tuple[str, ...]) -> Mapping[str, Any] | None:
     return table
 
 
-def _from_table(path: str, table: Mapping[str, Any]) -> Settings:
+def _from_table(
+    path: str, table: Mapping[str, Any], check: Callable[[Settings], object] | None
+) -> Settings:
     known = {name.replace("_", "-"): name for name in Settings.fields}
     changes = {}
     for key, value in table.items():
@@ -124,9 +130,12 @@ def _from_table(path: str, table: Mapping[str, Any]) -> Settings:
             raise ConfigError(f"{path}: unknown setting {key!r}; expected {', '.join(known)}")
         changes[name] = value
     try:
-        return Settings().updated(**changes)
+        settings = Settings().updated(**changes)
+        if check is not None:
+            check(settings)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
+    return settings
 
 
 def _convert(key: str, value: Any) -> Any:

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from sftdiag.api import make_settings, replay
+from sftdiag.api import make_settings, project_settings, replay
 from sftdiag.cli.options import add_selection, add_verdict
-from sftdiag.config import Settings, load_settings
+from sftdiag.config import Settings
 from sftdiag.errors import SourceError
 from sftdiag.findings import Report
 from sftdiag.report import FORMATS
@@ -39,7 +39,7 @@ def register(commands: Any, formatter_class: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Diagnose every path in order; see :func:`sftdiag.cli.main.main` for the exit codes."""
     settings = make_settings(
-        load_settings(),
+        project_settings(),
         select=options.select,
         ignore=options.ignore,
         fail_on=options.fail_on,

@@ -6,10 +6,9 @@ import argparse
 import sys
 from typing import Any
 
-from sftdiag.api import make_settings
+from sftdiag.api import make_settings, project_settings
 from sftdiag.cli.analyze import exit_code
 from sftdiag.cli.options import add_selection, add_verdict
-from sftdiag.config import load_settings
 
 
 def register(commands: Any, formatter_class: Any) -> None:
@@ -50,7 +49,7 @@ def register(commands: Any, formatter_class: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Check and print; 1 when something is at or above ``--fail-on``."""
     settings = make_settings(
-        load_settings(),
+        project_settings(),
         select=options.select,
         ignore=options.ignore,
         fail_on=options.fail_on,

@@ -6,10 +6,9 @@ import argparse
 import sys
 from typing import Any
 
-from sftdiag.api import make_settings
+from sftdiag.api import make_settings, project_settings
 from sftdiag.cli.analyze import exit_code, print_text
 from sftdiag.cli.options import add_verdict
-from sftdiag.config import load_settings
 from sftdiag.errors import ConfigError
 from sftdiag.report import FORMATS
 
@@ -52,7 +51,7 @@ def register(commands: Any, formatter_class: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Ask and print; see :func:`sftdiag.cli.main.main` for the exit codes."""
-    settings = make_settings(load_settings(), fail_on=options.fail_on, lang=options.lang)
+    settings = make_settings(project_settings(), fail_on=options.fail_on, lang=options.lang)
     try:
         from sftdiag.integrations.probing import files, offline
     except ImportError:

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
-from sftdiag.api import Selectors, make_settings
+from sftdiag.api import Selectors, make_settings, project_settings
 from sftdiag.checks import Inputs, run_checks
-from sftdiag.config import Settings, load_settings
+from sftdiag.config import Settings
 from sftdiag.findings import Report
 from sftdiag.guide import preflight as guide
 from sftdiag.integrations import tokenization, trainer_context
@@ -63,7 +63,7 @@ def preflight(
         ConfigError: a code, name or language does not exist.
     """
     settings = make_settings(
-        load_settings(), select=select, ignore=ignore, lang=lang, train_on_prompt=train_on_prompt
+        project_settings(), select=select, ignore=ignore, lang=lang, train_on_prompt=train_on_prompt
     )
     inputs = from_trainer(trainer, full=full).replace(train_on_prompt=settings.train_on_prompt)
     return report_on(

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sftdiag import texts
-from sftdiag.api import Selectors, make_settings
+from sftdiag.api import Selectors, make_settings, project_settings
 from sftdiag.checks import run_checks
-from sftdiag.config import Settings, load_settings
+from sftdiag.config import Settings
 from sftdiag.context import RunContext
 from sftdiag.errors import ConfigError
 from sftdiag.findings import Report, Severity
@@ -85,7 +85,7 @@ def smoke_test(
     """
     if steps < 1:
         raise ConfigError(f"steps must be 1 or more, got {steps!r}")
-    settings = make_settings(load_settings(), select=select, ignore=ignore, lang=lang)
+    settings = make_settings(project_settings(), select=select, ignore=ignore, lang=lang)
     settings = settings.replace(ignore=settings.ignore | BY_EVALUATION)
     _refuse(trainer)
     planned = trainer_context.of_trainer(trainer).max_steps or steps

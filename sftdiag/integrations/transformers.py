@@ -14,8 +14,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from sftdiag.api import Selectors, make_settings
-from sftdiag.config import Trigger, load_settings
+from sftdiag.api import Selectors, make_settings, project_settings
+from sftdiag.config import Trigger
 from sftdiag.context import RunContext
 from sftdiag.errors import ConfigError, UnhealthyRunError
 from sftdiag.findings import Report
@@ -116,7 +116,7 @@ class DiagnosticsCallback(TrainerCallback):
     ) -> None:
         self.enabled = enabled and os.environ.get("SFTDIAG_DISABLE", "") in ("", "0")
         self.settings = make_settings(
-            load_settings() if self.enabled else None,
+            project_settings() if self.enabled else None,
             select=select,
             ignore=ignore,
             lang=lang,

@@ -67,10 +67,12 @@ def test_a_run_is_stopped_as_the_file_says(folder: Path) -> None:
     assert drive.state.global_step == 150
 
 
-@pytest.mark.parametrize("wrong", ["stop-on = ['SFT999']", "stop-on = {SFT201 = 'fatal'}", "a = 1"])
+@pytest.mark.parametrize(
+    "wrong", ["ignore = ['SFT999']", "stop-on = ['SFT999']", "stop-on = {SFT201 = 'x'}", "a = 1"]
+)
 def test_a_wrong_file_is_refused_before_training(folder: Path, wrong: str) -> None:
     (folder / "sftdiag.toml").write_text(wrong)
-    with pytest.raises(sftdiag.ConfigError):
+    with pytest.raises(sftdiag.ConfigError, match=r"sftdiag\.toml: "):
         sftdiag.DiagnosticsCallback()
     assert not sftdiag.DiagnosticsCallback(enabled=False).enabled
 
