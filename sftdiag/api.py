@@ -13,7 +13,6 @@ from sftdiag.findings import Report, Severity
 from sftdiag.guide.catalogue import check_selectors
 from sftdiag.monitor import Monitor
 from sftdiag.observations import Outcome
-from sftdiag.policy import Policy
 from sftdiag.sources import Run, journal, open_run, trainer_state
 
 Selectors = str | Iterable[str] | None
@@ -29,6 +28,9 @@ def project_settings() -> Settings:
 
 
 def _check(settings: Settings) -> None:
+    # Most projects have no such file, and analyze none of its time to lose.
+    from sftdiag.policy import Policy
+
     check_selectors(settings.select | settings.ignore)
     Policy.of(settings)
 
