@@ -13,8 +13,8 @@ from sftdiag.errors import ConfigError
 from sftdiag.report import FORMATS
 
 SECONDS = 120.0
-"""A finished model holds up no run: half a second for each of the 256 steps of generation that 16
-replies take."""
+"""A finished model holds up no run: 0.45 s for each of the 256 steps of generation that 16 replies
+take."""
 
 
 def register(commands: Any, formatter_class: Any) -> None:

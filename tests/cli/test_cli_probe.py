@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from logs import train_rows, write_state
 
 from sftdiag.cli.main import main
 
@@ -135,6 +136,29 @@ def test_an_adapter_is_compared_with_itself_switched_off(
     assert found["source"] == str(folder / "adapter")
     (forgot,) = [f for f in found["findings"] if f["code"] == "SFT302"]
     assert forgot["evidence"]["before"] < 1.0 < forgot["evidence"]["loss"]
+
+
+def test_the_log_beside_a_model_is_read_too(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without it nothing is known of the learning rate."""
+    causes = {}
+    for beside in (False, True):
+        if beside:
+            rows = [
+                {**row, "learning_rate": 1e-2}
+                for row in train_rows([3.0 - i / 50 for i in range(100)])
+            ]
+            write_state(folder / "endless" / "trainer_state.json", rows)
+        assert probe(folder, *SICK, "--format", "json") == 1
+        found = report(capsys)
+        (forgot,) = [f for f in found["findings"] if f["code"] == "SFT302"]
+        first = forgot["causes"][0]
+        causes[beside] = (first["id"], first["status"])
+        assert found["summary"]["records"] == 100 * beside
+    (folder / "endless" / "trainer_state.json").unlink()
+    cause = "learning-rate-too-high"
+    assert causes == {False: (cause, "possible"), True: (cause, "likely")}
 
 
 @pytest.mark.parametrize("prompts", ["pairs.json", "rendered.jsonl", "prompts.txt"])
