@@ -184,6 +184,16 @@ def test_why_it_cannot_judge(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert "give --base" in capsys.readouterr().out
 
 
+def test_a_model_saved_without_its_tokenizer_has_its_bases(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load(folder / "good").save_pretrained(folder / "bare")
+    assert probe(folder, "bare", *AGAINST_BASE, "--format", "json") == 0
+    assert report(capsys)["checks"]["ran"] == PROBES
+    assert probe(folder, "bare") == 2
+    assert "bare: no tokenizer can be loaded" in capsys.readouterr().err
+
+
 BAD_LINES = {
     "question.jsonl": '{"prompt": "a"}\n{"question": "b"}',
     "numbers.jsonl": '{"prompt": "a"}\n{"prompt": 3}',

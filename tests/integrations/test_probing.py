@@ -195,6 +195,27 @@ def test_prompts_of_packed_masked_and_plain_rows() -> None:
     assert [p.reference for p in from_samples([both], ends, opening, 24)] == [(4, 5), (6,)]
 
 
+def test_a_bare_callback_asks_the_rows_of_the_first_evaluation(tmp_path: Path) -> None:
+    trainer = finetune.make_trainer("none", tmp_path, max_steps=80, eval_steps=40)
+    callback = sftdiag.DiagnosticsCallback(probes=asking(texts=GENERAL))
+    trainer.add_callback(callback)
+    trainer.train()
+    assert {"repetitive-output", "unnatural-replies"} <= set(callback.report.ran)
+    rows = probe_rows.read(str(tmp_path))
+    assert [row["step"] for row in rows] == [0, 40, 80]
+    assert rows[0].keys() >= {"probe/before", "probe/forgetting/loss"}
+    assert "probe/repetitive-output/greedy" not in rows[0]
+    assert rows[-1]["probe/repetitive-output/prompts"] == 16
+
+
+def test_rows_that_stream_are_not_taken_from_the_evaluation(tmp_path: Path) -> None:
+    trainer = finetune.make_trainer("none", tmp_path, max_steps=4, eval_steps=2)
+    trainer.eval_dataset = trainer.eval_dataset.to_iterable_dataset()
+    callback = sftdiag.attach(trainer, probes=asking(texts=GENERAL))
+    trainer.train()
+    assert "no prompts" in callback.report.skipped["repetitive-output"]
+
+
 def test_a_model_of_nan_is_not_asked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     _, callback = run(tmp_path, asking(), None, "nan-weights", max_steps=80, eval_steps=40)
     assert "SFT106" in {finding.code for finding in callback.report.findings}
