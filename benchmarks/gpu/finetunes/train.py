@@ -1,0 +1,250 @@
+"""One run of the matrix: the trainer, its fault, and what is kept of it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from transformers import AutoTokenizer, LlamaForCausalLM, PrinterCallback, TrainerCallback, set_seed
+from transformers.utils import logging as transformers_logging
+
+import sftdiag
+from benchmarks.gpu.finetunes import data
+from benchmarks.gpu.finetunes.matrix import Spec
+from sftdiag.findings import Severity
+
+trl: Any = importlib.import_module("trl")
+
+KEPT = 3
+"""Checkpoints that are kept, as users set save_total_limit."""
+
+NOT_CURVE = ("_runtime", "_per_second", "total_flos")
+"""Ends of the keys of log rows that no detector reads."""
+
+
+class Clock(TrainerCallback):
+    """Takes the time of every step."""
+
+    def __init__(self) -> None:
+        self.begin = time.perf_counter()
+        self.seconds: dict[int, float] = {}
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take it."""
+        self.seconds[state.global_step] = time.perf_counter() - self.begin
+
+
+class StopAt(TrainerCallback):
+    """Ends the first part of a run that is resumed; its checkpoint has the weights alone."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Save and stop."""
+        if state.global_step == self.step:
+            control.should_save = control.should_training_stop = True
+
+
+class Bench:
+    """The base and the questions; makes the runs."""
+
+    def __init__(
+        self, base: Path, questions: dict[str, list[data.Pair]], work: Path, *, tiny: bool
+    ) -> None:
+        importlib.import_module("datasets").disable_progress_bars()
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        self.base, self.questions, self.work, self.tiny = base, questions, work, tiny
+        self.cuda = torch.cuda.is_available()
+
+    def tokenizer(self, fault: str) -> Any:
+        """Return the base's tokenizer with the run's chat template."""
+        tokenizer: Any = AutoTokenizer.from_pretrained(self.base)
+        tokenizer.chat_template = data.template(fault)
+        return tokenizer
+
+    def trainer(self, spec: Spec, folder: Path, callbacks: Sequence[TrainerCallback] = ()) -> Any:
+        """Return the run's trainer."""
+        set_seed(spec.seed)
+        tokenizer = self.tokenizer(spec.fault)
+        model: Any = LlamaForCausalLM.from_pretrained(self.base, dtype=torch.float32)
+        if spec.fault == "fp16":
+            model = model.half()
+        if spec.fault == "frozen":
+            model.requires_grad_(False)
+            model.model.norm.requires_grad_(True)
+        train, held_out = data.datasets(spec, self.questions, tokenizer)
+        adapter = LoraConfig(r=16, lora_alpha=32, lora_dropout=0.05, target_modules="all-linear")
+        trainer = trl.SFTTrainer(
+            model=model,
+            args=trl.SFTConfig(str(folder), **self.arguments(spec)),
+            train_dataset=train,
+            eval_dataset=held_out,
+            processing_class=tokenizer,
+            peft_config=adapter if spec.method == "lora" else None,
+            callbacks=list(callbacks),
+        )
+        trainer.remove_callback(PrinterCallback)
+        if spec.fault == "lora-no-gradient":
+            for parameter in trainer.model.parameters():
+                if parameter.requires_grad:
+                    parameter.register_hook(torch.zeros_like)
+        return trainer
+
+    def arguments(self, spec: Spec) -> dict[str, Any]:
+        """Return what SFTConfig is given."""
+        masked = spec.fault in ("all-masked", "misaligned", "eval-template", "prompt-trained")
+        sampling = "group_by_length" if spec.grouped else "sequential" if spec.ordered else "random"
+        return {
+            "num_train_epochs": spec.epochs,
+            "per_device_train_batch_size": spec.batch,
+            "gradient_accumulation_steps": spec.accumulation,
+            "per_device_eval_batch_size": 64,
+            "learning_rate": spec.learning_rate,
+            "optim": spec.optim,
+            "lr_scheduler_type": spec.scheduler,
+            "lr_scheduler_kwargs": {"num_cycles": 2} if "restarts" in spec.scheduler else None,
+            "warmup_steps": spec.warmup,
+            "train_sampling_strategy": sampling,
+            "logging_steps": spec.logging_steps,
+            "eval_strategy": "steps",
+            "eval_steps": spec.eval_steps,
+            "save_strategy": "steps",
+            "save_steps": spec.eval_steps,
+            "save_total_limit": KEPT,
+            "save_only_model": spec.trap != "resumed",
+            "assistant_only_loss": not masked,
+            "max_length": 256,
+            "bf16": self.cuda and spec.fault != "fp16",
+            "use_cpu": not self.cuda,
+            "gradient_checkpointing": False,
+            "report_to": "none",
+            "disable_tqdm": True,
+            "seed": spec.seed,
+            **({"max_steps": 6, "eval_steps": 2, "save_steps": 2} if self.tiny else {}),
+        }
+
+    def run(self, spec: Spec, *, watched: bool) -> dict[str, Any]:
+        """Train, and return everything that is kept of the run."""
+        folder = self.work / f"{spec.name}.{'watched' if watched else 'plain'}"
+        shutil.rmtree(folder, ignore_errors=True)
+        clock = Clock()
+        trainer, callback = self._made(spec, folder, clock, watched)
+        resume = None
+        if spec.trap == "resumed" or spec.fault == "lost-optimizer":
+            middle = trainer.args.max_steps // 2 if self.tiny else self._middle(trainer)
+            trainer.add_callback(StopAt(middle))
+            trainer.train()
+            if trainer.state.global_step == middle:
+                resume = str(folder / f"checkpoint-{middle}")
+                trainer, callback = self._made(spec, folder, clock, watched)
+        clock.begin = time.perf_counter() - max(clock.seconds.values(), default=0.0)
+        try:
+            trainer.train(resume_from_checkpoint=resume)
+            error = None
+        except Exception as raised:
+            error = f"{type(raised).__name__}: {raised}".splitlines()[0]
+        result = {
+            "spec": spec.as_dict(),
+            "watched": watched,
+            "error": error,
+            "log": [_kept(row) for row in trainer.state.log_history],
+            "max_steps": trainer.state.max_steps,
+            "steps": trainer.state.global_step,
+            "seconds": clock.seconds.get(trainer.state.global_step),
+            "times": {s: round(t, 2) for s, t in clock.seconds.items() if s % 10 == 0},
+            "checkpoints": sorted(
+                int(path.name.rpartition("-")[2]) for path in folder.glob("checkpoint-*")
+            ),
+            "losses": self._losses(spec, trainer),
+        }
+        if callback is not None:
+            result["context"] = _context(folder)
+            # Where train() fails before it begins, what attach said is all that is said.
+            report: Any = callback.report if trainer.state.max_steps else sftdiag.preflight(trainer)
+            result["findings"] = _findings(report)
+            result["verdict"] = report.verdict
+        shutil.rmtree(folder, ignore_errors=True)
+        return result
+
+    def _made(self, spec: Spec, folder: Path, clock: Clock, watched: bool) -> tuple[Any, Any]:
+        trainer = self.trainer(spec, folder, [clock])
+        return trainer, sftdiag.attach(trainer, stop_on="error") if watched else None
+
+    @staticmethod
+    def _middle(trainer: Any) -> int:
+        per_epoch = len(trainer.get_train_dataloader()) // trainer.args.gradient_accumulation_steps
+        return int(per_epoch * trainer.args.num_train_epochs * 0.5)
+
+    def _losses(self, spec: Spec, trainer: Any) -> dict[str, float | None]:
+        evaluated = [row["eval_loss"] for row in trainer.state.log_history if "eval_loss" in row]
+        held = self.questions["wordnet"][:200]
+        return {
+            "eval_loss": _number(evaluated[-1]) if evaluated else None,
+            "held_out": _number(held_out_loss(trainer.model, self.tokenizer(""), held)),
+        }
+
+
+@torch.no_grad()
+def held_out_loss(model: Any, tokenizer: Any, pairs: Sequence[data.Pair]) -> float:
+    """Return the loss a token of the answers, rendered and masked as they should be."""
+    model.eval()
+    total, count = 0.0, 0
+    for at in range(0, len(pairs), 50):
+        rows = [data.tokens(pair, tokenizer, "") for pair in pairs[at : at + 50]]
+        width = max(len(row["input_ids"]) for row in rows)
+        ids, labels = (
+            torch.tensor([row[key] + [fill] * (width - len(row[key])) for row in rows])
+            for key, fill in (("input_ids", 0), ("labels", -100))
+        )
+        mask = (torch.arange(width) < torch.tensor([[len(r["labels"])] for r in rows])).long()
+        device = model.device
+        logits = model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits[:, :-1]
+        goal = labels[:, 1:].to(device)
+        loss = torch.nn.functional.cross_entropy(
+            logits.float().flatten(0, 1), goal.flatten(), ignore_index=-100, reduction="sum"
+        )
+        total += loss.item()
+        count += int((goal != -100).sum())
+    return total / count
+
+
+def _kept(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if not key.endswith(NOT_CURVE)}
+
+
+def _number(value: float) -> float | None:
+    return value if isfinite(value) else None
+
+
+def _context(folder: Path) -> Any:
+    file = folder / "_sftdiag" / "context.json"
+    return json.loads(file.read_text()) if file.exists() else None
+
+
+def _findings(report: Any) -> list[dict[str, Any]]:
+    """Return what was found: by importance, with the steps, and the first cause."""
+    return [
+        {
+            "code": finding.code,
+            "name": finding.name,
+            "primary": finding.id == report.primary_id,
+            "worst": finding.worst.label,
+            "fired": dict(finding.fired),
+            "onset_step": finding.onset_step,
+            "resolved_step": finding.resolved_step,
+            "consequence_of": finding.consequence_of,
+            "message": finding.message,
+            "causes": [[cause.id, cause.status.name.lower()] for cause in finding.causes],
+        }
+        for finding in report.findings
+        if finding.worst >= Severity.INFO
+    ]

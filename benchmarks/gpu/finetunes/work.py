@@ -1,0 +1,100 @@
+"""Workers side by side on one GPU, each with a run at a time, until the time is over."""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+import time
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu.finetunes.matrix import Spec
+
+LEFT = 60.0
+"""Seconds before the end in which no run is begun: most are shorter."""
+
+Task = tuple[Spec, bool]
+
+
+def done(folder: Path) -> set[str]:
+    """Return the names of the runs that are there."""
+    return {path.stem for path in folder.glob("*.json")}
+
+
+def name(task: Task) -> str:
+    """Return a task's name, its file's without the ending."""
+    spec, watched = task
+    return f"{spec.name}.{'watched' if watched else 'plain'}"
+
+
+def work(
+    queue: Any, base: Path, text: Path, to: Path, scratch: Path, end: float, tiny: bool
+) -> None:
+    """Do tasks until there is none, or no time."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    warnings.simplefilter("ignore")
+    import torch
+
+    torch.set_num_threads(1)
+    from benchmarks.gpu.finetunes.text import read
+    from benchmarks.gpu.finetunes.train import Bench
+
+    logging.disable(logging.ERROR)
+    bench = Bench(base, read(text).questions, scratch, tiny=tiny)
+    while time.time() < end - LEFT:
+        task = queue.get()
+        if task is None:
+            return
+        began = time.time()
+        try:
+            result = bench.run(task[0], watched=task[1])
+        except Exception:
+            print(f"{name(task)} failed:\n{traceback.format_exc()}", flush=True)
+            continue
+        part = to / f"{name(task)}.part"
+        part.write_text(json.dumps(result))
+        part.rename(to / f"{name(task)}.json")
+        found = [f["code"] for f in result["findings"]] if task[1] else []
+        print(
+            f"{name(task)}: {result['steps']} of {result['max_steps']} steps, "
+            f"{time.time() - began:.0f} s, {result['losses']}, {found} {result['error'] or ''}",
+            flush=True,
+        )
+
+
+def run(
+    tasks: list[Task],
+    base: Path,
+    text: Path,
+    to: Path,
+    scratch: Path,
+    *,
+    seconds: float,
+    workers: int,
+    tiny: bool,
+) -> int:
+    """Do what is left of the tasks; return how many are left after the time given."""
+    to.mkdir(parents=True, exist_ok=True)
+    end = time.time() + seconds
+    spawned = multiprocessing.get_context("spawn")
+    queue: Any = spawned.Queue()
+    there = done(to)
+    for task in tasks:
+        if name(task) not in there:
+            queue.put(task)
+    for _ in range(workers):
+        queue.put(None)
+    arguments = (queue, base, text, to, scratch, end, tiny)
+    processes = [spawned.Process(target=work, args=arguments) for _ in range(workers)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(max(0.0, end - time.time()))
+        if process.is_alive():
+            process.terminate()
+    queue.cancel_join_thread()
+    return len([task for task in tasks if name(task) not in done(to)])
