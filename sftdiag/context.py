@@ -53,6 +53,7 @@ class RunContext(Value):
         lora_dropout: dropout of the adapter.
         target_modules: the adapted modules' names, or ``("all-linear",)``.
         modules_to_save: modules trained in full beside the adapter.
+        lora_b_zero_step: a step after which every B of the adapter was still exactly 0.
         versions: package to version, of the training libraries in use.
     """
 
@@ -95,6 +96,7 @@ class RunContext(Value):
     lora_dropout: float | None = None
     target_modules: tuple[str, ...] | None = None
     modules_to_save: tuple[str, ...] | None = None
+    lora_b_zero_step: int | None = None
     versions: Mapping[str, str] | None = None
 
     @property

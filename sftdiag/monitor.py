@@ -71,6 +71,10 @@ class Monitor:
         """Take in what the checks said; return what they found that is new."""
         return self._checks.take(outcome)
 
+    def learn(self, known: RunContext) -> None:
+        """Take in what became known of the run while it trains."""
+        self.signals.context = self.signals.context.filled_from(known)
+
     def feed_entry(self, entry: Mapping[str, Any]) -> tuple[Finding, ...]:
         """Take in one row of ``log_history``; see :meth:`feed`."""
         records = parse_entry(entry)

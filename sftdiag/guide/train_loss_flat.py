@@ -129,6 +129,38 @@ def gradient_size(case: Case) -> Evidence | None:
     return Evidence(Weight.SUPPORTS, "gradient_tiny", values)
 
 
+def _unmoved_adapter(case: Case) -> int | None:
+    """Return a step after which B was still 0 although the rate was not: Adam moves it at once."""
+    return case.context.lora_b_zero_step if case.number("peak_learning_rate") != 0.0 else None
+
+
+def adapter_without_gradient(case: Case) -> Evidence | None:
+    """A LoRA B that is still 0 while no gradient norm speaks against it has never had one."""
+    step = _unmoved_adapter(case)
+    if step is None or case.number("grad_norm"):
+        return None
+    return Evidence(Weight.SUPPORTS, "adapter_without_gradient", {"step": step})
+
+
+def adapter_not_trained(case: Case) -> Evidence | None:
+    """The same while a gradient arrives: it goes to other weights, or the optimizer lacks B."""
+    step, grad_norm = _unmoved_adapter(case), case.number("grad_norm")
+    if step is None or not grad_norm:
+        return None
+    values = {"step": step, "grad_norm": grad_norm}
+    return Evidence(Weight.CONFIRMS, "adapter_not_trained", values)
+
+
+def let_gradient_arrive(case: Case) -> FixText:
+    """An adapter that no gradient reached is cut off; anything else may be the number format."""
+    return FixText("connect_adapter" if adapter_without_gradient(case) else "use_bf16")
+
+
+def train_the_weights(case: Case) -> FixText:
+    """An adapter with a gradient that stays at 0 is missing from the optimizer."""
+    return FixText("put_in_optimizer" if adapter_not_trained(case) else "unfreeze")
+
+
 def trainable_parameters(case: Case) -> Evidence | None:
     """How much of the model learns, or how small the gradient is for a loss of this size."""
     share, grad_norm = case.context.trainable_share, case.number("grad_norm")
@@ -207,8 +239,12 @@ SYMPTOM = Symptom(
             ),
             (fix("check_alignment"),),
         ),
-        CauseRule("vanishing-gradient", (gradient_size,), (fix("use_bf16"),)),
-        CauseRule("frozen-parameters", (trainable_parameters,), (fix("unfreeze"),)),
+        CauseRule(
+            "vanishing-gradient", (gradient_size, adapter_without_gradient), (let_gradient_arrive,)
+        ),
+        CauseRule(
+            "frozen-parameters", (trainable_parameters, adapter_not_trained), (train_the_weights,)
+        ),
         CauseRule("quantization-or-dtype", (numeric_format,), (fix("use_bf16"),)),
         CauseRule("weights-not-loaded", (blind_guess,), (fix("load_weights"),)),
     ),

@@ -20,6 +20,7 @@ from sftdiag.context import RunContext
 from sftdiag.errors import ConfigError, UnhealthyRunError
 from sftdiag.findings import Report
 from sftdiag.integrations import trainer_context
+from sftdiag.integrations.adapter import AdapterLook
 from sftdiag.integrations.faults import Faults, say
 from sftdiag.integrations.fingerprint import fingerprint
 from sftdiag.integrations.outlets import Outlets
@@ -132,6 +133,7 @@ class DiagnosticsCallback(TrainerCallback):
         self.checks = RunChecks(self.settings)
         self.prober = _prober(Probes.parse(probes))
         self.smoke = SmokeWatch(smoke_steps, self.settings.lang)
+        self._adapter = AdapterLook()
         self._faults = Faults()
         self._monitor = Monitor(settings=self.settings)
         self._watch: Watch | None = None
@@ -158,6 +160,7 @@ class DiagnosticsCallback(TrainerCallback):
     ) -> None:
         self._watch = None
         self.smoke.begin(state.global_step)
+        self._adapter.begin(state.global_step)
         read = self._faults.run
         known = read(
             "the context",
@@ -198,7 +201,13 @@ class DiagnosticsCallback(TrainerCallback):
         """Feed the row to the monitor and act on what it changed, on every rank alike."""
         if self._watch is None or not logs:
             return
-        self._watch.feed({**logs, "step": state.global_step}, control)
+        step, model = state.global_step, kwargs.get("model")
+        unmoved = self._faults.run(
+            "the adapter", lambda: self._adapter.zero_step(step, model), None
+        )
+        if unmoved is not None:
+            self._watch.learn(RunContext(lora_b_zero_step=unmoved))
+        self._watch.feed({**logs, "step": step}, control)
         if self.smoke.due(state.global_step, logs):
             self.smoke.judge(logs, self.report, self._monitor.signals.context, state)
         if "train_runtime" in logs and "loss" not in logs:

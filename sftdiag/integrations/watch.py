@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sftdiag.context import RunContext
 from sftdiag.errors import UnhealthyRunError
 from sftdiag.findings import Finding
 from sftdiag.integrations.outlets import Outlets
@@ -13,7 +14,7 @@ from sftdiag.monitor import Monitor
 from sftdiag.observations import Outcome
 from sftdiag.policy import Policy
 from sftdiag.report.text import tell
-from sftdiag.sources import CHECKS_FILE, probes
+from sftdiag.sources import CHECKS_FILE, CONTEXT_FILE, probes
 
 
 class Watch:
@@ -50,6 +51,12 @@ class Watch:
     def feed(self, row: Mapping[str, Any], control: Any) -> None:
         """Take in a row of the log, in a dict of its own."""
         self._handle(self.monitor.feed_entry(row), control)
+
+    def learn(self, known: RunContext) -> None:
+        """Take in what became known of the run, and keep it beside the log."""
+        self.monitor.learn(known)
+        if self._outlets is not None:
+            self._outlets.keep(CONTEXT_FILE, self.monitor.signals.context)
 
     def take(self, outcome: Outcome | None, rows: Sequence[probes.Row], control: Any) -> None:
         """Take in what the checks say and what was measured on the model; keep both."""

@@ -83,9 +83,14 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     # A checkpoint's run is the folder above it; any other folder's parent is not this run's.
     in_checkpoint = os.path.basename(folder).startswith("checkpoint-")
     folders = (folder, os.path.dirname(folder)) if in_checkpoint else (folder,)
-    beside = kept(folders, CONTEXT_FILE, RunContext()).filled_from(model_files.context(folders))
+    known = kept(folders, CONTEXT_FILE, RunContext())
+    own = trainer_state.context(content)
+    if known.max_steps is not None:
+        # The state's epochs are rounded up from max_steps where that was given; the callback saw.
+        own = own.replace(num_train_epochs=known.num_train_epochs)
+    beside = known.filled_from(model_files.context(folders))
     led = next((led for f in folders if (led := journal.starts(journal.read(f)))), [])
-    context = trainer_state.context(content).filled_from(beside)
+    context = own.filled_from(beside)
     probed = next((rows for f in folders if (rows := probes.read(f))), [])
     return Run(
         given,

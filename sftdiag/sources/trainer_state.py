@@ -14,6 +14,10 @@ EXPECTED = "expected a trainer_state.json: a JSON object with a list log_history
 MAX_EPOCHS = 1e6
 """Streaming runs write 9223372036854775807 epochs: no plan at all."""
 
+WHOLE_PLAN = 0.9
+"""Share of num_train_epochs that max_steps must reach for it to be the plan: the Trainer rounds the
+epochs that max_steps takes up, and a partial accumulation at an epoch's end costs a few steps."""
+
 
 def entries(path: str, content: Any) -> list[Mapping[str, Any]]:
     """Return the rows of a parsed trainer_state.json.
@@ -41,12 +45,23 @@ def entries(path: str, content: Any) -> list[Mapping[str, Any]]:
 
 def context(content: Mapping[str, Any]) -> RunContext:
     """Return what the state itself says of the run."""
-    epochs = as_float(content.get("num_train_epochs"))
     return RunContext(
         max_steps=as_positive(content.get("max_steps")),
-        num_train_epochs=epochs if epochs is not None and 0 < epochs < MAX_EPOCHS else None,
+        num_train_epochs=_planned_epochs(content),
         per_device_train_batch_size=as_positive(content.get("train_batch_size")),
     )
+
+
+def _planned_epochs(content: Mapping[str, Any]) -> float | None:
+    """Return the epochs asked for; None where the steps were, or a part of an epoch."""
+    epochs = as_float(content.get("num_train_epochs"))
+    if epochs is None or not 0 < epochs < MAX_EPOCHS:
+        return None
+    done, reached = as_positive(content.get("global_step")), as_float(content.get("epoch"))
+    steps = as_positive(content.get("max_steps"))
+    if done and steps and reached is not None and reached > 0:
+        return epochs if steps * reached / done >= WHOLE_PLAN * epochs else None
+    return epochs
 
 
 def _kind(value: object) -> str:

@@ -48,6 +48,18 @@ def cause(finding: Finding, name: str) -> Cause:
             "weights-not-loaded",
             "LIKELY",
         ),
+        (
+            flat(learning_rate=2e-4, grad_norm=0.0),
+            {"method": "lora", "lora_b_zero_step": 20},
+            "vanishing-gradient",
+            "LIKELY",
+        ),
+        (
+            flat(learning_rate=2e-4, grad_norm=2.0),
+            {"method": "lora", "lora_b_zero_step": 20},
+            "frozen-parameters",
+            "CONFIRMED",
+        ),
     ],
 )
 def test_the_same_flat_curve_has_many_causes(
@@ -69,6 +81,12 @@ def test_the_fix_is_in_the_runs_own_numbers() -> None:
     fix = finding.causes[0].fixes[0]
     assert fix.changes == {"SFTConfig.learning_rate": (3e-7, 2e-4)}
     assert "3e-07" in fix.text
+
+
+def test_an_adapter_at_zero_says_nothing_at_a_rate_of_zero() -> None:
+    finding = last(flat(learning_rate=0.0, grad_norm=2.0), RunContext(lora_b_zero_step=20))
+    assert finding.causes[0].id == "learning-rate-too-low"
+    assert cause(finding, "frozen-parameters").status.name == "POSSIBLE"
 
 
 def test_overfitting_names_the_epoch_of_the_best_evaluation() -> None:

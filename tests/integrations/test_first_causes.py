@@ -10,6 +10,7 @@ import pytest
 
 import sftdiag
 
+torch = pytest.importorskip("torch", reason="needs the extra trainer")
 setups = pytest.importorskip("setups", reason="needs the extra trainer")
 
 Made = Callable[[Path], Any]
@@ -38,6 +39,23 @@ def no_gradient(folder: Path) -> Any:
     trainer = trained(folder, learning_rate=1e-3)
     for parameter in trainer.model.parameters():
         parameter.register_hook(lambda gradient: gradient * 0.0)
+    return trainer
+
+
+def unreached_adapter(folder: Path) -> Any:
+    """What reentrant checkpointing without enable_input_require_grads does to an adapter."""
+    trainer = trained(folder, learning_rate=1e-3, peft=True)
+    for parameter in trainer.model.parameters():
+        if parameter.requires_grad:
+            parameter.register_hook(lambda gradient: gradient * 0.0)
+    return trainer
+
+
+def forgotten_adapter(folder: Path) -> Any:
+    """An optimizer that holds other weights than the adapter's."""
+    trainer = trained(folder, learning_rate=1e-3, peft=True)
+    spare = [torch.nn.Parameter(torch.zeros(1))]
+    trainer.optimizer = torch.optim.AdamW(spare, lr=1e-3)
     return trainer
 
 
@@ -72,6 +90,8 @@ CURVES: dict[str, tuple[str, Made]] = {
     ),
     "only a norm": ("frozen-parameters", only_a_norm),
     "no gradient": ("vanishing-gradient", no_gradient),
+    "adapter without a gradient": ("vanishing-gradient", unreached_adapter),
+    "adapter outside the optimizer": ("frozen-parameters", forgotten_adapter),
     "repeated rows": ("overfitting", repeated),
     "repeated rows, SFT": ("overfitting", lambda f: repeated(f, setups.sft)),
     "by heart": ("too-many-epochs", by_heart),

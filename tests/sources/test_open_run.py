@@ -11,7 +11,7 @@ from logs import healthy, train_rows, write_state
 
 from sftdiag.context import RunContext
 from sftdiag.errors import SourceError
-from sftdiag.sources import find_runs, open_run
+from sftdiag.sources import find_runs, open_run, trainer_state
 
 STATE = json.dumps({"log_history": train_rows([1.0, 2.0])})
 
@@ -195,3 +195,11 @@ def test_one_bad_state_hides_no_other_run(tmp_path: Path) -> None:
     (tmp_path / "b" / "trainer_state.json").write_text("{")
     assert [Path(run).name for run in find_runs(tmp_path)] == ["a", "b", "checkpoint-\u00b2"]
     assert len(open_run(tmp_path / "b").entries) == 1
+
+
+@pytest.mark.parametrize(("max_steps", "epochs"), [(20, None), (30, 2), (28, 2)])
+def test_epochs_that_max_steps_was_rounded_up_to_are_no_plan(
+    max_steps: int, epochs: float | None
+) -> None:
+    state = {"num_train_epochs": 2, "max_steps": max_steps, "global_step": 15, "epoch": 1.0}
+    assert trainer_state.context(state).num_train_epochs == epochs
