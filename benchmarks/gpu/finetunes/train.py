@@ -169,7 +169,8 @@ class Bench:
         if callback is not None:
             result["context"] = _context(folder)
             # Where train() fails before it begins, what attach said is all that is said.
-            report: Any = callback.report if trainer.state.max_steps else sftdiag.preflight(trainer)
+            preflight: Any = sftdiag.preflight
+            report: Any = callback.report if trainer.state.max_steps else preflight(trainer)
             result["findings"] = _findings(report)
             result["verdict"] = report.verdict
         shutil.rmtree(folder, ignore_errors=True)
