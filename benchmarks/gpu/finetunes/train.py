@@ -120,6 +120,9 @@ class Bench:
             "save_strategy": "steps",
             "save_steps": spec.eval_steps,
             "save_total_limit": KEPT,
+            # Rotation spares the best one, but the run ends with its last weights.
+            "metric_for_best_model": "eval_loss",
+            "greater_is_better": False,
             "save_only_model": spec.trap != "resumed",
             "assistant_only_loss": not masked,
             "max_length": 256,
