@@ -61,8 +61,6 @@ def tokens(pair: Sequence[str], tokenizer: Any, fault: str) -> dict[str, list[in
     )
     ids, mask = list(shown["input_ids"]), list(shown["assistant_masks"])
     labels = [token if seen else -100 for token, seen in zip(ids, mask, strict=True)]
-    if fault == "all-masked":
-        labels = [-100] * len(ids)
     if fault == "misaligned":
         # One token late, as where the collator shifts what the model shifts again.
         labels = [*labels[1:], -100]
@@ -72,7 +70,7 @@ def tokens(pair: Sequence[str], tokenizer: Any, fault: str) -> dict[str, list[in
 def datasets(spec: Spec, questions: dict[str, list[Pair]], tokenizer: Any) -> tuple[Any, Any]:
     """Return the rows of training and evaluation."""
     train, held = split(spec, questions)
-    if spec.fault in ("all-masked", "misaligned"):
+    if spec.fault == "misaligned":
         rows = [[tokens(pair, tokenizer, spec.fault) for pair in part] for part in (train, held)]
     elif spec.fault == "eval-template":
         rows = [[tokens(pair, tokenizer, "") for pair in train], []]

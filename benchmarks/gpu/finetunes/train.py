@@ -54,6 +54,19 @@ class StopAt(TrainerCallback):
             control.should_save = control.should_training_stop = True
 
 
+class AllMasked:
+    """A collator that masks up to a response template which is in no row, as TRL's once did."""
+
+    def __init__(self, collator: Any) -> None:
+        self.collator = collator
+
+    def __call__(self, rows: list[Any]) -> Any:
+        """Collate, and mask all."""
+        batch = self.collator(rows)
+        batch["labels"].fill_(-100)
+        return batch
+
+
 class Bench:
     """The base and the questions; makes the runs."""
 
@@ -93,6 +106,8 @@ class Bench:
             callbacks=list(callbacks),
         )
         trainer.remove_callback(PrinterCallback)
+        if spec.fault == "all-masked":
+            trainer.data_collator = AllMasked(trainer.data_collator)
         if spec.fault == "lora-no-gradient":
             for parameter in trainer.model.parameters():
                 if parameter.requires_grad:
@@ -101,7 +116,7 @@ class Bench:
 
     def arguments(self, spec: Spec) -> dict[str, Any]:
         """Return what SFTConfig is given."""
-        masked = spec.fault in ("all-masked", "misaligned", "eval-template", "prompt-trained")
+        masked = spec.fault in ("misaligned", "eval-template", "prompt-trained")
         sampling = "group_by_length" if spec.grouped else "sequential" if spec.ordered else "random"
         return {
             "num_train_epochs": spec.epochs,
