@@ -1,0 +1,169 @@
+"""docs/gpu.md: what today's code says of the stored runs, and what stopping them saves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+
+from benchmarks.gpu.finetunes import misses, tables
+from benchmarks.gpu.finetunes.reasons import REASONS
+from benchmarks.gpu.finetunes.replay import Judged, agrees, of_run, recorded
+from benchmarks.gpu.finetunes.results import Run, load
+from benchmarks.gpu.finetunes.score import Scored, score
+
+FOLDER = "gpu"
+"""Of the plots, beside the page."""
+
+HOW = """
+Real fine-tunes of a Llama of 26 M parameters with TRL, on one GPU that several runs share, with and
+without a fault; `python -m benchmarks.gpu.finetunes` makes the base, the runs and this page. Each
+faulty run was trained to its end without sftdiag; what is judged is the replay of its log by
+today's code, with what the checks before step 1 saw, as `attach(trainer, stop_on="error")` judges
+it live. Seconds are those of the run without sftdiag, on its own clock.
+
+- **Harm**: a final loss above the median of the healthy twins of other seeds by more than three of
+  their standard deviations and at least 0.1, or not finite; fixed before the first run.
+- **Onset**: 0 for a fault that is there from the start; for overfitting the step of the lowest
+  evaluation loss (median of three neighbouring evaluations); for others where it was put.
+- **Found**: the primary finding names the fault, at the stop or, without one, at the end. What the
+  log showed before the onset names nothing.
+- **First warning**: the first warning or error that names the fault, after the onset, as a share of
+  the run; a check before step 1 counts as step 0. A fault that is never named counts as infinite.
+- **Saved**: seconds after the stop, of the whole run or, for later faults, of what remained after
+  the onset. A run that is not stopped saves nothing.
+""".strip()
+
+
+class Scores:
+    """Everything that the page says, of the runs given."""
+
+    def __init__(self, runs: Sequence[Run], reasons: Mapping[str, str] = REASONS) -> None:
+        self.runs = runs
+        self.reasons = reasons
+        self.scored: list[Scored] = score(runs)
+        self.healthy: list[tuple[Run, Judged]] = [
+            (run, of_run(run)) for run in runs if not run.faulty
+        ]
+        self.missed = [*misses.of_faulty(self.scored), *misses.of_healthy(self.healthy)]
+
+    @property
+    def unexplained(self) -> list[str]:
+        """Names of the runs that are missed without a reason."""
+        return misses.unexplained(self.missed, self.reasons)
+
+    @property
+    def harmful(self) -> list[Scored]:
+        """The runs whose fault did harm."""
+        return [s for s in self.scored if s.harm]
+
+    def page(self) -> str:
+        """Return docs/gpu.md."""
+        lines = [
+            "<!-- Written by python -m benchmarks.gpu.finetunes report --write. -->\n",
+            "# Fine-tunes on a GPU, watched and stopped\n",
+            f"{HOW}\n",
+            *tables.must_reach(self.runs, self.scored, self.healthy, self.missed),
+            *_live(self.runs),
+            *_overhead(self.runs),
+            *_in_all(self.scored),
+            "## By fault\n",
+            *tables.by_fault(self.scored),
+            *(f"[{name}]({FOLDER}/{name}.svg)" for name in sorted(self.faults())),
+            "\n## Healthy runs\n",
+            *tables.by_trap(self.healthy),
+            "## What is missed\n",
+            *tables.misses(self.missed, self.reasons),
+            "## Each harmful run\n",
+            *tables.each(self.harmful),
+            "## Faults that did no harm, or of which that is not known\n",
+            *tables.harmless(self.scored),
+        ]
+        return "\n".join(lines).rstrip() + "\n"
+
+    def faults(self) -> dict[str, list[Scored]]:
+        """Return the scored runs by fault."""
+        grouped: dict[str, list[Scored]] = {}
+        for scored in self.scored:
+            grouped.setdefault(scored.run.spec.fault, []).append(scored)
+        return grouped
+
+
+def _live(runs: Sequence[Run]) -> list[str]:
+    """Say in how many watched runs today's code says what was said live."""
+    watched = [(run, run.watched) for run in runs if run.watched is not None]
+    differ = [(run, result) for run, result in watched if not agrees(run, result)]
+    lines = [
+        f"Of {len(watched)} watched runs, today's code says of {len(watched) - len(differ)} what "
+        "was said live: the same primary finding, first warning and stop.",
+        "",
+    ]
+    if differ:
+        rows = [
+            (f"`{run.spec.name}`", _said(recorded(result)), _said(of_run(run, result).said))
+            for run, result in differ
+        ]
+        lines += tables.table(("run", "live", "today"), rows)
+    return lines
+
+
+def _said(said: tuple[str | None, int | None, int | None]) -> str:
+    primary, first, stop = said
+    when = "" if first is None else f", first warning at step {first}"
+    return f"{primary or 'nothing'}{when}{'' if stop is None else f', stopped at step {stop}'}"
+
+
+def _overhead(runs: Sequence[Run]) -> list[str]:
+    """Say how much longer the healthy twins took with sftdiag."""
+    ratios = [
+        run.watched.seconds / run.plain.seconds
+        for run in runs
+        if not run.faulty and run.plain and run.watched
+        if run.plain.complete and run.watched.complete
+    ]
+    if not ratios:
+        return ["No healthy run was made both with and without sftdiag yet.", ""]
+    return [
+        f"{len(ratios)} healthy runs were made both with and without sftdiag: with it they took "
+        f"{median(ratios):.3f} times as long in the median ({min(ratios):.3f} to "
+        f"{max(ratios):.3f}; the GPU is shared by other runs meanwhile).",
+        "",
+    ]
+
+
+def _in_all(scored: Sequence[Scored]) -> list[str]:
+    """Say what all faulty runs took, and would have taken."""
+    pairs = [
+        (s.run.plain, s.run.watched) for s in scored if s.harm and s.run.plain and s.run.watched
+    ]
+    lines = []
+    if pairs:
+        without, live = (
+            sum(result.seconds for result in side) for side in zip(*pairs, strict=True)
+        )
+        lines = [
+            f"Measured live: the {len(pairs)} harmful runs that were made both ways took "
+            f"{without:,.0f} GPU seconds without sftdiag and {live:,.0f} with it.",
+            "",
+        ]
+    alone = [s.run.spec.name for s in scored if s.run.plain is None]
+    if alone:
+        lines += [
+            f"Judged by the watched run alone, which a stop cuts short: {', '.join(alone)}.",
+            "",
+        ]
+    return lines
+
+
+def write(folder: Path, docs: Path) -> list[str]:
+    """Write the page and the plots of a folder's runs; return what is missed without a reason."""
+    from benchmarks.gpu.finetunes.plots import draw
+
+    scores = Scores(load(folder))
+    if scores.unexplained:
+        return scores.unexplained
+    (docs / "gpu.md").write_text(scores.page(), encoding="utf-8")
+    (docs / FOLDER).mkdir(exist_ok=True)
+    for fault, scored in scores.faults().items():
+        draw(fault, scored, scores.runs, docs / FOLDER / f"{fault}.svg")
+    return []

@@ -1,0 +1,139 @@
+"""The stored runs: reading them, and what each says of its time, evaluations and checkpoints."""
+
+from __future__ import annotations
+
+import json
+import lzma
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import inf, isfinite
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.gpu.finetunes.matrix import NONE, Spec
+
+ENDING = ".json.xz"
+KEPT = 3
+"""The runs' ``save_total_limit``."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run's file.
+
+    Attributes:
+        data: its content, as ``train.py`` wrote it.
+    """
+
+    data: Mapping[str, Any]
+
+    @property
+    def log(self) -> Sequence[Mapping[str, Any]]:
+        """The rows of ``log_history``."""
+        rows: Sequence[Mapping[str, Any]] = self.data["log"]
+        return rows
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps that were done."""
+        return int(self.data["steps"])
+
+    @property
+    def planned(self) -> int:
+        """Optimizer steps that were planned; 0 where ``train()`` failed before it knew."""
+        return int(self.data["max_steps"])
+
+    @property
+    def complete(self) -> bool:
+        """Whether all planned steps were done."""
+        return 0 < self.planned == self.steps
+
+    @property
+    def evaluations(self) -> list[tuple[int, float]]:
+        """Steps and losses of the evaluations; what is not finite is infinite."""
+        pairs = [(int(row["step"]), row["eval_loss"]) for row in self.log if "eval_loss" in row]
+        return [(step, loss if isfinite(loss) else inf) for step, loss in pairs]
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of the whole run; 0 where no step was done."""
+        return float(self.data["seconds"] or 0.0)
+
+    def seconds_at(self, step: int) -> float:
+        """Return the seconds after so many steps; between the steps that were timed, a line.
+
+        A run that is stopped before step 1 still does that step, so 0 counts as 1.
+        """
+        step = min(max(step, 1), self.steps)
+        timed = {int(at): float(seconds) for at, seconds in self.data["times"].items()}
+        points = sorted({0: 0.0, **timed, self.steps: self.seconds}.items())
+        for (before, low), (after, high) in pairwise(points):
+            if step <= after:
+                return low + (high - low) * (step - before) / (after - before)
+        return self.seconds
+
+    def kept(self, step: int) -> list[int]:
+        """Return the checkpoints that are there after a step: the newest at evaluations."""
+        return [at for at, _ in self.evaluations if at <= step][-KEPT:]
+
+    def lowest(self) -> int:
+        """Return the step of the lowest evaluation loss.
+
+        Each loss is the median of itself and its neighbours, so that one lucky evaluation is no
+        minimum; a run that was evaluated once or never has its minimum at its end.
+        """
+        losses = [loss for _, loss in self.evaluations]
+        if len(losses) < 2:
+            return self.steps
+        smooth = [median(losses[max(0, at - 1) : at + 2]) for at in range(len(losses))]
+        return self.evaluations[smooth.index(min(smooth))][0]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of the matrix: without sftdiag to its end, watched, or both."""
+
+    spec: Spec
+    plain: Result | None = None
+    watched: Result | None = None
+
+    @property
+    def faulty(self) -> bool:
+        """Whether it has a fault."""
+        return self.spec.fault != NONE
+
+    @property
+    def full(self) -> Result:
+        """The longest log of the two."""
+        both = [result for result in (self.plain, self.watched) if result is not None]
+        return max(both, key=lambda result: result.steps)
+
+    def recorded(self, key: str) -> Mapping[str, Any]:
+        """Return what sftdiag kept of the run: its ``context``, or what the checks said."""
+        for result in (self.watched, self.plain):
+            if result is not None and result.data.get(key):
+                kept: Mapping[str, Any] = result.data[key]
+                return kept
+        return {}
+
+
+def load(folder: Path) -> list[Run]:
+    """Read all runs of a folder, by name.
+
+    Raises:
+        ValueError: a file's name is not that of the run in it.
+    """
+    runs: dict[str, Run] = {}
+    for path in sorted(folder.glob(f"*{ENDING}")):
+        data = json.loads(lzma.decompress(path.read_bytes()))
+        spec, kind = Spec(**data["spec"]), "watched" if data["watched"] else "plain"
+        if path.name != f"{spec.name}.{kind}{ENDING}":
+            raise ValueError(f"{path.name} holds {spec.name}.{kind}")
+        known = runs.get(spec.name, Run(spec))
+        result = Result(data)
+        runs[spec.name] = (
+            Run(spec, known.plain, result) if data["watched"] else Run(spec, result, known.watched)
+        )
+    return [runs[name] for name in sorted(runs)]
