@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 from benchmarks.gpu.finetunes import matrix, work
+
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 OVERHEAD_TWINS = 12
 """Healthy runs that are also made without sftdiag, to compare their times."""
@@ -39,6 +42,22 @@ def memory() -> Path | None:
     return folder if roomy else None
 
 
+def tell(folder: Path, *, write: bool) -> int:
+    """Print the scores of a folder's runs; return 1 where a miss has no reason."""
+    from benchmarks.gpu.finetunes.report import Scores
+    from benchmarks.gpu.finetunes.results import load
+
+    scores = Scores(load(folder))
+    print(scores.page())
+    for name in scores.unexplained:
+        print(f"reasons.py says not why this is missed: {name}", file=sys.stderr)
+    if scores.unexplained:
+        return 1
+    if write:
+        scores.write(DOCS)
+    return 0
+
+
 def main() -> int:
     """Do what is asked for."""
     began = time.time()
@@ -54,7 +73,12 @@ def main() -> int:
     run.add_argument("--workers", type=int, default=9)
     run.add_argument("--only", help="runs whose name begins so")
     run.add_argument("--tiny", action="store_true", help="for the CPU; proves nothing")
+    report = commands.add_parser("report", help="score the stored runs")
+    report.add_argument("--runs", type=Path, required=True, help="folder of the results")
+    report.add_argument("--write", action="store_true", help="write docs/gpu.md and its plots")
     chosen = parser.parse_args()
+    if chosen.command == "report":
+        return tell(chosen.runs, write=chosen.write)
     if chosen.command == "text":
         from benchmarks.gpu.finetunes.text import write
 

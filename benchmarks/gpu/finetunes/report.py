@@ -9,9 +9,10 @@ from statistics import median
 from benchmarks.gpu.finetunes import misses, tables
 from benchmarks.gpu.finetunes.reasons import REASONS
 from benchmarks.gpu.finetunes.replay import Judged, agrees, of_run, recorded
-from benchmarks.gpu.finetunes.results import Run, load
+from benchmarks.gpu.finetunes.results import Run
 from benchmarks.gpu.finetunes.score import Scored, score
 
+PAGE = "gpu.md"
 FOLDER = "gpu"
 """Of the plots, beside the page."""
 
@@ -69,8 +70,7 @@ class Scores:
             *_in_all(self.scored),
             "## By fault\n",
             *tables.by_fault(self.scored),
-            *(f"[{name}]({FOLDER}/{name}.svg)" for name in sorted(self.faults())),
-            "\n## Healthy runs\n",
+            "## Healthy runs\n",
             *tables.by_trap(self.healthy),
             "## What is missed\n",
             *tables.misses(self.missed, self.reasons),
@@ -78,8 +78,19 @@ class Scores:
             *tables.each(self.harmful),
             "## Faults that did no harm, or of which that is not known\n",
             *tables.harmless(self.scored),
+            "## Curves\n",
+            *(f"![{name}]({FOLDER}/{name}.svg)" for name in sorted(self.faults())),
         ]
         return "\n".join(lines).rstrip() + "\n"
+
+    def write(self, docs: Path) -> None:
+        """Write the page and a plot for each fault."""
+        from benchmarks.gpu.finetunes.plots import draw
+
+        (docs / PAGE).write_text(self.page(), encoding="utf-8")
+        (docs / FOLDER).mkdir(exist_ok=True)
+        for fault, scored in self.faults().items():
+            draw(fault, scored, self.runs, docs / FOLDER / f"{fault}.svg")
 
     def faults(self) -> dict[str, list[Scored]]:
         """Return the scored runs by fault."""
@@ -153,17 +164,3 @@ def _in_all(scored: Sequence[Scored]) -> list[str]:
             "",
         ]
     return lines
-
-
-def write(folder: Path, docs: Path) -> list[str]:
-    """Write the page and the plots of a folder's runs; return what is missed without a reason."""
-    from benchmarks.gpu.finetunes.plots import draw
-
-    scores = Scores(load(folder))
-    if scores.unexplained:
-        return scores.unexplained
-    (docs / "gpu.md").write_text(scores.page(), encoding="utf-8")
-    (docs / FOLDER).mkdir(exist_ok=True)
-    for fault, scored in scores.faults().items():
-        draw(fault, scored, scores.runs, docs / FOLDER / f"{fault}.svg")
-    return []

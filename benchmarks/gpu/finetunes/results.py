@@ -75,8 +75,16 @@ class Result:
         return self.seconds
 
     def kept(self, step: int) -> list[int]:
-        """Return the checkpoints that are there after a step: the newest at evaluations."""
-        return [at for at, _ in self.evaluations if at <= step][-KEPT:]
+        """Return the checkpoints that are there after a step: the best one and the newest.
+
+        One is saved at each evaluation, and the trainer's rotation spares the best so far.
+        """
+        losses = {at: loss for at, loss in self.evaluations if at <= step}
+        best = min(losses, key=losses.__getitem__, default=None)
+        newest = list(losses)[-KEPT:]
+        if best is None or best in newest:
+            return newest
+        return [best, *newest[1 - KEPT :]]
 
     def lowest(self) -> int:
         """Return the step of the lowest evaluation loss.

@@ -65,8 +65,8 @@ def must_reach(
     early, late = delay(start), delay(later)
     saved, saved_later = saved_share(start), saved_share(later)
 
-    def row(what: str, reached: str, yes: bool) -> tuple[str, str, str]:
-        return what, reached, "yes" if yes else "**no**"
+    def row(what: str, reached: str, holds: object) -> tuple[str, str, str]:
+        return what, reached, "yes" if holds else "**no**"
 
     def most(value: float | None, bound: float) -> bool:
         return value is not None and value <= bound
@@ -80,21 +80,21 @@ def must_reach(
             f"{len(runs)}, {len(healthy)} healthy",
             len(runs) >= RUNS and 2 * len(healthy) >= len(runs),
         ),
-        row("no healthy run stopped", f"{stopped} of {len(healthy)}", not stopped),
+        row("no healthy run stopped", f"{stopped} of {len(healthy)}", healthy and not stopped),
         row(
             "at most 1 in 100 healthy runs warned at any step",
             of(warned, len(healthy)),
-            warned <= WARNED * len(healthy),
+            healthy and warned <= WARNED * len(healthy),
         ),
         row(
             f"right primary finding on {FOUND:.0%} of the harmful faults",
             of(found, len(harmful)),
-            found >= FOUND * len(harmful),
+            harmful and found >= FOUND * len(harmful),
         ),
         row(
             f"right first cause on {EXPLAINED:.0%} of them",
             of(explained, len(harmful)),
-            explained >= EXPLAINED * len(harmful),
+            harmful and explained >= EXPLAINED * len(harmful),
         ),
         row(
             f"faults from the start: median detection in the first {EARLY:.0%} of the run",
@@ -119,7 +119,7 @@ def must_reach(
         row(
             f"overfitting, stopped: best kept checkpoint within {BEST_WITHIN:.0%} of the best",
             f"{of(sum(decided), len(decided))}; {len(overfit) - len(decided)} not stopped",
-            bool(decided) and all(decided),
+            decided and all(decided),
         ),
     ]
     return [
