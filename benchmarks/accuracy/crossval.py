@@ -23,7 +23,7 @@ GRIDS: Mapping[tuple[str, str], tuple[float, ...]] = {
     ("train_loss_flat", "MOVED_EVAL"): (0.01, 0.03, 0.1),
     ("_flat_signs", "CHANCE_SHARE"): (0.3, 0.4, 0.5, 0.6, 0.8),
     ("_flat_signs", "LOW_ACCURACY"): (0.1, 0.2, 0.3, 0.4),
-    ("_flat_signs", "NO_ACCURACY"): (0.05, 0.15, 0.25),
+    ("_flat_signs", "FLOOR_ACCURACY"): (0.05, 0.15, 0.25),
     ("_flat_signs", "LOSS_OVER_ENTROPY"): (1.1, 1.2, 1.4),
     ("_flat_signs", "WEAK_GRAD_NORM"): (0.25, 0.5, 1.0),
     ("train_loss_rebound", "NOISE_FACTOR"): (3.0, 4.5, 6.0, 8.0, 12.0),

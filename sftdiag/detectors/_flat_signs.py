@@ -15,14 +15,15 @@ CHANCE_SHARE = 0.5
 published language model."""
 
 WEAK_GRAD_NORM = 0.5
-"""A mean loss of several nats with a smaller gradient norm than this is stuck where it is: 0.2 on
-the labelled one, 2 to 15 on healthy runs at such a loss, more where the loss is summed."""
+"""A mean loss of several nats with a smaller gradient norm than this is stuck where it is: 0.04
+to 0.3 where only a norm layer was trained, 2 to 15 on healthy runs at such a loss and on labelled
+flat ones, more where the loss is summed."""
 
 LOW_ACCURACY = 0.3
 """Token accuracy below which a loss is no floor: healthy fine-tunes in the corpus end above 0.33,
 flat ones sit at 0.00 to 0.24."""
 
-NO_ACCURACY = 0.15
+FLOOR_ACCURACY = 0.15
 """Token accuracy that no model at its floor has, whatever its entropy."""
 
 LOSS_OVER_ENTROPY = 1.2
@@ -62,6 +63,6 @@ def signs_of_a_fault(signals: Signals, level: float, blocks: Sequence[Block]) ->
     accuracy = mean(block.mean_token_accuracy for block in blocks)
     entropy = mean(block.entropy for block in blocks)
     surprised = entropy is not None and level > LOSS_OVER_ENTROPY * entropy
-    if accuracy is not None and accuracy < (LOW_ACCURACY if surprised else NO_ACCURACY):
+    if accuracy is not None and accuracy < (LOW_ACCURACY if surprised else FLOOR_ACCURACY):
         signs["low_token_accuracy"] = accuracy
     return signs

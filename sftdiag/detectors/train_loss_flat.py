@@ -72,12 +72,18 @@ NEAR_CHANCE = 0.8
 """Share of the known ln V from which the loss is a blind guess and no floor, so that
 TOLERANCE_SIGNED holds: a model that learns anything leaves it at once."""
 
+STUCK = "stuck"
+"""The variant of a loss that fell first."""
+
 MOVED_EVAL = 0.03
 """A fall of the evaluation loss, as a share of it, that shows learning."""
 
 
-class _Fall(Value):
-    """The fall between the first and the last third of some blocks, and its upper bound."""
+class Fall(Value):
+    """The fall between the first and the last third of some losses, and its upper bound.
+
+    ``level`` is their mean; all in the loss's unit.
+    """
 
     level: float
     fall: float
@@ -85,6 +91,7 @@ class _Fall(Value):
 
     @property
     def lower(self) -> float:
+        """The lower bound of the fall."""
         return 2 * self.fall - self.upper
 
     def within(self, tolerance: float) -> bool:
@@ -114,11 +121,11 @@ class TrainLossFlatDetector(Detector):
             return ()
         losses = signals.block_losses
         if self._active is not None:
-            return self._follow(_fall(losses), record.step)
+            return self._follow(fall_of(losses), record.step)
         self._flat_without_sign = False
         if not _may_be_within(TOLERANCE_SIGNED, losses):
             return self._late(signals, record.step)
-        whole = _fall(losses)
+        whole = fall_of(losses)
         signs = signs_of_a_fault(signals, whole.level, signals.blocks)
         decisive = bool(DECISIVE & signs.keys())
         if not decisive and len(losses) < MIN_BLOCKS:
@@ -138,7 +145,7 @@ class TrainLossFlatDetector(Detector):
             return ()
         if any(block.grad_norm != 0.0 or block.loss <= 0.0 for block in blocks):
             return ()
-        whole = _fall(signals.block_losses)
+        whole = fall_of(signals.block_losses)
         if whole.lower > TOLERANCE * whole.level:
             return ()
         return self._fire(signals, step, whole, blocks, {"zero_grad_norm": 0.0})
@@ -149,21 +156,21 @@ class TrainLossFlatDetector(Detector):
         losses = signals.block_losses[middle:]
         if len(losses) < MIN_BLOCKS or not _may_be_within(TOLERANCE, losses):
             return ()
-        recent = _fall(losses)
+        recent = fall_of(losses)
         half = signals.blocks[middle:]
         if not recent.within(TOLERANCE) or _learns(signals, half):
             return ()
         signs = signs_of_a_fault(signals, recent.level, half)
         if "chance_loss" not in signs or not signs.keys() & CORROBORATING:
             return ()
-        fell = _fall(signals.block_losses).lower > TOLERANCE * abs(recent.level)
-        return self._fire(signals, step, recent, half, signs, "stuck" if fell else "default")
+        fell = fall_of(signals.block_losses).lower > TOLERANCE * abs(recent.level)
+        return self._fire(signals, step, recent, half, signs, STUCK if fell else "default")
 
     def _fire(
         self,
         signals: Signals,
         step: int,
-        fall: _Fall,
+        fall: Fall,
         blocks: Sequence[Block],
         signs: Mapping[str, Scalar],
         variant: str = "default",
@@ -171,7 +178,7 @@ class TrainLossFlatDetector(Detector):
         self._active = Detection(
             self.code,
             self.name,
-            Severity.WARNING if variant == "stuck" else Severity.ERROR,
+            Severity.WARNING if variant == STUCK else Severity.ERROR,
             step,
             blocks[0].first_step,
             "loss",
@@ -192,11 +199,11 @@ class TrainLossFlatDetector(Detector):
         )
         return (self._active,)
 
-    def _follow(self, whole: _Fall, step: int) -> Sequence[Detection]:
+    def _follow(self, whole: Fall, step: int) -> Sequence[Detection]:
         """Resolve when the loss has, after all, surely fallen by more than the tolerance."""
         assert self._active
         level = float(self._active.evidence["loss_level"] or 0.0)
-        if whole.lower < 3 * TOLERANCE * abs(level) or self._active.variant == "stuck":
+        if whole.lower < 3 * TOLERANCE * abs(level) or self._active.variant == STUCK:
             return ()
         return self._end(step)
 
@@ -236,12 +243,13 @@ def _may_be_within(tolerance: float, losses: Sequence[float]) -> bool:
     return -2 * bound <= first - last <= bound
 
 
-def _fall(losses: Sequence[float]) -> _Fall:
+def fall_of(losses: Sequence[float]) -> Fall:
+    """Return the fall of at least one block mean; infinitely uncertain for fewer than four."""
     third = max(1, len(losses) // 3)
     first, last = _thirds(losses)
     error = noise_scale(losses) * sqrt(2 / third) * AUTOCORRELATION
     level = sum(losses) / len(losses)
-    return _Fall(level, first - last, first - last + QUANTILE * error)
+    return Fall(level, first - last, first - last + QUANTILE * error)
 
 
 def _near_chance(signals: Signals, level: float) -> bool:

@@ -11,6 +11,7 @@ from sftdiag.context import RunContext
 from sftdiag.detectors import DETECTORS
 from sftdiag.errors import ConfigError
 from sftdiag.findings import Detection, Severity
+from sftdiag.guide import wording
 from sftdiag.guide.base import Case, Symptom
 from sftdiag.guide.symptoms import SYMPTOMS
 from sftdiag.signals import Signals
@@ -104,7 +105,7 @@ def explain(code: str, lang: str) -> str:
 
 def _explain_symptom(symptom: Symptom, lang: str) -> str:
     words = texts.load(__file__, "explain", lang)
-    unit = texts.load(__file__, symptom.name, lang)
+    unit = wording.of(symptom, lang)
     causes = texts.load(__file__, "causes", lang)
     severity = f"{words['severity']}: {symptom.severity.label}"
     lines = [

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from sftdiag import detectors as detectors_package
 from sftdiag import texts
 from sftdiag.findings import Cause, Detection, Finding, Fix, Status
+from sftdiag.guide import wording
 from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, rank, settle
 from sftdiag.guide.symptoms import SYMPTOMS
 from sftdiag.observations import Observation, Outcome
@@ -36,7 +37,7 @@ def diagnose(
     symptom = _BY_CODE[detection.code]
     seen = texts.load(_home_of(symptom), symptom.name, lang)
     note = detection.name != symptom.name
-    unit = seen["notes"][detection.name] if note else texts.load(__file__, symptom.name, lang)
+    unit = seen["notes"][detection.name] if note else wording.of(symptom, lang)
     template = unit["seen"] if note else seen["seen"][detection.variant]
     case = Case(detection, signals, checked or Outcome())
     causes = () if note else _causes(case, symptom, lang)
@@ -79,7 +80,7 @@ def _causes(case: Case, symptom: Symptom, lang: str) -> tuple[Cause, ...]:
 def _cause(
     rule: CauseRule, evidence: tuple[Evidence, ...], case: Case, symptom: Symptom, lang: str
 ) -> Cause:
-    words = texts.load(__file__, symptom.name, lang)
+    words = wording.of(symptom, lang)
 
     def say(*weights: Weight) -> tuple[str, ...]:
         told = (_sentence(piece, words, lang) for piece in evidence if piece.weight in weights)
@@ -121,7 +122,4 @@ def _sentence(piece: Evidence, words: texts.Texts, lang: str) -> str:
         from sftdiag.guide import preflight
 
         return f"{piece.check.code}: {preflight.message(piece.check, lang)}"
-    template = words["evidence"].get(piece.key)
-    if template is None:
-        template = texts.load(__file__, "shared", lang)[piece.key]
-    return str(template.format(**piece.values))
+    return str(words["evidence"][piece.key].format(**piece.values))

@@ -6,36 +6,24 @@ tell them apart as far as a log can.
 
 from __future__ import annotations
 
-from sftdiag.detectors._flat_signs import HUGE_GRAD_NORM, LOSS_OVER_ENTROPY
+from sftdiag.detectors._flat_signs import HUGE_GRAD_NORM, LOSS_OVER_ENTROPY, WEAK_GRAD_NORM
+from sftdiag.detectors.loss_above_chance import ABOVE_CHANCE, NO_ACCURACY
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check
-from sftdiag.ranges import LOWEST_LEARNING_RATE, USUAL_LEARNING_RATE, learning_rate_ranges
+from sftdiag.guide.movement import fell_first, movement, raise_learning_rate, slope_follows_rate
+from sftdiag.ranges import LOWEST_LEARNING_RATE, learning_rate_ranges
 
-NEAR_CHANCE = 0.03
+BLIND_GUESS = 0.03
 """How close to ln V a loss must be to be that of a blind guess: 10.824 against 10.825 and 6.04
 against 5.95 in logs of untrained models."""
 
-VISIBLE_FALL = 0.1
-"""Fall as a share of the loss that anyone sees on a curve."""
-
-NO_ACCURACY = 0.02
-"""Token accuracy of labels that do not belong to the tokens: 0.00 to 0.01 on the labelled runs."""
-
-SOME_ACCURACY = 0.1
-"""From here on too many tokens are predicted right for labels that belong to another text."""
+PREDICTED = 0.1
+"""Token accuracy from which too many tokens are predicted right for labels of another text."""
 
 ARRIVING_GRAD_NORM = 1e-3
 """From here on a gradient arrives: healthy logs have 0.1 to 10, adapters at their start 0.01, and
 Adam, which divides by the gradient's own size, moves the weights as far for 0.04 as for 4."""
-
-ABOVE_CHANCE = 1.05
-"""Share of ln V from which a loss is worse than a blind guess: untrained models start at 1.00 to
-1.02 times it, labels of another text at 1.1 to 1.3."""
-
-SMALL_GRAD_NORM = 0.5
-"""With a loss of several nats the whole model's gradient norm was 2 to 15 on labelled flat runs,
-and 0.04 to 0.3 where only a norm layer was trained."""
 
 TINY_FULL_SHARE = 0.05
 """A full fine-tune that trains less than this has all but a head or the norms frozen."""
@@ -64,18 +52,6 @@ def rate_against_ranges(case: Case) -> Evidence | None:
     return Evidence(Weight.AGAINST, "rate_inside", values)
 
 
-def movement(case: Case) -> Evidence | None:
-    """A loss that surely falls, but far too slowly, is trained with steps that are too small."""
-    fall, most = case.number("fall"), case.number("fall_at_most")
-    level = case.number("loss_level")
-    if fall is None or most is None or level is None or 2 * fall <= most:
-        return None
-    first, last = case.detection.onset_step, case.signals.last_step
-    steps = last - first
-    needed = steps * VISIBLE_FALL * level / fall
-    return Evidence(Weight.SUPPORTS, "moves", {"fall": fall, "steps": steps, "needed": needed})
-
-
 def labels_against_predictions(case: Case) -> Evidence | None:
     """Loss, entropy and token accuracy: is the model sure of something else than its labels?"""
     level, entropy = case.number("loss_level"), case.number("entropy")
@@ -85,7 +61,7 @@ def labels_against_predictions(case: Case) -> Evidence | None:
     values = {"loss": level, "entropy": entropy, "accuracy": accuracy}
     if accuracy < NO_ACCURACY and level > LOSS_OVER_ENTROPY * entropy:
         return Evidence(Weight.SUPPORTS, "labels_contradicted", values)
-    if accuracy > SOME_ACCURACY:
+    if accuracy > PREDICTED:
         return Evidence(Weight.AGAINST, "labels_predicted", values)
     return None
 
@@ -107,9 +83,9 @@ def blind_guess(case: Case) -> Evidence | None:
     if first is None:
         return None
     values = {"loss": first, "chance": chance, "entropy": entropy}
-    if entropy is not None and entropy < (1 - NEAR_CHANCE) * chance:
+    if entropy is not None and entropy < (1 - BLIND_GUESS) * chance:
         return Evidence(Weight.RULES_OUT, "predicts", values)
-    if abs(first - chance) < NEAR_CHANCE * chance:
+    if abs(first - chance) < BLIND_GUESS * chance:
         return Evidence(Weight.SUPPORTS, "blind" if entropy is None else "blind_entropy", values)
     return Evidence(Weight.AGAINST, "not_blind", values)
 
@@ -169,7 +145,7 @@ def trainable_parameters(case: Case) -> Evidence | None:
         weight = Weight.SUPPORTS if _few_trainable(case) else Weight.AGAINST
         return Evidence(weight, "trainable_share", {"share": share, "count": count})
     rate = case.number("peak_learning_rate") or 0.0
-    if grad_norm is not None and 0.0 < grad_norm < SMALL_GRAD_NORM and rate >= LOWEST_LEARNING_RATE:
+    if grad_norm is not None and 0.0 < grad_norm < WEAK_GRAD_NORM and rate >= LOWEST_LEARNING_RATE:
         return Evidence(Weight.SUPPORTS, "gradient_small", {"grad_norm": grad_norm, "rate": rate})
     return Evidence(Weight.MISSING, "trainable_unknown")
 
@@ -195,22 +171,16 @@ def numeric_format(case: Case) -> Evidence | None:
     return Evidence(weight, "format_known", {"precision": precision})
 
 
-def raise_learning_rate(case: Case) -> FixText:
-    """From the run's rate to the usual one of its method."""
-    old = case.context.learning_rate or case.number("peak_learning_rate")
-    new = USUAL_LEARNING_RATE[case.context.method or "full"]
-    if old is None or old >= new:
-        return FixText("raise_rate_generally")
-    values = {"old": old, "new": new}
-    return FixText("raise_rate", values, {"SFTConfig.learning_rate": (old, new)})
-
-
 SYMPTOM = Symptom(
     "SFT101",
     "train-loss-flat",
     Severity.ERROR,
     (
-        CauseRule("learning-rate-too-low", (rate_against_ranges, movement), (raise_learning_rate,)),
+        CauseRule(
+            "learning-rate-too-low",
+            (rate_against_ranges, movement, slope_follows_rate),
+            (raise_learning_rate,),
+        ),
         CauseRule(
             "label-mask",
             (
@@ -243,7 +213,9 @@ SYMPTOM = Symptom(
             "vanishing-gradient", (gradient_size, adapter_without_gradient), (let_gradient_arrive,)
         ),
         CauseRule(
-            "frozen-parameters", (trainable_parameters, adapter_not_trained), (train_the_weights,)
+            "frozen-parameters",
+            (trainable_parameters, adapter_not_trained, fell_first),
+            (train_the_weights,),
         ),
         CauseRule("quantization-or-dtype", (numeric_format,), (fix("use_bf16"),)),
         CauseRule("weights-not-loaded", (blind_guess,), (fix("load_weights"),)),

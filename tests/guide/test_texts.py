@@ -19,6 +19,8 @@ from sftdiag.guide.symptoms import SYMPTOMS
 PACKAGE = Path(sftdiag.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.toml"))
 
+PARTS = ("evidence", "fixes")
+
 GUIDE_TABLE = {
     "SFT101": {
         "learning-rate-too-low",
@@ -66,16 +68,22 @@ def test_every_sentence_of_a_symptom_is_there_and_used(symptom: Any) -> None:
     stem = PACKAGE / "guide" / symptom.name.replace("-", "_")
     source = stem.with_suffix(".py").read_text()
     words = tomllib.loads(stem.with_suffix(".toml").read_text(encoding="utf-8"))["en"]
-    both = source
-    for shared in ("learning_rate", "epochs", "row_order"):
-        if f"guide.{shared} import" in source:
-            both += (PACKAGE / "guide" / f"{shared}.py").read_text()
+    modules = re.findall(r"sftdiag.guide.([a-z_]+) import", source)
+    both = source + "".join((PACKAGE / "guide" / f"{name}.py").read_text() for name in modules)
     quoted = set(re.findall(r'"([a-z_0-9]+)"', both))
-    for part in ("evidence", "fixes"):
+    for part in PARTS:
         assert set(words[part]) <= quoted, f"{part} that nothing says"
     used = set(re.findall(r'(?:fix|missing|FixText)\(\s*"([a-z_0-9]+)"', source))
     used |= set(re.findall(r'Evidence\(\s*[^,]+,\s*"([a-z_0-9]+)"', source))
-    assert used <= set(words["evidence"]) | set(words["fixes"])
+    shared = tomllib.loads((PACKAGE / "guide" / "shared.toml").read_text(encoding="utf-8"))["en"]
+    assert used <= {key for said in (words, shared) for p in PARTS for key in said[p]}
+
+
+def test_every_shared_sentence_is_used() -> None:
+    sources = "".join(path.read_text() for path in (PACKAGE / "guide").glob("*.py"))
+    quoted = set(re.findall(r'"([a-z_0-9]+)"', sources))
+    shared = tomllib.loads((PACKAGE / "guide" / "shared.toml").read_text(encoding="utf-8"))["en"]
+    assert {key for part in PARTS for key in shared[part]} <= quoted
 
 
 def test_the_guides_table_is_complete() -> None:

@@ -1,0 +1,106 @@
+"""What a flat loss' little movement says of its learning rate."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+import pytest
+from logs import Row, noisy, train_rows
+
+from sftdiag.context import RunContext
+from sftdiag.findings import Cause
+from sftdiag.monitor import Monitor
+
+STEPS = 120
+PEAK = 5e-7
+START = 11.3
+
+
+def schedule(constant: bool = False) -> list[float]:
+    """A warm-up over a tenth of the steps, then linear to 0."""
+    if constant:
+        return [PEAK] * STEPS
+    return [PEAK * min(s / 12, (STEPS - s) / (STEPS - 12)) for s in range(1, STEPS + 1)]
+
+
+def cause(rates: list[float], losses: list[float], **context: object) -> Cause:
+    rows: list[Row] = [
+        {**row, "learning_rate": rate} for row, rate in zip(train_rows(losses), rates, strict=True)
+    ]
+    monitor = Monitor(RunContext(**context))
+    for row in rows:
+        monitor.feed_entry(row)
+    (finding,) = [f for f in monitor.report().findings if f.code == "SFT101"]
+    return next(cause for cause in finding.causes if cause.id == "learning-rate-too-low")
+
+
+def falling(paces: list[float], fall: float) -> list[float]:
+    """A loss that falls by so much in all, at each step by its share of the paces."""
+    return [START - fall * way / sum(paces) for way in accumulate(paces)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    ("constant", "by_rate", "fall", "noise", "said"),
+    [
+        (False, True, 0.5, 0.001, "proportion to the learning rate, which"),
+        (False, False, 0.5, 0.001, "rather than in proportion"),
+        (True, True, 0.5, 0.001, None),
+        (False, True, 0.5, 0.02, None),
+        (False, False, 0.5, 0.02, None),
+        (False, True, 0.02, 0.001, None),
+    ],
+)
+def test_the_slope_against_the_rate(
+    seed: int, constant: bool, by_rate: bool, fall: float, noise: float, said: str | None
+) -> None:
+    rates = schedule(constant)
+    paces = rates if by_rate else [1.0] * STEPS
+    low = cause(rates, noisy(falling(paces, fall), noise, seed))
+    told = [text for text in (*low.because, *low.against) if "proportion" in text]
+    assert bool(told) == (said is not None)
+    if said is not None:
+        assert said in told[0]
+        assert (told[0] in low.because) == by_rate
+
+
+def test_a_loss_that_falls_evenly_under_a_changing_rate_leaves_a_low_rate_possible() -> None:
+    rates = schedule()
+    assert cause(rates, noisy(falling(rates, 0.5), 0.001)).status.name == "LIKELY"
+    assert cause(rates, noisy(falling([1.0] * STEPS, 0.5), 0.001)).status.name == "POSSIBLE"
+
+
+@pytest.mark.parametrize(
+    ("fall", "new", "says"),
+    [(0.5, 1.4e-6, "pace at which"), (0.0, 2e-5, "a first guess"), (0.2, 3.4e-6, "pace at which")],
+)
+def test_the_fix_names_the_rate_that_the_pace_implies(fall: float, new: float, says: str) -> None:
+    rates = schedule(constant=True)
+    low = cause(rates, noisy(falling(rates, fall), 0.001), method="full")
+    (fix,) = low.fixes
+    assert says in fix.text
+    assert fix.changes["SFTConfig.learning_rate"] == (PEAK, pytest.approx(new, rel=0.35))
+
+
+def test_a_pace_beyond_the_ranges_says_to_look_elsewhere_too() -> None:
+    rates = [1e-5] * 400
+    losses = noisy([11.3 - 0.08 * step / 400 for step in range(400)], 0.0005)
+    low = cause(rates, losses, method="full")
+    (fix,) = low.fixes
+    assert fix.changes["SFTConfig.learning_rate"] == (1e-5, 5e-5)
+    assert "look at the other causes" in fix.text
+
+
+def test_a_loss_that_fell_first_was_moved_by_its_rate_and_its_weights() -> None:
+    losses = [18.0, 15.0, 12.0, 9.0, *noisy([7.4] * 96, 0.002)]
+    rows = train_rows(losses, learning_rate=1e-4, grad_norm=0.4)
+    monitor = Monitor()
+    for row in rows:
+        monitor.feed_entry(row)
+    (finding,) = monitor.report().findings
+    assert "fell from 18" in finding.message
+    status = {cause.id: cause.status.name for cause in finding.causes}
+    assert status["frozen-parameters"] == status["learning-rate-too-low"] == "POSSIBLE"
+    for name in ("frozen-parameters", "learning-rate-too-low"):
+        (low,) = [cause for cause in finding.causes if cause.id == name]
+        assert any("fell first" in text for text in low.against)
