@@ -14,10 +14,6 @@ EXPECTED = "expected a trainer_state.json: a JSON object with a list log_history
 MAX_EPOCHS = 1e6
 """Streaming runs write 9223372036854775807 epochs: no plan at all."""
 
-WHOLE_PLAN = 0.9
-"""Share of num_train_epochs that max_steps must reach for it to be the plan: the Trainer rounds the
-epochs that max_steps takes up, and a partial accumulation at an epoch's end costs a few steps."""
-
 
 def entries(path: str, content: Any) -> list[Mapping[str, Any]]:
     """Return the rows of a parsed trainer_state.json.
@@ -53,14 +49,19 @@ def context(content: Mapping[str, Any]) -> RunContext:
 
 
 def _planned_epochs(content: Mapping[str, Any]) -> float | None:
-    """Return the epochs asked for; None where the steps were, or a part of an epoch."""
+    """Return the epochs asked for; None where the steps were, or a part of an epoch.
+
+    The Trainer rounds the epochs that max_steps takes up. Asked for whole epochs it plans as many
+    steps in each, and misses of its rows at most what does not fill one accumulation.
+    """
     epochs = as_float(content.get("num_train_epochs"))
     if epochs is None or not 0 < epochs < MAX_EPOCHS:
         return None
     done, reached = as_positive(content.get("global_step")), as_float(content.get("epoch"))
     steps = as_positive(content.get("max_steps"))
     if done and steps and reached is not None and reached > 0:
-        return epochs if steps * reached / done >= WHOLE_PLAN * epochs else None
+        each, rest = divmod(steps, epochs)
+        return epochs if not rest and steps * reached / done > epochs * each / (each + 1) else None
     return epochs
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import logging
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 import sftdiag
-from sftdiag.sources import journal
+from sftdiag.sources import journal, open_run
 
 finetune = pytest.importorskip("finetune", reason="needs the extra trainer")
 
@@ -189,3 +190,24 @@ def test_other_trainers_are_judged_by_what_applies(
     assert kind in (report.reason or "")
     assert report.at_least("warning") == ()
     assert "non-finite" in report.ran
+
+
+@pytest.mark.parametrize(
+    ("asked", "planned"),
+    [
+        ({"num_train_epochs": 3}, 3),
+        ({"max_steps": 10}, None),
+        ({"num_train_epochs": 2.5}, None),
+        ({"num_train_epochs": 3, "gradient_accumulation_steps": 4}, 3),
+        ({"max_steps": 10, "gradient_accumulation_steps": 4}, None),
+    ],
+)
+def test_the_plan_is_read_from_the_state_that_the_trainer_writes(
+    asked: dict[str, Any], planned: float | None, tmp_path: Path
+) -> None:
+    """15 batches an epoch; 4 steps where four are accumulated, the last one of three."""
+    setups = importlib.import_module("setups")
+    trainer = setups.plain(tmp_path, setups.tokens(setups.PAIRS), **asked)
+    trainer.train()
+    trainer.save_state()
+    assert open_run(tmp_path).context.num_train_epochs == planned

@@ -197,9 +197,25 @@ def test_one_bad_state_hides_no_other_run(tmp_path: Path) -> None:
     assert len(open_run(tmp_path / "b").entries) == 1
 
 
-@pytest.mark.parametrize(("max_steps", "epochs"), [(20, None), (30, 2), (28, 2)])
+@pytest.mark.parametrize(
+    ("max_steps", "rounded", "done", "epoch", "planned"),
+    [
+        (30, 2, 15, 1.0, 2),
+        (20, 2, 15, 1.0, None),
+        # Of 23 steps an epoch; of 411; of 272.
+        (3000, 131, 3000, 130.4348, None),
+        (10_000, 25, 10_000, 24.33, None),
+        (500, 2, 500, 1.838, None),
+        # Two and a half epochs of 10 steps.
+        (25, 3, 25, 2.5, None),
+        # 14 batches of an epoch, accumulated by 4 in threes, the rest dropped or carried over.
+        (9, 3, 9, 2.857, 3),
+        (9, 3, 9, 2.571, 3),
+        (9, 3, 4, 1.2857, 3),
+    ],
+)
 def test_epochs_that_max_steps_was_rounded_up_to_are_no_plan(
-    max_steps: int, epochs: float | None
+    max_steps: int, rounded: int, done: int, epoch: float, planned: float | None
 ) -> None:
-    state = {"num_train_epochs": 2, "max_steps": max_steps, "global_step": 15, "epoch": 1.0}
-    assert trainer_state.context(state).num_train_epochs == epochs
+    state = {"num_train_epochs": rounded, "max_steps": max_steps, "global_step": done}
+    assert trainer_state.context({**state, "epoch": epoch}).num_train_epochs == planned
