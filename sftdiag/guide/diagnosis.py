@@ -13,6 +13,8 @@ from sftdiag.guide.symptoms import SYMPTOMS
 from sftdiag.observations import Observation, Outcome
 from sftdiag.signals import Signals
 
+_FOR = (Weight.CONFIRMS, Weight.SUPPORTS)
+
 _BY_CODE = {symptom.code: symptom for symptom in SYMPTOMS}
 
 
@@ -87,6 +89,7 @@ def _cause(
         return tuple(dict.fromkeys(told))
 
     status = settle(evidence)
+    decisive = (Weight.RULES_OUT,) if status is Status.RULED_OUT else _FOR
     proof = _proof(evidence) if status.value <= Status.LIKELY.value else None
     if proof is not None:
         from sftdiag.guide import preflight
@@ -99,7 +102,7 @@ def _cause(
         id=rule.id,
         name=texts.load(__file__, "causes", lang)[rule.id],
         status=status,
-        because=say(Weight.CONFIRMS, Weight.SUPPORTS, Weight.RULES_OUT),
+        because=say(*decisive),
         against=say(Weight.AGAINST),
         missing=say(Weight.MISSING),
         check=proof.code if proof is not None else None,

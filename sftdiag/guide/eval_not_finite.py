@@ -19,7 +19,7 @@ def later_only(case: Case) -> Evidence | None:
     """An overflow needs weights that training has moved."""
     before = case.number("finite_before")
     if not before:
-        return Evidence(Weight.AGAINST, "never_finite")
+        return Evidence(Weight.AGAINST, "never_finite_is_early")
     return Evidence(Weight.SUPPORTS, "finite_before", {"count": int(before)})
 
 

@@ -19,17 +19,21 @@ def rate_against_ranges(case: Case) -> Evidence | None:
         return Evidence(Weight.MISSING, "rate_unknown")
     if not case.context.adaptive:
         return None
-    high = max(r.high for r in learning_rate_ranges(case.context.method))
+    method = case.context.method
+    high, full = (max(r.high for r in learning_rate_ranges(m)) for m in (method, "full"))
     values = {"rate": rate, "high": high}
     if rate > high:
         return Evidence(Weight.SUPPORTS, "rate_above", values)
+    if method is None and rate > full:
+        return Evidence(Weight.MISSING, "rate_by_method", {**values, "full": full})
     return Evidence(Weight.AGAINST, "rate_inside", values)
 
 
 def rate_near_its_peak(case: Case) -> Evidence | None:
-    """A rate that is too large does its harm near the peak of its schedule."""
-    share = case.number("rate_share")
-    if share is None:
+    """A rate that is too large does its harm near the peak of its schedule, if it has one."""
+    share, peak = case.number("rate_share"), case.signals.peak_learning_rate or 0.0
+    rates = [block.learning_rate for block in case.signals.blocks]
+    if share is None or all(rate is None or rate >= NEAR_PEAK * peak for rate in rates):
         return None
     weight = Weight.SUPPORTS if share >= NEAR_PEAK else Weight.AGAINST
     return Evidence(weight, "near_peak" if share >= NEAR_PEAK else "past_peak", {"share": share})

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from sftdiag.detectors.loss_oscillation import IN_PHASE
 from sftdiag.findings import Severity
-from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix
+from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.learning_rate import (
     lower_learning_rate,
     rate_against_ranges,
     rate_near_its_peak,
 )
 from sftdiag.guide.row_order import swings_with_length
+from sftdiag.ranges import EFFECTIVE_BATCH
 
 SMALL_BATCH = 8
 """The guide's table of batch sizes: 4 to 8 rows an optimizer step are unstable."""
@@ -37,6 +40,21 @@ def batch_is_small(case: Case) -> Evidence | None:
     return Evidence(Weight.SUPPORTS, "large_batch", {"size": size})
 
 
+def larger_batch(case: Case) -> FixText:
+    """Accumulate to the guide's recommended batch; one that is there already stays."""
+    context = case.context
+    size, old = context.effective_batch_size, context.gradient_accumulation_steps
+    if size is None or old is None:
+        return FixText("larger_batch")
+    least = EFFECTIVE_BATCH["full"][0].low
+    if size >= least:
+        return FixText("keep_batch", {"size": size})
+    new = ceil(least * old / size)
+    values = {"size": size, "rows": size // old * new, "old": old, "new": new}
+    changes = {"SFTConfig.gradient_accumulation_steps": (old, new)}
+    return FixText("larger_batch_by", values, changes)
+
+
 SYMPTOM = Symptom(
     "SFT103",
     "loss-oscillation",
@@ -45,7 +63,7 @@ SYMPTOM = Symptom(
         CauseRule(
             "learning-rate-too-high",
             (gradient_in_phase, rate_against_ranges, rate_near_its_peak, batch_is_small),
-            (lower_learning_rate, fix("larger_batch")),
+            (lower_learning_rate, larger_batch),
         ),
         CauseRule("data-order", (swings_with_length,), (fix("shuffle"),)),
     ),

@@ -49,6 +49,9 @@ def rate_against_ranges(case: Case) -> Evidence | None:
         return Evidence(Weight.SUPPORTS, "rate_below", values)
     if rate > high:
         return Evidence(Weight.RULES_OUT, "rate_above", values)
+    lora = min(r.low for r in learning_rate_ranges("lora"))
+    if case.context.method is None and rate < lora:
+        return Evidence(Weight.MISSING, "rate_by_method", {**values, "lora": lora})
     return Evidence(Weight.AGAINST, "rate_inside", values)
 
 

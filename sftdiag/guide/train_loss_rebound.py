@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sftdiag.findings import Severity
 from sftdiag.guide.base import CauseRule, Symptom, fix
-from sftdiag.guide.epochs import passes_over_the_rows
+from sftdiag.guide.epochs import fewer_epochs, passes_over_the_rows
 from sftdiag.guide.learning_rate import (
     evaluation_rises_too,
     lower_learning_rate,
@@ -23,7 +23,7 @@ SYMPTOM = Symptom(
             (rate_against_ranges, rate_near_its_peak, evaluation_rises_too),
             (lower_learning_rate,),
         ),
-        CauseRule("too-many-epochs", (passes_over_the_rows,), (fix("fewer_epochs"),)),
+        CauseRule("too-many-epochs", (passes_over_the_rows,), (fewer_epochs,)),
         CauseRule("data-order", (blocks_of_rows,), (fix("shuffle"),)),
     ),
 )

@@ -33,7 +33,8 @@ def hidden_nan(case: Case) -> Evidence | None:
     if grad_norm is not None:
         return Evidence(Weight.RULES_OUT, "gradient_finite", {"grad_norm": grad_norm})
     if before is None:
-        return Evidence(Weight.AGAINST, "never_above_zero")
+        # A NaN from the very first step reads 0 from the first record, too.
+        return Evidence(Weight.MISSING, "gradient_unknown")
     return Evidence(Weight.SUPPORTS, "fell_to_zero", {"loss": before})
 
 

@@ -301,4 +301,6 @@ def _rows_seen(rows: tuple[RowsSeen, ...], words: Mapping[str, Any]) -> Iterator
 
 
 def _number(value: object) -> str:
-    return f"{value:.2g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if value.is_integer() else f"{value:.2g}"
