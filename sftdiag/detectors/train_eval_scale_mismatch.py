@@ -144,11 +144,11 @@ class TrainEvalScaleMismatchDetector(Detector):
 def _may_mismatch(signals: Signals) -> bool:
     """Return False when the last evaluation's ratio alone, whatever its noise, is none: mostly."""
     points = signals.evaluations.get(signals.main_series or "", [])
-    ratio = _ratio(points[-1]) if points else None
+    ratio = ratio_of(points[-1]) if points else None
     return ratio is not None and max(ratio, 1.0 / ratio) >= LEAST_RATIO * (1.0 - MOST_NOISE)
 
 
-def _ratio(point: Evaluation) -> float | None:
+def ratio_of(point: Evaluation) -> float | None:
     """Return train over evaluation loss; None where one is no likelihood or the other is lost."""
     train = point.train_loss
     if train is None or train <= 0.0 or point.loss <= 0.0:
@@ -162,7 +162,7 @@ def _pairs(signals: Signals) -> list[tuple[int, float, float, float]]:
     return [
         (point.step, point.train_loss, point.loss, point.train_noise)
         for point in signals.evaluations.get(signals.main_series or "", [])
-        if point.train_loss is not None and _ratio(point) is not None
+        if point.train_loss is not None and ratio_of(point) is not None
     ]
 
 

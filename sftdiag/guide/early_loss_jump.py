@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sftdiag.findings import Severity
+from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED
 from sftdiag.guide.base import CauseRule, Symptom, fix
 from sftdiag.guide.learning_rate import lower_learning_rate, rate_against_ranges
 
@@ -16,5 +17,6 @@ SYMPTOM = Symptom(
             (rate_against_ranges,),
             (lower_learning_rate, fix("warm_up")),
         ),
+        GRADIENT_NOT_DIVIDED,
     ),
 )

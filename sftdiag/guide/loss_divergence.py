@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sftdiag.findings import Severity
+from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED
 from sftdiag.guide.base import CauseRule, Symptom, fix, missing
 from sftdiag.guide.learning_rate import (
     evaluation_rises_too,
@@ -22,5 +23,6 @@ SYMPTOM = Symptom(
             (lower_learning_rate, fix("clip"), fix("go_back")),
         ),
         CauseRule("poor-data", (missing("rows_unseen"),), (fix("look_at_rows"),)),
+        GRADIENT_NOT_DIVIDED,
     ),
 )

@@ -6,6 +6,7 @@ from math import ceil
 
 from sftdiag.detectors.loss_oscillation import IN_PHASE
 from sftdiag.findings import Severity
+from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.learning_rate import (
     lower_learning_rate,
@@ -66,5 +67,6 @@ SYMPTOM = Symptom(
             (lower_learning_rate, larger_batch),
         ),
         CauseRule("data-order", (swings_with_length,), (fix("shuffle"),)),
+        GRADIENT_NOT_DIVIDED,
     ),
 )

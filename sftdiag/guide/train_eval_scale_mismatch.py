@@ -3,28 +3,9 @@
 from __future__ import annotations
 
 from sftdiag.findings import Severity
+from sftdiag.guide.accumulation import NOT_DIVIDED
 from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check
-
-NEAR_ACCUMULATION = 0.10
-"""Share by which the ratio may differ from the accumulation steps: what SFT204 calls constant."""
-
-
-def ratio_is_the_accumulation(case: Case) -> Evidence | None:
-    """The ratio against gradient_accumulation_steps; a single step leaves nothing undivided."""
-    steps, times, ratio = case.number("accumulation"), case.number("times"), case.number("ratio")
-    if times is None or ratio is None:
-        return None
-    if steps is None:
-        return Evidence(Weight.MISSING, "accumulation_unknown", {"times": times})
-    if steps == 1:
-        return Evidence(Weight.RULES_OUT, "no_accumulation")
-    values = {"times": times, "accumulation": steps}
-    if abs(times / steps - 1.0) > NEAR_ACCUMULATION:
-        return Evidence(Weight.AGAINST, "accumulation_differs", values)
-    # A train loss that is too small by the steps was divided twice: seen, but not known as a fault.
-    weight = Weight.CONFIRMS if ratio > 1.0 else Weight.SUPPORTS
-    return Evidence(weight, "accumulation_matches", values)
 
 
 def evaluation_is_higher(case: Case) -> Evidence | None:
@@ -42,11 +23,7 @@ SYMPTOM = Symptom(
     "train-eval-scale-mismatch",
     Severity.INFO,
     (
-        CauseRule(
-            "not-divided-by-accumulation",
-            (ratio_is_the_accumulation,),
-            (fix("update_transformers"), fix("divide"), fix("check_clipping")),
-        ),
+        NOT_DIVIDED,
         CauseRule(
             "eval-distribution",
             (

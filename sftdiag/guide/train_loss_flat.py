@@ -9,6 +9,7 @@ from __future__ import annotations
 from sftdiag.detectors._flat_signs import HUGE_GRAD_NORM, LOSS_OVER_ENTROPY, WEAK_GRAD_NORM
 from sftdiag.detectors.loss_above_chance import ABOVE_CHANCE, NO_ACCURACY
 from sftdiag.findings import Severity
+from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check
 from sftdiag.guide.movement import fell_first, movement, raise_learning_rate, slope_follows_rate
@@ -222,5 +223,7 @@ SYMPTOM = Symptom(
         ),
         CauseRule("quantization-or-dtype", (numeric_format,), (fix("use_bf16"),)),
         CauseRule("weights-not-loaded", (blind_guess,), (fix("load_weights"),)),
+        # A sum at its floor stands as high as a mean that never moved.
+        GRADIENT_NOT_DIVIDED.replace(fixes=(fix("update_transformers"),)),
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sftdiag.findings import Severity
+from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED
 from sftdiag.guide.base import CauseRule, Symptom, fix
 from sftdiag.guide.epochs import fewer_epochs, passes_over_the_rows
 from sftdiag.guide.learning_rate import (
@@ -25,5 +26,6 @@ SYMPTOM = Symptom(
         ),
         CauseRule("too-many-epochs", (passes_over_the_rows,), (fewer_epochs,)),
         CauseRule("data-order", (blocks_of_rows,), (fix("shuffle"),)),
+        GRADIENT_NOT_DIVIDED,
     ),
 )

@@ -73,6 +73,23 @@ def by_heart(folder: Path) -> Any:
     return setups.plain(folder, PLAIN[:16], num_train_epochs=120, learning_rate=8e-3)
 
 
+def undivided(folder: Path, **arguments: Any) -> Any:
+    """A loss that leaves out num_items_in_batch: what transformers issue 35204 was."""
+    config = {"gradient_accumulation_steps": 4, "per_device_train_batch_size": 2}
+    config |= {"eval_strategy": "steps", "eval_steps": 5, "num_train_epochs": 3}
+    held_out = setups.tokens(setups.HELD_OUT)
+    trainer = setups.plain(
+        folder, PLAIN, held_out, **{"learning_rate": 1e-3, **config, **arguments}
+    )
+
+    def loss_of(model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
+        outputs = model(**inputs)
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    trainer.compute_loss, trainer.model_accepts_loss_kwargs = loss_of, True
+    return trainer
+
+
 LOW, HIGH = "learning-rate-too-low", "learning-rate-too-high"
 
 CURVES: dict[str, tuple[str, Made]] = {
@@ -94,6 +111,7 @@ CURVES: dict[str, tuple[str, Made]] = {
     "adapter outside the optimizer": ("frozen-parameters", forgotten_adapter),
     "repeated rows": ("overfitting", repeated),
     "repeated rows, SFT": ("overfitting", lambda f: repeated(f, setups.sft)),
+    "loss not divided": ("not-divided-by-accumulation", undivided),
     "by heart": ("too-many-epochs", by_heart),
 }  # fmt: skip
 """Faults that the curve shows: the expected first cause, and the trainer."""
@@ -140,14 +158,29 @@ def test_the_first_cause(name: str, tmp_path: Path) -> None:
         trainer.args.num_train_epochs, trainer.args.learning_rate = 3, RATE
     callback = sftdiag.attach(trainer)
     trainer.train()
-    primary = callback.report.primary
-    assert primary is not None
+    report = callback.report
+    # Another scale alone is a note.
+    primary = report.primary or report.findings[0]
     first = primary.causes[0]
     told = [(cause.id, cause.status.name) for cause in primary.causes]
     assert first.id == expected, (primary.code, told)
     assert all(cause.id == expected or cause.status.name != "CONFIRMED" for cause in primary.causes)
     assert first.because or primary.by_check
     assert first.fixes
+
+
+@pytest.mark.acceptance
+def test_a_loss_not_divided_is_evidence_under_other_symptoms_too(tmp_path: Path) -> None:
+    trainer = undivided(tmp_path, learning_rate=0.3, num_train_epochs=6)
+    callback = sftdiag.attach(trainer)
+    trainer.train()
+    primary = callback.report.primary
+    assert primary is not None
+    assert primary.code == "SFT109"
+    told = {cause.id: cause for cause in primary.causes}
+    assert told["learning-rate-too-high"].status.name == "LIKELY"
+    assert told["not-divided-by-accumulation"].status.name == "LIKELY"
+    assert "gradient_accumulation_steps=4" in told["not-divided-by-accumulation"].because[0]
 
 
 def test_the_suite_is_as_large_as_it_should_be() -> None:
