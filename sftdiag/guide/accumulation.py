@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sftdiag.detectors.train_eval_scale_mismatch import CONSTANT, LEAST_RATIO, OVER, ratio_of
-from sftdiag.guide.base import Case, CauseRule, Evidence, Look, Weight, fix
+from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Weight, fix
 from sftdiag.signals import median
 
 
@@ -49,13 +49,21 @@ def _near(times: float, steps: int) -> bool:
     return abs(times / steps - 1.0) <= CONSTANT
 
 
-def _cause(look: Look) -> CauseRule:
-    fixes = (fix("update_transformers"), fix("divide"), fix("check_clipping"))
-    return CauseRule("not-divided-by-accumulation", (look,), fixes)
+def settle_the_scale(case: Case) -> FixText:
+    """Where the scale is not known, how to know it."""
+    seen = scale_of_the_losses(case)
+    known = seen is not None and seen.weight is Weight.SUPPORTS
+    return FixText("update_transformers" if known else "compare_scales")
 
 
-NOT_DIVIDED = _cause(constant_ratio)
+CAUSE = "not-divided-by-accumulation"
+
+NOT_DIVIDED = CauseRule(
+    CAUSE,
+    (constant_ratio,),
+    (fix("update_transformers"), fix("divide"), fix("check_clipping")),
+)
 """Where the scale itself is the symptom."""
 
-GRADIENT_NOT_DIVIDED = _cause(scale_of_the_losses)
+GRADIENT_NOT_DIVIDED = CauseRule(CAUSE, (scale_of_the_losses,), (settle_the_scale,))
 """Where the loss leaves its course: the gradient is too large by the same factor."""

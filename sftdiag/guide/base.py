@@ -36,10 +36,15 @@ class Case(Value):
 
 
 class Weight(Enum):
-    """What a piece of evidence does to a cause."""
+    """What a piece of evidence does to a cause.
+
+    What ``FITS`` is as it would be under the cause, and as it is in most runs without it: it is
+    told, and makes nothing likely alone.
+    """
 
     CONFIRMS = "confirms"
     SUPPORTS = "supports"
+    FITS = "fits"
     AGAINST = "against"
     RULES_OUT = "rules out"
     MISSING = "missing"
@@ -109,7 +114,7 @@ def rank(evidence: tuple[Evidence, ...]) -> tuple[int, bool, bool]:
     Of two alike, one with nothing against it comes first.
     """
     weights = {piece.weight for piece in evidence}
-    unsupported = not weights & {Weight.CONFIRMS, Weight.SUPPORTS}
+    unsupported = not weights & {Weight.CONFIRMS, Weight.SUPPORTS, Weight.FITS}
     return settle(evidence).value, unsupported, Weight.AGAINST in weights
 
 

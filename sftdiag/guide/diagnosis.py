@@ -13,7 +13,7 @@ from sftdiag.guide.symptoms import SYMPTOMS
 from sftdiag.observations import Observation, Outcome
 from sftdiag.signals import Signals
 
-_FOR = (Weight.CONFIRMS, Weight.SUPPORTS)
+_FOR = (Weight.CONFIRMS, Weight.SUPPORTS, Weight.FITS)
 
 _BY_CODE = {symptom.code: symptom for symptom in SYMPTOMS}
 

@@ -30,13 +30,24 @@ def rate_against_ranges(case: Case) -> Evidence | None:
 
 
 def rate_near_its_peak(case: Case) -> Evidence | None:
-    """A rate that is too large does its harm near the peak of its schedule, if it has one."""
-    share, peak = case.number("rate_share"), case.signals.peak_learning_rate or 0.0
-    rates = [block.learning_rate for block in case.signals.blocks]
-    if share is None or all(rate is None or rate >= NEAR_PEAK * peak for rate in rates):
+    """A rate that is too large does its harm near the peak of its schedule, if it has one.
+
+    Most runs are near their peak for most of their life, so it only fits.
+    """
+    onset, seen = case.detection.onset_step, case.detection.step
+    before = [
+        (block.last_step, block.learning_rate)
+        for block in case.signals.blocks
+        if block.learning_rate is not None and block.first_step <= seen
+    ]
+    peak = max((rate for _, rate in before), default=0.0)
+    meanwhile = [rate for step, rate in before if step >= onset]
+    if not meanwhile or all(rate >= NEAR_PEAK * peak for _, rate in before):
         return None
-    weight = Weight.SUPPORTS if share >= NEAR_PEAK else Weight.AGAINST
-    return Evidence(weight, "near_peak" if share >= NEAR_PEAK else "past_peak", {"share": share})
+    share = max(meanwhile) / peak
+    near = share >= NEAR_PEAK
+    weight, key = (Weight.FITS, "near_peak") if near else (Weight.AGAINST, "past_peak")
+    return Evidence(weight, key, {"share": share})
 
 
 def evaluation_rises_too(case: Case) -> Evidence | None:

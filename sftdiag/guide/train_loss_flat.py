@@ -224,6 +224,6 @@ SYMPTOM = Symptom(
         CauseRule("quantization-or-dtype", (numeric_format,), (fix("use_bf16"),)),
         CauseRule("weights-not-loaded", (blind_guess,), (fix("load_weights"),)),
         # A sum at its floor stands as high as a mean that never moved.
-        GRADIENT_NOT_DIVIDED.replace(fixes=(fix("update_transformers"),)),
+        GRADIENT_NOT_DIVIDED,
     ),
 )
