@@ -6,14 +6,16 @@ tell them apart as far as a log can.
 
 from __future__ import annotations
 
+from math import log
+
 from sftdiag.detectors._flat_signs import HUGE_GRAD_NORM, LOSS_OVER_ENTROPY, WEAK_GRAD_NORM
 from sftdiag.detectors.loss_above_chance import ABOVE_CHANCE, NO_ACCURACY
 from sftdiag.findings import Severity
-from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED
+from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED, scale_of_the_losses
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check
 from sftdiag.guide.movement import fell_first, movement, raise_learning_rate, slope_follows_rate
-from sftdiag.ranges import LOWEST_LEARNING_RATE, learning_rate_ranges
+from sftdiag.ranges import LARGEST_VOCABULARY, LOWEST_LEARNING_RATE, learning_rate_ranges
 
 BLIND_GUESS = 0.03
 """How close to ln V a loss must be to be that of a blind guess: 10.824 against 10.825 and 6.04
@@ -76,6 +78,16 @@ def loss_above_chance(case: Case) -> Evidence | None:
     if level is None or chance is None or level < ABOVE_CHANCE * chance:
         return None
     return Evidence(Weight.SUPPORTS, "above_chance", {"loss": level, "chance": chance})
+
+
+def began_above_chance(case: Case) -> Evidence | None:
+    """A first loss that no blind guess costs; a loss that is summed begins so high, too."""
+    first, chance = case.signals.first_loss, case.context.chance_loss or log(LARGEST_VOCABULARY)
+    scale = scale_of_the_losses(case)
+    summed = scale is not None and scale.weight in (Weight.SUPPORTS, Weight.MISSING)
+    if first is None or first < ABOVE_CHANCE * chance or summed:
+        return None
+    return Evidence(Weight.FITS, "began_above_chance", {"loss": first, "chance": chance})
 
 
 def blind_guess(case: Case) -> Evidence | None:
@@ -190,6 +202,7 @@ SYMPTOM = Symptom(
             (
                 labels_against_predictions,
                 loss_above_chance,
+                began_above_chance,
                 check("no-supervised-token", Weight.CONFIRMS),
                 check("prompt-trained", clean=None),
             ),
@@ -209,6 +222,7 @@ SYMPTOM = Symptom(
             (
                 labels_against_predictions,
                 loss_above_chance,
+                began_above_chance,
                 check("label-misalignment", Weight.CONFIRMS, Weight.RULES_OUT),
             ),
             (fix("check_alignment"),),
@@ -221,7 +235,9 @@ SYMPTOM = Symptom(
             (trainable_parameters, adapter_not_trained, fell_first),
             (train_the_weights,),
         ),
-        CauseRule("quantization-or-dtype", (numeric_format,), (fix("use_bf16"),)),
+        CauseRule(
+            "quantization-or-dtype", (numeric_format, began_above_chance), (fix("use_bf16"),)
+        ),
         CauseRule("weights-not-loaded", (blind_guess,), (fix("load_weights"),)),
         # A sum at its floor stands as high as a mean that never moved.
         GRADIENT_NOT_DIVIDED,

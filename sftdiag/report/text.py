@@ -91,7 +91,7 @@ def lines(
             yield from (Line(0, ((row, ""),)) for row in drawn)
     for finding in report.findings:
         yield Line(0)
-        yield from _finding(finding, words)
+        yield from _finding(finding, words, brief=_said_already(finding, report))
         yield from below(finding)
     yield Line(0)
     colon, comma = words["colon"], words["comma"]
@@ -224,7 +224,14 @@ def _facts(report: Report, words: Mapping[str, Any]) -> str:
     return joined
 
 
-def _finding(finding: Finding, words: Mapping[str, Any]) -> Iterator[Line]:
+def _said_already(finding: Finding, report: Report) -> bool:
+    """Return whether the symptom is over here and told in full where it stands now."""
+    return finding.resolved_step is not None and any(
+        other.code == finding.code and other.resolved_step is None for other in report.findings
+    )
+
+
+def _finding(finding: Finding, words: Mapping[str, Any], *, brief: bool = False) -> Iterator[Line]:
     label, colon = finding.severity.label, words["colon"]
     is_note = finding.severity is Severity.INFO
     if finding.by_check and not finding.fired_step:
@@ -246,7 +253,7 @@ def _finding(finding: Finding, words: Mapping[str, Any]) -> Iterator[Line]:
     yield Line(0, (head, severity, *dated))
     yield Line(2, ((finding.message, ""),))
     yield Line(2, ((words["meaning" if is_note else "why"] + colon, "bold"), (finding.why, "")))
-    if finding.consequence_of is not None or (is_note and not finding.by_check):
+    if brief or finding.consequence_of is not None or (is_note and not finding.by_check):
         return
     if not finding.by_check:
         yield Line(2, ((words["causes"] + colon.rstrip(), "bold"),))

@@ -104,3 +104,31 @@ def test_a_loss_that_fell_first_was_moved_by_its_rate_and_its_weights() -> None:
     for name in ("frozen-parameters", "learning-rate-too-low"):
         (low,) = [cause for cause in finding.causes if cause.id == name]
         assert any("fell first" in text for text in low.against)
+
+
+@pytest.mark.parametrize(
+    ("first", "context", "told"),
+    [
+        (18.8, {}, True),
+        (12.0, {}, False),
+        (12.0, {"vocab_size": 32_000}, True),
+        (10.4, {"vocab_size": 32_000}, False),
+    ],
+)
+def test_a_loss_that_began_above_any_blind_guess(
+    first: float, context: dict[str, int], told: bool
+) -> None:
+    rows: list[Row] = []
+    losses = [first, (first + 7.4) / 2, *noisy([7.4] * 96, 0.002)]
+    for row in train_rows(losses, learning_rate=1e-4, grad_norm=0.4):
+        rows.append(row)
+        if row["step"] in (40, 80):
+            rows.append({"step": row["step"], "eval_loss": 7.4})
+    monitor = Monitor(RunContext(**context))
+    for row in rows:
+        monitor.feed_entry(row)
+    (finding,) = monitor.report().findings
+    said = [c for c in finding.causes if any("than a blind guess (" in t for t in c.because)]
+    assert {cause.status.name for cause in said} <= {"POSSIBLE"}
+    where = {"label-mask", "label-misalignment", "quantization-or-dtype"}
+    assert {cause.id for cause in said} == (where if told else set())

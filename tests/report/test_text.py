@@ -71,3 +71,24 @@ def test_odd_values_are_drawn() -> None:
 def test_a_healthy_run_says_so_in_its_first_line() -> None:
     first = text.render(sftdiag.analyze({"log_history": healthy()})).splitlines()[0]
     assert first == "state: healthy. The checks that could run found no fault."
+
+
+def test_a_symptom_that_came_back_is_told_in_full_once(runs: Path) -> None:
+    report = sftdiag.analyze(runs / "learning-rate-too-low")
+    (now,) = report.findings
+    before = now.replace(id="SFT101@2", fired_step=2, resolved_step=10)
+    both = text.render(report.replace(findings=(now, before)), curve=False)
+    assert both.count("over at step 10") == 1
+    assert both.count("Causes, the likeliest first") == both.count("What to change") == 1
+    alone = text.render(report.replace(findings=(before,)), curve=False)
+    assert alone.count("Causes, the likeliest first") == 1
+
+
+def test_whole_numbers_are_written_out(runs: Path) -> None:
+    report = sftdiag.analyze(runs / "overfitting")
+    (fix, *_) = report.findings[0].causes[0].fixes
+    changes = {"SFTConfig.num_train_epochs": (131.0, 3), "SFTConfig.learning_rate": (5e-5, 1e-5)}
+    cause = report.findings[0].causes[0].replace(fixes=(fix.replace(changes=changes),))
+    shown = text.render(report.replace(findings=(report.findings[0].replace(causes=(cause,)),)))
+    assert "num_train_epochs: 131 -> 3" in shown
+    assert "learning_rate: 5e-05 -> 1e-05" in shown
