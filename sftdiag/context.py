@@ -54,6 +54,7 @@ class RunContext(Value):
         target_modules: the adapted modules' names, or ``("all-linear",)``.
         modules_to_save: modules trained in full beside the adapter.
         lora_b_zero_step: a step after which every B of the adapter was still exactly 0.
+        lora_b_sharded: the adapter was spread over the ranks, so whether B left 0 was not seen.
         versions: package to version, of the training libraries in use.
     """
 
@@ -97,6 +98,7 @@ class RunContext(Value):
     target_modules: tuple[str, ...] | None = None
     modules_to_save: tuple[str, ...] | None = None
     lora_b_zero_step: int | None = None
+    lora_b_sharded: bool | None = None
     versions: Mapping[str, str] | None = None
 
     @property

@@ -137,6 +137,8 @@ def adapter_without_gradient(case: Case) -> Evidence | None:
 def adapter_not_trained(case: Case) -> Evidence | None:
     """The same while a gradient arrives: it goes to other weights, or the optimizer lacks B."""
     step, grad_norm = _unmoved_adapter(case), case.number("grad_norm")
+    if step is None and case.context.lora_b_sharded:
+        return Evidence(Weight.MISSING, "adapter_sharded")
     if step is None or not grad_norm:
         return None
     values = {"step": step, "grad_norm": grad_norm}
@@ -150,7 +152,9 @@ def let_gradient_arrive(case: Case) -> FixText:
 
 def train_the_weights(case: Case) -> FixText:
     """An adapter with a gradient that stays at 0 is missing from the optimizer."""
-    return FixText("put_in_optimizer" if adapter_not_trained(case) else "unfreeze")
+    seen = adapter_not_trained(case)
+    known = seen is not None and seen.weight is Weight.CONFIRMS
+    return FixText("put_in_optimizer" if known else "unfreeze")
 
 
 def trainable_parameters(case: Case) -> Evidence | None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from sftdiag.context import RunContext
+
 LOOK_AFTER = 20
-"""Optimizer steps trained before the look: a warm-up begins at a rate of 0, and fp16's loss scaling
-may skip the first steps; on healthy runs B has left 0 by the third."""
+"""Optimizer steps trained before the look. A warm-up begins at a rate of 0, so B leaves 0 at the
+second step (tests measure it); fp16's loss scale begins at 2 ** 16 and skips a step for each
+halving, 16 at most until it is 1."""
 
 
 class AdapterLook:
@@ -19,21 +22,27 @@ class AdapterLook:
         """Start afresh at a step, 0 or that of a resume."""
         self._due = step + LOOK_AFTER
 
-    def zero_step(self, step: int, model: Any) -> int | None:
-        """Return the step when it is time to look and every B is exactly 0, else None."""
-        if self._due is None or step < self._due:
+    def look(self, step: int, model: Any) -> RunContext | None:
+        """Return what the adapter says when it is time to look; None when it says nothing."""
+        if self._due is None or step < self._due or model is None:
             return None
         self._due = None
-        return step if _every_b_is_zero(model) else None
+        parameters = [p for name, p in model.named_parameters() if ".lora_B." in name]
+        if _in_shards(parameters) or (not parameters and _has_lora(model)):
+            return RunContext(lora_b_sharded=True)
+        weights = [p for p in parameters if p.requires_grad]
+        # On a healthy run the first B settles it, with one number copied from the device.
+        if not weights or any(bool(p.detach().any()) for p in weights):
+            return None
+        return RunContext(lora_b_zero_step=step)
 
 
-def _every_b_is_zero(model: Any) -> bool:
-    """Return False, too, where there is no adapter or this rank holds a part of it only."""
-    if model is None:
-        return False
-    weights = [p for name, p in model.named_parameters() if ".lora_B." in name and p.requires_grad]
-    # DeepSpeed's ZeRO-3 leaves empty shards, FSDP flat or distributed tensors.
-    if not weights or any(p.numel() == 0 or hasattr(p, "device_mesh") for p in weights):
-        return False
-    # On a healthy run the first B settles it, with one number copied from the device.
-    return not any(bool(p.detach().any()) for p in weights)
+def _in_shards(parameters: list[Any]) -> bool:
+    """Return whether this rank holds a part only: ZeRO-3 leaves empty, FSDP distributed tensors."""
+    return any(p.numel() == 0 or hasattr(p, "device_mesh") for p in parameters)
+
+
+def _has_lora(model: Any) -> bool:
+    """Return whether there is an adapter although no B has its name: FSDP's flat parameters."""
+    configs = (getattr(model, "peft_config", None) or {}).values()
+    return any("LORA" in str(getattr(c.peft_type, "value", c.peft_type)).upper() for c in configs)

@@ -202,11 +202,9 @@ class DiagnosticsCallback(TrainerCallback):
         if self._watch is None or not logs:
             return
         step, model = state.global_step, kwargs.get("model")
-        unmoved = self._faults.run(
-            "the adapter", lambda: self._adapter.zero_step(step, model), None
-        )
-        if unmoved is not None:
-            self._watch.learn(RunContext(lora_b_zero_step=unmoved))
+        seen = self._faults.run("the adapter", lambda: self._adapter.look(step, model), None)
+        if seen is not None:
+            self._watch.learn(seen)
         self._watch.feed({**logs, "step": step}, control)
         if self.smoke.due(state.global_step, logs):
             self.smoke.judge(logs, self.report, self._monitor.signals.context, state)

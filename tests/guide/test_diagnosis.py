@@ -89,6 +89,15 @@ def test_an_adapter_at_zero_says_nothing_at_a_rate_of_zero() -> None:
     assert cause(finding, "frozen-parameters").status.name == "POSSIBLE"
 
 
+def test_an_adapter_in_shards_is_missing_evidence() -> None:
+    rows = flat(learning_rate=2e-4, grad_norm=2.0)
+    frozen = cause(last(rows, RunContext(lora_b_sharded=True)), "frozen-parameters")
+    assert any("ZeRO-3, FSDP" in text for text in frozen.missing)
+    assert "requires_grad" in frozen.fixes[0].text
+    whole = cause(last(rows, RunContext()), "frozen-parameters")
+    assert not any("FSDP" in text for text in whole.missing)
+
+
 def test_overfitting_names_the_epoch_of_the_best_evaluation() -> None:
     finding = last(overfitting(400, turn=180), RunContext(num_train_epochs=4.0))
     overfit = finding.causes[0]
