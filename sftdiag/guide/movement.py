@@ -157,4 +157,4 @@ def raise_learning_rate(case: Case) -> FixText:
     if old is None or old >= new:
         return FixText("raise_rate_generally")
     values = {"old": old, "new": new, "implied": implied, "steps": VISIBLE_STEPS}
-    return FixText(key, values, {"SFTConfig.learning_rate": (old, float(f"{new:.1g}"))})
+    return FixText(key, values, {"SFTConfig.learning_rate": (old, float(f"{new:.2g}"))})

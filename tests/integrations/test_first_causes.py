@@ -170,6 +170,29 @@ def test_the_first_cause(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.acceptance
+@pytest.mark.parametrize("rate", [1e-6, 3e-6])
+def test_the_pace_of_a_flat_loss_tells_the_rate_that_is_seen_to_work(
+    rate: float, tmp_path: Path
+) -> None:
+    """The slope follows the schedule; at the rate named, the loss falls by a tenth in 100 steps."""
+    shape = {"warmup_steps": 0.2, "lr_scheduler_type": "linear"}
+    trainer = trained(tmp_path / "low", learning_rate=rate, max_steps=300, **shape)
+    callback = sftdiag.attach(trainer)
+    trainer.train()
+    primary = callback.report.primary
+    assert primary is not None
+    low = next(cause for cause in primary.causes if cause.id == LOW)
+    assert any("in proportion to the learning rate, which" in text for text in low.because)
+    (old, new) = low.fixes[0].changes["SFTConfig.learning_rate"]
+    assert old == rate
+    trainer = trained(tmp_path / "named", learning_rate=new, max_steps=100, **shape)
+    trainer.train()
+    losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
+    first, last = sum(losses[:10]) / 10, sum(losses[-10:]) / 10
+    assert 0.05 < 1.0 - last / first < 0.15
+
+
+@pytest.mark.acceptance
 def test_a_loss_not_divided_is_evidence_under_other_symptoms_too(tmp_path: Path) -> None:
     trainer = undivided(tmp_path, learning_rate=0.3, num_train_epochs=6)
     callback = sftdiag.attach(trainer)
