@@ -66,8 +66,8 @@ class Evidence(Value):
 Look = Callable[[Case], Evidence | None]
 """Looks at the run for one piece of evidence; None when there is nothing to say."""
 
-Propose = Callable[[Case], FixText]
-"""Writes the fix in the run's own numbers, where they are known."""
+Propose = Callable[[Case], FixText | None]
+"""Writes the fix in the run's own numbers, where they are known; None where it is done already."""
 
 
 class CauseRule(Value):

@@ -124,9 +124,8 @@ def _explain_symptom(symptom: Symptom, lang: str) -> str:
     for rule in symptom.causes:
         lines.append(f"- {causes[rule.id]} ({rule.id})")
         for propose in rule.fixes:
-            lines.append(
-                f"    {unit['fixes'][propose(unknown).key].format(**propose(unknown).values)}"
-            )
+            if (advice := propose(unknown)) is not None:
+                lines.append(f"    {unit['fixes'][advice.key].format(**advice.values)}")
     for note in _notes(symptom):
         about = _detector_texts(symptom, lang)["notes"][note]
         lines += ["", f"{words['notes']}: {about['title']} ({note})", about["why"]]

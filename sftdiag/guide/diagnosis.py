@@ -96,8 +96,12 @@ def _cause(
 
         fixes = preflight.fixes(proof, lang)
     else:
-        proposed = [propose(case) for propose in rule.fixes]
-        fixes = tuple(Fix(words["fixes"][f.key].format(**f.values), f.changes) for f in proposed)
+        proposed = (propose(case) for propose in rule.fixes)
+        fixes = tuple(
+            Fix(words["fixes"][f.key].format(**f.values), f.changes)
+            for f in proposed
+            if f is not None
+        )
     return Cause(
         id=rule.id,
         name=texts.load(__file__, "causes", lang)[rule.id],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sftdiag.findings import Severity
 from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED
-from sftdiag.guide.base import CauseRule, Symptom, fix
-from sftdiag.guide.learning_rate import lower_learning_rate, rate_against_ranges
+from sftdiag.guide.base import CauseRule, Symptom
+from sftdiag.guide.learning_rate import lower_learning_rate, rate_against_ranges, warm_up
 
 SYMPTOM = Symptom(
     "SFT109",
@@ -15,7 +15,7 @@ SYMPTOM = Symptom(
         CauseRule(
             "learning-rate-too-high",
             (rate_against_ranges,),
-            (lower_learning_rate, fix("warm_up")),
+            (lower_learning_rate, warm_up),
         ),
         GRADIENT_NOT_DIVIDED,
     ),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from sftdiag.guide.base import Case, Evidence, FixText, Weight
-from sftdiag.ranges import USUAL_LEARNING_RATE, learning_rate_ranges
+from sftdiag.ranges import USUAL_LEARNING_RATE, WARMUP_SHARE, learning_rate_ranges
 
 NEAR_PEAK = 0.5
 """Share of the peak from which the rate is near it."""
+
+USUAL_CLIP = 1.0
+"""The norm that transformers clips to unless told otherwise."""
 
 STEP = 5.0
 """Factor from one rate to the next to try: the guide's 5e-5 to 1e-5."""
@@ -71,3 +74,26 @@ def lower_learning_rate(case: Case) -> FixText:
     if case.context.adaptive:
         new = min(new, USUAL_LEARNING_RATE[case.context.method or "lora"])
     return FixText("lower_rate", {"old": old, "new": new}, {"SFTConfig.learning_rate": (old, new)})
+
+
+def clip_on(case: Case) -> FixText:
+    """Turn clipping on."""
+    changes = {"SFTConfig.max_grad_norm": (case.context.max_grad_norm, USUAL_CLIP)}
+    return FixText("clip_on", {"new": USUAL_CLIP}, changes)
+
+
+def keep_clipping(case: Case) -> FixText:
+    """Clip the gradient and warm up: what keeps a step small where the slope is steep."""
+    return clip_on(case) if case.context.max_grad_norm == 0.0 else FixText("clip")
+
+
+def warm_up(case: Case) -> FixText | None:
+    """Warm up over the guide's share of the steps, unless the run does."""
+    old, steps = case.context.warmup_steps, case.context.max_steps
+    if old is None or steps is None:
+        return FixText("warm_up")
+    new = round(WARMUP_SHARE * steps)
+    if old >= new:
+        return None
+    values = {"old": old, "new": new}
+    return FixText("warm_up_to", values, {"SFTConfig.warmup_steps": (old, new)})

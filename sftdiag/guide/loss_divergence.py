@@ -7,6 +7,7 @@ from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED
 from sftdiag.guide.base import CauseRule, Symptom, fix, missing
 from sftdiag.guide.learning_rate import (
     evaluation_rises_too,
+    keep_clipping,
     lower_learning_rate,
     rate_against_ranges,
     rate_near_its_peak,
@@ -20,7 +21,7 @@ SYMPTOM = Symptom(
         CauseRule(
             "learning-rate-too-high",
             (rate_against_ranges, rate_near_its_peak, evaluation_rises_too),
-            (lower_learning_rate, fix("clip"), fix("go_back")),
+            (lower_learning_rate, keep_clipping, fix("go_back")),
         ),
         CauseRule("poor-data", (missing("rows_unseen"),), (fix("look_at_rows"),)),
         GRADIENT_NOT_DIVIDED,

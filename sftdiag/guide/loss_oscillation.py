@@ -41,7 +41,7 @@ def batch_is_small(case: Case) -> Evidence | None:
     return Evidence(Weight.SUPPORTS, "large_batch", {"size": size})
 
 
-def larger_batch(case: Case) -> FixText:
+def larger_batch(case: Case) -> FixText | None:
     """Accumulate to the guide's recommended batch; one that is there already stays."""
     context = case.context
     size, old = context.effective_batch_size, context.gradient_accumulation_steps
@@ -49,7 +49,7 @@ def larger_batch(case: Case) -> FixText:
         return FixText("larger_batch")
     least = EFFECTIVE_BATCH["full"][0].low
     if size >= least:
-        return FixText("keep_batch", {"size": size})
+        return None
     new = ceil(least * old / size)
     values = {"size": size, "rows": size // old * new, "old": old, "new": new}
     changes = {"SFTConfig.gradient_accumulation_steps": (old, new)}

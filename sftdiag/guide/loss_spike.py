@@ -6,6 +6,7 @@ from sftdiag.detectors.loss_spike import REPEATED
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix, missing
 from sftdiag.guide.learning_rate import (
+    clip_on,
     lower_learning_rate,
     rate_against_ranges,
     rate_near_its_peak,
@@ -13,9 +14,6 @@ from sftdiag.guide.learning_rate import (
 
 GROWS = 1.5
 """Factor from the largest early spike to the largest late one from which spikes grow."""
-
-USUAL_CLIP = 1.0
-"""The norm that transformers clips to unless told otherwise."""
 
 RESTART_STEPS = 100
 """Steps before a spike from which PaLM restarted."""
@@ -72,8 +70,7 @@ def clip(case: Case) -> FixText:
     if norm is None:
         return FixText("clip_generally")
     if norm == 0.0:
-        changes = {"SFTConfig.max_grad_norm": (norm, USUAL_CLIP)}
-        return FixText("clip_on", {"new": USUAL_CLIP}, changes)
+        return clip_on(case)
     return FixText(
         "clip_lower",
         {"old": norm, "new": norm / 2},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check
-from sftdiag.guide.learning_rate import lower_learning_rate, rate_against_ranges
+from sftdiag.guide.learning_rate import keep_clipping, lower_learning_rate, rate_against_ranges
 from sftdiag.signals import Block
 
 RISE_BEFORE = 1.25
@@ -75,7 +75,7 @@ SYMPTOM = Symptom(
         CauseRule(
             "learning-rate-too-high",
             (climb_before, rate_against_ranges),
-            (go_back, lower_learning_rate, fix("clip")),
+            (go_back, lower_learning_rate, keep_clipping),
         ),
         CauseRule("quantization-or-dtype", (number_format,), (go_back, fix("use_bf16"))),
         CauseRule(

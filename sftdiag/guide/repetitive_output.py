@@ -5,9 +5,9 @@ from __future__ import annotations
 from sftdiag.detectors.eval_loss_rising import MIN_RISE
 from sftdiag.detectors.memorization import LOW_LOSS
 from sftdiag.findings import Severity
-from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix
+from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check
-from sftdiag.ranges import LEAST_TEMPERATURE
+from sftdiag.ranges import LEAST_TEMPERATURE, LORA_DROPOUT
 
 CALM_SHARE = 0.5
 """Sampled replies that repeat less than half as much as greedy ones beyond the references: a
@@ -62,12 +62,33 @@ def references_are_alike(case: Case) -> Evidence | None:
     return Evidence(weight, key, {"distinct": distinct})
 
 
+def train_less(case: Case) -> FixText:
+    """Stop where the evaluation loss was best, if it shows that."""
+    risen = evaluation_has_risen(case)
+    if risen is None or risen.weight is not Weight.SUPPORTS:
+        return FixText("train_less")
+    return FixText("stop_at_best", {"step": risen.values["step"]})
+
+
+def more_dropout(case: Case) -> FixText | None:
+    """Up to the guide's dropout, unless it is there."""
+    old, usual = case.context.lora_dropout, LORA_DROPOUT[0]
+    if old is None:
+        return FixText("raise_dropout")
+    if old >= usual.high:
+        return None
+    values = {"old": old, "new": usual.high}
+    return FixText("raise_dropout_to", values, {"LoraConfig.lora_dropout": (old, usual.high)})
+
+
 SYMPTOM = Symptom(
     "SFT301",
     "repetitive-output",
     Severity.WARNING,
     (
-        CauseRule("overfitting", (evaluation_has_risen, train_loss_is_gone), (fix("train_less"),)),
+        CauseRule(
+            "overfitting", (evaluation_has_risen, train_loss_is_gone), (train_less, more_dropout)
+        ),
         CauseRule("sampling-temperature", (sampling_helps,), (fix("raise_temperature"),)),
         CauseRule(
             "low-diversity-data",
