@@ -1,10 +1,13 @@
-"""SFT109 early-loss-jump: the training loss jumps above its first value in the opening of the run.
+"""SFT109 early-loss-jump: the training loss jumps in the opening of the run.
 
 How a learning rate that is too high mostly looks with Adam: no swing, but a jump in the first
 records, while the rate climbs or at once, then a quiet descent that ends high. The median of five
 records must exceed the first loss by the opening's own noise and by a share of the loss, with no
 fall before it. Where the opening is shorter than two periods of length grouping, whose saw-tooth
 looks the same, a smaller jump waits until the lowest fifth of a whole period is as high.
+
+Or, milder: the loss fell during the warm-up, then rose again while the rate went on to its peak,
+and the lowest fifth of a whole period stays above where it was.
 
 Cannot see a milder excess of the rate, which only ends somewhat high; says nothing when token
 accuracy rises in the jump, as with losses that are weighted by the model's own probability (DFT).
@@ -23,12 +26,13 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import ClassVar
 
+from sftdiag.detectors._rise_with_rate import RiseWithRate
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
-from sftdiag.findings import Detection, Severity
+from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals import (
     MOVED_ACCURACY,
@@ -69,13 +73,15 @@ FALL_BEFORE = 0.1
 
 
 class EarlyLossJumpDetector(Detector):
-    """Looks at the first :data:`~sftdiag.signals.OPENING` records only; fires once."""
+    """Looks at the first :data:`~sftdiag.signals.OPENING` records and the warm-up; fires once."""
 
     code: ClassVar[str] = "SFT109"
     name: ClassVar[str] = "early-loss-jump"
     severity: ClassVar[Severity] = Severity.WARNING
 
     def __init__(self) -> None:
+        self._fired = False
+        self._rise_with_rate = RiseWithRate()
         self._over = False
         self._waits = False
         self._peak = -inf
@@ -86,7 +92,25 @@ class EarlyLossJumpDetector(Detector):
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
-        if self._over or record.kind != TRAIN or signals.objective is not None:
+        if self._fired or record.kind != TRAIN or signals.objective is not None:
+            return ()
+        found = self._above_the_first(signals, record)
+        return found or self._after_a_fall(signals, record.step)
+
+    def _after_a_fall(self, signals: Signals, step: int) -> Sequence[Detection]:
+        climb = self._rise_with_rate.look(signals)
+        if climb is None:
+            return ()
+        evidence = {
+            "loss_first": climb.start,
+            "loss_lowest": climb.lowest,
+            "loss_jump": climb.recent,
+            "noise": climb.noise,
+        }
+        return self._fire(signals, step, climb.lowest_step, evidence, "after_fall")
+
+    def _above_the_first(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
+        if self._over:
             return ()
         if self._waits:
             return self._after_a_period(signals, record)
@@ -123,7 +147,7 @@ class EarlyLossJumpDetector(Detector):
             if self._over and jump > max(MIN_JUMP * first, bar):
                 self._over, self._waits = False, True
             return ()
-        return self._fire(signals, record.step)
+        return self._fire_above(signals, record.step)
 
     def _after_a_period(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """Fire when a whole period of length grouping, its low end too, is that high."""
@@ -137,19 +161,38 @@ class EarlyLossJumpDetector(Detector):
         low_end = sorted(signals.block_losses[-size:])[: max(1, size // 5)]
         if sum(low_end) / len(low_end) <= (1 + MIN_JUMP) * first:
             return ()
-        return self._fire(signals, record.step)
+        return self._fire_above(signals, record.step)
 
-    def _fire(self, signals: Signals, step: int) -> Sequence[Detection]:
-        self._over = True
+    def _fire_above(self, signals: Signals, step: int) -> Sequence[Detection]:
         evidence = {
             "loss_first": signals.opening[0],
             "loss_jump": self._peak,
             "jump_step": self._peak_step,
+        }
+        onset = self._first_step if self._first_step is not None else step
+        return self._fire(signals, step, onset, evidence, "default")
+
+    def _fire(
+        self, signals: Signals, step: int, onset: int, seen: Mapping[str, Scalar], variant: str
+    ) -> Sequence[Detection]:
+        self._fired = True
+        evidence = {
+            **seen,
             "learning_rate": signals.learning_rate,
             "peak_learning_rate": signals.peak_learning_rate,
         }
-        onset = self._first_step if self._first_step is not None else step
-        return (Detection(self.code, self.name, Severity.WARNING, step, onset, "loss", evidence),)
+        return (
+            Detection(
+                self.code,
+                self.name,
+                Severity.WARNING,
+                step,
+                onset,
+                "loss",
+                evidence,
+                variant=variant,
+            ),
+        )
 
     def _accuracy_gain(self, record: LogRecord) -> float:
         """Return the token accuracy over the first record's; 0 where it is not logged."""

@@ -72,3 +72,44 @@ def test_a_loss_that_rises_while_tokens_are_predicted_better() -> None:
 
 def test_a_first_loss_of_zero_is_no_start() -> None:
     assert fired(train_rows([0.0, 0.0, *[2.0] * 60], grad_norm=1.0, learning_rate=1e-4)) == []
+
+
+def rise(height: float, warm_up: int = 50, **evaluated: float) -> list[Row]:
+    """A loss that falls in the first half of the warm-up and rises in the second."""
+    rows: list[Row] = []
+    for step in range(1, 301):
+        lost = max(0.0, 6.0 - 0.1 * step) if step <= 20 else 4.0
+        risen = height * min(1.0, max(0, step - 25) / 25) * (1 - step / 1000)
+        share = min(1.0, step / warm_up) * (1 - step / 400)
+        rows.append({"step": step, "loss": lost + risen, "learning_rate": 1e-3 * share})
+    noise = random.Random(0)
+    for row in rows:
+        row["loss"] *= noise.gauss(1.0, 0.02)
+    for name, end in evaluated.items():
+        rows += [{"step": at, name: 4.0 + (end - 4.0) * at / 300} for at in range(20, 301, 20)]
+    return sorted(rows, key=lambda row: row["step"])
+
+
+def jumps(rows: list[Row]) -> list[int]:
+    return [f.fired_step for f in feed(rows) if f.name == "early-loss-jump"]
+
+
+def test_a_rise_while_the_rate_climbs_that_does_not_come_back() -> None:
+    (step,) = jumps(rise(0.8))
+    assert 75 <= step <= 120
+    (finding,) = [f for f in feed(rise(0.8)) if f.name == "early-loss-jump"]
+    assert "stays up" in finding.message
+    assert finding.causes[0].id == "learning-rate-too-high"
+
+
+def test_what_healthy_runs_do_at_the_peak_of_the_rate_is_silent() -> None:
+    assert jumps(rise(0.3)) == []
+
+
+def test_a_rise_after_the_warm_up_is_not_the_rate_s() -> None:
+    assert jumps(rise(0.8, warm_up=10)) == []
+
+
+def test_an_evaluation_that_still_falls_speaks_against_the_rate() -> None:
+    assert jumps(rise(0.8, eval_loss=3.5)) == []
+    assert jumps(rise(0.8, eval_loss=4.8)) != []
