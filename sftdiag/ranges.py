@@ -74,6 +74,12 @@ SMALLEST_MODEL = 100_000_000
 """Parameters of the smallest model that the ranges speak of: their sources trained 0.5 to 70
 billion, and the narrower a model, the larger the rate it bears."""
 
+
+def speak_of(parameters: int | None) -> bool:
+    """Return False where a model is known to be smaller than any that the ranges come from."""
+    return parameters is None or parameters >= SMALLEST_MODEL
+
+
 LOWEST_LEARNING_RATE = 1e-6
 """The lowest rate in any source above (Pareja et al., Mistral 7B): below it nothing was trained."""
 

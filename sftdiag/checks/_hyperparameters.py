@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sftdiag.context import RunContext
 from sftdiag.findings import Scalar
 from sftdiag.observations import Skip
-from sftdiag.ranges import SMALLEST_MODEL, Range
+from sftdiag.ranges import Range, speak_of
 
 
 def sources(ranges: Sequence[Range]) -> dict[str, Scalar]:
@@ -20,7 +20,7 @@ def sources(ranges: Sequence[Range]) -> dict[str, Scalar]:
 
 def is_smaller_than_ranges(context: RunContext) -> bool:
     """Return whether the model is known to be smaller than any that the ranges speak of."""
-    return context.total_parameters is not None and context.total_parameters < SMALLEST_MODEL
+    return not speak_of(context.total_parameters)
 
 
 def out_of_reach(context: RunContext) -> Skip | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sftdiag.guide.base import Case, Evidence, FixText, Weight
-from sftdiag.ranges import USUAL_LEARNING_RATE, WARMUP_SHARE, learning_rate_ranges
+from sftdiag.ranges import USUAL_LEARNING_RATE, WARMUP_SHARE, learning_rate_ranges, speak_of
 
 NEAR_PEAK = 0.5
 """Share of the peak from which the rate is near it."""
@@ -25,6 +25,9 @@ def rate_against_ranges(case: Case) -> Evidence | None:
     method = case.context.method
     high, full = (max(r.high for r in learning_rate_ranges(m)) for m in (method, "full"))
     values = {"rate": rate, "high": high}
+    if rate > high and not speak_of(case.context.total_parameters):
+        parameters = {"parameters": case.context.total_parameters}
+        return Evidence(Weight.FITS, "rate_above_small", {**values, **parameters})
     if rate > high:
         return Evidence(Weight.SUPPORTS, "rate_above", values)
     if method is None and rate > full:
@@ -71,7 +74,7 @@ def lower_learning_rate(case: Case) -> FixText:
     if old is None:
         return FixText("lower_rate_generally")
     new = old / STEP
-    if case.context.adaptive:
+    if case.context.adaptive and speak_of(case.context.total_parameters):
         new = min(new, USUAL_LEARNING_RATE[case.context.method or "lora"])
     return FixText("lower_rate", {"old": old, "new": new}, {"SFTConfig.learning_rate": (old, new)})
 

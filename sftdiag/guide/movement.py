@@ -8,11 +8,11 @@ changes over the run, the pace has to change with it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
+from math import inf, isfinite
 
 from sftdiag.detectors.train_loss_flat import MIN_BLOCKS_SIGNED, STUCK, fall_of
 from sftdiag.guide.base import Case, Evidence, FixText, Weight
-from sftdiag.ranges import USUAL_LEARNING_RATE, learning_rate_ranges
+from sftdiag.ranges import USUAL_LEARNING_RATE, learning_rate_ranges, speak_of
 from sftdiag.signals import AUTOCORRELATION, Block, cautious_noise
 from sftdiag.values import Value
 
@@ -146,6 +146,8 @@ def raise_learning_rate(case: Case) -> FixText:
     old = case.context.learning_rate or case.number("peak_learning_rate")
     ranges = learning_rate_ranges(case.context.method)
     low, high = min(r.low for r in ranges), max(r.high for r in ranges)
+    if not speak_of(case.context.total_parameters):
+        high = inf
     seen = pace(case)
     if seen is None or not old:
         new, key = USUAL_LEARNING_RATE[case.context.method or "full"], "raise_rate"

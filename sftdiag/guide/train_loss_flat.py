@@ -15,7 +15,7 @@ from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED, scale_of_the_losses
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check
 from sftdiag.guide.movement import fell_first, movement, raise_learning_rate, slope_follows_rate
-from sftdiag.ranges import LARGEST_VOCABULARY, LOWEST_LEARNING_RATE, learning_rate_ranges
+from sftdiag.ranges import LARGEST_VOCABULARY, LOWEST_LEARNING_RATE, learning_rate_ranges, speak_of
 
 BLIND_GUESS = 0.03
 """How close to ln V a loss must be to be that of a blind guess: 10.824 against 10.825 and 6.04
@@ -50,6 +50,9 @@ def rate_against_ranges(case: Case) -> Evidence | None:
         return Evidence(Weight.CONFIRMS if settled else Weight.SUPPORTS, key, values)
     if rate < low:
         return Evidence(Weight.SUPPORTS, "rate_below", values)
+    if rate > high and not speak_of(case.context.total_parameters):
+        parameters = {"parameters": case.context.total_parameters}
+        return Evidence(Weight.AGAINST, "rate_above_small", {**values, **parameters})
     if rate > high:
         return Evidence(Weight.RULES_OUT, "rate_above", values)
     lora = min(r.low for r in learning_rate_ranges("lora"))

@@ -78,6 +78,18 @@ def test_a_rate_between_the_methods_ranges_counts_neither_way(
     assert "a first guess" in cause.fixes[0].text
 
 
+@pytest.mark.parametrize(("parameters", "status"), [(131_392, "POSSIBLE"), (7 * 10**9, "LIKELY")])
+def test_the_ranges_prove_nothing_of_a_model_smaller_than_theirs(
+    parameters: int, status: str
+) -> None:
+    known = {"method": "full", "total_parameters": parameters}
+    cause = high(rising(3e-3, "constant", 120, **known))
+    assert cause.status.name == status
+    assert any("bears more" in text for text in cause.because) == (status == "POSSIBLE")
+    usual = 2e-5 if status == "LIKELY" else 6e-4
+    assert cause.fixes[0].changes["SFTConfig.learning_rate"] == (3e-3, pytest.approx(usual))
+
+
 def test_what_only_fits_ranks_before_nothing_and_below_support() -> None:
     fits, supports, missing = (
         (Evidence(weight, "key"),) for weight in (Weight.FITS, Weight.SUPPORTS, Weight.MISSING)
