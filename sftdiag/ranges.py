@@ -75,11 +75,6 @@ SMALLEST_MODEL = 100_000_000
 billion, and the narrower a model, the larger the rate it bears."""
 
 
-def speak_of(parameters: int | None) -> bool:
-    """Return False where a model is known to be smaller than any that the ranges come from."""
-    return parameters is None or parameters >= SMALLEST_MODEL
-
-
 LOWEST_LEARNING_RATE = 1e-6
 """The lowest rate in any source above (Pareja et al., Mistral 7B): below it nothing was trained."""
 
@@ -96,6 +91,11 @@ def learning_rate_ranges(method: str | None) -> tuple[Range, ...]:
     if method in LEARNING_RATE:
         return LEARNING_RATE[method]
     return LEARNING_RATE["full"] + LEARNING_RATE["lora"][1:-1]
+
+
+def speak_of(parameters: int | None) -> bool:
+    """Return False where a model is known to be smaller than any that the ranges come from."""
+    return parameters is None or parameters >= SMALLEST_MODEL
 
 
 class Band(Value):
