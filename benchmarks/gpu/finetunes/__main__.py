@@ -73,12 +73,21 @@ def main() -> int:
     run.add_argument("--workers", type=int, default=9)
     run.add_argument("--only", help="runs whose name begins so")
     run.add_argument("--tiny", action="store_true", help="for the CPU; proves nothing")
+    known = commands.add_parser("known", help="let the checks look at the stored runs' rows")
+    known.add_argument("--text", type=Path, required=True)
+    known.add_argument("--runs", type=Path, required=True)
+    known.add_argument("--again", action="store_true", help="also where that is stored already")
     report = commands.add_parser("report", help="score the stored runs")
     report.add_argument("--runs", type=Path, required=True, help="folder of the results")
     report.add_argument("--write", action="store_true", help="write docs/gpu.md and its plots")
     chosen = parser.parse_args()
     if chosen.command == "report":
         return tell(chosen.runs, write=chosen.write)
+    if chosen.command == "known":
+        from benchmarks.gpu.finetunes.known import add
+
+        print(f"{add(chosen.runs, chosen.text, again=chosen.again)} runs were written")
+        return 0
     if chosen.command == "text":
         from benchmarks.gpu.finetunes.text import write
 

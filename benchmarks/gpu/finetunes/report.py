@@ -23,10 +23,10 @@ faulty run was trained to its end without sftdiag; what is judged is the replay 
 today's code, with what the checks before step 1 saw, as `attach(trainer, stop_on="error")` judges
 it live. Seconds are those of the run without sftdiag, on its own clock.
 
-- **Harm**: a final loss above the median of the healthy twins of other seeds by more than three of
+- **Harm**: a final loss above the median of the healthy twins of all seeds by more than three of
   their standard deviations and at least 0.1, or not finite; fixed before the first run.
 - **Onset**: 0 for a fault that is there from the start; for overfitting the step of the lowest
-  evaluation loss (median of three neighbouring evaluations); for others where it was put.
+  evaluation loss (around the lowest median of three neighbours); for others where it was put.
 - **Found**: the primary finding names the fault, at the stop or, without one, at the end. What the
   log showed before the onset names nothing.
 - **First warning**: the first warning or error that names the fault, after the onset, as a share of

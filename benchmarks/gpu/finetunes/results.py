@@ -89,14 +89,16 @@ class Result:
     def lowest(self) -> int:
         """Return the step of the lowest evaluation loss.
 
-        Each loss is the median of itself and its neighbours, so that one lucky evaluation is no
-        minimum; a run that was evaluated once or never has its minimum at its end.
+        That is looked for around the lowest median of three neighbours, so that one lucky
+        evaluation elsewhere is no minimum. A run that was never evaluated has it at its end.
         """
         losses = [loss for _, loss in self.evaluations]
-        if len(losses) < 2:
+        if not losses:
             return self.steps
         smooth = [median(losses[max(0, at - 1) : at + 2]) for at in range(len(losses))]
-        return self.evaluations[smooth.index(min(smooth))][0]
+        around = smooth.index(min(smooth))
+        near = range(max(0, around - 1), min(len(losses), around + 2))
+        return self.evaluations[min(near, key=losses.__getitem__)][0]
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def onset(run: Run) -> int:
 
 
 def harm(run: Run, runs: Iterable[Run]) -> tuple[bool | None, str]:
-    """Say whether a fault did harm, against healthy twins of other seeds; else why not known."""
+    """Say whether a fault did harm, against healthy twins of several seeds; else why not known."""
     if run.plain is None and not run.full.complete and run.full.planned:
         return None, "no run to its end without sftdiag yet"
     twins = {
@@ -130,12 +130,11 @@ def harm(run: Run, runs: Iterable[Run]) -> tuple[bool | None, str]:
         for twin in runs
         if not twin.faulty
         and not twin.spec.trap
-        and twin.spec.seed != run.spec.seed
         and twin.spec.twin == run.spec.twin
         and twin.full.complete
     }
     if len(twins) < LEAST_TWINS:
-        return None, f"{len(twins)} healthy twins of other seeds yet, {LEAST_TWINS} are needed"
+        return None, f"healthy twins of {LEAST_TWINS} seeds are needed; there is {len(twins)}"
     return harmed((run.plain or run.full).data["losses"], list(twins.values())), ""
 
 

@@ -186,7 +186,7 @@ def _row(scored: Scored) -> tuple[object, ...]:
     cause = primary.causes[0].id if primary and primary.causes else "-"
     right = "" if scored.found else " (wrong)" if primary else ""
     wrong = "" if scored.explained or not scored.found else " (wrong)"
-    best = " / ".join(f"{loss:.3f}" for loss in scored.best) if scored.best else "-"
+    best = " / ".join(map(_loss, scored.best)) if scored.best else "-"
     return (
         f"`{scored.run.spec.name}`",
         f"{primary.code if primary else 'nothing'}{right}",
@@ -198,6 +198,10 @@ def _row(scored: Scored) -> tuple[object, ...]:
         percent(scored.saved / scored.at_stake if scored.at_stake else None),
         best,
     )
+
+
+def _loss(value: float) -> str:
+    return f"{value:.3f}" if isfinite(value) else "none"
 
 
 def _when(scored: Scored, step: int | None) -> str:

@@ -1,0 +1,53 @@
+"""The stored GPU runs, judged by today's code: the claims of docs/gpu.md hold on any machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from benchmarks.gpu.finetunes import tables
+from benchmarks.gpu.finetunes.report import PAGE, Scores
+from benchmarks.gpu.finetunes.results import load
+from benchmarks.gpu.finetunes.score import Scored, score
+from sftdiag import monitor
+from sftdiag.detectors import DETECTORS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def scores() -> Scores:
+    return Scores(load(ROOT / "benchmarks" / "gpu" / "runs"))
+
+
+def test_the_page_is_what_the_runs_print(scores: Scores) -> None:
+    page = (ROOT / "docs" / PAGE).read_text(encoding="utf-8")
+    assert scores.page() == page, "python -m benchmarks.gpu.finetunes report --write"
+    for fault in scores.faults():
+        assert (ROOT / "docs" / "gpu" / f"{fault}.svg").is_file()
+
+
+def test_every_miss_has_a_reason_and_no_reason_is_left_over(scores: Scores) -> None:
+    assert scores.unexplained == []
+    missed = {miss.name for miss in scores.missed}
+    assert [name for name in scores.reasons if name not in missed] == []
+
+
+def test_healthy_runs_are_left_alone(scores: Scores) -> None:
+    assert [run.spec.name for run, said in scores.healthy if said.stop is not None] == []
+    warned = [run.spec.name for run, said in scores.healthy if said.warned() is not None]
+    assert len(warned) <= tables.WARNED * len(scores.healthy), warned
+
+
+def test_harmful_faults_are_found(scores: Scores) -> None:
+    harmful = scores.harmful
+    assert sum(s.found for s in harmful) >= FOUND * len(harmful)
+    assert sum(s.explained for s in harmful) >= EXPLAINED * len(harmful)
+
+
+def test_checkpoints_rotated_as_the_scoring_says(scores: Scores) -> None:
+    for run in scores.runs:
+        for result in (run.plain, run.watched):
+            if result is not None and result.evaluations:
+                assert result.kept(result.steps) == result.data["checkpoints"], run.spec.name
