@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
 from benchmarks.gpu.finetunes import tables
 from benchmarks.gpu.finetunes.report import PAGE, Scores
 from benchmarks.gpu.finetunes.results import load
 from benchmarks.gpu.finetunes.score import Scored, score
 from sftdiag import monitor
-from sftdiag.detectors import DETECTORS
 
 ROOT = Path(__file__).resolve().parents[2]
+
+FOUND, EXPLAINED = 0.82, 0.74
+"""Of the harmful faults at least: what docs/gpu.md says, a bit lower. Raise them with it."""
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,8 @@ def test_the_page_is_what_the_runs_print(scores: Scores) -> None:
 def test_every_miss_has_a_reason_and_no_reason_is_left_over(scores: Scores) -> None:
     assert scores.unexplained == []
     missed = {miss.name for miss in scores.missed}
-    assert [name for name in scores.reasons if name not in missed] == []
+    unknown = {s.run.spec.name for s in scores.scored if s.harm is None}
+    assert scores.reasons.keys() - missed - unknown == set()
 
 
 def test_healthy_runs_are_left_alone(scores: Scores) -> None:
@@ -51,3 +55,24 @@ def test_checkpoints_rotated_as_the_scoring_says(scores: Scores) -> None:
         for result in (run.plain, run.watched):
             if result is not None and result.evaluations:
                 assert result.kept(result.steps) == result.data["checkpoints"], run.spec.name
+
+
+@pytest.mark.parametrize("code", ["SFT101", "SFT104", "SFT106", "SFT201"])
+def test_a_blind_detector_is_noticed(
+    scores: Scores, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = [
+        s
+        for s in scores.harmful
+        if s.found and s.judged.report.primary and s.judged.report.primary.code == code
+    ]
+    assert seen
+    seeing = tuple(kind for kind in monitor.DETECTORS if kind.code != code)
+    assert len(seeing) == len(monitor.DETECTORS) - 1
+    monkeypatch.setattr(monitor, "DETECTORS", seeing)
+    blind = score([s.run for s in seen])
+    assert worth(blind) < worth(seen)
+
+
+def worth(scored: Sequence[Scored]) -> tuple[int, float]:
+    return sum(s.found for s in scored), sum(s.saved for s in scored)

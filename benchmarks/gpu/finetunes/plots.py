@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import islice
 from math import ceil, isfinite
@@ -12,11 +13,17 @@ from benchmarks.gpu.finetunes.results import Result, Run
 from benchmarks.gpu.finetunes.score import Scored
 
 COLUMNS = 3
-POINTS = 80
+POINTS = 60
 """Of a curve at most: more cannot be told apart in a panel, and make the file large."""
 
 HIGHEST = 3.0
 """Times the first train loss up to which losses are shown: one spike must not flatten the rest."""
+
+UNDATED = {"Date": None, "Creator": None}
+"""No day and no version in the file."""
+
+DECIMALS = re.compile(r"-?\d+\.\d{2,}")
+"""Numbers that are finer than a tenth of a point, which no screen shows."""
 
 
 def draw(fault: str, scored: Sequence[Scored], runs: Sequence[Run], path: Path) -> None:
@@ -40,8 +47,14 @@ def draw(fault: str, scored: Sequence[Scored], runs: Sequence[Run], path: Path) 
         axis.axis("off")
     panels[0].legend(fontsize=6)
     figure.suptitle(fault)
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    figure.savefig(path, metadata=UNDATED if path.suffix == ".svg" else None)
     pyplot.close(figure)
+    if path.suffix == ".svg":
+        path.write_text(DECIMALS.sub(_rounded, path.read_text()))
+
+
+def _rounded(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.1f}"
 
 
 def _order(scored: Scored) -> tuple[float, int, int]:
@@ -55,7 +68,7 @@ def _panel(axis: Any, scored: Scored, twin: Run | None) -> None:
         axis.plot(*thinned(twin.full.evaluations), color="0.7", label="healthy twin, eval")
     train = _train(full)
     axis.plot(*thinned(train), color="tab:blue", linewidth=0.7, label="train")
-    axis.plot(*thinned(full.evaluations), color="tab:green", marker=".", ms=3, label="eval")
+    axis.plot(*thinned(full.evaluations), color="tab:green", label="eval")
     for step, colour, line, label in (
         (scored.onset if scored.later else None, "0.4", ":", "onset"),
         (scored.detected, "tab:orange", "--", "first warning"),

@@ -82,7 +82,7 @@ class Result:
         losses = {at: loss for at, loss in self.evaluations if at <= step}
         best = min(losses, key=losses.__getitem__, default=None)
         newest = list(losses)[-KEPT:]
-        if best is None or best in newest:
+        if best is None or best in newest or losses[best] == inf:
             return newest
         return [best, *newest[1 - KEPT :]]
 
