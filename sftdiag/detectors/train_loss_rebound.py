@@ -4,6 +4,10 @@ Compares the mean of a last window (an eighth of a long log, 50 steps at least) 
 window before it. The rise must exceed the noise of such a mean, a share of the loss and a share of
 the fall, and the last window must still lie below the start: above it, SFT104 speaks.
 
+At once it speaks where the loss jumps within one record by far more than its noise, the token
+accuracy falls below half, and both stay there for five records: the rows have changed, or the model
+is broken.
+
 The note ``weighted-loss-rises`` says that the loss rises while more tokens are predicted: normal
 for losses weighted by the model's own probability, such as TRL's ``loss_type="dft"``.
 
@@ -24,12 +28,13 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from sftdiag.detectors._sudden_jump import SuddenJump
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
-from sftdiag.findings import Detection, Severity
-from sftdiag.records import LogRecord
+from sftdiag.findings import Detection, Scalar, Severity
+from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals import MOVED_ACCURACY, WINDOW_BLOCKS, WINDOW_STEPS, Climb, Signals
 
 NOISE_FACTOR = 6.0
@@ -55,16 +60,24 @@ class TrainLossReboundDetector(Detector):
     code: ClassVar[str] = "SFT102"
     name: ClassVar[str] = "train-loss-rebound"
     severity: ClassVar[Severity] = Severity.WARNING
-    blocks_only: ClassVar[bool] = True
     notes: ClassVar[tuple[str, ...]] = ("weighted-loss-rises",)
 
     def __init__(self) -> None:
         self._noted = False
         self._looks = 0
+        self._sudden_jump = SuddenJump()
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
-        if not signals.block_closed or signals.objective is not None:
+        if record.kind != TRAIN or signals.objective is not None:
+            return ()
+        sudden = self._sudden_jump.look(record)
+        if sudden is not None and self._active is None:
+            before, numbers = sudden
+            numbers |= {"loss_start": signals.first_loss, **rate_and_epoch(signals)}
+            self._active = self._rebound(record.step, before, numbers, "sudden")
+            return (self._active,)
+        if not signals.block_closed:
             return ()
         if self._active is not None:
             if not _is_back(signals, self._active):
@@ -79,16 +92,17 @@ class TrainLossReboundDetector(Detector):
         self._looks += 1
         if self._looks < LOOKS:
             return ()
-        self._active = Detection(
-            self.code,
-            self.name,
-            Severity.WARNING,
-            record.step,
-            climb.lowest_step,
-            "loss",
-            evidence(signals, climb),
-        )
+        numbers = evidence(signals, climb)
+        self._active = self._rebound(record.step, climb.lowest_step, numbers, "default")
         return (self._active,)
+
+    def _rebound(
+        self, step: int, onset: int, numbers: Mapping[str, Scalar], variant: str
+    ) -> Detection:
+        severity = Severity.WARNING
+        return Detection(
+            self.code, self.name, severity, step, onset, "loss", numbers, variant=variant
+        )
 
     def _note(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Return the note, once, when the loss rises although more tokens are predicted."""

@@ -7,6 +7,21 @@ from sftdiag.guide.base import Case, Evidence, Weight
 RANDOM, SEQUENTIAL, BY_LENGTH = "random", "sequential", "group_by_length"
 """Values of transformers' train_sampling_strategy."""
 
+STEADY = 2.0
+"""Times the gradient norm before, below which it has not grown: steps that are too large double it
+within a few records in every labelled run that diverged."""
+
+
+def rows_have_changed(case: Case) -> Evidence | None:
+    """Whether a loss that jumped within one record did so without larger gradients."""
+    before, after = case.number("grad_norm_before"), case.number("grad_norm_recent")
+    if case.detection.variant != "sudden" or not before or after is None:
+        return None
+    values = {"before": before, "after": after}
+    if after < STEADY * before:
+        return Evidence(Weight.SUPPORTS, "jump_without_gradient", values)
+    return Evidence(Weight.AGAINST, "jump_with_gradient", values)
+
 
 def blocks_of_rows(case: Case) -> Evidence | None:
     """Whether rows of one kind can follow each other for many steps."""

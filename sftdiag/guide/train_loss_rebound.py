@@ -12,7 +12,7 @@ from sftdiag.guide.learning_rate import (
     rate_against_ranges,
     rate_near_its_peak,
 )
-from sftdiag.guide.row_order import blocks_of_rows
+from sftdiag.guide.row_order import blocks_of_rows, rows_have_changed
 
 SYMPTOM = Symptom(
     "SFT102",
@@ -25,7 +25,7 @@ SYMPTOM = Symptom(
             (lower_learning_rate,),
         ),
         CauseRule("too-many-epochs", (passes_over_the_rows,), (fewer_epochs,)),
-        CauseRule("data-order", (blocks_of_rows,), (fix("shuffle"),)),
+        CauseRule("data-order", (rows_have_changed, blocks_of_rows), (fix("shuffle"),)),
         GRADIENT_NOT_DIVIDED,
     ),
 )

@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 from logs import Row, decay, feed, fired, noisy, train_rows
 
+from sftdiag.findings import Finding
+
 
 def rebound(rise: float, steps: int = 400, noise: float = 0.02, **constant: float) -> list[Row]:
     """Fall from 3 to 1 over half of the log, then rise over an eighth and stay."""
@@ -65,3 +67,35 @@ def test_a_loss_that_rises_with_the_token_accuracy_is_noted_as_normal() -> None:
     for row in rows:
         row["mean_token_accuracy"] = 0.3
     assert "weighted-loss-rises" not in [name for name, *_ in fired(rows)]
+
+
+def jumping(rows_up: int, accuracy_up: float = 0.03, grad_norm_up: float = 4.0) -> list[Row]:
+    """A loss that is up from one record to the next for some rows, and comes back."""
+    rows = train_rows(noisy([decay(step, 200, 6.0, 4.0) for step in range(200)], 0.02))
+    for row in rows:
+        up = 100 <= row["step"] < 100 + rows_up
+        row["loss"] += 2.0 * up
+        row["mean_token_accuracy"] = accuracy_up if up else 0.3
+        row["grad_norm"] = grad_norm_up if up else 4.0
+    return rows
+
+
+def rebounds(rows: list[Row]) -> list[Finding]:
+    return [finding for finding in feed(rows) if finding.code == "SFT102"]
+
+
+def test_a_jump_that_takes_the_accuracy_along_is_told_at_once_and_ends_with_it() -> None:
+    finding, over = rebounds(jumping(rows_up=15))
+    assert (finding.onset_step, finding.fired_step) == (99, 104)
+    assert (finding.resolved_step is None, over.resolved_step is None) == (True, False)
+    assert (finding.causes[0].id, finding.causes[0].status.name) == ("data-order", "LIKELY")
+
+
+def test_a_jump_whose_gradient_grew_is_not_put_down_to_the_rows() -> None:
+    finding, _ = rebounds(jumping(rows_up=15, grad_norm_up=60.0))
+    assert finding.causes[0].id == "learning-rate-too-high"
+
+
+@pytest.mark.parametrize(("rows_up", "accuracy_up"), [(4, 0.03), (15, 0.2)])
+def test_spikes_and_other_rows_alone_are_no_jump(rows_up: int, accuracy_up: float) -> None:
+    assert rebounds(jumping(rows_up, accuracy_up)) == []

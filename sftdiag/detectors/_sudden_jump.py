@@ -1,0 +1,87 @@
+"""The training loss jumps within one record, stays up, and the model predicts half as well."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from sftdiag.findings import Scalar
+from sftdiag.records import LogRecord
+from sftdiag.signals import Signals, cautious_noise, mean, median
+from sftdiag.values import Value
+
+CALM_ROWS = 10
+"""Rows whose medians are the level: eight second differences for its noise."""
+
+NOISE_FACTOR = 6.0
+"""Noise units above the level, of each of the rows: SFT102's for a window's mean."""
+
+LEVEL_SHARE = 0.25
+"""Rise of each row as a share of the level."""
+
+ACCURACY_SHARE = 0.5
+"""Of the level's token accuracy, below which each row is: the rows of length grouping differ by
+less, and a loss that is only scaled does not move it."""
+
+LEAST_ACCURACY = 0.1
+"""Below it a half of the accuracy is within its noise."""
+
+ROWS = 5
+"""Rows in a row: a spike has three, and one more may be its way back."""
+
+
+class _Row(Value):
+    step: int
+    loss: float
+    accuracy: float
+    grad_norm: float | None
+
+
+class SuddenJump:
+    """Follows the train rows one by one; needs ``mean_token_accuracy``."""
+
+    def __init__(self) -> None:
+        self._calm: deque[_Row] = deque(maxlen=CALM_ROWS)
+        self._high: list[_Row] = []
+
+    def look(self, record: LogRecord) -> tuple[int, dict[str, Scalar]] | None:
+        """Return the step before the jump and its numbers at the last of its first rows."""
+        accuracy = record.finite("mean_token_accuracy")
+        if accuracy is None or record.loss_is_lost():
+            self._calm.clear()
+            return None
+        row = _Row(record.step, record.metrics["loss"], accuracy, record.finite("grad_norm"))
+        if len(self._calm) < CALM_ROWS or not self._is_high(row):
+            self._calm.extend((*self._high, row))
+            self._high = []
+            return None
+        self._high.append(row)
+        if len(self._high) < ROWS:
+            return None
+        found = self._calm[-1].step, _numbers(self._calm, self._high)
+        self._calm.clear()
+        self._high = []
+        return found
+
+    def _is_high(self, row: _Row) -> bool:
+        usual = median([calm.accuracy for calm in self._calm])
+        if usual < LEAST_ACCURACY or row.accuracy >= ACCURACY_SHARE * usual:
+            return False
+        losses = [calm.loss for calm in self._calm]
+        level = median(losses)
+        rise = max(NOISE_FACTOR * cautious_noise(losses), LEVEL_SHARE * level)
+        return level > 0.0 and row.loss - level > rise
+
+
+def _numbers(calm: Sequence[_Row], high: Sequence[_Row]) -> dict[str, Scalar]:
+    losses = [row.loss for row in calm]
+    return {
+        "loss_lowest": median(losses),
+        "loss_recent": median([row.loss for row in high]),
+        "noise": cautious_noise(losses),
+        "jump_step": high[0].step,
+        "accuracy_before": median([row.accuracy for row in calm]),
+        "accuracy_recent": median([row.accuracy for row in high]),
+        "grad_norm_before": mean(row.grad_norm for row in calm),
+        "grad_norm_recent": mean(row.grad_norm for row in high),
+    }
