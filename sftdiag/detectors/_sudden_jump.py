@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sftdiag.findings import Scalar
 from sftdiag.records import LogRecord
-from sftdiag.signals import Signals, cautious_noise, mean, median
+from sftdiag.signals import cautious_noise, mean, median
 from sftdiag.values import Value
 
 CALM_ROWS = 10
