@@ -112,6 +112,14 @@ class RunContext(Value):
         return self.optim is None or not self.optim.startswith("sgd")
 
     @property
+    def computes_in(self) -> str | None:
+        """The number format of the run: that of mixed precision or, without it, the weights'."""
+        if self.precision in (None, "fp32"):
+            half = self.dtype if self.dtype in ("float16", "bfloat16") else None
+            return half or self.precision or self.dtype
+        return self.precision
+
+    @property
     def trainable_share(self) -> float | None:
         """Trainable parameters as a share of all, or None."""
         if self.trainable_parameters is None or not self.total_parameters:

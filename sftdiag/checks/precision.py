@@ -2,7 +2,9 @@
 
 Sees: fp16, whose small range overflows in some steps and loses small gradients: a note. With QLoRA
 a warning: the guide asks for bf16 there, and a fifth of QLoRA's own 7B runs in fp16 did not
-finish.
+finish. A warning, too, where the weights that are trained are float16 themselves: then nothing
+scales the loss, and Adam's eps of 1e-8 is 0 in float16, whose smallest number is 6e-8, so that a
+weight without a gradient becomes 0/0.
 
 Cannot see: whether the GPU has bf16 (NVIDIA: Ampere and newer).
 
@@ -13,14 +15,17 @@ Example:
     ...     RunContext(method="lora", precision="bf16"),
     ...     RunContext(method="lora", precision="fp16"),
     ...     RunContext(method="qlora", precision="fp16"),
+    ...     RunContext(method="full", precision="fp32", trainable_dtype="float16"),
     ... ):
     ...     print([found.severity.label for found in check.look(Inputs(context))])
     []
     ['info']
     ['warning']
+    ['warning']
 
 References:
-    The guide, symptom table (vanishing gradient). Dettmers et al. 2023, QLoRA, README.
+    The guide, symptom table (vanishing gradient). Dettmers et al. 2023, QLoRA, README. Micikevicius
+    et al. 2018, Mixed Precision Training: a float32 copy of the weights and a scaled loss.
 """
 
 from __future__ import annotations
@@ -48,14 +53,20 @@ class PrecisionCheck(Check):
 
         if context.precision is None:
             return Skip("no_precision")
-        if context.precision != "fp16":
+        bare = context.trainable_dtype == "float16"
+        if context.precision != "fp16" and not bare:
             return ()
         quantized = context.method == "qlora"
         return [
             self.observation(
-                Severity.WARNING if quantized else Severity.INFO,
+                Severity.WARNING if bare or quantized else Severity.INFO,
                 series=ARGUMENTS,
-                variant="quantized" if quantized else "default",
-                fixes=(FixText("bf16", changes={"SFTConfig.bf16": (None, "True")}),),
+                variant="weights" if bare else "quantized" if quantized else "default",
+                fixes=(
+                    FixText(
+                        "weights" if bare else "bf16",
+                        changes={"SFTConfig.bf16": (None, "True")},
+                    ),
+                ),
             )
         ]

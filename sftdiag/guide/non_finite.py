@@ -37,7 +37,7 @@ def _climbed(blocks: list[Block]) -> bool:
 
 def number_format(case: Case) -> Evidence | None:
     """fp16 overflows at 65,504; bf16 and fp32 do not."""
-    precision = case.context.precision or case.context.dtype
+    precision = case.context.computes_in
     if precision is None:
         return Evidence(Weight.MISSING, "format_unknown")
     values = {"precision": precision}
@@ -77,7 +77,11 @@ SYMPTOM = Symptom(
             (climb_before, rate_against_ranges),
             (go_back, lower_learning_rate, keep_clipping),
         ),
-        CauseRule("quantization-or-dtype", (number_format,), (go_back, fix("use_bf16"))),
+        CauseRule(
+            "quantization-or-dtype",
+            (number_format, check("precision", clean=None)),
+            (go_back, fix("use_bf16")),
+        ),
         CauseRule(
             "label-mask",
             (from_the_start, check("rows-without-label", clean=None)),

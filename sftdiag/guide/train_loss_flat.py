@@ -184,7 +184,7 @@ def numeric_format(case: Case) -> Evidence | None:
     grad_norm = case.number("grad_norm")
     if grad_norm is not None and grad_norm > HUGE_GRAD_NORM:
         return Evidence(Weight.SUPPORTS, "gradient_huge", {"grad_norm": grad_norm})
-    precision = case.context.precision or case.context.dtype
+    precision = case.context.computes_in
     if case.context.quantization is not None:
         values = {"quantization": case.context.quantization}
         return Evidence(Weight.MISSING, "quantized", values)

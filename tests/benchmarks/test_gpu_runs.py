@@ -15,7 +15,7 @@ from sftdiag import monitor
 
 ROOT = Path(__file__).resolve().parents[2]
 
-FOUND, EXPLAINED = 0.86, 0.78
+FOUND, EXPLAINED = 0.86, 0.80
 """Of the harmful faults at least: what docs/gpu.md says, a bit lower. Raise them with it."""
 
 

@@ -133,6 +133,7 @@ def test_what_is_recommended_is_silent(
         ("SFT508", "warning", "lora", {"warmup_steps": 500}),
         ("SFT509", "info", "lora", {"precision": "fp16"}),
         ("SFT509", "warning", "qlora", {"precision": "fp16"}),
+        ("SFT509", "warning", "full", {"precision": "fp32", "trainable_dtype": "float16"}),
     ],
 )
 @pytest.mark.parametrize("lang", ["en", "zh"])

@@ -132,3 +132,10 @@ def test_nan_in_fp16() -> None:
         RunContext(precision="bf16", method="full"),
     )
     assert cause(finding, "quantization-or-dtype").status.name == "RULED_OUT"
+
+
+def test_nan_in_float16_weights_without_mixed_precision() -> None:
+    known = RunContext(method="full", precision="fp32", dtype="float16")
+    finding = last(train_rows([nan] * 3, learning_rate=1e-5), known)
+    assert finding.causes[0].id == "quantization-or-dtype"
+    assert "computes in float16" in finding.causes[0].because[0]

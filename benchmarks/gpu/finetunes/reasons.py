@@ -38,10 +38,6 @@ ALIKE: Mapping[str, tuple[str, ...]] = {
         "learning-rate-too-high.full.600x2.b1.adamw-0.0002.log10.s0",
         "learning-rate-too-high.full.600x2.b1.adamw-0.0002.log10.s1",
     ),
-    "The weights are float16 and no mixed precision is on. The guide reads the latter alone, "
-    "takes the run to compute in fp32 and rules the right cause out.": (
-        "fp16.full.4000x2.b16.adamw-0.0002.log5.s0",
-    ),
     "The loss falls smoothly from 6.2 to 4.6, as a slow healthy run's does, and levels out "
     "because the schedule ends; the rate is 1/200 of the twin's. Nothing in this log says that "
     "there was more to learn, and the guide's ranges are not for models of this size.": (

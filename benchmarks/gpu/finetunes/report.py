@@ -160,7 +160,7 @@ def _in_all(scored: Sequence[Scored]) -> list[str]:
     alone = [s.run.spec.name for s in scored if s.run.plain is None]
     if alone:
         lines += [
-            f"Judged by the watched run alone, which a stop cuts short: {', '.join(alone)}.",
+            f"Judged by the watched run, which a stop may have cut short: {', '.join(alone)}.",
             "",
         ]
     return lines
