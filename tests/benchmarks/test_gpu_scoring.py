@@ -15,12 +15,12 @@ from logs import overfitting, train_rows
 
 from benchmarks.gpu.finetunes import misses, tables
 from benchmarks.gpu.finetunes.matrix import Spec
-from benchmarks.gpu.finetunes.replay import agrees, of_run
+from benchmarks.gpu.finetunes.replay import Judged, agrees, of_run
 from benchmarks.gpu.finetunes.report import Scores
 from benchmarks.gpu.finetunes.results import Result, Run, load
 from benchmarks.gpu.finetunes.score import Scored, harm, onset, score
 from sftdiag.context import RunContext
-from sftdiag.findings import Severity
+from sftdiag.findings import Finding, Report, Severity, Summary
 from sftdiag.observations import Observation, Outcome
 
 FULL = Spec()
@@ -184,6 +184,23 @@ def test_a_warning_before_the_onset_does_not_name_the_fault() -> None:
         scored = Scored(run, True, "", onset(run), of_run(run))
         assert scored.found is found
         assert (scored.delay < inf) is found
+
+
+def test_a_warning_that_is_over_at_the_end_was_told() -> None:
+    def finding(code: str, label: str, cause: str | None = None) -> Finding:
+        fired = {label: 10}
+        severity = Severity.parse(label)
+        known = {"resolved_step": 90, "consequence_of": cause}
+        return Finding(f"{code}@10", code, "", severity, "loss", "", "", 10, 10, fired, **known)
+
+    told = finding("SFT102", "warning")
+    others = (finding("SFT104", "info"), finding("SFT105", "warning", told.id))
+    report = Report("live", "healthy", Summary(), findings=(*others, told))
+    assert Judged(report, None).primary == told
+    assert Judged(report.replace(findings=others), None).primary is None
+    now = told.replace(id="SFT201@10", code="SFT201", resolved_step=None)
+    report = report.replace(findings=(*others, told, now), primary_id=now.id)
+    assert Judged(report, None).primary == now
 
 
 def test_another_fault_s_finding_is_a_miss() -> None:

@@ -54,7 +54,7 @@ def unexplained(found: Sequence[Miss], reasons: Mapping[str, str]) -> list[str]:
 
 
 def _wrong(scored: Scored) -> list[str]:
-    primary = scored.judged.report.primary
+    primary = scored.judged.primary
     codes = ", ".join(sorted(CAUSES[scored.run.spec.fault][0]))
     wrong = []
     if not scored.found:

@@ -79,7 +79,7 @@ def _panel(axis: Any, scored: Scored, twin: Run | None) -> None:
     first = next((loss for _, loss in train if isfinite(loss)), None)
     if first:
         axis.set_ylim(bottom=0, top=min(axis.get_ylim()[1], HIGHEST * first))
-    primary = judged.report.primary
+    primary = judged.primary
     harm = {True: "harm", False: "no harm", None: "harm not known"}[scored.harm]
     axis.set_title(
         f"{spec.method} {spec.optim} {spec.learning_rate:g}, {spec.rows} x {spec.epochs:g}, seed "

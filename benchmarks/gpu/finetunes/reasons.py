@@ -11,9 +11,9 @@ ALIKE: Mapping[str, tuple[str, ...]] = {
         "answers-of-others.full.4000x2.b16.adamw-0.0002.log5.s0",
         "answers-of-others.lora.4000x2.b16.adamw-0.001.log5.s1",
     ),
-    "The loss jumps from 4.0 to 7.7 for 9 records, in both epochs at the same place, and the "
-    "evaluation doubles; both come back. Too long for a spike, which is over in a few records, "
-    "too short for a rebound's means of 50 steps.": (
+    "The jump of the loss from 4.0 to 7.7 and back is found; that it comes in both epochs at the "
+    "same place, in rows that are not shuffled, is not held to be evidence for the data before the "
+    "learning rate.": (
         "corrupted-shard.full.4000x2.b16.adamw-0.0002.log5.s0",
         "corrupted-shard.full.4000x2.b16.adamw-0.0002.log5.s1",
     ),

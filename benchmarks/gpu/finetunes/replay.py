@@ -28,6 +28,12 @@ class Judged:
     report: Report
     stop: int | None
 
+    @property
+    def primary(self) -> Finding | None:
+        """The primary finding; where all is over, the most important warning that was told."""
+        told = (f for f in self.report.findings if f.worst >= Severity.WARNING)
+        return self.report.primary or next((f for f in told if f.consequence_of is None), None)
+
     def warned(self, among: Iterable[Finding] | None = None) -> int | None:
         """Return the step of the first warning or error, of all findings or of some."""
         findings = self.report.findings if among is None else among

@@ -27,8 +27,9 @@ it live. Seconds are those of the run without sftdiag, on its own clock.
   their standard deviations and at least 0.1, or not finite; fixed before the first run.
 - **Onset**: 0 for a fault that is there from the start; for overfitting the step of the lowest
   evaluation loss (around the lowest median of three neighbours); for others where it was put.
-- **Found**: the primary finding names the fault, at the stop or, without one, at the end. What the
-  log showed before the onset names nothing.
+- **Found**: the primary finding names the fault, at the stop or, without one, at the end; where all
+  is over by then, as a spike is, the most important warning that was told. What the log showed
+  before the onset names nothing.
 - **First warning**: the first warning or error that names the fault, after the onset, as a share of
   the run; a check before step 1 counts as step 0. A fault that is never named counts as infinite.
 - **Saved**: seconds after the stop, of the whole run or, for later faults, of what remained after

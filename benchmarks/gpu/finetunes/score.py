@@ -58,14 +58,14 @@ class Scored:
     @property
     def found(self) -> bool:
         """Whether the primary finding names the fault."""
-        primary = self.judged.report.primary
+        primary = self.judged.primary
         return primary is not None and self.names(primary)
 
     @property
     def explained(self) -> bool:
         """Whether the first cause of the primary finding is right, or a check of it confirms it."""
         codes, causes = CAUSES[self.run.spec.fault]
-        primary = self.judged.report.primary
+        primary = self.judged.primary
         if primary is None or not self.found or not primary.causes:
             return False
         first = primary.causes[0]

@@ -182,7 +182,7 @@ def each(scored: Sequence[Scored]) -> list[str]:
 
 
 def _row(scored: Scored) -> tuple[object, ...]:
-    primary, full = scored.judged.report.primary, scored.full
+    primary, full = scored.judged.primary, scored.full
     cause = primary.causes[0].id if primary and primary.causes else "-"
     right = "" if scored.found else " (wrong)" if primary else ""
     wrong = "" if scored.explained or not scored.found else " (wrong)"
