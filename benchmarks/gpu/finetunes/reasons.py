@@ -11,9 +11,8 @@ ALIKE: Mapping[str, tuple[str, ...]] = {
         "answers-of-others.full.4000x2.b16.adamw-0.0002.log5.s0",
         "answers-of-others.lora.4000x2.b16.adamw-0.001.log5.s1",
     ),
-    "The jump of the loss from 4.0 to 7.7 and back is found; that it comes in both epochs at the "
-    "same place, in rows that are not shuffled, is not held to be evidence for the data before the "
-    "learning rate.": (
+    "The jump of the loss from 4.0 to 7.7 and back is found. The order of the data and the "
+    "learning rate are both held to be likely, and the rate stands first.": (
         "corrupted-shard.full.4000x2.b16.adamw-0.0002.log5.s0",
         "corrupted-shard.full.4000x2.b16.adamw-0.0002.log5.s1",
     ),
