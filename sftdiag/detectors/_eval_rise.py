@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf, sqrt
+from math import sqrt
 
-from sftdiag.signals import Evaluation, median
+from sftdiag.signals import Evaluation, median, noise_of, second_differences
 from sftdiag.values import Value
 
 MIN_DIFFERENCES = 3
@@ -16,6 +16,9 @@ TRAIN_FALL = 0.01
 
 TRAIN_NOISE_FACTOR = 2.0
 """The same fall in units of its noise; each further evaluation looks again."""
+
+CLEAR_NOISE_FACTOR = 3.0
+"""The same where fewer evaluations of the rise must do."""
 
 # 1.4826 makes a median absolute deviation a standard deviation for normal noise; a third difference
 # of independent noise has sqrt(1 + 9 + 9 + 1) times its standard deviation.
@@ -30,6 +33,7 @@ class Rise(Value):
         level: the loss there, smoothed, so that one low evaluation is no best.
         recent: the lowest of the last two evaluations above the level.
         lasting: the lowest of the last three.
+        highest: the highest that two evaluations in a row were above it since.
         noise: the standard deviation of one evaluation; 0 where too few were made to tell.
     """
 
@@ -37,6 +41,7 @@ class Rise(Value):
     level: float
     recent: float
     lasting: float
+    highest: float
     noise: float
 
 
@@ -45,7 +50,7 @@ def first_rise(losses: Sequence[float]) -> Rise:
     index = min(range(len(losses)), key=losses.__getitem__)
     after = losses[index + 1 :]
     rise = min(after[-2:]) - losses[index] if len(after) >= 2 else 0.0
-    return Rise(index, losses[index], rise, rise, 0.0)
+    return Rise(index, losses[index], rise, rise, rise, 0.0)
 
 
 def smoothed_rise(losses: Sequence[float]) -> Rise:
@@ -58,42 +63,69 @@ def smoothed_rise(losses: Sequence[float]) -> Rise:
     level = min(smooth[index], max(losses[index], smooth[index]))
     lowest = min(range(max(0, index - 1), index + 2), key=losses.__getitem__)
     recent, lasting = min(losses[-2:]) - level, min(losses[-3:]) - level
-    return Rise(lowest, level, recent, lasting, noise_beside(losses, lowest))
+    after = losses[lowest + 1 :]
+    highest = max(map(min, after, after[1:]), default=level) - level
+    return Rise(lowest, level, recent, lasting, highest, noise_beside(losses, lowest))
 
 
 def noise_beside(losses: Sequence[float], turn: int) -> float:
     """Return the noise of the series on both sides of its best: the turn itself is no noise.
 
-    From third differences: a curve that falls ever more slowly reaches the second ones, which made
-    the noise of short series up to four times too large.
+    From second or third differences, whichever are smaller. Noise alone makes both alike, but a
+    curve that falls ever more slowly reaches the second ones: the noise of a short series came out
+    up to four times too large.
     """
-    values = zip(losses, losses[1:], losses[2:], losses[3:], strict=False)
-    differences = [abs(a - 3 * (b - c) - d) for a, b, c, d in values]
-    beside = [d for i, d in enumerate(differences) if not i <= turn <= i + 3]
-    used = beside if len(beside) >= MIN_DIFFERENCES else differences
-    return median(used) * _THIRD_DIFFERENCE_SCALE if len(used) > 1 else inf
+    second = second_differences(losses)
+    triples = zip(losses, losses[1:], losses[2:], losses[3:], strict=False)
+    third = [abs(a - 3 * (b - c) - d) for a, b, c, d in triples]
+    beside_second = [d for i, d in enumerate(second) if not i <= turn <= i + 2]
+    beside_third = [d for i, d in enumerate(third) if not i <= turn <= i + 3]
+    if len(beside_second) >= MIN_DIFFERENCES:
+        second = beside_second
+    if len(beside_third) >= MIN_DIFFERENCES:
+        third = beside_third
+    return min(noise_of(second), median(third) * _THIRD_DIFFERENCE_SCALE)
 
 
-def steadiness(losses: Sequence[float], rise: Rise) -> float:
-    """Return the evidence of all evaluations since the best for a steady rise, in loss units.
+def floor_since(losses: Sequence[float], rise: Rise) -> list[float]:
+    """Return how far each evaluation since the best and all after it stay above the level.
 
-    The slope of a line from the best through the lowest that each evaluation was followed by, over
-    the slope's own standard error for a noise of 1: divided by the noise it is a number of standard
-    deviations. No single high evaluation adds to it.
+    No single high evaluation adds to it; the last one counts as the lower of the last two.
     """
-    after = losses[rise.index + 1 :]
-    lowest, total, squares = min(losses[-2:]), 0.0, 0
-    for place in range(len(after), 0, -1):
-        lowest = min(lowest, after[place - 1])
-        total += place * max(0.0, lowest - rise.level)
-        squares += place * place
-    return total / sqrt(squares) if squares else 0.0
+    lowest, floor = min(losses[-2:]), []
+    for loss in reversed(losses[rise.index + 1 :]):
+        lowest = min(lowest, loss)
+        floor.append(max(0.0, lowest - rise.level))
+    return floor[::-1]
 
 
-def train_fall(points: Sequence[Evaluation], index: int, peak_step: int) -> float:
-    """Return the fall of the train loss since the evaluation at ``index``, as a share.
+def steadiness(floor: Sequence[float]) -> float:
+    """Return the evidence of all evaluations since the best for a steady rise, in the loss's unit.
 
-    0 where it is within its noise. Where the learning rate has climbed since, or no evaluation came
+    The slope of the line through the best that fits ``floor``, over that slope's standard error for
+    a noise of 1: divided by the noise it is a number of standard deviations.
+    """
+    total = sum(place * height for place, height in enumerate(floor, start=1))
+    return total / sqrt(sum(place * place for place in range(1, len(floor) + 1)))
+
+
+class Fall(Value):
+    """The fall of the train loss since the best evaluation.
+
+    Attributes:
+        share: of the train loss there, or of that up to the next evaluation; 0 where it is within
+            its noise.
+        sure: it is beyond CLEAR_NOISE_FACTOR times its noise, too.
+    """
+
+    share: float = 0.0
+    sure: bool = False
+
+
+def train_fall(points: Sequence[Evaluation], index: int, peak_step: int) -> Fall:
+    """Return the fall of the train loss since the evaluation at ``index``.
+
+    Where the learning rate has climbed since, or no evaluation came
     before, the train rows up to that evaluation hold the run's first descent; the train loss up to
     the next evaluation then counts, if it is lower: else a bump at the learning rate's peak would
     look as if only the evaluation loss rose.
@@ -105,12 +137,14 @@ def train_fall(points: Sequence[Evaluation], index: int, peak_step: int) -> floa
     """
     best, last = points[index], points[-1]
     if best.train_loss is None or last.train_loss is None:
-        return 0.0
+        return Fall()
     before, noise = best.train_loss, best.train_noise
     if index + 1 < len(points) and (index == 0 or best.step < peak_step):
         following = points[index + 1]
         if following.train_loss is not None and following.train_loss < before:
             before, noise = following.train_loss, following.train_noise
     fall = before - last.train_loss
-    within = TRAIN_NOISE_FACTOR * sqrt(noise**2 + last.train_noise**2)
-    return fall / abs(before) if fall > max(TRAIN_FALL * abs(before), within) else 0.0
+    noise = sqrt(noise**2 + last.train_noise**2)
+    if fall <= max(TRAIN_FALL * abs(before), TRAIN_NOISE_FACTOR * noise):
+        return Fall()
+    return Fall(fall / abs(before), fall > CLEAR_NOISE_FACTOR * noise)

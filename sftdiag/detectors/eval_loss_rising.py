@@ -39,8 +39,10 @@ from math import inf
 from typing import ClassVar
 
 from sftdiag.detectors._eval_rise import (
+    Fall,
     Rise,
     first_rise,
+    floor_since,
     smoothed_rise,
     steadiness,
     train_fall,
@@ -89,6 +91,12 @@ STILL_TO_COME = 1 / 3
 """What the rest of the plan adds to a steady rise, in units of its slope so far: a decay to 0, linear
 or cosine, leaves a half to a third of what the present rate would give."""
 
+STANDS = 2 / 3
+"""Share of the highest rise since the best that must still stand: what has come back by more is a
+bump of the learning rate that the train loss left first, at an epoch's edge. Labelled runs that
+overfit never gave back more than a quarter.
+"""
+
 PERSISTENT = 10
 """Evaluations since the best from which a smaller rise is told, as info: the share shrinks as
 PERSISTENT / evaluations, since other seeds differ by the level of some evaluations, not by a rise
@@ -111,6 +119,9 @@ ERROR_RISE = 0.05
 """Rise as a share of the best from which the run is being wasted; with ERROR_EVALUATIONS. Of 22
 labelled runs that rose so far while the train loss fell none came back to its best; the most that
 one of them won back, by a decay from a third of the peak rate to 0, was 3.1 % of the best."""
+
+ERROR_NOISE_FACTOR = 10.0
+"""Rise in noise units for an error: twice NOISE_FACTOR, since a stop cannot be taken back."""
 
 DECAY_WINS = 0.10
 """Rise that a whole decay could still win back, in proportion to the rate that is left: in the half
@@ -219,17 +230,18 @@ def _needed(signals: Signals, done: int) -> int:
     return MIN_EVALUATIONS + (planned > SHORT_PLAN) + (planned > MEDIUM_PLAN)
 
 
-def _severity_of_few(rise: Rise, learned: float, missing: int) -> Severity | None:
+def _severity_of_few(rise: Rise, learned: Fall, missing: int) -> Severity | None:
     """Return what a rise is while no noise can be told, or None.
 
     Args:
         rise: the rise.
-        learned: the fall of the train loss since the best, as a share; 0 when within its noise.
+        learned: the fall of the train loss since the best.
         missing: evaluations that a plan of this length still waits for.
     """
-    if not learned or missing > (learned >= FEW_FALL):
+    clear = learned.sure and learned.share >= FEW_FALL
+    if not learned.share or missing > clear:
         return None
-    bar = FEW_RISE_LEARNED if learned >= FEW_FALL else FEW_RISE
+    bar = FEW_RISE_LEARNED if clear else FEW_RISE
     return Severity.WARNING if rise.recent > bar * abs(rise.level) else None
 
 
@@ -238,17 +250,19 @@ def _severity(
     points: Sequence[Evaluation],
     losses: Sequence[float],
     rise: Rise,
-    learned: float,
+    learned: Fall,
 ) -> Severity | None:
     """Return what a rise is, or None, from six evaluations on; ``learned`` as above."""
-    if not learned:
+    if not learned.share or rise.recent < STANDS * rise.highest:
         return None
+    clear = learned.sure and learned.share >= CLEAR_FALL
     size, noise = abs(rise.level), NOISE_FACTOR * rise.noise
     bar = max(noise, MIN_RISE * size)
     if rise.lasting > bar or (
-        learned >= CLEAR_FALL and (rise.recent > bar or _steady(signals, points, losses, rise))
+        clear and (rise.recent > bar or _steady(signals, points, losses, rise))
     ):
-        too_much = max(ERROR_RISE, DECAY_WINS * _decay_left(signals)) * size
+        share = max(ERROR_RISE, DECAY_WINS * _decay_left(signals) * (1 - learned.share))
+        too_much = max(share * size, ERROR_NOISE_FACTOR * rise.noise)
         lasted = min(losses[-ERROR_EVALUATIONS:]) - rise.level > bar
         return Severity.ERROR if lasted and rise.recent >= too_much else Severity.WARNING
     patience = min(1.0, PERSISTENT / max(1, points[-1].number - points[rise.index].number))
@@ -259,14 +273,18 @@ def _steady(
     signals: Signals, points: Sequence[Evaluation], losses: Sequence[float], rise: Rise
 ) -> bool:
     """Return whether a smaller rise is steady and will be MIN_RISE before the plan is over."""
-    size = abs(rise.level)
-    if len(losses) - 1 - rise.index < STEADY_EVALUATIONS or rise.recent <= STEADY_RISE * size:
+    size, since = abs(rise.level), len(losses) - 1 - rise.index
+    if since < STEADY_EVALUATIONS or rise.recent <= STEADY_RISE * size or not signals.max_steps:
         return False
-    if signals.max_steps is None or steadiness(losses, rise) <= STEADY_FACTOR * rise.noise:
+    floor = floor_since(losses, rise)
+    if steadiness(floor) <= STEADY_FACTOR * rise.noise:
         return False
-    done = points[-1].step - points[rise.index].step
+    middle = since // 2
+    steps = points[-1].step - points[rise.index + middle].step
     left = max(0, signals.max_steps - points[-1].step)
-    return rise.recent * (done + STILL_TO_COME * left) > MIN_RISE * size * done
+    # The slope of the later half: a single step up at an epoch's edge is no slope.
+    still = (rise.recent - floor[middle - 1]) * left / steps * STILL_TO_COME
+    return rise.recent + still > MIN_RISE * size
 
 
 def _decay_left(signals: Signals) -> float:
