@@ -1,4 +1,4 @@
-"""What SFT201 measures of an evaluation series: its best, the rise since, its noise, train's fall."""
+"""What SFT201 measures of an evaluation series: its best, the rise since and its noise."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from sftdiag.values import Value
 
 MIN_DIFFERENCES = 3
 """Differences from which their median says something of the noise."""
+
+LEAST_FOR_NOISE = 7
+"""Evaluations from which the noise is taken at least, however steep the descent before."""
 
 TRAIN_FALL = 0.01
 """Fall of the train loss since the best evaluation, as a share, that counts as learning on."""
@@ -71,10 +74,14 @@ def smoothed_rise(losses: Sequence[float]) -> Rise:
 def noise_beside(losses: Sequence[float], turn: int) -> float:
     """Return the noise of the series on both sides of its best: the turn itself is no noise.
 
-    From second or third differences, whichever are smaller. Noise alone makes both alike, but a
-    curve that falls ever more slowly reaches the second ones: the noise of a short series came out
-    up to four times too large.
+    Of the evaluations since the loss first was as low as it is now at most, and from second or
+    third differences, whichever are smaller: noise alone makes both alike, while the curve of the
+    first descent reaches them, the second ones more, and is no noise.
     """
+    highest = max(losses[turn:])
+    start = next(place for place, loss in enumerate(losses) if loss <= highest)
+    start = max(0, min(start, turn, len(losses) - LEAST_FOR_NOISE))
+    losses, turn = losses[start:], turn - start
     second = second_differences(losses)
     triples = zip(losses, losses[1:], losses[2:], losses[3:], strict=False)
     third = [abs(a - 3 * (b - c) - d) for a, b, c, d in triples]
@@ -90,12 +97,13 @@ def noise_beside(losses: Sequence[float], turn: int) -> float:
 def floor_since(losses: Sequence[float], rise: Rise) -> list[float]:
     """Return how far each evaluation since the best and all after it stay above the level.
 
-    No single high evaluation adds to it; the last one counts as the lower of the last two.
+    Less one noise unit, by which the best of many lies too low. No single high evaluation adds to
+    it: the last one counts as the lower of the last two.
     """
     lowest, floor = min(losses[-2:]), []
     for loss in reversed(losses[rise.index + 1 :]):
         lowest = min(lowest, loss)
-        floor.append(max(0.0, lowest - rise.level))
+        floor.append(max(0.0, lowest - rise.level - rise.noise))
     return floor[::-1]
 
 

@@ -37,7 +37,7 @@ def test_the_onset_is_the_best_evaluation() -> None:
 
 
 def test_three_evaluations_planned_are_judged_by_the_third() -> None:
-    rows = evaluations([1.0, 1.2, 1.4])
+    rows = evaluations([1.0, 1.2, 1.4], train=[2.0, 1.9, 1.8])
     assert fired(rows, RunContext(max_steps=rows[-1]["step"])) == [
         ("eval-loss-rising", "warning", 32)
     ]
@@ -54,7 +54,7 @@ def test_few_evaluations(losses: list[float]) -> None:
 @pytest.mark.parametrize(
     "losses",
     [
-        [1.0, 1.05, 1.08, 1.09],
+        [1.0, 1.04, 1.045, 1.05],
         [2.0, 1.0, 1.3, 0.9],
         [2.0, 1.5, 1.2, 1.0, 1.3],
     ],
@@ -80,17 +80,107 @@ def test_a_bump_at_the_learning_rates_peak_comes_back() -> None:
     assert fired(evaluations(losses, train=[loss - 0.1 for loss in losses])) == []
 
 
-def test_a_decay_ahead_keeps_it_a_warning() -> None:
-    rows = overfitting(rise=0.008)
+def with_rate(rows: list[Row], peak_share: float) -> list[Row]:
+    """Return the log with a learning rate that falls to this share of its peak over 200 steps."""
     for row in rows:
         if "loss" in row:
-            row["learning_rate"] = 1e-4 * (1 - 0.4 * row["step"] / 200)
+            row["learning_rate"] = 1e-4 * (1 - (1 - peak_share) * row["step"] / 200)
+    return rows
+
+
+def test_a_rise_that_the_decay_ahead_could_take_back_stays_a_warning() -> None:
+    losses = [2.0, 1.8, 1.6, 1.5, *(1.5 + 0.13 * min(1.0, i / 4) for i in range(1, 14))]
+    train = [2.0 - 0.03 * i for i in range(len(losses))]
     context = RunContext(lr_scheduler_type="linear")
-    assert {severity for _, severity, _ in fired(rows, context)} == {"warning"}
-    for row in rows:
-        if "loss" in row:
-            row["learning_rate"] = 1e-4 * (1 - row["step"] / 201)
-    assert {severity for _, severity, _ in fired(rows, context)} == {"warning", "error"}
+    ahead = with_rate(evaluations(losses, train), 0.9)
+    assert {severity for _, severity, _ in fired(ahead, context)} == {"warning"}
+    over = with_rate(evaluations(losses, train), 0.1)
+    assert {severity for _, severity, _ in fired(over, context)} == {"warning", "error"}
+
+
+def test_a_rise_beyond_any_decay_is_an_error_at_the_peak_of_the_rate() -> None:
+    losses = [2.0, 1.8, 1.6, 1.5, *(1.5 + 0.06 * i for i in range(1, 9))]
+    rows = with_rate(evaluations(losses), 0.95)
+    found = fired(rows, RunContext(lr_scheduler_type="cosine"))
+    assert [severity for _, severity, _ in found] == ["warning", "error"]
+    evaluated = [row["step"] for row in rows if "eval_loss" in row]
+    assert found[1][2] <= evaluated[3 + 5]
+
+
+def test_what_a_decay_could_take_back_shrinks_with_the_train_loss() -> None:
+    losses = [2.0, 1.8, 1.6, 1.5, *(1.5 + 0.13 * min(1.0, i / 4) for i in range(1, 14))]
+    learned = [2.0 * 0.8**i for i in range(len(losses))]
+    rows = with_rate(evaluations(losses, learned), 0.9)
+    found = fired(rows, RunContext(lr_scheduler_type="linear"))
+    assert {severity for _, severity, _ in found} == {"warning", "error"}
+
+
+def test_two_evaluations_are_enough_where_the_train_loss_has_clearly_fallen() -> None:
+    losses = [3.0, 2.4, 2.0, 1.8, 1.7, 1.6, 1.68, 1.76, 1.84, 1.92]
+    clear = evaluations(losses, [2.0 * 0.85**i for i in range(10)])
+    little = evaluations(losses, [2.0 * 0.985**i for i in range(10)])
+    evaluated = [row["step"] for row in clear if "eval_loss" in row]
+    assert fired(clear)[0][2] == evaluated[8]
+    assert fired(little)[0][2] == evaluated[9]
+
+
+def steady_rise(size: float, evaluations_left: int) -> list[Row]:
+    """Return a log whose eval loss rises by ``size`` an evaluation, ten times, after ten falls."""
+    draw = random.Random(1)
+    losses = [1.5 + 0.05 * (10 - i) for i in range(11)]
+    losses += [1.5 * (1 + size * i) for i in range(1, 10)]
+    losses += [losses[-1]] * evaluations_left
+    noisy = [loss * draw.gauss(1, 0.002) for loss in losses]
+    return evaluations(noisy, [2.0 * 0.96**i for i in range(len(losses))])
+
+
+def test_a_steady_rise_is_told_before_it_is_large_when_the_plan_leaves_it_time() -> None:
+    rows = steady_rise(0.004, 0)
+    evaluated = [row["step"] for row in rows if "eval_loss" in row]
+    long = fired(rows, RunContext(max_steps=3 * rows[-1]["step"]))
+    assert [severity for _, severity, _ in long] == ["warning"]
+    assert long[0][2] <= evaluated[10 + 6]
+    short = fired(rows, RunContext(max_steps=rows[-1]["step"]))
+    assert not short or short[0][2] > evaluated[10 + 7]
+
+
+def test_a_step_up_at_an_epochs_edge_is_no_steady_rise() -> None:
+    draw = random.Random(2)
+    losses = [(1.5 + 0.05 * (10 - i)) for i in range(11)] + [1.5 * 1.02] * 12
+    rows = evaluations(
+        [loss * draw.gauss(1, 0.001) for loss in losses], [2.0 * 0.96**i for i in range(23)]
+    )
+    assert fired(rows, RunContext(max_steps=10 * rows[-1]["step"])) == []
+
+
+def test_few_evaluations_are_enough_where_the_train_loss_collapses() -> None:
+    losses = [3.56, 3.75, 3.92, 4.19]
+    rows = evaluations(losses, [3.2, 2.0, 1.2, 0.6])
+    context = RunContext(max_steps=rows[-1]["step"] * 10 // 4)
+    assert fired(rows, context) == [("eval-loss-rising", "warning", rows[-1]["step"])]
+    assert fired(evaluations(losses, [3.2, 3.1, 3.0, 2.9]), context) == []
+
+
+def test_a_bump_that_the_train_loss_leaves_first_is_coming_back() -> None:
+    # Batch size 1: both losses rise to the learning rate's peak; the second epoch's rows are known.
+    losses = [5.1, 4.5, 4.5, 4.7, 4.9, 5.0, 5.05, 4.95, 4.95, 4.9, 4.9, 4.85]
+    losses += [4.8, 4.77, 4.74, 4.72, 4.71, 4.69, 4.66, 4.65, 4.64, 4.62, 4.6, 4.58]
+    train = [5.6, 4.3, 4.3, 4.6, 4.9, 5.0, 5.0, 4.9, 4.9, 4.9, 4.8, 4.8] + [2.7] * 12
+    assert fired(evaluations(losses, train)) == []
+
+
+def test_a_first_train_row_that_holds_the_descent_is_no_fall_of_the_train_loss() -> None:
+    # Logged every 20 steps: the row before the best evaluation averages the run's first losses.
+    losses = [4.0, 4.12, 4.18, 4.2, 4.2, 4.19, 4.18, 4.17, 4.1, 4.0, 3.9, 3.8]
+    train = [5.3, 4.1, 4.15, 4.2, 4.2, 4.2, 4.18, 4.15, 4.1, 4.0, 3.9, 3.8]
+    assert fired(evaluations(losses, train, every=1)) == []
+
+
+def test_a_curved_descent_is_no_noise() -> None:
+    losses = [9.7, 6.0, 4.6, 4.1, 3.9, 3.8, 3.85, 4.0, 4.15, 4.3, 4.45]
+    rows = evaluations(losses, [9.0 * 0.8**i for i in range(11)])
+    evaluated = [row["step"] for row in rows if "eval_loss" in row]
+    assert fired(rows)[0][2] <= evaluated[8]
 
 
 def test_named_series_are_judged_apart_and_only_the_main_one_can_be_an_error() -> None:
