@@ -29,7 +29,7 @@ def test_a_failure_reads_like_a_diagnosis(runs: Path) -> None:
 
 def test_what_does_not_count(runs: Path, tmp_path: Path) -> None:
     sftdiag.assert_healthy(runs / "overfitting", ignore={"SFT201"})
-    mild = write_state(tmp_path / "state.json", overfitting(turn=100, rise=0.003))
+    mild = write_state(tmp_path / "state.json", overfitting(turn=100, rise=0.0008))
     sftdiag.assert_healthy(mild)
     with pytest.raises(AssertionError):
         sftdiag.assert_healthy(mild, fail_on="warning")

@@ -39,7 +39,7 @@ def test_exit_codes(runs: Path, name: str, arguments: tuple[str, ...], code: int
 
 
 def test_fail_on_warning(tmp_path: Path) -> None:
-    path = write_state(tmp_path / "state.json", overfitting(turn=100, rise=0.003))
+    path = write_state(tmp_path / "state.json", overfitting(turn=100, rise=0.0008))
     assert call("analyze", path).returncode == 0
     assert call("analyze", path, "--fail-on", "warning").returncode == 1
 
