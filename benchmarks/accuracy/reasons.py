@@ -13,10 +13,11 @@ OURS = "sftdiag"
 
 REASONS: Mapping[str, str] = {
     "overfitting": (
-        "A warning waits for the lowest of three evaluations to stand 3 % and five noise units "
-        "above the best. The rise takes half the run, 15 to 20 evaluations with a noise of 0.4 %: "
-        "at size 0.2 it is 1 % an evaluation, so after two of them it is no larger than two seeds "
-        "differ by. An earlier word, as info, comes by the number of evaluations that agree."
+        "The rise takes half the run, 15 to 20 evaluations with a noise of 0.4 %. Two evaluations "
+        "must stand 3 % and five noise units above the best where the train loss has clearly "
+        "fallen, three elsewhere; a smaller rise counts from 1.5 % on where it is steady and will "
+        "be 3 % by the end of the plan. At size 0.05 that is six evaluations, at 0.4 two or three "
+        "and the one that the smoothed best costs; size 0.03 ends at what two seeds differ by."
     ),
     "divergence": (
         "The loss climbs for five rows. Three rows in a row are wanted above twice the start, or "
