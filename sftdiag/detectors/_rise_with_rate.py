@@ -1,12 +1,22 @@
-"""The training loss fell, then rose while the learning rate climbed to its peak, and stayed up."""
+"""The loss fell, then rose while the learning rate climbed to its peak, and stayed up."""
 
 from __future__ import annotations
 
-from sftdiag.signals import MOVED_ACCURACY, WINDOW_STEPS, Climb, Signals
+from sftdiag.findings import Scalar
+from sftdiag.signals import (
+    MOVED_ACCURACY,
+    WINDOW_STEPS,
+    Climb,
+    Signals,
+    mean,
+    noise_of,
+    second_differences,
+)
+from sftdiag.values import Value
 
 MIN_RISE = 0.08
-"""Rise of a whole period's low end as a share of the lowest window: healthy logs bump by up to 5 %
-at the rate's peak, and their low ends by less."""
+"""Rise of a whole period's low end, or of evaluations, as a share of the lowest: healthy logs bump
+by up to 5 % at the rate's peak, and their low ends by less."""
 
 NOISE_FACTOR = 6.0
 """Rise in units of a window mean's noise, for the reason of SFT102's."""
@@ -18,42 +28,103 @@ only turned at the peak, other data explains the rise as well."""
 LOW_END = 5
 """The lowest fifth of a period: length grouping's short rows, which are low in every period."""
 
+MIN_EVALUATIONS = 6
+"""Evaluations from which their noise is known: four second differences."""
 
-class RiseWithRate:
-    """Looks when a block closes, until the rate has left its peak well behind.
+LAST_EVALUATIONS = 3
+"""The last ones, all of which must be up."""
+
+TOGETHER = 0.5
+"""Rise of the train loss over that of the evaluation loss: one cause moves both alike, and batches
+too noisy to show it by themselves get both halves of the doubt."""
+
+FIRST_EPOCH = 1.0
+"""Up to here no row was seen twice, so an evaluation loss that rises is not SFT201's."""
+
+
+class Rise(Value):
+    """A rise: what it rose from and at which step, what to, in which series."""
+
+    series: str
+    first: float
+    lowest: float
+    step: int
+    recent: float
+
+    @property
+    def numbers(self) -> dict[str, Scalar]:
+        """The detection's evidence."""
+        return {"loss_first": self.first, "loss_lowest": self.lowest, "loss_jump": self.recent}
+
+
+def of_train_loss(signals: Signals) -> Rise | None:
+    """Look when a block closes, until the rate has left its peak well behind.
 
     Warm-ups end before half of any run; what rises later is SFT102's. Needs logged rates. Stays
-    silent while the evaluation loss, where there is one on both sides, has not risen too.
+    silent while the evaluation loss, where there is one, has not risen too.
     """
-
-    def look(self, signals: Signals) -> Climb | None:
-        """Return the climb when there is one."""
-        peak, step = signals.peak_learning_rate, signals.peak_learning_rate_step
-        if not signals.block_closed or peak is None or signals.last_step > 4 * step + WINDOW_STEPS:
-            return None
-        climb = signals.climb(0, MIN_RISE)
-        if climb is None or climb.rise <= NOISE_FACTOR * climb.noise:
-            return None
-        if climb.accuracy_gain is not None and climb.accuracy_gain > MOVED_ACCURACY:
-            return None
-        rate = next(
-            (b.learning_rate for b in signals.blocks if b.last_step >= climb.lowest_step), None
-        )
-        if climb.lowest_step >= step or rate is None or rate * RATE_GAIN > peak:
-            return None
-        if not _stays_up(signals, climb) or not _evaluations_agree(signals, climb):
-            return None
-        return climb
+    if not signals.block_closed or not _near_the_peak(signals):
+        return None
+    climb = signals.climb(0, MIN_RISE)
+    if climb is None or climb.rise <= NOISE_FACTOR * climb.noise:
+        return None
+    if climb.accuracy_gain is not None and climb.accuracy_gain > MOVED_ACCURACY:
+        return None
+    blocks = (b.learning_rate for b in signals.blocks if b.last_step >= climb.lowest_step)
+    if not _climbed_since(signals, next(blocks, None), climb.lowest_step):
+        return None
+    if signals.last_step - WINDOW_STEPS < climb.lowest_step:
+        return None
+    if low_end(signals) <= (1.0 + MIN_RISE) * climb.lowest or not _evaluations_agree(
+        signals, climb
+    ):
+        return None
+    return Rise("loss", climb.start, climb.lowest, climb.lowest_step, climb.recent)
 
 
-def _stays_up(signals: Signals, climb: Climb) -> bool:
-    """Return whether the low end of a whole period since the lowest window is up, too."""
+def of_evaluations(signals: Signals) -> Rise | None:
+    """Look at an evaluation in the first epoch: its noise is small where the batches' is not."""
+    series = signals.main_series
+    points = signals.evaluations.get(series or "", [])
+    if series is None or len(points) < MIN_EVALUATIONS or points[-1].step != signals.last_step:
+        return None
+    epoch = points[-1].epoch
+    if epoch is None or epoch > FIRST_EPOCH or not _near_the_peak(signals):
+        return None
+    losses = [point.loss for point in points]
+    best = points[losses.index(min(losses))]
+    bar = max(NOISE_FACTOR * noise_of(second_differences(losses)), MIN_RISE * abs(best.loss))
+    recent = min(losses[-LAST_EVALUATIONS:])
+    if recent - best.loss <= bar or not _climbed_since(signals, best.learning_rate, best.step):
+        return None
+    # Where the train loss does not rise with it, the evaluation rows are of another kind.
+    trained = mean(point.train_loss for point in points[-LAST_EVALUATIONS:])
+    if best.train_loss is None or trained is None:
+        return None
+    if trained - best.train_loss < TOGETHER * (recent - best.loss):
+        return None
+    return Rise(series, losses[0], best.loss, best.step, recent)
+
+
+def low_end(signals: Signals) -> float:
+    """Return the mean of the lowest fifth of the blocks in the last period of length grouping."""
     since = signals.last_step - WINDOW_STEPS
-    if since < climb.lowest_step:
-        return False
     period = sorted(block.loss for block in signals.blocks if block.last_step > since)
-    low_end = period[: max(1, len(period) // LOW_END)]
-    return sum(low_end) / len(low_end) > (1.0 + MIN_RISE) * climb.lowest
+    lowest = period[: max(1, len(period) // LOW_END)]
+    return sum(lowest) / len(lowest)
+
+
+def _near_the_peak(signals: Signals) -> bool:
+    step = signals.peak_learning_rate_step
+    return signals.peak_learning_rate is not None and signals.last_step <= 4 * step + WINDOW_STEPS
+
+
+def _climbed_since(signals: Signals, rate: float | None, step: int) -> bool:
+    """Return whether the rate went on climbing to its peak after a step at which it was so high."""
+    peak = signals.peak_learning_rate
+    if rate is None or peak is None or step >= signals.peak_learning_rate_step:
+        return False
+    return rate * RATE_GAIN <= peak
 
 
 def _evaluations_agree(signals: Signals, climb: Climb) -> bool:

@@ -7,7 +7,8 @@ fall before it. Where the opening is shorter than two periods of length grouping
 looks the same, a smaller jump waits until the lowest fifth of a whole period is as high.
 
 Or, milder: the loss fell during the warm-up, then rose again while the rate went on to its peak,
-and the lowest fifth of a whole period stays above where it was.
+and the lowest fifth of a whole period stays above where it was; or evaluations of the first epoch
+did. A train loss that is still up two periods after its onset is an error.
 
 Cannot see a milder excess of the rate, which only ends somewhat high; says nothing when token
 accuracy rises in the jump, as with losses that are weighted by the model's own probability (DFT).
@@ -30,10 +31,16 @@ from collections.abc import Mapping, Sequence
 from math import inf
 from typing import ClassVar
 
-from sftdiag.detectors._rise_with_rate import RiseWithRate
+from sftdiag.detectors._rise_with_rate import (
+    MIN_RISE,
+    Rise,
+    low_end,
+    of_evaluations,
+    of_train_loss,
+)
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
-from sftdiag.records import TRAIN, LogRecord
+from sftdiag.records import EVAL, TRAIN, LogRecord
 from sftdiag.signals import (
     MOVED_ACCURACY,
     OPENING,
@@ -68,6 +75,10 @@ by up to half."""
 LATEST = 4 * WINDOW_STEPS
 """Steps after which a jump that waits for a whole period is let go: the loss has come down."""
 
+LASTING = 2
+"""Periods after the onset, at whose end a loss that is still up makes an error: all labelled runs
+that were so ended high or in NaN."""
+
 FALL_BEFORE = 0.1
 """A loss that has fallen by so much first is not in its opening any more: SFT102."""
 
@@ -77,11 +88,11 @@ class EarlyLossJumpDetector(Detector):
 
     code: ClassVar[str] = "SFT109"
     name: ClassVar[str] = "early-loss-jump"
-    severity: ClassVar[Severity] = Severity.WARNING
+    severity: ClassVar[Severity] = Severity.ERROR
 
     def __init__(self) -> None:
-        self._fired = False
-        self._rise_with_rate = RiseWithRate()
+        self._level = inf
+        self._waited = False
         self._over = False
         self._waits = False
         self._peak = -inf
@@ -92,22 +103,36 @@ class EarlyLossJumpDetector(Detector):
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
-        if self._fired or record.kind != TRAIN or signals.objective is not None:
+        if signals.objective is not None or record.kind not in (TRAIN, EVAL):
             return ()
+        if self._active is not None:
+            return self._stays_up(signals, record.step)
+        if record.kind == EVAL:
+            return self._after_a_fall(signals, record.step, of_evaluations(signals), "evaluation")
         found = self._above_the_first(signals, record)
-        return found or self._after_a_fall(signals, record.step)
+        rise = of_train_loss(signals)
+        return found or self._after_a_fall(signals, record.step, rise, "after_fall")
 
-    def _after_a_fall(self, signals: Signals, step: int) -> Sequence[Detection]:
-        climb = self._rise_with_rate.look(signals)
-        if climb is None:
+    def _after_a_fall(
+        self, signals: Signals, step: int, rise: Rise | None, variant: str
+    ) -> Sequence[Detection]:
+        if rise is None:
             return ()
-        evidence = {
-            "loss_first": climb.start,
-            "loss_lowest": climb.lowest,
-            "loss_jump": climb.recent,
-            "noise": climb.noise,
-        }
-        return self._fire(signals, step, climb.lowest_step, evidence, "after_fall")
+        level = (1.0 + MIN_RISE) * rise.lowest if rise.series == "loss" else inf
+        return self._fire(signals, step, rise.step, rise.numbers, variant, level, rise.series)
+
+    def _stays_up(self, signals: Signals, step: int) -> Sequence[Detection]:
+        """Make it an error where the loss has not come back for some periods."""
+        jump = self._active
+        if jump is None or self._waited or not signals.block_closed:
+            return ()
+        if step < jump.onset_step + LASTING * WINDOW_STEPS:
+            return ()
+        self._waited = True
+        if low_end(signals) <= self._level:
+            return ()
+        self._active = jump.replace(step=step, severity=Severity.ERROR)
+        return (self._active,)
 
     def _above_the_first(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         if self._over:
@@ -164,35 +189,43 @@ class EarlyLossJumpDetector(Detector):
         return self._fire_above(signals, record.step)
 
     def _fire_above(self, signals: Signals, step: int) -> Sequence[Detection]:
-        evidence = {
-            "loss_first": signals.opening[0],
+        first = signals.opening[0]
+        numbers: dict[str, Scalar] = {
+            "loss_first": first,
             "loss_jump": self._peak,
             "jump_step": self._peak_step,
         }
         onset = self._first_step if self._first_step is not None else step
-        return self._fire(signals, step, onset, evidence, "default")
+        level = (1.0 + MIN_JUMP) * first
+        return self._fire(signals, step, onset, numbers, "default", level)
 
     def _fire(
-        self, signals: Signals, step: int, onset: int, seen: Mapping[str, Scalar], variant: str
+        self,
+        signals: Signals,
+        step: int,
+        onset: int,
+        numbers: Mapping[str, Scalar],
+        variant: str,
+        level: float,
+        series: str = "loss",
     ) -> Sequence[Detection]:
-        self._fired = True
-        evidence = {
-            **seen,
+        self._level = level
+        rates = {
             "learning_rate": signals.learning_rate,
             "peak_learning_rate": signals.peak_learning_rate,
         }
-        return (
-            Detection(
-                self.code,
-                self.name,
-                Severity.WARNING,
-                step,
-                onset,
-                "loss",
-                evidence,
-                variant=variant,
-            ),
+        evidence = {**numbers, **rates}
+        self._active = Detection(
+            self.code,
+            self.name,
+            Severity.WARNING,
+            step,
+            onset,
+            series,
+            evidence,
+            variant=variant,
         )
+        return (self._active,)
 
     def _accuracy_gain(self, record: LogRecord) -> float:
         """Return the token accuracy over the first record's; 0 where it is not logged."""

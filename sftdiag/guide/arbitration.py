@@ -40,6 +40,7 @@ TABLE: tuple[Explains, ...] = (
     Explains("SFT102", "SFT105", False, "the same steps that are too large, with lasting harm"),
     Explains("SFT106", "SFT103", False, "the swing ended in NaN"),
     Explains("SFT104", "SFT103", False, "a blow-up is a swing that went on"),
+    Explains("SFT109", "SFT101", False, "steps that are too large hold the loss up"),
     Explains("SFT102", "SFT109", False, "a rise in the warm-up that went on"),
     Explains("SFT103", "SFT102", False, "the swings carry the mean up"),
     Explains("SFT103", "SFT109", False, "the jump was the first swing"),

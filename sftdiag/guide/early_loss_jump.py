@@ -10,7 +10,7 @@ from sftdiag.guide.learning_rate import lower_learning_rate, rate_against_ranges
 SYMPTOM = Symptom(
     "SFT109",
     "early-loss-jump",
-    Severity.WARNING,
+    Severity.ERROR,
     (
         CauseRule(
             "learning-rate-too-high",

@@ -5,6 +5,8 @@ import random
 import pytest
 from logs import Row, decay, feed, fired, noisy, train_rows
 
+from sftdiag.findings import Finding
+
 
 def jump(to: float, first: float = 6.0, noise: float = 0.01, **constant: float) -> list[Row]:
     losses = [first, first] + [max(first - 1.0, to - 0.02 * step) for step in range(120)]
@@ -12,7 +14,7 @@ def jump(to: float, first: float = 6.0, noise: float = 0.01, **constant: float) 
 
 
 def test_a_jump_in_the_opening() -> None:
-    (finding,) = [f for f in feed(jump(12.0, learning_rate=2e-3)) if f.name == "early-loss-jump"]
+    finding, _ = told(jump(12.0, learning_rate=2e-3))
     assert finding.severity.label == "warning"
     assert (finding.onset_step, finding.fired_step <= 12) == (1, True)
     assert finding.causes[0].id == "learning-rate-too-high"
@@ -26,7 +28,7 @@ def test_small_bumps_are_silent(to: float) -> None:
 
 def test_a_smaller_jump_counts_once_a_whole_period_is_as_high() -> None:
     losses = [6.0, 6.0] + [max(5.0, 8.7 - 0.005 * step) for step in range(200)]
-    (finding,) = [f for f in feed(train_rows(noisy(losses, 0.01))) if f.name == "early-loss-jump"]
+    finding, _ = [f for f in feed(train_rows(noisy(losses, 0.01))) if f.name == "early-loss-jump"]
     assert (finding.onset_step, 100 <= finding.fired_step <= 110) == (1, True)
 
 
@@ -90,16 +92,50 @@ def rise(height: float, warm_up: int = 50, **evaluated: float) -> list[Row]:
     return sorted(rows, key=lambda row: row["step"])
 
 
+def told(rows: list[Row]) -> list[Finding]:
+    return [f for f in feed(rows) if f.name == "early-loss-jump"]
+
+
 def jumps(rows: list[Row]) -> list[int]:
-    return [f.fired_step for f in feed(rows) if f.name == "early-loss-jump"]
+    return [finding.fired["warning"] for finding in told(rows)]
 
 
 def test_a_rise_while_the_rate_climbs_that_does_not_come_back() -> None:
-    (step,) = jumps(rise(0.8))
-    assert 75 <= step <= 120
-    (finding,) = [f for f in feed(rise(0.8)) if f.name == "early-loss-jump"]
+    finding, risen = told(rise(0.8))
+    assert 75 <= finding.fired["warning"] <= 110
     assert "stays up" in finding.message
     assert finding.causes[0].id == "learning-rate-too-high"
+    assert 125 <= risen.fired["error"] <= 135
+
+
+def test_a_rise_that_comes_back_stays_a_warning() -> None:
+    rows = rise(0.8)
+    for row in rows:
+        row["loss"] -= 0.8 * (row["step"] > 100)
+    assert [finding.severity.label for finding in told(rows)] == ["warning"]
+
+
+def test_evaluations_of_the_first_epoch_show_it_where_the_batches_are_too_noisy() -> None:
+    noise = random.Random(0)
+    rows = rise(0.8, warm_up=100)
+    evaluated = [
+        {"step": step, "eval_loss": min(5.0, 4.0 + abs(step - 40) * 0.01), "epoch": step / 300}
+        for step in range(10, 301, 10)
+    ]
+    for row in rows:
+        row["loss"] = (4.0 + min(1.0, row["step"] / 100)) * noise.gauss(1.0, 0.3)
+        row["epoch"] = row["step"] / 300
+    rows = sorted(rows + evaluated, key=lambda row: row["step"])
+    (finding,) = told(rows)
+    assert (finding.series, finding.onset_step, finding.severity.label) == (
+        "eval_loss",
+        40,
+        "warning",
+    )
+    again = [{**row, "epoch": row["epoch"] * 10} for row in rows]
+    assert told(again) == []
+    learning = [{**row, "loss": 6 - row["step"] / 100} if "loss" in row else row for row in rows]
+    assert told(learning) == []
 
 
 def test_what_healthy_runs_do_at_the_peak_of_the_rate_is_silent() -> None:
