@@ -8,6 +8,7 @@ from sftdiag.detectors.eval_loss_rising import FEW_EVALUATIONS, MIN_RISE
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check
+from sftdiag.guide.row_order import blocks_of_rows
 from sftdiag.ranges import epoch_band
 
 REPEATED_EPOCHS = 1.0
@@ -65,6 +66,18 @@ def risen_in_first_epoch(case: Case) -> Evidence | None:
     """A rise before any row was repeated speaks for another distribution."""
     early = _rise_in_first_epoch(case)
     return None if early is None else Evidence(Weight.SUPPORTS, "risen_before_repeats", early)
+
+
+def order_in_first_epoch(case: Case) -> Evidence | None:
+    """Rows that stand in blocks of a kind: only before all of them were seen."""
+    epoch = case.number("epoch")
+    if epoch is None:
+        return Evidence(Weight.MISSING, "epoch_unknown")
+    if _rise_in_first_epoch(case) is not None:
+        return blocks_of_rows(case)
+    if epoch > REPEATED_EPOCHS:
+        return Evidence(Weight.RULES_OUT, "all_rows_seen", {"epoch": epoch})
+    return None
 
 
 def _rise_in_first_epoch(case: Case) -> dict[str, float] | None:
@@ -153,5 +166,6 @@ SYMPTOM = Symptom(
             ),
             (fix("check_split"),),
         ),
+        CauseRule("data-order", (order_in_first_epoch,), (fix("shuffle"),)),
     ),
 )

@@ -14,13 +14,22 @@ within a few records in every labelled run that diverged."""
 
 def rows_have_changed(case: Case) -> Evidence | None:
     """Whether a loss that jumped within one record did so without larger gradients."""
+    return _jump(case, Weight.SUPPORTS, Weight.AGAINST)
+
+
+def steps_have_grown(case: Case) -> Evidence | None:
+    """The same, for a learning rate that is too high."""
+    return _jump(case, Weight.AGAINST, Weight.SUPPORTS)
+
+
+def _jump(case: Case, steady: Weight, grown: Weight) -> Evidence | None:
     before, after = case.number("grad_norm_before"), case.number("grad_norm_recent")
     if case.detection.variant != "sudden" or not before or after is None:
         return None
     values = {"before": before, "after": after}
     if after < STEADY * before:
-        return Evidence(Weight.SUPPORTS, "jump_without_gradient", values)
-    return Evidence(Weight.AGAINST, "jump_with_gradient", values)
+        return Evidence(steady, "jump_without_gradient", values)
+    return Evidence(grown, "jump_with_gradient", values)
 
 
 def blocks_of_rows(case: Case) -> Evidence | None:

@@ -12,7 +12,7 @@ from sftdiag.guide.learning_rate import (
     rate_against_ranges,
     rate_near_its_peak,
 )
-from sftdiag.guide.row_order import blocks_of_rows, rows_have_changed
+from sftdiag.guide.row_order import blocks_of_rows, rows_have_changed, steps_have_grown
 
 SYMPTOM = Symptom(
     "SFT102",
@@ -21,7 +21,12 @@ SYMPTOM = Symptom(
     (
         CauseRule(
             "learning-rate-too-high",
-            (rate_against_ranges, rate_near_its_peak, evaluation_rises_too),
+            (
+                rate_against_ranges,
+                rate_near_its_peak,
+                evaluation_rises_too,
+                steps_have_grown,
+            ),
             (lower_learning_rate,),
         ),
         CauseRule("too-many-epochs", (passes_over_the_rows,), (fewer_epochs,)),

@@ -19,7 +19,10 @@ from transformers.utils import logging as transformers_logging
 import sftdiag
 from benchmarks.gpu.finetunes import data
 from benchmarks.gpu.finetunes.matrix import Spec
+from sftdiag.checks import run_checks
 from sftdiag.findings import Severity
+from sftdiag.integrations.preflight import from_trainer
+from sftdiag.integrations.trainer_context import of_trainer
 
 trl: Any = importlib.import_module("trl")
 
@@ -184,8 +187,12 @@ class Bench:
             ),
             "losses": self._losses(spec, trainer),
         }
+        # What sftdiag knows of the run, so that its log can be judged again.
+        result["context"] = _beside(folder, "context") or of_trainer(trainer).to_dict()
+        result["checked"] = (
+            _beside(folder, "preflight") or run_checks(from_trainer(trainer)).to_dict()
+        )
         if callback is not None:
-            result["context"] = _context(folder)
             # Where train() fails before it begins, what attach said is all that is said.
             preflight: Any = sftdiag.preflight
             report: Any = callback.report if trainer.state.max_steps else preflight(trainer)
@@ -244,8 +251,9 @@ def _number(value: float) -> float | None:
     return value if isfinite(value) else None
 
 
-def _context(folder: Path) -> Any:
-    file = folder / "_sftdiag" / "context.json"
+def _beside(folder: Path, name: str) -> Any:
+    """Return what the callback kept beside the log; None for a run without sftdiag."""
+    file = folder / "_sftdiag" / f"{name}.json"
     return json.loads(file.read_text()) if file.exists() else None
 
 
