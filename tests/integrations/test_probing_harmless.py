@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,8 +20,9 @@ finetune = pytest.importorskip("finetune", reason="needs the extra trainer")
 import setups  # noqa: E402
 import tiny_models  # noqa: E402
 
-from sftdiag.integrations.probing import ask, guard  # noqa: E402
-from sftdiag.integrations.probing.ask import Asker, Deadline  # noqa: E402
+from sftdiag.integrations.probing import Prober, ask, deadline, guard  # noqa: E402
+from sftdiag.integrations.probing.ask import Asker  # noqa: E402
+from sftdiag.integrations.probing.deadline import Budget, Deadline  # noqa: E402
 from sftdiag.integrations.probing.prompts import from_given  # noqa: E402
 from sftdiag.integrations.probing.rounds import Questions, Round  # noqa: E402
 
@@ -78,11 +81,11 @@ def test_the_model_is_given_back_as_it_was(adapted: tuple[Any, Any], fails: bool
     try:
         with guard.untouched(model):
             asker = Asker(model, tokenizer)
-            deadline = Deadline(60)
-            on = asker.losses(asker.texts(tiny_models.GENERAL), deadline)
-            assert len(asker.replies(prompts, 8, deadline, sampled=True)) == 3
+            end = Deadline(60)
+            on = asker.losses(asker.texts(tiny_models.GENERAL), end)
+            assert len(asker.replies(prompts, 8, end, sampled=True)) == 3
             with guard.adapter_off(model):
-                off = asker.losses(asker.texts(tiny_models.GENERAL), deadline)
+                off = asker.losses(asker.texts(tiny_models.GENERAL), end)
             assert on != off
             if fails:
                 raise ZeroDivisionError
@@ -92,20 +95,21 @@ def test_the_model_is_given_back_as_it_was(adapted: tuple[Any, Any], fails: bool
 
 
 class Clock:
-    """Time that passes only while a model computes: so and so long for each of its calls."""
+    """Time that passes only while a model computes: so long for each call, and for each token."""
 
-    def __init__(self, model: Any, seconds: float) -> None:
-        self.now, self._seconds = 0.0, seconds
-        model.register_forward_hook(self._pass)
+    def __init__(self, model: Any, seconds: float, token: float = 0.0) -> None:
+        self.now, self._seconds, self._token = 0.0, seconds, token
+        model.register_forward_hook(self._pass, with_kwargs=True)
 
-    def _pass(self, *arguments: Any) -> None:
-        self.now += self._seconds
+    def _pass(self, model: Any, arguments: Any, named: Any, output: Any) -> None:
+        self.now += self._seconds + self._token * named["input_ids"].numel()
 
     def monotonic(self) -> float:
         return self.now
 
 
 SECONDS = 10.0
+ASKED = "what colour has the cup of Ada"
 
 
 @pytest.fixture
@@ -116,43 +120,106 @@ def endless() -> Any:
     return model
 
 
-def questions(reply_tokens: int) -> Questions:
-    asked = sftdiag.Probes(
-        seconds=SECONDS,
-        reply_tokens=reply_tokens,
-        prompts=["what colour has the cup of Ada"] * 16,
-        texts=tiny_models.GENERAL * 100,
-    )
-    return Questions(asked, finetune.make_tokenizer(), frozenset())
+def asking(reply_tokens: int, **options: Any) -> Any:
+    chosen = {"prompts": [ASKED] * 16, "texts": tiny_models.GENERAL * 100, **options}
+    return sftdiag.Probes(seconds=SECONDS, reply_tokens=reply_tokens, **chosen)
 
 
-@pytest.mark.parametrize("call", [0.05, 0.4, 1.9])
-def test_each_probe_keeps_its_time_within_a_fifth(
-    call: float, endless: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("call", "token"), [(0.05, 0), (0.4, 0), (1.9, 0), (0.01, 0.02), (0, 0.1)])
+def test_each_probe_keeps_its_time(
+    call: float, token: float, endless: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether a call of the model takes little of it or nearly the fifth."""
-    clock = Clock(endless, call)
-    monkeypatch.setattr(ask, "time", clock)
+    """Whether a call takes little of it or a lot, a fixed time or one for each token."""
+    clock = Clock(endless, call, token)
+    monkeypatch.setattr(deadline, "time", clock)
     with guard.untouched(endless):
         asker = Asker(endless, finetune.make_tokenizer())
-        asked = questions(2000)
+        asked = Questions(asking(2000), finetune.make_tokenizer(), frozenset())
         asked.take_texts(asker)
-        whole = Round(asker, asked, None)
+        whole = Round(asker, asked, None, Budget(SECONDS))
         for kind in PROBES:
             began = clock.now
             whole.measures(kind)
-            assert clock.now - began <= 1.2 * SECONDS
+            assert clock.now - began <= SECONDS
     # Replies are asked for once: the probe that comes second takes no time for them.
-    assert SECONDS < clock.now <= 2 * 1.2 * SECONDS
+    assert SECONDS < clock.now <= 2 * SECONDS
+
+
+@pytest.mark.parametrize("name", [*(kind.name for kind in PROBES), None])
+def test_the_time_covers_the_model_from_taking_it_to_giving_it_back(
+    name: str | None, endless: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes before the first question and behind the last one is on the clock too."""
+    clock = Clock(endless, 0.2)
+    monkeypatch.setattr(deadline, "time", clock)
+    untouched, preparing = guard.untouched, Asker.texts
+
+    @contextmanager
+    def slow(model: Any) -> Iterator[None]:
+        with untouched(model):
+            clock.now += 0.7
+            yield
+        clock.now += 0.9
+
+    def texts(self: Asker, given: Any) -> Any:
+        clock.now += 1.1
+        return preparing(self, given)
+
+    def ending(kind: Any) -> Any:
+        measures = kind.measures
+
+        def slowly(*answers: Any) -> Any:
+            clock.now += 0.5
+            return measures(*answers)
+
+        return staticmethod(slowly)
+
+    monkeypatch.setattr(guard, "untouched", slow)
+    monkeypatch.setattr(Asker, "texts", texts)
+    for kind in PROBES:
+        monkeypatch.setattr(kind, "measures", ending(kind))
+    prober = Prober(asking(12, select=name))
+    args = SimpleNamespace(bf16=False, fp16=False, per_device_eval_batch_size=8)
+    kwargs = {"model": endless, "processing_class": finetune.make_tokenizer()}
+    took = []
+    for step in (1, 2, 3):
+        began = clock.now
+        state = SimpleNamespace(global_step=step, epoch=None, is_world_process_zero=True)
+        (row,) = prober.evaluate(args, state, kwargs)
+        took.append(clock.now - began)
+        assert not any("skipped" in key for key in row), row
+    # How long an end takes is known from the second time on.
+    allowed = SECONDS * (1 if name else 2)
+    assert took[0] <= 1.2 * allowed
+    assert max(took[1:]) <= allowed
+    assert min(took) > 0.4 * allowed
+
+
+def test_a_doubt_is_settled_and_costs_no_reply(
+    endless: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls that take no longer on more tokens, as on a GPU: a short one says little of them."""
+    tokenizer = finetune.make_tokenizer()
+    prompts = from_given([ASKED, *[f"{ASKED} " * 12] * 7], tokenizer, frozenset())
+    replies = {}
+    for seconds in (1e9, SECONDS):
+        clock = Clock(endless, 0.15)
+        monkeypatch.setattr(deadline, "time", clock)
+        with guard.untouched(endless):
+            asker = Asker(endless, tokenizer)
+            assert asker.is_finite([prompts[0].ids])
+            replies[seconds] = asker.replies(prompts, 20, Deadline(seconds), sampled=True)
+    assert len(replies[SECONDS]) == len(prompts)
+    assert replies[SECONDS] == replies[1e9]
 
 
 def test_a_batch_that_cannot_be_finished_is_not_begun(
     endless: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock(endless, 0.1)
-    monkeypatch.setattr(ask, "time", clock)
+    monkeypatch.setattr(deadline, "time", clock)
     tokenizer = finetune.make_tokenizer()
-    prompts = from_given(["what colour has the cup of Ada"] * 16, tokenizer, frozenset())
+    prompts = from_given([ASKED] * 16, tokenizer, frozenset())
     with guard.untouched(endless):
         asker = Asker(endless, tokenizer)
         replies = asker.replies(prompts, 30, Deadline(SECONDS), sampled=True)

@@ -16,6 +16,7 @@ import torch
 from sftdiag.integrations import preflight
 from sftdiag.integrations.probing import guard
 from sftdiag.integrations.probing.ask import Asker
+from sftdiag.integrations.probing.deadline import Budget
 from sftdiag.integrations.probing.rounds import Kept, Questions, Round
 from sftdiag.integrations.samples import RowReader
 from sftdiag.probes import Probe
@@ -40,6 +41,7 @@ class Prober:
     def __init__(self, settings: Probes) -> None:
         self.trainer: Any = None
         self._settings = settings
+        self._budget = Budget(settings.seconds)
         self._questions: Questions | None = None
         self._kept: Kept | None = None
         self._before: set[str] = set()
@@ -88,7 +90,7 @@ class Prober:
         reason = guard.refusal(model)
         if reason is not None:
             return [self._reasons(step, None, reason)]
-        with guard.untouched(model):
+        with self._budget.covering(guard.untouched(model)):
             asker = Asker(model, tokenizer)
             if before:
                 return self._measure_before(asker, known=True)
@@ -103,7 +105,7 @@ class Prober:
         self._refused = guard.refusal(model)
         if self._refused is not None:
             return [self._reasons(state.global_step, state.epoch, self._refused)]
-        with guard.untouched(model):
+        with self._budget.covering(guard.untouched(model)):
             asker = self._asker(args, model, kwargs)
             questions = self._ask_for(asker)
             if self.trainer is not None and not questions.prompts:
@@ -115,7 +117,7 @@ class Prober:
 
     def _at_evaluation(self, args: Any, state: Any, kwargs: Mapping[str, Any]) -> list[Row]:
         model = guard.plain(kwargs["model"])
-        with guard.untouched(model):
+        with self._budget.covering(guard.untouched(model)):
             asker = self._asker(args, model, kwargs)
             questions = self._ask_for(asker)
             if not questions.prompts:
@@ -155,7 +157,7 @@ class Prober:
     def _row(
         self, asker: Asker, step: int, epoch: float | None, kinds: Sequence[type[Probe]]
     ) -> tuple[dict[str, Any], dict[str, list[float]]]:
-        asked = Round(asker, self._ask_for(asker), self._kept)
+        asked = Round(asker, self._ask_for(asker), self._kept, self._budget)
         row: dict[str, Any] = {"step": step, "epoch": epoch}
         for kind in kinds:
             for name, value in asked.measures(kind).items():

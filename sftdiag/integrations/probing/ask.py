@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers import GenerationConfig, StoppingCriteriaList
 
 from sftdiag.integrations.probing import guard
+from sftdiag.integrations.probing.deadline import Deadline, LastStep, OutOfTimeError, Pace, now
 from sftdiag.integrations.probing.prompts import Prompt, Tokens, end_tokens, user_opening_of
 from sftdiag.probes.answers import Reply
 from sftdiag.ranges import LEAST_TEMPERATURE
@@ -45,26 +45,6 @@ MARKS = (
 """Openings of turns in common templates; in an answer they are never meant."""
 
 
-class OutOfTimeError(Exception):
-    """The time budget is over."""
-
-
-class Deadline(StoppingCriteria):
-    """Ends generation when the time is over; checked at every token."""
-
-    def __init__(self, seconds: float) -> None:
-        self.end = time.monotonic() + seconds
-
-    @property
-    def left(self) -> float:
-        """Seconds left."""
-        return self.end - time.monotonic()
-
-    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
-        """See StoppingCriteria."""
-        return torch.full((input_ids.shape[0],), self.left <= 0, device=input_ids.device)
-
-
 class Asker:
     """Asks one model.
 
@@ -86,6 +66,7 @@ class Asker:
         self.tokenizer = tokenizer
         self.device = next(model.parameters()).device
         self.ends = end_tokens(model, tokenizer)
+        self._pace = Pace()
         self._dtype, self._rows = autocast, rows
         self._user_opening = user_opening_of(tokenizer, self.ends)
         self._keeps_logits = "logits_to_keep" in inspect.signature(_inner(model).forward).parameters
@@ -108,14 +89,14 @@ class Asker:
         for start in range(0, len(prompts), size):
             if deadline.left < longest:
                 break
-            began = time.monotonic()
+            began = now()
             try:
                 done += self._batch_of_replies(
                     prompts[start : start + size], tokens, deadline, known, sampled=sampled
                 )
             except OutOfTimeError:
                 break
-            longest = max(longest, time.monotonic() - began)
+            longest = max(longest, now() - began)
         return done
 
     def losses(self, texts: Iterable[Tokens], deadline: Deadline) -> list[float]:
@@ -123,16 +104,18 @@ class Asker:
         found: list[float] = []
         longest = 0.0
         for text in texts:
-            if deadline.left < longest:
+            if deadline.left < longest or not self._fits([text], deadline):
                 break
-            began = time.monotonic()
-            found.append(self._loss(text))
-            longest = max(longest, time.monotonic() - began)
+            began = now()
+            with self._pace.call(len(text)):
+                found.append(self._loss(text))
+            longest = max(longest, now() - began)
         return found
 
-    def is_finite(self, text: Tokens) -> bool:
-        """Return whether the model's output after a text is a number."""
-        return bool(torch.isfinite(self._logits(text, 1)).all())
+    def is_finite(self, texts: Sequence[Tokens]) -> bool:
+        """Return whether the model's output after texts of one length is a number."""
+        with self._pace.call(len(texts) * len(texts[0])):
+            return bool(torch.isfinite(self._logits(texts, 1)).all())
 
     def texts(self, texts: Iterable[str]) -> list[Tokens]:
         """Return texts as tokens, cut to :data:`TEXT_TOKENS`, without those it hardly knows."""
@@ -156,9 +139,12 @@ class Asker:
         greedy = self._generate(prompts, tokens, deadline, sample=False)
         varied = self._generate(prompts, tokens, deadline, sample=True) if sampled else None
         replies = []
+        longest = 0.0
         for index, prompt in enumerate(prompts):
-            if deadline.left <= 0:
+            asked = (*prompt.ids, *(prompt.reference or ()))
+            if deadline.left < longest or not self._fits([asked], deadline):
                 raise OutOfTimeError
+            began = now()
             reply, ended = greedy[index]
             reference = prompt.reference
             fits = bool(reference) and len(reference or ()) < tokens and prompt.ends is not None
@@ -175,13 +161,17 @@ class Asker:
                     end_probability=self._end_probability(prompt),
                 )
             )
+            longest = max(longest, now() - began)
         return replies
 
     def _generate(
         self, prompts: Sequence[Prompt], tokens: int, deadline: Deadline, *, sample: bool
     ) -> list[tuple[Tokens, bool]]:
         """Return each prompt's continuation without its end token, and whether it ended."""
+        if not self._fits([prompt.ids for prompt in prompts], deadline):
+            raise OutOfTimeError
         width = max(len(prompt.ids) for prompt in prompts)
+        last = LastStep(deadline, self._pace.of(len(prompts)))
         pad = self.tokenizer.pad_token_id
         pad = next(iter(self.ends), 0) if pad is None else pad
         rows = [[pad] * (width - len(p.ids)) + list(p.ids) for p in prompts]
@@ -206,11 +196,23 @@ class Asker:
                 input_ids=torch.tensor(rows, device=self.device),
                 attention_mask=torch.tensor(seen, device=self.device),
                 generation_config=configuration,
-                stopping_criteria=StoppingCriteriaList([deadline]),
+                stopping_criteria=StoppingCriteriaList([last]),
             )
-        if deadline.left <= 0:
+        replies = [self._until_end(row[width:]) for row in output.tolist()]
+        whole = output.shape[1] == width + tokens or all(ended for _, ended in replies)
+        if (last.cut and not whole) or deadline.left <= 0:
             raise OutOfTimeError
-        return [self._until_end(row[width:]) for row in output.tolist()]
+        return replies
+
+    def _fits(self, rows: Sequence[Tokens], deadline: Deadline) -> bool:
+        """Return whether a call on rows ends in time; in doubt calls on parts of them tell."""
+        longest = max(rows, key=len)
+        while deadline.left < self._pace.of(len(rows) * len(longest)):
+            part = self._pace.trial(deadline.left)
+            if part == 0:
+                return False
+            self.is_finite([longest[:part]] * max(1, part // len(longest)))
+        return deadline.left > 0
 
     def _until_end(self, tokens: list[int]) -> tuple[Tokens, bool]:
         for index, token in enumerate(tokens):
@@ -222,12 +224,12 @@ class Asker:
         """Return what the model gives the end tokens where the reference answer is over."""
         if not prompt.reference or prompt.ends is None or not self.ends:
             return None
-        logits = self._logits((*prompt.ids, *prompt.reference), 1)[-1].float()
+        logits = self._logits([(*prompt.ids, *prompt.reference)], 1)[0, -1].float()
         ends = torch.tensor(sorted(self.ends), device=logits.device)
         return float(torch.softmax(logits, dim=-1)[ends].sum())
 
     def _loss(self, text: Tokens) -> float:
-        logits = self._logits(text, len(text))
+        logits = self._logits([text], len(text))[0]
         labels = torch.tensor(text, device=logits.device)[1:]
         unknown = getattr(self.tokenizer, "unk_token_id", None)
         if unknown is not None:
@@ -240,15 +242,15 @@ class Asker:
             total += float(loss)
         return total / max(1, int((labels != -100).sum()))
 
-    def _logits(self, ids: Sequence[int], keep: int) -> torch.Tensor:
-        """Return the logits of the last ``keep`` positions, shape (keep, vocabulary)."""
-        row = torch.tensor([list(ids)], device=self.device)
-        options = {"logits_to_keep": keep} if self._keeps_logits and keep < len(ids) else {}
+    def _logits(self, rows: Sequence[Tokens], keep: int) -> torch.Tensor:
+        """Return the logits of the last ``keep`` positions, shape (rows, keep, vocabulary)."""
+        ids = torch.tensor([list(row) for row in rows], device=self.device)
+        options = {"logits_to_keep": keep} if self._keeps_logits and keep < ids.shape[1] else {}
         with self._autocast():
             output = self.model(
-                input_ids=row, attention_mask=torch.ones_like(row), use_cache=False, **options
+                input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **options
             )
-        logits: torch.Tensor = output.logits[0, -keep:]
+        logits: torch.Tensor = output.logits[:, -keep:]
         return logits
 
     def _autocast(self) -> torch.autocast:

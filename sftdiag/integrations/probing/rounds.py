@@ -9,7 +9,8 @@ from typing import Any
 
 from sftdiag import probes as probes_package
 from sftdiag import texts
-from sftdiag.integrations.probing.ask import Asker, Deadline
+from sftdiag.integrations.probing.ask import Asker
+from sftdiag.integrations.probing.deadline import Budget, Deadline
 from sftdiag.integrations.probing.prompts import (
     Prompt,
     Tokens,
@@ -67,31 +68,42 @@ class Questions:
 class Round:
     """One round of questions to a model in one state, under the time budget of each probe."""
 
-    def __init__(self, asker: Asker, questions: Questions, kept: Kept | None) -> None:
+    def __init__(
+        self, asker: Asker, questions: Questions, kept: Kept | None, budget: Budget
+    ) -> None:
         self._asker, self._questions, self._kept = asker, questions, kept
+        self._budget = budget
         self._replies: list[Reply] | None = None
         self._finite: bool | None = None
         self.losses: dict[str, list[float]] = {}
 
     def measures(self, kind: type[Probe]) -> dict[str, float]:
         """Return a probe's measures, or the reason why there are none."""
-        seconds = self._questions.settings.seconds
-        deadline = Deadline(seconds)
+        deadline = self._budget.deadline(kind.name)
+        found = self._measures(kind, deadline)
+        self._budget.next()
+        return found or {f"{SKIPPED}over_budget": self._budget.seconds}
+
+    def _measures(self, kind: type[Probe], deadline: Deadline) -> dict[str, float]:
+        """Return a probe's measures, or nothing where the time is over."""
+        if self._finite is None and deadline.left <= 0:
+            return {}
         if not self._is_finite():
             return {f"{SKIPPED}not_finite": 1.0}
         if "losses" in kind.asks:
-            found = self._measure_losses(deadline)
-        elif not self._questions.prompts:
+            return self._measure_losses(kind, deadline)
+        if not self._questions.prompts:
             return {f"{SKIPPED}no_prompts": 1.0}
-        else:
-            found = self._measure_replies(kind, deadline)
-        return found or {f"{SKIPPED}over_budget": seconds}
+        return self._measure_replies(kind, deadline)
 
     def _is_finite(self) -> bool:
-        """Return whether the model says anything at all; one with NaN in its weights does not."""
+        """Return whether the model says anything at all; one with NaN in its weights does not.
+
+        The first call of the round, which tells how long others may take: the smallest one.
+        """
         if self._finite is None:
             asked = [prompt.ids for prompt in self._questions.prompts] + self._questions.general
-            self._finite = all(map(self._asker.is_finite, asked[:1]))
+            self._finite = not asked or self._asker.is_finite([min(asked, key=len)])
         return self._finite
 
     def _measure_replies(self, kind: type[Probe], deadline: Deadline) -> dict[str, float]:
@@ -102,20 +114,22 @@ class Round:
                 self._questions.prompts, settings.reply_tokens, deadline, sampled=sampled
             )
         measure: Callable[[Sequence[Reply]], dict[str, float]] = kind.measures  # type: ignore[attr-defined]
-        measured = measure(self._replies) if self._replies else {}
+        with self._budget.ending(kind.name):
+            measured = measure(self._replies) if self._replies else {}
         if settings.prompts is not None:
             # Answers that were given have no labels: whether their end was trained is not known.
             measured.pop("reference_ends", None)
         return measured
 
-    def _measure_losses(self, deadline: Deadline) -> dict[str, float]:
+    def _measure_losses(self, kind: type[Probe], deadline: Deadline) -> dict[str, float]:
         series = {"general": self._questions.general, "given": self._questions.given}
         if not any(series.values()):
             return {"texts": 0.0}
         self.losses = {n: self._asker.losses(t, deadline) for n, t in series.items()}
-        general, given = (self._against(name) for name in series)
-        vocabulary = self._asker.model.config.get_text_config().vocab_size
-        return ForgettingProbe.measures(general, given, math.log(vocabulary))
+        with self._budget.ending(kind.name):
+            general, given = (self._against(name) for name in series)
+            vocabulary = self._asker.model.config.get_text_config().vocab_size
+            return ForgettingProbe.measures(general, given, math.log(vocabulary))
 
     def _against(self, name: str) -> Losses:
         now = self.losses[name]
