@@ -63,8 +63,9 @@ class Probes(Value):
 
     Attributes:
         select: codes or names of probes, such as ``["forgetting"]``; None means all.
-        seconds: time that each probe may take at one evaluation, and before training. Replies
-            are made once for all probes that look at them, within the first one's time.
+        seconds: time that each probe may take at one evaluation, and before training, from taking
+            the model to giving it back; what may not fit is not begun. Replies are made once for
+            all probes that look at them, within the first one's time.
         prompts: what to ask instead of the evaluation rows, the first 16 of them: strings,
             ``{"prompt": ...}`` with or without ``"completion"``, or ``{"messages": [...]}``.
             With a chat template a string is asked as a turn of the user, unless it holds the
