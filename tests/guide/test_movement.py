@@ -132,3 +132,10 @@ def test_a_loss_that_began_above_any_blind_guess(
     assert {cause.status.name for cause in said} <= {"POSSIBLE"}
     where = {"label-mask", "label-misalignment", "quantization-or-dtype"}
     assert {cause.id for cause in said} == (where if told else set())
+
+
+def test_what_is_ruled_out_is_told_by_what_rules_it_out_alone() -> None:
+    losses = noisy([11.3 - 0.08 * step / 400 for step in range(400)], 0.0005)
+    low = cause([1e-3] * 400, losses, method="full")
+    assert low.status.name == "RULED_OUT"
+    assert [text for text in low.because if "above every range" in text] == list(low.because)
