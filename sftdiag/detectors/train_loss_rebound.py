@@ -31,6 +31,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from sftdiag.detectors._staircase import Staircase
 from sftdiag.detectors._sudden_jump import SuddenJump
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
@@ -66,11 +67,14 @@ class TrainLossReboundDetector(Detector):
         self._noted = False
         self._looks = 0
         self._sudden_jump = SuddenJump()
+        self._staircase = Staircase()
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
         if record.kind != TRAIN or signals.objective is not None:
             return ()
+        if self._active is None:
+            self._staircase.update(signals)
         sudden = self._sudden_jump.look(record)
         if sudden is not None and self._active is None:
             before, numbers = sudden
@@ -92,7 +96,7 @@ class TrainLossReboundDetector(Detector):
         self._looks += 1
         if self._looks < LOOKS:
             return ()
-        numbers = evidence(signals, climb)
+        numbers = {**evidence(signals, climb), **self._staircase.seen}
         self._active = self._rebound(record.step, climb.lowest_step, numbers, "default")
         return (self._active,)
 

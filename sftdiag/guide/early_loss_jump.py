@@ -4,8 +4,25 @@ from __future__ import annotations
 
 from sftdiag.findings import Severity
 from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED
-from sftdiag.guide.base import CauseRule, Symptom
+from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight
 from sftdiag.guide.learning_rate import lower_learning_rate, rate_against_ranges, warm_up
+
+CLIMBED = 2.0
+"""Times the first rate from which it has climbed: a rate that only decays or stays does not."""
+
+
+def rate_climbed(case: Case) -> Evidence | None:
+    """The rate over the steps in which the loss rose: a warm-up that goes too high."""
+    to = case.number("jump_step") or case.detection.step
+    rates = [
+        block.learning_rate
+        for block in case.signals.blocks
+        if block.learning_rate is not None and block.first_step <= to
+    ]
+    if len(rates) < 2 or max(rates) < CLIMBED * rates[0]:
+        return None
+    return Evidence(Weight.SUPPORTS, "rate_climbed", {"low": rates[0], "high": max(rates)})
+
 
 SYMPTOM = Symptom(
     "SFT109",
@@ -14,7 +31,7 @@ SYMPTOM = Symptom(
     (
         CauseRule(
             "learning-rate-too-high",
-            (rate_against_ranges,),
+            (rate_climbed, rate_against_ranges),
             (lower_learning_rate, warm_up),
         ),
         GRADIENT_NOT_DIVIDED,

@@ -17,6 +17,14 @@ def passes_over_the_rows(case: Case) -> Evidence | None:
     return Evidence(weight, "passes", {"epoch": epoch})
 
 
+def steps_at_epoch_edges(case: Case) -> Evidence | None:
+    """A train loss that drops where an epoch begins: the rows are remembered."""
+    edges, drop = case.number("edges"), case.number("edge_drop")
+    if not edges or drop is None:
+        return None
+    return Evidence(Weight.SUPPORTS, "steps_at_edges", {"edges": edges, "drop": drop})
+
+
 def fewer_epochs(case: Case) -> FixText:
     """From the planned epochs, or the planned steps, to the guide's most for so many rows."""
     context, signals = case.context, case.signals

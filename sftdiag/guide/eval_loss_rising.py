@@ -7,6 +7,7 @@ from math import ceil
 from sftdiag.detectors.eval_loss_rising import FEW_EVALUATIONS, MIN_RISE
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
+from sftdiag.guide.epochs import steps_at_epoch_edges
 from sftdiag.guide.from_checks import check
 from sftdiag.guide.row_order import blocks_of_rows
 from sftdiag.ranges import epoch_band
@@ -40,14 +41,6 @@ def rows_repeated(case: Case) -> Evidence | None:
     if early is not None:
         return Evidence(Weight.AGAINST, "risen_before_repeats", early)
     return Evidence(Weight.SUPPORTS, "rows_repeated", {"epoch": epoch})
-
-
-def steps_at_epoch_edges(case: Case) -> Evidence | None:
-    """A train loss that drops where an epoch begins: the rows are remembered."""
-    edges, drop = case.number("edges"), case.number("edge_drop")
-    if not edges or drop is None:
-        return None
-    return Evidence(Weight.SUPPORTS, "steps_at_edges", {"edges": edges, "drop": drop})
 
 
 def epochs_for_the_data(case: Case) -> Evidence | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sftdiag.detectors.eval_loss_rising import MIN_RISE
 from sftdiag.guide.base import Case, Evidence, FixText, Weight
 from sftdiag.ranges import USUAL_LEARNING_RATE, WARMUP_SHARE, learning_rate_ranges, speak_of
 
@@ -62,7 +63,7 @@ def evaluation_rises_too(case: Case) -> Evidence | None:
     if best is None:
         return None
     points = case.signals.evaluations[best[0]]
-    if points[-1].step <= best[1].step:
+    if points[-1].loss <= best[1].loss + MIN_RISE * abs(best[1].loss):
         return None
     values = {"best": best[1].loss, "last": points[-1].loss}
     return Evidence(Weight.SUPPORTS, "evaluation_rises", values)

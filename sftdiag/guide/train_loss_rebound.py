@@ -5,7 +5,7 @@ from __future__ import annotations
 from sftdiag.findings import Severity
 from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED
 from sftdiag.guide.base import CauseRule, Symptom, fix
-from sftdiag.guide.epochs import fewer_epochs, passes_over_the_rows
+from sftdiag.guide.epochs import fewer_epochs, passes_over_the_rows, steps_at_epoch_edges
 from sftdiag.guide.learning_rate import (
     evaluation_rises_too,
     lower_learning_rate,
@@ -29,7 +29,7 @@ SYMPTOM = Symptom(
             ),
             (lower_learning_rate,),
         ),
-        CauseRule("too-many-epochs", (passes_over_the_rows,), (fewer_epochs,)),
+        CauseRule("too-many-epochs", (passes_over_the_rows, steps_at_epoch_edges), (fewer_epochs,)),
         CauseRule("data-order", (rows_have_changed, blocks_of_rows), (fix("shuffle"),)),
         GRADIENT_NOT_DIVIDED,
     ),

@@ -139,3 +139,33 @@ def test_nan_in_float16_weights_without_mixed_precision() -> None:
     finding = last(train_rows([nan] * 3, learning_rate=1e-5), known)
     assert finding.causes[0].id == "quantization-or-dtype"
     assert "computes in float16" in finding.causes[0].because[0]
+
+
+def test_an_early_jump_while_the_rate_climbs() -> None:
+    jump = [6.0, *noisy([11.0 - 0.05 * step for step in range(40)], 0.01)]
+    for climbs in (True, False):
+        rows = [
+            {**row, "learning_rate": 2e-4 * (min(1.0, row["step"] / 20) if climbs else 1.0)}
+            for row in train_rows(jump)
+        ]
+        (found, *_) = [f for f in feed(rows) if f.code == "SFT109"]
+        high = cause(found, "learning-rate-too-high")
+        assert high.status.name == ("LIKELY" if climbs else "POSSIBLE")
+        assert any("while the rate climbed" in text for text in high.because) == climbs
+
+
+def test_a_rebound_after_steps_at_the_epochs_edges_is_too_many_epochs() -> None:
+    levels = [3.0 * 0.85 ** min(4, step // 50) for step in range(250)]
+    levels += [min(2.2, levels[-1] + 0.02 * step) for step in range(150)]
+    rows = [
+        {**row, "epoch": row["step"] / 50.0}
+        for row in train_rows(noisy(levels, 0.005), learning_rate=2e-5)
+    ]
+    found = [f for f in feed(rows, RunContext(num_train_epochs=8.0)) if f.code == "SFT102"][-1]
+    epochs = cause(found, "too-many-epochs")
+    assert epochs.status.name == "LIKELY"
+    assert any("where an epoch began" in text for text in epochs.because)
+    assert epochs.fixes[0].changes == {"SFTConfig.num_train_epochs": (8.0, 3)}
+    smooth = [{**row, "epoch": row["step"] / 1000.0} for row in rows]
+    (found, *_) = [f for f in feed(smooth) if f.code == "SFT102"]
+    assert not cause(found, "too-many-epochs").because

@@ -90,6 +90,23 @@ def test_the_ranges_prove_nothing_of_a_model_smaller_than_theirs(
     assert cause.fixes[0].changes["SFTConfig.learning_rate"] == (3e-3, pytest.approx(usual))
 
 
+@pytest.mark.parametrize(("last", "told"), [(1.5, True), (1.31, False), (1.3, False)])
+def test_an_evaluation_rises_with_it_where_it_rises_by_more_than_seeds_differ(
+    last: float, told: bool
+) -> None:
+    losses = [decay(s, STEPS) + min(0.8, max(0, s - 120) * 0.02) for s in range(1, STEPS + 1)]
+    monitor = Monitor()
+    for row in train_rows(noisy(losses, 0.02), learning_rate=2e-4):
+        monitor.feed_entry(row)
+        if row["step"] in (100, 200, 300):
+            level = {100: 1.3, 200: 1.305, 300: last}[row["step"]]
+            monitor.feed_entry({"step": row["step"], "eval_loss": level})
+    found = next(f for f in monitor.report().findings if f.code == "SFT102")
+    cause = high(found)
+    assert any("evaluation loss rose with it" in text for text in cause.because) == told
+    assert (cause.status.name == "LIKELY") == told
+
+
 def test_what_only_fits_ranks_before_nothing_and_below_support() -> None:
     fits, supports, missing = (
         (Evidence(weight, "key"),) for weight in (Weight.FITS, Weight.SUPPORTS, Weight.MISSING)
