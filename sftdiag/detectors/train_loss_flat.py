@@ -38,6 +38,7 @@ from sftdiag.detectors._flat_signs import CORROBORATING, DECISIVE, signs_of_a_fa
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Detection, Scalar, Severity
+from sftdiag.ranges import LOWEST_LEARNING_RATE
 from sftdiag.records import LogRecord
 from sftdiag.signals import AUTOCORRELATION, MOVED_ACCURACY, Block, Signals, mean, noise_scale
 from sftdiag.values import Value
@@ -213,7 +214,11 @@ class TrainLossFlatDetector(Detector):
         count = len(signals.blocks)
         if count < MIN_BLOCKS_SIGNED:
             return Skip("few_points", {"points": count, "needed": MIN_BLOCKS})
-        settled = signals.blocks[count - min(MIN_BLOCKS, count) // 2].last_step
+        rate = signals.peak_learning_rate
+        tiny = rate is not None and rate < LOWEST_LEARNING_RATE
+        # What a rate below every range did not do while it climbed it will not do at its peak.
+        looked_at = MIN_BLOCKS_SIGNED if tiny else MIN_BLOCKS
+        settled = signals.blocks[count - min(looked_at, count) // 2].last_step
         if signals.learning_rate_rises or settled < signals.peak_learning_rate_step:
             return Skip("warmup")
         if signals.progress is not None and signals.progress < MIN_SHARE:

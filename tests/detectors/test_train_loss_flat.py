@@ -66,6 +66,16 @@ def test_nothing_is_said_while_the_rate_climbs() -> None:
     assert fired(rows) == []
 
 
+def test_a_rate_below_every_range_needs_no_long_look_after_the_warm_up() -> None:
+    for peak, told in ((1e-7, True), (2e-5, False)):
+        rows = flat(11.3, noise=0.002, rows=24)
+        for row in rows:
+            row["learning_rate"] = peak * min(1.0, row["step"] / 20)
+        found = fired(rows)
+        assert bool(found) == told
+        assert not told or found[0][2] <= 23
+
+
 def test_nothing_is_said_in_the_first_tenth_of_the_plan() -> None:
     rows = flat(11.3, rows=60, learning_rate=2e-5)
     assert fired(rows, RunContext(max_steps=10_000)) == []

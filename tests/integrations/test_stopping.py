@@ -41,7 +41,7 @@ def test_a_stop_says_where_to_go_back_to_and_that_nothing_was_saved(
     drive = Drive(tmp_path, callback, max_steps=3000)
     drive.run(overfitting(), save_every=45)
     assert stops(caplog) == [
-        "stopped at step 140 of 3,000 by SFT201 eval-loss-rising; best eval_loss 1.5 at step 60; "
+        "stopped at step 100 of 3,000 by SFT201 eval-loss-rising; best eval_loss 1.5 at step 60; "
         "nearest checkpoint: checkpoint-45; nothing was saved at the stop"
     ]
 
