@@ -30,6 +30,7 @@ from sftdiag.checks.rows_without_label import RowsWithoutLabelCheck
 from sftdiag.checks.special_tokens_untrained import SpecialTokensUntrainedCheck
 from sftdiag.checks.template_mismatch import TemplateMismatchCheck
 from sftdiag.checks.train_rows_in_eval import TrainRowsInEvalCheck
+from sftdiag.checks.trainable_share import TrainableShareCheck
 from sftdiag.checks.warmup_share import WarmupShareCheck
 from sftdiag.findings import RowsSeen
 from sftdiag.observations import Observation, Outcome, Skip
@@ -62,6 +63,7 @@ CHECKS: tuple[Check, ...] = (
     LoraDropoutCheck(),
     WarmupShareCheck(),
     PrecisionCheck(),
+    TrainableShareCheck(),
 )
 """In the order of their codes."""
 

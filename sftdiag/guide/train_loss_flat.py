@@ -239,7 +239,12 @@ SYMPTOM = Symptom(
         ),
         CauseRule(
             "frozen-parameters",
-            (trainable_parameters, adapter_not_trained, fell_first),
+            (
+                trainable_parameters,
+                adapter_not_trained,
+                fell_first,
+                check("trainable-share", Weight.CONFIRMS, clean=None),
+            ),
             (train_the_weights,),
         ),
         CauseRule(

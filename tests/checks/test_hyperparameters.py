@@ -1,4 +1,4 @@
-"""The checks of arguments (SFT501 to SFT509): the guide's rows, newer evidence, and silence."""
+"""The checks of arguments (SFT501 to SFT510): the guide's rows, newer evidence, and silence."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ USUAL: dict[str, Any] = {
     "warmup_steps": 75,
     "precision": "bf16",
     "total_parameters": 7_000_000_000,
+    "trainable_parameters": 7_000_000_000,
     "lora_r": 32,
     "lora_alpha": 64.0,
     "lora_dropout": 0.05,
@@ -53,6 +54,8 @@ HEALTHY: dict[str, tuple[str, dict[str, Any]]] = {
     "no-warm-up": ("lora", {"warmup_steps": 0}),
     "one-epoch": ("lora", {"num_train_epochs": 1.0, "train_samples": 90_000}),
     "little-data": ("lora", {"num_train_epochs": 3.0, "train_samples": 900, "lora_dropout": 0.1}),
+    "head-alone": ("full", {"trainable_parameters": 130_000_000}),
+    "adapter-of-rank-1": ("lora", {"trainable_parameters": 300_000}),
     "modules-by-name": ("lora", {"target_modules": ("q_proj", "v_proj", "gate_proj", "up_proj")}),
 }
 
@@ -134,6 +137,7 @@ def test_what_is_recommended_is_silent(
         ("SFT509", "info", "lora", {"precision": "fp16"}),
         ("SFT509", "warning", "qlora", {"precision": "fp16"}),
         ("SFT509", "warning", "full", {"precision": "fp32", "trainable_dtype": "float16"}),
+        ("SFT510", "warning", "full", {"trainable_parameters": 266_000}),
     ],
 )
 @pytest.mark.parametrize("lang", ["en", "zh"])
@@ -170,6 +174,6 @@ def test_the_ranges_say_nothing_of_tiny_models() -> None:
 def test_what_is_unknown_is_skipped_with_its_reason() -> None:
     outcome = run_checks(Inputs())
     names = {check.name for check in CHECKS if check.code.startswith("SFT5")}
-    assert len(names) == 9
+    assert len(names) == 10
     reasons = preflight.skip_reasons(outcome, "en")
     assert all(reasons[name] for name in names)

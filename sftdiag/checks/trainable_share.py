@@ -1,0 +1,72 @@
+"""SFT510 trainable-share: a full fine-tune in which next to nothing is trained.
+
+Sees: a model without an adapter of whose parameters less than one in a thousand gets a gradient:
+the norms or the biases alone, as where freezing was not undone, or was written for another model's
+names.
+
+Cannot see: whether it is meant (BitFit trains the biases); a head or a few layers by themselves
+are a choice that some make, and pass.
+
+Example:
+    >>> from sftdiag.context import RunContext
+    >>> check = TrainableShareCheck()
+    >>> for trained in (7_000_000_000, 130_000_000, 266_000):
+    ...     context = RunContext(
+    ...         method="full", trainable_parameters=trained, total_parameters=7_000_000_000
+    ...     )
+    ...     print(trained, [found.severity.label for found in check.look(Inputs(context))])
+    7000000000 []
+    130000000 []
+    266000 ['warning']
+
+References:
+    Ben Zaken et al. 2022, BitFit (arXiv 2106.10199): the biases of BERT are 0.08 % of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from sftdiag.checks.base import ARGUMENTS, Check, Inputs
+from sftdiag.findings import Severity
+from sftdiag.observations import FixText, Observation, Skip
+
+LEAST_SHARE = 1e-3
+"""Norms and biases together are a ten-thousandth to a thousandth of a transformer, an output head
+or one of 100 layers a hundredth."""
+
+
+class TrainableShareCheck(Check):
+    """See the module."""
+
+    code: ClassVar[str] = "SFT510"
+    name: ClassVar[str] = "trainable-share"
+    severity: ClassVar[Severity] = Severity.WARNING
+    causes: ClassVar[tuple[str, ...]] = ("frozen-parameters",)
+    by_rows: ClassVar[bool] = False
+
+    def look(self, inputs: Inputs) -> Sequence[Observation] | Skip:
+        """See :meth:`Check.look`."""
+        context = inputs.context
+        share = context.trainable_share
+        if context.method is None:
+            return Skip("no_method")
+        if context.method != "full":
+            return ()
+        if share is None:
+            return Skip("no_parameters")
+        if share >= LEAST_SHARE:
+            return ()
+        return [
+            self.observation(
+                Severity.WARNING,
+                series=ARGUMENTS,
+                evidence={
+                    "trained": context.trainable_parameters,
+                    "total": context.total_parameters,
+                    "share": share,
+                },
+                fixes=(FixText("unfreeze"), FixText("adapter")),
+            )
+        ]
