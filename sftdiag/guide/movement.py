@@ -86,13 +86,13 @@ def slope_follows_rate(case: Case) -> Evidence | None:
     blocks = _blocks(case)
     if case.detection.variant == STUCK or len(blocks) < MIN_BLOCKS_SIGNED:
         return None
-    travelled = _travelled(blocks)
+    middles, travelled = _ways(blocks)
     losses = [block.loss for block in blocks]
     noise = cautious_noise(losses) * AUTOCORRELATION
-    if travelled is None or noise <= 0.0 or not isfinite(noise):
+    if not travelled or noise <= 0.0 or not isfinite(noise):
         return None
     by_rate = _fit(travelled, losses)
-    by_step = _fit([(block.first_step + block.last_step) / 2 for block in blocks], losses)
+    by_step = _fit(middles, losses)
     if by_rate is None or by_step is None:
         return None
     better, gain = by_rate, (by_step.error - by_rate.error) / noise**2
@@ -129,34 +129,42 @@ def _fit(x: Sequence[float], y: Sequence[float]) -> _Line | None:
     return _Line(product / spread, total - product**2 / spread, total)
 
 
-def _travelled(blocks: Sequence[Block]) -> list[float] | None:
-    """Return the sum of the rates up to the middle of each block; None where one is unknown."""
-    way, before, travelled = 0.0, blocks[0].first_step - 1, []
+def _ways(blocks: Sequence[Block]) -> tuple[list[float], list[float]]:
+    """Return the middle of each block in steps, and the sum of the rates up to there.
+
+    The latter is empty where a rate is unknown.
+    """
+    # A row stands for the steps since the row before, which the first block does not show.
+    before = 2 * blocks[0].last_step - blocks[1].last_step
+    way, middles, travelled = 0.0, [], []
     for block in blocks:
-        if block.learning_rate is None:
-            return None
-        step = block.learning_rate * (block.last_step - before)
-        travelled.append(way + step / 2)
-        way, before = way + step, block.last_step
-    return travelled
+        steps, before = block.last_step - before, block.last_step
+        middles.append(before - steps / 2)
+        if block.learning_rate is not None:
+            travelled.append(way + block.learning_rate * steps / 2)
+            way += block.learning_rate * steps
+    return middles, travelled if len(travelled) == len(middles) else []
 
 
 def raise_learning_rate(case: Case) -> FixText:
-    """From the run's rate to the one that its pace implies; without a pace to the usual one."""
+    """From the run's rate to the usual one, or to the higher one that its pace asks for.
+
+    A rate at which the loss is just seen to move may still be far too low to train at.
+    """
     old = case.context.learning_rate or case.number("peak_learning_rate")
-    ranges = learning_rate_ranges(case.context.method)
-    low, high = min(r.low for r in ranges), max(r.high for r in ranges)
-    if not speak_of(case.context.total_parameters):
-        high = inf
-    seen = pace(case)
-    if seen is None or not old:
-        new, key = USUAL_LEARNING_RATE[case.context.method or "full"], "raise_rate"
-        implied = None
+    method = case.context.method
+    usual, high = USUAL_LEARNING_RATE[method or "full"], inf
+    if speak_of(case.context.total_parameters):
+        high = max(r.high for r in learning_rate_ranges(method))
+    seen, slope = pace(case), slope_follows_rate(case)
+    if seen is None or not old or (slope is not None and slope.weight is Weight.AGAINST):
+        new, key, steps = usual, "raise_rate", None
     else:
-        implied = old * seen.needed / VISIBLE_STEPS
-        new = max(low, min(implied, high))
-        key = "raise_rate_by_pace" if implied <= high else "raise_rate_to_highest"
+        asked = old * seen.needed / VISIBLE_STEPS
+        new = float(f"{min(max(asked, usual), high):.2g}")
+        key = "raise_rate_by_pace" if asked <= high else "raise_rate_to_highest"
+        steps = seen.needed * old / new
     if old is None or old >= new:
         return FixText("raise_rate_generally")
-    values = {"old": old, "new": new, "implied": implied, "steps": VISIBLE_STEPS}
-    return FixText(key, values, {"SFTConfig.learning_rate": (old, float(f"{new:.2g}"))})
+    values = {"old": old, "new": new, "steps": steps}
+    return FixText(key, values, {"SFTConfig.learning_rate": (old, new)})
