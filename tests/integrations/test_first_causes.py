@@ -174,7 +174,7 @@ def test_the_first_cause(name: str, tmp_path: Path) -> None:
 def test_the_pace_of_a_flat_loss_tells_the_rate_that_is_seen_to_work(
     rate: float, tmp_path: Path
 ) -> None:
-    """The slope follows the schedule; at the rate named, a tenth of the loss is gone in 100 steps."""
+    """The slope follows the schedule; at the rate named, the loss falls by a tenth within sight."""
     shape = {"warmup_steps": 0.2, "lr_scheduler_type": "linear"}
     trainer = trained(tmp_path / "low", learning_rate=rate, max_steps=300, **shape)
     callback = sftdiag.attach(trainer)
