@@ -136,6 +136,10 @@ def test_an_adapter_is_compared_with_itself_switched_off(
     assert found["source"] == str(folder / "adapter")
     (forgot,) = [f for f in found["findings"] if f["code"] == "SFT302"]
     assert forgot["evidence"]["before"] < 1.0 < forgot["evidence"]["loss"]
+    (rank,) = [cause for cause in forgot["causes"] if cause["id"] == "lora-rank-too-large"]
+    assert [fix["changes"] for fix in rank["fixes"]] == [
+        {"LoraConfig.r": [32, 16], "LoraConfig.lora_alpha": [64, 32]}
+    ]
 
 
 def test_the_log_beside_a_model_is_read_too(

@@ -16,7 +16,7 @@ from sftdiag.integrations.probing import Prober
 from sftdiag.monitor import Monitor
 from sftdiag.probes import PROBES
 from sftdiag.probes.settings import Probes
-from sftdiag.sources import journal, open_run
+from sftdiag.sources import journal, model_files, open_run
 
 try:
     import torch
@@ -81,7 +81,10 @@ def _replayed(folder: str, settings: Settings) -> Monitor:
     try:
         run = open_run(folder)
     except SourceError:
-        return Monitor(RunContext(), settings, folder)
+        # A model's own files do not say how it was trained: an adapter may have been merged.
+        is_adapter = os.path.isfile(os.path.join(folder, ADAPTER))
+        known = model_files.context((folder,)) if is_adapter else RunContext()
+        return Monitor(known, settings, folder)
     monitor = Monitor(run.context, settings, folder)
     monitor.replay(run.entries, journal.segments(run.starts, run.context))
     # The plan is over: the model that is asked is the run's last word.
