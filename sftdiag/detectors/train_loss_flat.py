@@ -188,7 +188,7 @@ class TrainLossFlatDetector(Detector):
                 "loss_last": blocks[-1].loss,
                 "loss_level": fall.level,
                 "fall": fall.fall,
-                "fall_at_most": fall.upper,
+                "fall_at_most": max(0.0, fall.upper),
                 "noise": noise_scale([block.loss for block in blocks]),
                 "peak_learning_rate": signals.peak_learning_rate,
                 "grad_norm": mean(block.grad_norm for block in blocks),
