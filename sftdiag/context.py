@@ -25,7 +25,7 @@ class RunContext(Value):
         trainable_parameters: number of parameters that receive a gradient.
         total_parameters: number of all parameters.
         learning_rate: the peak rate asked for.
-        lr_scheduler_type: the scheduler's name in transformers.
+        lr_scheduler_type: the scheduler's name in transformers; of another, its class or function.
         warmup_steps: optimizer steps of linear warm-up.
         max_steps: optimizer steps planned.
         num_train_epochs: epochs planned.
@@ -55,6 +55,8 @@ class RunContext(Value):
         modules_to_save: modules trained in full beside the adapter.
         lora_b_zero_step: a step after which every B of the adapter was still exactly 0.
         lora_b_sharded: the adapter was spread over the ranks, so whether B left 0 was not seen.
+        lost_state_steps: steps after which the run was resumed with an optimizer and a scheduler
+            that had no state; empty when what it was resumed with had one.
         versions: package to version, of the training libraries in use.
     """
 
@@ -99,6 +101,7 @@ class RunContext(Value):
     modules_to_save: tuple[str, ...] | None = None
     lora_b_zero_step: int | None = None
     lora_b_sharded: bool | None = None
+    lost_state_steps: tuple[int, ...] | None = None
     versions: Mapping[str, str] | None = None
 
     @property

@@ -6,6 +6,7 @@ from sftdiag.detectors.base import Detector, Skip
 from sftdiag.detectors.early_loss_jump import EarlyLossJumpDetector
 from sftdiag.detectors.eval_loss_rising import EvalLossRisingDetector
 from sftdiag.detectors.eval_not_finite import EvalNotFiniteDetector
+from sftdiag.detectors.learning_rate_restarted import LearningRateRestartedDetector
 from sftdiag.detectors.loss_above_chance import LossAboveChanceDetector
 from sftdiag.detectors.loss_divergence import LossDivergenceDetector
 from sftdiag.detectors.loss_oscillation import LossOscillationDetector
@@ -27,6 +28,7 @@ DETECTORS: tuple[type[Detector], ...] = (
     ZeroLossDetector,
     LossAboveChanceDetector,
     EarlyLossJumpDetector,
+    LearningRateRestartedDetector,
     EvalLossRisingDetector,
     MemorizationDetector,
     EvalNotFiniteDetector,

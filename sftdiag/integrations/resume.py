@@ -67,6 +67,9 @@ def _read(args: Any, state: Any, context: RunContext) -> Past:
         led = led or journal.before(journal.starts(journal.read(folder)), step)
     rows = next((rows for folder in folders if (rows := probes.read(folder))), [])
     changed = journal.changes(led[-1].context, context) if led else {}
+    lost = led[-1].context.lost_state_steps if led else None
+    if lost:
+        context = context.replace(lost_state_steps=(*lost, *(context.lost_state_steps or ())))
     return Past(
         Segment(step, context, changed),
         tuple(led),

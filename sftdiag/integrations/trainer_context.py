@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from sftdiag.context import RunContext, adapter_method
+from sftdiag.integrations import schedules
 from sftdiag.integrations.fingerprint import fingerprint
 from sftdiag.integrations.samples import length
 from sftdiag.records import as_float, as_positive
@@ -43,7 +44,7 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContex
     packing = _flag(args, "packing")
     return RunContext(
         learning_rate=as_float(args.learning_rate),
-        lr_scheduler_type=_label(args.lr_scheduler_type),
+        lr_scheduler_type=schedules.name(args, kwargs.get("lr_scheduler")),
         warmup_steps=_warmup_steps(args, state.max_steps),
         max_steps=as_positive(state.max_steps),
         num_train_epochs=as_float(args.num_train_epochs) if args.max_steps <= 0 else None,
@@ -64,6 +65,7 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContex
         assistant_only_loss=_flag(args, "assistant_only_loss"),
         completion_only_loss=_flag(args, "completion_only_loss"),
         sampler=_label(getattr(args, "train_sampling_strategy", None)),
+        lost_state_steps=schedules.lost_state(state, kwargs),
         versions=_versions(),
     ).filled_from(_from_model(kwargs.get("model")))
 

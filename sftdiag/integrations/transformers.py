@@ -180,7 +180,7 @@ class DiagnosticsCallback(TrainerCallback):
         if state.is_world_process_zero:
             outlets = Outlets(args, self.settings.lang, self.webhook, self._faults)
             outlets.start(before.start, state.trial_name)
-            outlets.keep(CONTEXT_FILE, context)
+            outlets.keep(CONTEXT_FILE, before.start.context)
             outlets.keep_probe_rows(before.probe_rows, afresh=True)
         watch = Watch(self._monitor, self.policy, args, state, before.checkpoints, outlets)
         self._watch = watch

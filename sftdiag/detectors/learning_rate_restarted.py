@@ -1,0 +1,222 @@
+"""SFT110 learning-rate-restarted: the learning rate goes through its schedule a second time.
+
+What a resume from a checkpoint without optimizer.pt or scheduler.pt looks like: transformers loads
+the weights and the step, and begins schedule and optimizer anew. Sees it in the logged rate alone,
+which has no noise: within one record it leaves its course, down to where a warm-up begins or up to
+where the run began, and the next rows repeat the run's first ones to a thousandth of the peak. Two
+rows are enough where the scheduler is known and never rises after its peak. Where it is unknown,
+four rows of a second warm-up, or a course that until then was the line or half cosine to the
+planned end. Live it knows at once, from the optimizer and the scheduler that the trainer resumed
+with, whether they have a state.
+
+Cannot see a restart of a rate that stays constant from the first record on, nor one in a log that
+begins later or goes back. Says nothing of schedules that rise by themselves (cosine_with_restarts,
+greedy, one of the user's own), of a run that goes on after its planned end, and of a resume with
+another learning rate, batch or other rows, which is a new part of the run.
+
+>>> from sftdiag.context import RunContext
+>>> from sftdiag.monitor import Monitor
+>>> monitor = Monitor(RunContext(lr_scheduler_type="linear"))
+>>> for step in range(1, 201):
+...     done = step if step <= 100 else step - 100
+...     rate = 1e-4 * min(done / 20, (200 - done) / 180)
+...     for finding in monitor.feed_entry({"step": step, "loss": 2.0, "learning_rate": rate}):
+...         print(step, finding.code, finding.severity.label, finding.onset_step)
+102 SFT110 warning 100
+
+References:
+    transformers' Trainer, _load_optimizer_and_scheduler: both files or neither are loaded.
+    Gupta et al. (2023, arXiv 2308.04014): warming up again raises the loss.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from sftdiag.detectors._course import EXACT, Course, Rate, heads_for
+from sftdiag.detectors.base import Detector, Skip
+from sftdiag.findings import Detection, Scalar, Severity
+from sftdiag.records import TRAIN, LogRecord
+from sftdiag.signals import Signals
+
+PLANLESS = frozenset(
+    {"constant", "constant_with_warmup", "inverse_sqrt", "reduce_lr_on_plateau"},
+)
+"""Schedulers of transformers that never rise after their peak and do not know the planned steps."""
+
+NEVER_RISES = PLANLESS | {
+    "linear",
+    "cosine",
+    "polynomial",
+    "cosine_with_min_lr",
+    "cosine_warmup_with_min_lr",
+    "warmup_stable_decay",
+}
+"""With these, all of transformers' SchedulerType but cosine_with_restarts, which rises, and greedy,
+which may. A resume that plans more steps lifts the rate of those that are not planless."""
+
+LEAST_MOVE = 0.05
+"""Share of the peak that the rate leaves its course by: a smaller step back does little."""
+
+SUDDEN = 3.0
+"""Times the move before: a smooth schedule's moves grow by less than that between two records."""
+
+ROWS_KNOWN = 2
+"""Rows of a second warm-up where the scheduler never rises: one that climbs is one too many."""
+
+ROWS_UNKNOWN = 4
+"""The same where it may be any: three equal steps up, as in the first warm-up."""
+
+ROWS_UP = 3
+"""Rows after a rate that jumped up: the step it began anew at fits one, two are left to agree."""
+
+VISIBLE = 5 * EXACT
+"""Share of the peak that the rate has moved by since: a run that was given more steps jumps up,
+too, and then falls more slowly."""
+
+AT_END = 0.05
+"""Share of the peak below which a schedule may have ended: what follows was planned afresh."""
+
+BEFORE = 8
+"""Rows before the restart that show where the schedule was heading."""
+
+
+SINCE = 32
+"""Rows kept since the jump; every second is let go when full."""
+
+
+class LearningRateRestartedDetector(Detector):
+    """Fires once; what is lost does not come back."""
+
+    code: ClassVar[str] = "SFT110"
+    name: ClassVar[str] = "learning-rate-restarted"
+    severity: ClassVar[Severity] = Severity.WARNING
+
+    def __init__(self) -> None:
+        self._fired = False
+        self._rows = 0
+        self._course = Course()
+        self._before: deque[Rate] = deque(maxlen=BEFORE)
+        self._since: list[Rate] = []
+        self._since_rows = 0
+        self._start: int | None = None
+
+    def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
+        """See :meth:`Detector.update`."""
+        if self._fired or record.kind != TRAIN:
+            return ()
+        known = self._resumed_without_state(signals, record.step)
+        rate = record.finite("learning_rate")
+        if known is not None:
+            last = self._before[-1].rate if self._before else None
+            seen = {"rate_before": last, "rate_after": rate}
+            return self._fire(signals, record.step, known, seen, "resumed")
+        if rate is None or rate < 0.0:
+            return ()
+        self._rows += 1
+        row = Rate(record.step, rate)
+        if not self._since and not self._leaves(row, signals):
+            self._go_on(row)
+            return ()
+        return self._look(row, signals)
+
+    def _resumed_without_state(self, signals: Signals, step: int) -> int | None:
+        """Return the step of a resume that found no state, when it lies in this part of the run."""
+        lost = signals.context.lost_state_steps or ()
+        first = signals.first_step if signals.first_step is not None else step
+        return next((at for at in lost if first <= at < step), None)
+
+    def _leaves(self, row: Rate, signals: Signals) -> bool:
+        """Return whether the rate jumps off its course with this row."""
+        if len(self._before) < 2 or not signals.peak_learning_rate or not self._course.is_known:
+            return False
+        if signals.context.lr_scheduler_type not in (None, *NEVER_RISES):
+            return False
+        earlier, last = self._before[-2], self._before[-1]
+        least = max(LEAST_MOVE * signals.peak_learning_rate, SUDDEN * abs(last.rate - earlier.rate))
+        return abs(row.rate - last.rate) > least
+
+    def _look(self, row: Rate, signals: Signals) -> Sequence[Detection]:
+        """Follow the rows since the jump until they are, or are not, those of a second start."""
+        rows, last, peak = self._since, self._before[-1], signals.peak_learning_rate or 0.0
+        rows.append(row)
+        self._since_rows += 1
+        if self._start is None or not self._course.repeats(self._start, (row,), peak):
+            self._start = self._course.repeated_from(last.step, rows, peak)
+        down = rows[0].rate < last.rate
+        climbs = len(rows) < 2 or rows[-2].rate < row.rate
+        if self._start is None or (down and not climbs):
+            return self._let_go()
+        enough = self._is_second_warm_up if down else self._is_second_course
+        if enough(signals, peak):
+            seen = {"rate_before": last.rate, "rate_after": rows[0].rate, "rows": self._since_rows}
+            return self._fire(signals, row.step, self._start, seen, "down" if down else "up")
+        if len(rows) == SINCE:
+            del rows[1::2]
+        return ()
+
+    def _let_go(self) -> Sequence[Detection]:
+        for row in self._since:
+            self._go_on(row)
+        self._since, self._since_rows, self._start = [], 0, None
+        return ()
+
+    def _is_second_warm_up(self, signals: Signals, peak: float) -> bool:
+        rows = self._since
+        if signals.context.lr_scheduler_type in NEVER_RISES:
+            return self._since_rows >= ROWS_KNOWN
+        # A saw-tooth of the user's own climbs until it drops.
+        climbed = self._before[-1].rate > self._before[-2].rate
+        far = rows[-1].rate - rows[0].rate >= VISIBLE * peak
+        return self._since_rows >= ROWS_UNKNOWN and far and not climbed
+
+    def _is_second_course(self, signals: Signals, peak: float) -> bool:
+        rows, scheduler = self._since, signals.context.lr_scheduler_type
+        if self._since_rows < ROWS_UP:
+            return False
+        if scheduler in PLANLESS:
+            return True
+        rates = [row.rate for row in rows]
+        if max(rates) - rates[-1] < VISIBLE * peak:
+            return False
+        surely_before_end = heads_for(signals.max_steps, self._before, peak)
+        known = scheduler is not None and self._before[-1].rate > AT_END * peak
+        return known or surely_before_end
+
+    def _go_on(self, row: Rate) -> None:
+        self._course.add(row)
+        self._before.append(row)
+
+    def _fire(
+        self, signals: Signals, step: int, onset: int, seen: Mapping[str, Scalar], variant: str
+    ) -> Sequence[Detection]:
+        self._fired = True
+        severity = Severity.WARNING
+        evidence = {
+            "restart_step": onset,
+            **seen,
+            "learning_rate": signals.learning_rate,
+            "peak_learning_rate": signals.peak_learning_rate,
+        }
+        return (
+            Detection(
+                self.code,
+                self.name,
+                severity,
+                step,
+                onset,
+                "learning_rate",
+                evidence,
+                variant=variant,
+            ),
+        )
+
+    def skip(self, signals: Signals) -> Skip | None:
+        """See :meth:`Detector.skip`."""
+        if self._fired:
+            return None
+        if not self._rows:
+            return Skip("no_learning_rate")
+        return None if self._course.is_known else Skip("no_first_rates")

@@ -1,0 +1,59 @@
+"""SFT110: the learning rate goes through its schedule a second time, in the middle of the run."""
+
+from __future__ import annotations
+
+from sftdiag.findings import Severity
+from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
+
+RESUMED = "resumed"
+"""The variant that fires on what the trainer resumed with, not on the log."""
+
+
+def state_is_lost(case: Case) -> Evidence:
+    """What the trainer resumed with; from the log alone, that the schedule repeats itself."""
+    step = {"step": case.number("restart_step")}
+    if case.detection.variant == RESUMED:
+        return Evidence(Weight.CONFIRMS, "without_state", step)
+    return Evidence(Weight.SUPPORTS, "repeats", {**step, "rows": case.number("rows")})
+
+
+def checkpoint_unseen(case: Case) -> Evidence | None:
+    """A log does not show what the checkpoint holds."""
+    if case.detection.variant == RESUMED:
+        return None
+    return Evidence(Weight.MISSING, "checkpoint_unseen", {"step": case.number("restart_step")})
+
+
+def rises_by_itself(case: Case) -> Evidence:
+    """Whether the schedule can rise again; the detector is silent where it is known to."""
+    scheduler = case.context.lr_scheduler_type
+    if case.detection.variant == RESUMED:
+        return Evidence(Weight.RULES_OUT, "without_state", {"step": case.number("restart_step")})
+    if scheduler is None:
+        return Evidence(Weight.MISSING, "scheduler_unknown")
+    return Evidence(Weight.RULES_OUT, "never_rises", {"scheduler": scheduler})
+
+
+def new_run(case: Case) -> FixText:
+    """A run of its own over the steps that were left, with a schedule that ends with them."""
+    step, planned = int(case.number("restart_step") or 0), case.context.max_steps
+    if planned is None or planned <= step:
+        return FixText("new_run", {"step": step})
+    left = planned - step
+    changes = {"SFTConfig.max_steps": (planned, left)}
+    return FixText("new_run_of", {"step": step, "left": left}, changes)
+
+
+SYMPTOM = Symptom(
+    "SFT110",
+    "learning-rate-restarted",
+    Severity.WARNING,
+    (
+        CauseRule(
+            "optimizer-state",
+            (state_is_lost, checkpoint_unseen),
+            (fix("resume_with_state"), new_run),
+        ),
+        CauseRule("schedule", (rises_by_itself,), (fix("say_so"),)),
+    ),
+)
