@@ -14,6 +14,10 @@ EXACT = 1e-3
 """Share of the peak by which a repeated rate may differ: logs round to three digits and more, and
 the second run through a schedule is the first to the last bit."""
 
+STRAIGHT = 0.01
+"""Share of the peak by which a line between two points may miss the course; at the end of a warm-up
+it misses by more, and any rate there would do."""
+
 STARTS = 64
 """Steps tried between two records at which the schedule may have begun anew."""
 
@@ -51,7 +55,7 @@ class Course:
         """Return the step from which on these rows repeat the course, or None.
 
         Args:
-            before: step of the last row before them; the step is that one, or later.
+            before: the step is this one or a later one, before the first row.
             rows: the rows, in order.
             peak: the run's highest rate, the unit of what may differ.
         """
@@ -66,6 +70,15 @@ class Course:
             if at is None or abs(row.rate - at[0]) > EXACT * peak + at[1]:
                 return False
         return True
+
+    def sure_of(self, start: int, rows: Sequence[Rate], peak: float) -> list[tuple[Rate, float]]:
+        """Return those of the rows that are not near a bend, with what each may differ by."""
+        places = [(row, self._at(row.step - start)) for row in rows]
+        return [
+            (row, EXACT * peak + at[1])
+            for row, at in places
+            if at is not None and at[1] <= STRAIGHT * peak
+        ]
 
     def _at(self, step: int) -> tuple[float, float] | None:
         """Return the rate at a step and by how much a line may miss it; None beyond the course."""
@@ -84,7 +97,7 @@ class Course:
             if step < right.step:
                 around = points[max(0, index - 1) : index + 3]
                 slopes = [_slope(a, b) for a, b in zip(around, around[1:], strict=False)]
-                bend = (max(slopes) - min(slopes)) * (right.step - left.step) / 2
+                bend = (max(slopes) - min(slopes)) * (right.step - left.step) / 4
                 return left.rate + _slope(left, right) * (step - left.step), bend
         return (points[-1].rate, 0.0) if step == points[-1].step else None
 
@@ -95,8 +108,10 @@ def _slope(left: Rate, right: Rate) -> float:
 
 def heads_for(end: int | None, before: Sequence[Rate], peak: float) -> bool:
     """Return whether rates were on the line, or the half cosine, that reaches 0 at this step."""
-    if end is None or len(before) < 2 or before[-1].step >= (1 - NEAR_END) * end:
+    if end is None or before[-1].step >= (1 - NEAR_END) * end:
         return False
+    highest = max(range(len(before)), key=lambda index: before[index].rate)
+    before = list(before)[highest:]
     return any(
         after < first and abs(reach - end) <= NEAR_END * end
         for first, after, reach in (

@@ -35,7 +35,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from sftdiag.detectors._course import EXACT, Course, Rate, heads_for
+from sftdiag.detectors._course import Course, Rate, heads_for
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import TRAIN, LogRecord
@@ -57,11 +57,12 @@ NEVER_RISES = PLANLESS | {
 """With these, all of transformers' SchedulerType but cosine_with_restarts, which rises, and greedy,
 which may. A resume that plans more steps lifts the rate of those that are not planless."""
 
-LEAST_MOVE = 0.05
+LEAST_MOVE = 0.02
 """Share of the peak that the rate leaves its course by: a smaller step back does little."""
 
-SUDDEN = 3.0
-"""Times the move before: a smooth schedule's moves grow by less than that between two records."""
+SUDDEN = 2.0
+"""Times the move before: a smooth schedule's moves grow by less than that between two records, but
+for the first few."""
 
 ROWS_KNOWN = 2
 """Rows of a second warm-up where the scheduler never rises: one that climbs is one too many."""
@@ -69,12 +70,12 @@ ROWS_KNOWN = 2
 ROWS_UNKNOWN = 4
 """The same where it may be any: three equal steps up, as in the first warm-up."""
 
-ROWS_UP = 3
-"""Rows after a rate that jumped up: the step it began anew at fits one, two are left to agree."""
+ROWS_COURSE = 3
+"""Rows of any second course: the step it began anew at fits one of them, two are left to agree."""
 
-VISIBLE = 5 * EXACT
-"""Share of the peak that the rate has moved by since: a run that was given more steps jumps up,
-too, and then falls more slowly."""
+VISIBLE = 5.0
+"""Times what it may differ by that the rate has moved since: a run that was given more steps jumps
+up, too, and then falls more slowly."""
 
 AT_END = 0.05
 """Share of the peak below which a schedule may have ended: what follows was planned afresh."""
@@ -102,6 +103,7 @@ class LearningRateRestartedDetector(Detector):
         self._since: list[Rate] = []
         self._since_rows = 0
         self._start: int | None = None
+        self._climbs = True
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
@@ -145,12 +147,13 @@ class LearningRateRestartedDetector(Detector):
         self._since_rows += 1
         if self._start is None or not self._course.repeats(self._start, (row,), peak):
             self._start = self._course.repeated_from(last.step, rows, peak)
-        down = rows[0].rate < last.rate
-        climbs = len(rows) < 2 or rows[-2].rate < row.rate
-        if self._start is None or (down and not climbs):
+        self._climbs = self._climbs and (len(rows) < 2 or rows[-2].rate < row.rate)
+        if self._start is None:
             return self._let_go()
-        enough = self._is_second_warm_up if down else self._is_second_course
-        if enough(signals, peak):
+        down = rows[0].rate < last.rate
+        sure = self._course.sure_of(self._start, rows, peak)
+        second_warm_up = down and self._climbs and self._is_second_warm_up(sure, signals)
+        if second_warm_up or self._is_second_course(sure, signals):
             seen = {"rate_before": last.rate, "rate_after": rows[0].rate, "rows": self._since_rows}
             return self._fire(signals, row.step, self._start, seen, "down" if down else "up")
         if len(rows) == SINCE:
@@ -160,27 +163,25 @@ class LearningRateRestartedDetector(Detector):
     def _let_go(self) -> Sequence[Detection]:
         for row in self._since:
             self._go_on(row)
-        self._since, self._since_rows, self._start = [], 0, None
+        self._since, self._since_rows, self._start, self._climbs = [], 0, None, True
         return ()
 
-    def _is_second_warm_up(self, signals: Signals, peak: float) -> bool:
-        rows = self._since
+    def _is_second_warm_up(self, sure: Sequence[tuple[Rate, float]], signals: Signals) -> bool:
         if signals.context.lr_scheduler_type in NEVER_RISES:
-            return self._since_rows >= ROWS_KNOWN
+            return len(sure) >= ROWS_KNOWN
         # A saw-tooth of the user's own climbs until it drops.
         climbed = self._before[-1].rate > self._before[-2].rate
-        far = rows[-1].rate - rows[0].rate >= VISIBLE * peak
-        return self._since_rows >= ROWS_UNKNOWN and far and not climbed
+        return len(sure) >= ROWS_UNKNOWN and _has_moved(sure) and not climbed
 
-    def _is_second_course(self, signals: Signals, peak: float) -> bool:
-        rows, scheduler = self._since, signals.context.lr_scheduler_type
-        if self._since_rows < ROWS_UP:
+    def _is_second_course(self, sure: Sequence[tuple[Rate, float]], signals: Signals) -> bool:
+        scheduler = signals.context.lr_scheduler_type
+        if len(sure) < ROWS_COURSE:
             return False
         if scheduler in PLANLESS:
             return True
-        rates = [row.rate for row in rows]
-        if max(rates) - rates[-1] < VISIBLE * peak:
+        if not _has_moved(sure):
             return False
+        peak = signals.peak_learning_rate or 0.0
         surely_before_end = heads_for(signals.max_steps, self._before, peak)
         known = scheduler is not None and self._before[-1].rate > AT_END * peak
         return known or surely_before_end
@@ -220,3 +221,9 @@ class LearningRateRestartedDetector(Detector):
         if not self._rows:
             return Skip("no_learning_rate")
         return None if self._course.is_known else Skip("no_first_rates")
+
+
+def _has_moved(sure: Sequence[tuple[Rate, float]]) -> bool:
+    """Return whether the rates have moved by far more than they may differ by."""
+    rates = [row.rate for row, _ in sure]
+    return max(rates) - min(rates) >= VISIBLE * max(may_differ for _, may_differ in sure)
