@@ -41,21 +41,19 @@ from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals import Signals
 
-PLANLESS = frozenset(
-    {"constant", "constant_with_warmup", "inverse_sqrt", "reduce_lr_on_plateau"},
-)
-"""Schedulers of transformers that never rise after their peak and do not know the planned steps."""
+PLATEAU = "reduce_lr_on_plateau"
+"""Rises in no case but a restart: it knows neither a warm-up nor the planned steps."""
 
-NEVER_RISES = PLANLESS | {
-    "linear",
-    "cosine",
-    "polynomial",
-    "cosine_with_min_lr",
-    "cosine_warmup_with_min_lr",
-    "warmup_stable_decay",
-}
-"""With these, all of transformers' SchedulerType but cosine_with_restarts, which rises, and greedy,
-which may. A resume that plans more steps lifts the rate of those that are not planless."""
+NEVER_RISES = frozenset(
+    {
+        PLATEAU,
+        *("linear", "cosine", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt"),
+        *("cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay"),
+    }
+)
+"""Schedulers that never rise after their peak: all of transformers' SchedulerType but
+cosine_with_restarts, which does, and greedy, which may. But for the plateau's, a resume that plans
+more steps, and with them a longer warm-up, moves the rate up or down."""
 
 LEAST_MOVE = 0.02
 """Share of the peak that the rate leaves its course by: a smaller step back does little."""
@@ -177,8 +175,8 @@ class LearningRateRestartedDetector(Detector):
         scheduler = signals.context.lr_scheduler_type
         if len(sure) < ROWS_COURSE:
             return False
-        if scheduler in PLANLESS:
-            return True
+        if scheduler == PLATEAU:
+            return self._since[0].rate > self._before[-1].rate
         if not _has_moved(sure):
             return False
         peak = signals.peak_learning_rate or 0.0

@@ -42,12 +42,25 @@ class Drive:
         self.control = TrainerControl()
         self.dataloader = SimpleNamespace(dataset=dataset)
 
-    def begin(self, history: Iterable[Mapping[str, Any]] = ()) -> None:
-        """Begin, or resume after this history."""
+    def begin(
+        self,
+        history: Iterable[Mapping[str, Any]] = (),
+        *,
+        last_epoch: int | None = None,
+        optimizer_state: Mapping[Any, Any] | None = None,
+    ) -> None:
+        """Begin, or resume after this history, with an optimizer and scheduler of this state."""
         self.state.log_history = [dict(row) for row in history]
         self.state.global_step = max((row["step"] for row in self.state.log_history), default=0)
+        trained: dict[str, Any] = {}
+        if last_epoch is not None:
+            trained["lr_scheduler"] = SimpleNamespace(last_epoch=last_epoch)
+            trained["optimizer"] = SimpleNamespace(state=optimizer_state)
         self.callback.on_train_begin(
-            self.args, self.state, self.control, model=None, train_dataloader=self.dataloader
+            *(self.args, self.state, self.control),
+            model=None,
+            train_dataloader=self.dataloader,
+            **trained,
         )
 
     def log(self, row: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from drive import Drive
 from logs import Row, healthy, overfitting, write_state
 
 import sftdiag
-from sftdiag.findings import Report
+from sftdiag.findings import Report, Status
 from sftdiag.sources import journal
 
 ROWS = overfitting(rise=0.02)
@@ -167,3 +167,49 @@ def test_a_spoilt_journal_costs_only_what_it_held(
     drive.go_on([])
     assert [e["event"] for e in journal.read(str(tmp_path))][-2:] == ["start", "end"]
     assert told(caplog)[-1].startswith("cannot judge")
+
+
+def test_a_resume_that_found_no_state_is_told_with_the_next_record(tmp_path: Path) -> None:
+    """And remembered by the next resume, by analyze, and where the rate shows nothing."""
+    rows = healthy(200)
+    done, ahead = [r for r in rows if r["step"] <= 60], [r for r in rows if r["step"] > 60]
+    whole = Drive(tmp_path, sftdiag.DiagnosticsCallback(), max_steps=200)
+    whole.begin()
+    for row in done:
+        whole.log(row)
+    drive = Drive(tmp_path, sftdiag.DiagnosticsCallback(), max_steps=200)
+    drive.begin(done, last_epoch=0, optimizer_state={})
+    assert drive.callback.report.findings == ()
+    drive.log(ahead[0])
+    (finding,) = drive.callback.report.findings
+    assert (finding.code, finding.onset_step, finding.fired_step) == ("SFT110", 60, 61)
+    assert finding.causes[0].status is Status.CONFIRMED
+    for row in ahead[1:40]:
+        drive.log(row)
+    half = [*done, *ahead[:40]]
+    again = Drive(tmp_path, sftdiag.DiagnosticsCallback(), max_steps=200)
+    again.begin(half, last_epoch=half[-1]["step"], optimizer_state={0: "moments"})
+    assert [f.id for f in again.callback.report.findings] == ["SFT110@61"]
+    again.go_on(ahead[40:])
+    write_state(tmp_path / "trainer_state.json", rows, max_steps=200)
+    assert [f.id for f in sftdiag.analyze(tmp_path).findings] == ["SFT110@61"]
+
+
+@pytest.mark.parametrize(
+    ("last_epoch", "state", "changed"),
+    [(60, {0: "moments"}, {}), (0, {0: "moments"}, {}), (60, {}, {}), (0, {}, OTHER)],
+)
+def test_a_resume_with_its_state_or_other_settings_is_quiet(
+    tmp_path: Path, last_epoch: int, state: dict[int, str], changed: dict[str, Any]
+) -> None:
+    """Plain SGD keeps no moments; a rate that was changed on purpose begins a schedule of its own."""
+    rows = healthy(200)
+    done, ahead = [r for r in rows if r["step"] <= 60], [r for r in rows if r["step"] > 60]
+    first = Drive(tmp_path, sftdiag.DiagnosticsCallback(), max_steps=200)
+    first.begin()
+    for row in done:
+        first.log(row)
+    drive = Drive(tmp_path, sftdiag.DiagnosticsCallback(), max_steps=200, **changed)
+    drive.begin(done, last_epoch=last_epoch, optimizer_state=state)
+    drive.go_on(ahead)
+    assert drive.callback.report.verdict == "healthy"

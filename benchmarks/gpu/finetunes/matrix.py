@@ -99,7 +99,7 @@ CAUSES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
         "eval-distribution": ("414 201 204", "eval-distribution"),
         "corrupted-shard": ("105 104 102 108", "data-order poor-data corrupted-data"),
         "unshuffled": ("102 104 105 201 414", "data-order eval-distribution"),
-        "lost-optimizer": ("102 104 105 109", "learning-rate-too-high optimizer-state"),
+        "lost-optimizer": ("110 102 104 105 109", "optimizer-state learning-rate-too-high"),
     }.items()
 }
 """Fault: the codes that name it, and the causes that explain it."""
