@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import acos, pi
 
 from sftdiag.values import Value
@@ -91,12 +92,12 @@ class Course:
                 return first.rate, first.rate
             origin = first.rate - slope * first.step
             return max(0.0, origin + slope * step), abs(origin)
-        for index, (left, right) in enumerate(zip(points, points[1:], strict=False)):
+        for index, (left, right) in enumerate(pairwise(points)):
             if step == left.step:
                 return left.rate, 0.0
             if step < right.step:
                 around = points[max(0, index - 1) : index + 3]
-                slopes = [_slope(a, b) for a, b in zip(around, around[1:], strict=False)]
+                slopes = [_slope(a, b) for a, b in pairwise(around)]
                 bend = (max(slopes) - min(slopes)) * (right.step - left.step) / 4
                 return left.rate + _slope(left, right) * (step - left.step), bend
         return (points[-1].rate, 0.0) if step == points[-1].step else None

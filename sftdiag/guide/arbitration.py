@@ -42,7 +42,9 @@ TABLE: tuple[Explains, ...] = (
     Explains("SFT104", "SFT103", False, "a blow-up is a swing that went on"),
     Explains("SFT109", "SFT101", False, "steps that are too large hold the loss up"),
     Explains("SFT102", "SFT109", False, "a rise in the warm-up that went on"),
-    Explains("SFT110", "SFT102", True, "the rate climbs to its peak a second time, without moments"),
+    Explains(
+        "SFT110", "SFT102", True, "the rate climbs to its peak a second time, without moments"
+    ),
     Explains("SFT110", "SFT105", True, "steps of an optimizer without moments, at a rising rate"),
     Explains("SFT110", "SFT109", True, "the rate that the loss rose with climbs a second time"),
     Explains("SFT103", "SFT102", False, "the swings carry the mean up"),

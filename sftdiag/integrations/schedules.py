@@ -1,7 +1,7 @@
 """What a trainer's scheduler and optimizer say: which schedule it is, and whether it was resumed.
 
-The trainer has loaded their states before ``on_train_begin``, or has not: both files of a checkpoint
-or neither. Reads attributes only.
+The trainer has loaded their states before ``on_train_begin``, or has not: both files of a
+checkpoint or neither. Reads attributes only.
 """
 
 from __future__ import annotations

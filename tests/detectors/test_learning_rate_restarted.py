@@ -58,7 +58,7 @@ def known(scheduler: str | None = "cosine", **facts: Any) -> RunContext:
 
 
 def test_a_second_warm_up() -> None:
-    """Two records after the resume where the scheduler is known, four or a planned end where it is not."""
+    """Two records are enough where the scheduler is known, three with a planned end, else four."""
     rows = log(lost(cosine(), 250))
     assert fired(rows, known()) == [("learning-rate-restarted", "warning", 260)]
     assert fired(rows, known(None)) == [("learning-rate-restarted", "warning", 265)]
@@ -225,4 +225,6 @@ def test_each_variant_reads_in_both_languages(
             variant=variant,
         )
         told = diagnose(detection, "x", {"warning": 260}, Signals(context), lang)
-        assert told.message and told.causes[0].because and told.causes[0].fixes
+        assert told.message
+        assert told.causes[0].because
+        assert told.causes[0].fixes

@@ -202,7 +202,7 @@ def test_a_resume_that_found_no_state_is_told_with_the_next_record(tmp_path: Pat
 def test_a_resume_with_its_state_or_other_settings_is_quiet(
     tmp_path: Path, last_epoch: int, state: dict[int, str], changed: dict[str, Any]
 ) -> None:
-    """Plain SGD keeps no moments; a rate that was changed on purpose begins a schedule of its own."""
+    """Plain SGD keeps no moments; a rate changed on purpose begins a schedule of its own."""
     rows = healthy(200)
     done, ahead = [r for r in rows if r["step"] <= 60], [r for r in rows if r["step"] > 60]
     first = Drive(tmp_path, sftdiag.DiagnosticsCallback(), max_steps=200)

@@ -11,12 +11,6 @@ ALIKE: Mapping[str, tuple[str, ...]] = {
         "answers-of-others.full.4000x2.b16.adamw-0.0002.log5.s0",
         "answers-of-others.lora.4000x2.b16.adamw-0.001.log5.s1",
     ),
-    "The rate warms up a second time after the resume; the evaluation loss rises by 4 % and "
-    "comes down again with the rate, to 0.1 above the twin's. The restart stands in the log's "
-    "learning rate, where no detector looks for it.": (
-        "lost-optimizer.full.4000x2.b16.adamw-0.0002.log5.s0",
-        "lost-optimizer.full.4000x2.b16.adamw-0.0002.log5.s1",
-    ),
     "The loss falls smoothly from 6.2 to 4.6, as a slow healthy run's does, and levels out "
     "because the schedule ends; the rate is 1/200 of the twin's. Nothing in this log says that "
     "there was more to learn, and the guide's ranges are not for models of this size.": (
