@@ -92,11 +92,12 @@ class Split(Value):
 
     Attributes:
         name: ``"train"`` or the name of the evaluation set.
-        samples: rows evenly spaced over the set, in its order.
+        samples: pairs of neighbouring rows, evenly spaced over the set, or all; in its order.
         total: rows of the set; None when unknown.
         format: what the raw rows are, such as :data:`CONVERSATION`.
         dropped: rows that the preparation dropped without a word; None when unknown.
         unseen: why there are no samples.
+        places: index in the set of each sample; None when unknown.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Split(Value):
     format: str = TOKENS
     dropped: int | None = None
     unseen: Skip | None = None
+    places: tuple[int, ...] | None = None
 
 
 class Tokenization(Value):

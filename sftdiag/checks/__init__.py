@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sftdiag.checks._shares import undetected
+from sftdiag.checks.answers_of_other_rows import AnswersOfOtherRowsCheck
 from sftdiag.checks.answers_truncated import AnswersTruncatedCheck
 from sftdiag.checks.base import Check, Inputs
 from sftdiag.checks.double_bos import DoubleBosCheck
@@ -54,6 +55,7 @@ CHECKS: tuple[Check, ...] = (
     DuplicateRowsCheck(),
     LowDiversityAnswersCheck(),
     PaddingTrainedCheck(),
+    AnswersOfOtherRowsCheck(),
     LearningRateRangeCheck(),
     EffectiveBatchSizeCheck(),
     EpochsForDataSizeCheck(),

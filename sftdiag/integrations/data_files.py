@@ -13,10 +13,11 @@ from sftdiag.config import Settings
 from sftdiag.context import RunContext
 from sftdiag.errors import SourceError
 from sftdiag.integrations import tokenization
+from sftdiag.integrations.places import ROWS, spread
 from sftdiag.integrations.preflight import PreflightReport, report_on
 from sftdiag.integrations.raw_rows import RawRows
 from sftdiag.integrations.row_tokens import EXPECTED, load_tokenizer
-from sftdiag.integrations.samples import ROWS, described
+from sftdiag.integrations.samples import described
 from sftdiag.samples import IGNORE_INDEX, PROMPT_COMPLETION, TEXT, TOKENS, Sample, Split
 from sftdiag.sources.rows import Rows
 
@@ -39,7 +40,7 @@ def inspect_data(
         evaluation: the evaluation rows, likewise.
         max_length: tokens after which rows are cut; None cuts nothing.
         assistant_only_loss: mask all but the assistant's tokens of conversations.
-        full: look at every row, not at evenly spaced ones.
+        full: look at every row, not at evenly spaced pairs of neighbours.
         settings: what to report, and in which language.
 
     Raises:
@@ -76,16 +77,18 @@ class _Maker:
         self._full = full
 
     def split(self, name: str, path: str | os.PathLike[str]) -> Split:
-        rows, total = _spread(Rows(path), None if self._full else ROWS)
+        rows, total = spread(Rows(path), None if self._full else ROWS)
         if not rows:
             raise SourceError(os.fspath(path), "holds no rows")
         samples = []
-        for number, row in rows:
+        for place, row in rows:
             sample = self._sample(row, name)
             if sample is None:
-                raise SourceError(os.fspath(path), _problem(row, number))
+                raise SourceError(os.fspath(path), _problem(row, place + 1))
             samples.append(sample)
-        return Split(name, tuple(samples), total, self._raw.format_of(rows[0][1]))
+        places = tuple(place for place, _ in rows)
+        form = self._raw.format_of(rows[0][1])
+        return Split(name, tuple(samples), total, form, places=places)
 
     def _sample(self, row: Any, split: str) -> Sample | None:
         """Return a row as TRL makes it, or None where it cannot be made."""
@@ -129,22 +132,6 @@ class _Maker:
         return described(cut, self._raw).replace(
             full_tokens=len(sample.input_ids), full_answer_tokens=whole.answer_tokens or None
         )
-
-
-def _spread(rows: Rows, wanted: int | None) -> tuple[list[tuple[int, Any]], int]:
-    """Return evenly spaced rows with their numbers, from 1, and how many there are.
-
-    Reads in one pass: whenever twice as many are held, every second one is let go.
-    """
-    held: list[tuple[int, Any]] = []
-    stride, number = 1, 0
-    for row in rows:
-        if number % stride == 0:
-            held.append((number + 1, row))
-        number += 1
-        if wanted is not None and len(held) > 2 * wanted:
-            held, stride = held[::2], 2 * stride
-    return held, number
 
 
 def _problem(row: Any, number: int) -> str:

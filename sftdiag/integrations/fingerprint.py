@@ -1,6 +1,6 @@
 """A fingerprint of a dataset's rows: whether a resumed run trains on the rows it was begun with.
 
-Rows are read by ``dataset[i]`` at fixed places, as the checks read them: no batch is drawn and no
+Rows are read by ``dataset[i]`` at fixed places, not through a dataloader: no batch is drawn and no
 random number. From the rows' content, not from ``datasets``' own fingerprint: that one is random
 where a preparation could not be hashed, and the same rows would look like others.
 """
@@ -12,7 +12,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sftdiag.integrations.samples import length, places, untouched_rng
+from sftdiag.integrations.places import places
+from sftdiag.integrations.samples import length, untouched_rng
 
 ROWS = 64
 """Rows looked at: where a twentieth of them differs, that shows in 96 of 100 cases."""

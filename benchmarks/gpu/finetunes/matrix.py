@@ -90,7 +90,7 @@ CAUSES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
         "all-masked": ("401 403 107", "label-mask"),
         "prompt-trained": ("405", "label-mask"),
         "misaligned": ("404 108", "label-misalignment"),
-        "answers-of-others": ("404 101", "label-misalignment poor-data data-format"),
+        "answers-of-others": ("419 404 101", "label-misalignment poor-data data-format"),
         "eval-template": ("410 414 204 201", "chat-template eval-distribution"),
         "end-of-turn": ("406 409 303", "chat-template label-mask"),
         "frozen": ("101", "frozen-parameters"),
