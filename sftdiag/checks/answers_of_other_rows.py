@@ -3,7 +3,7 @@
 Sees: prompts that share rare tokens with the answer of the row before (or after), as an answer
 shares them with its prompt, while their own answers share no more with them than those of strangers
 do. A match is an overlap, weighted by how rare the tokens are, that at most 2 % of the strangers'
-answers reach; tokens of a tenth of the rows weigh nothing, so that no template matches.
+answers reach; tokens of a fifth of the rows weigh nothing, so that no template matches.
 
 Cannot see: tasks whose prompts and answers share no words (labels, most translations); answers that
 slipped by more than a row, or rows shuffled after they did; a slip in a part of the rows; packed
@@ -47,8 +47,13 @@ LEAST_ROWS = 50
 MOST_ROWS = 512
 """Rows compared at most: more take time and do not change what was found among so many."""
 
-COMMON = 0.1
-"""Share of the rows from which on a token weighs nothing: a template's, or a stop word."""
+COMMON = 0.2
+"""Share of the rows from which on a token weighs nothing: a template's, or a stop word. Those of 5 to
+50 % weigh so little that questions of a dictionary and of a manual match alike."""
+
+MOST_TOKENS = 64
+"""Tokens of a prompt that are looked for, the rarest: of long prompts the others cost time and tell
+few answers apart."""
 
 LEAST_MATCHES = 20
 """Prompts that match the neighbour's answer and not their own. Of the 128 pairs of a sample 2.6
@@ -61,9 +66,10 @@ FAR = 4.0
 """Standard deviations of the sign test of the neighbour's answer against the own one: 20 to 0 is at
 4.5, 30 to 5 at 4.2."""
 
-CHANCE = 3.0
-"""Standard deviations above chance up to which matches are no more than strangers': so few must the
-own answers have, and the neighbours' on the other side, who match where rows come in pairs."""
+CHANCE = 4.0
+"""Standard deviations above chance up to which matches are no more than strangers', 6 % of 256 rows:
+so few must the own answers have, and the neighbours' on the other side, who match where rows come in
+pairs. Own answers of healthy questions match in 30 to 45 %."""
 
 REPEATED, LONG = 0.8, 8
 """Share of an answer's weight found in a prompt from which on the prompt says it again, where the
@@ -185,7 +191,8 @@ class _Matches:
     ) -> dict[int, float]:
         """Return how much each set shares with these tokens, in nats; those that share any."""
         overlap: dict[int, float] = {}
-        for token in sorted(tokens & holders.keys()):
+        held = sorted(tokens & holders.keys(), key=lambda token: (-self._weights[token], token))
+        for token in held[:MOST_TOKENS]:
             weight = self._weights[token]
             for index in holders[token]:
                 overlap[index] = overlap.get(index, 0.0) + weight
@@ -208,20 +215,21 @@ def _slip(matches: _Matches, lag: int) -> _Slip | None:
     """Return the rows whose answers stand ``lag`` rows further on, where that is so, or None."""
     pairs, back = _pairs(matches, lag), _pairs(matches, -lag)
     seen = len(pairs)
-    own = {index for index, _ in pairs if matches.answer(index, index)}
-    if len(own) > _by_chance(seen, CHANCE):
+    own = {index for index in range(len(matches.rows)) if matches.answer(index, index)}
+    if len(own) > _by_chance(len(matches.rows), CHANCE):
         return None
     if sum(matches.answer(*pair) for pair in back) > _by_chance(len(back), CHANCE):
         return None
     other = [pair for pair in pairs if matches.answer(*pair)]
     only = [pair for pair in other if pair[0] not in own]
     matching = [i for i, j in only if not matches.repeats(i, j) and not matches.alike(i, j)]
-    against = len(own.difference(index for index, _ in other))
+    with_own = own.intersection(index for index, _ in pairs)
+    against = len(with_own.difference(index for index, _ in other))
     least = max(LEAST_MATCHES, _by_chance(seen, SURE), len(only) / 2)
     if len(matching) < least:
         return None
     far = (len(matching) - against) / sqrt(len(matching) + against)
-    return _Slip(seen, matching, len(own)) if far >= FAR else None
+    return _Slip(seen, matching, len(with_own)) if far >= FAR else None
 
 
 def _pairs(matches: _Matches, lag: int) -> list[tuple[int, int]]:
