@@ -48,8 +48,9 @@ MOST_ROWS = 512
 """Rows compared at most: more take time and do not change what was found among so many."""
 
 COMMON = 0.2
-"""Share of the rows from which on a token weighs nothing: a template's, or a stop word. Those of 5 to
-50 % weigh so little that questions of a dictionary and of a manual match alike."""
+"""Share of the rows from which on a token weighs nothing: a template's, or a stop word. Any share
+of 5 to 50 % gives the same matches on questions to a dictionary and to a manual; from 13 % on those of
+rows that are put together from a few words match, too."""
 
 MOST_TOKENS = 64
 """Tokens of a prompt that are looked for, the rarest: of long prompts the others cost time and tell
@@ -67,9 +68,9 @@ FAR = 4.0
 4.5, 30 to 5 at 4.2."""
 
 CHANCE = 4.0
-"""Standard deviations above chance up to which matches are no more than strangers', 6 % of 256 rows:
-so few must the own answers have, and the neighbours' on the other side, who match where rows come in
-pairs. Own answers of healthy questions match in 30 to 45 %."""
+"""Standard deviations above chance up to which matches are no more than strangers', 6 % of 256
+rows: so few must the own answers have, and the neighbours' on the other side, who match where rows
+come in pairs. Own answers to such questions match in 30 to 45 %."""
 
 REPEATED, LONG = 0.8, 8
 """Share of an answer's weight found in a prompt from which on the prompt says it again, where the

@@ -25,6 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "alpaca": setups.text(setups.PAIRS, setups.ALPACA),
         "masked": setups.tokens(setups.PAIRS, setups.nothing),
         "odd": [{"foo": "bar"}],
+        "slipped": setups.messages(setups.slipped(setups.talks(600))),
         "many": setups.prompt_completion(setups.PAIRS * 10),
     }
     for name, rows in files.items():
@@ -63,6 +64,7 @@ def found(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
         ("prompts", [], "tokenizer", {}),
         ("alpaca", [], "tokenizer", {"SFT410": "warning"}),
         ("masked", [], "tokenizer", {"SFT401": "error"}),
+        ("slipped", ["--assistant-only-loss"], "tokenizer", {"SFT419": "error"}),
     ],
 )
 def test_what_it_finds(

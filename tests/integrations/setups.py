@@ -292,6 +292,12 @@ def _cut_by_hand(folder: Path) -> Trainer:
     return plain(folder, [{name: row[name][:23] for name in row} for row in rows])
 
 
+def slipped(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the questions, each with the answer of the next row."""
+    questions, answers = zip(*pairs, strict=True)
+    return list(zip(questions, answers[1:] + answers[:1], strict=True))
+
+
 Make = Callable[[Path], Any]
 
 FAULTS: dict[str, tuple[str, str, Make]] = {
@@ -394,6 +400,15 @@ FAULTS: dict[str, tuple[str, str, Make]] = {
         "SFT417", "warning", lambda f: sft(f, prompt_completion(_same_answer(PAIRS))),
     ),
     "tokens, padding trained": ("SFT418", "warning", _padded),
+    "messages, answers of other rows": (
+        "SFT419", "error", lambda f: sft(f, messages(slipped(PAIRS)), assistant_only_loss=True),
+    ),
+    "prompt-completion, answers of other rows, LoRA": (
+        "SFT419", "error", lambda f: sft(f, prompt_completion(slipped(talks(400))), peft=True),
+    ),
+    "tokens, answers of other rows": (
+        "SFT419", "error", lambda f: plain(f, tokens(slipped(PAIRS))),
+    ),
 }  # fmt: skip
 """Name to the code that must be found, its severity, and the trainer."""
 

@@ -72,6 +72,19 @@ def test_every_label_masked(tmp_path: Path) -> None:
     assert again.to_dict() == report.to_dict()
 
 
+def test_answers_of_other_rows_end_a_run_before_it_begins(tmp_path: Path) -> None:
+    """No curve shows them; the rows of a sample do."""
+    wrong = setups.messages(setups.slipped(setups.talks(400)))
+    trainer = setups.sft(tmp_path, wrong, setups.messages(setups.HELD_OUT))
+    report = sftdiag.preflight(trainer, train_on_prompt=True)
+    assert [finding.code for finding in report.findings] == ["SFT419"]
+    (cause,) = report.primary.causes
+    assert (cause.id, cause.check, len(cause.fixes)) == ("poor-data", "SFT419", 2)
+    sftdiag.attach(trainer, stop_on="error")
+    trainer.train()
+    assert trainer.state.global_step <= 1
+
+
 def test_what_the_training_rows_show_explains_the_evaluation_rows(tmp_path: Path) -> None:
     rows = setups.tokens(setups.PAIRS, setups.nothing)
     held_out = setups.tokens(setups.HELD_OUT, setups.nothing)
@@ -136,6 +149,8 @@ def test_a_large_set_is_not_read_through(tmp_path: Path) -> None:
     sftdiag.preflight(trainer)
     assert len(rows.asked) == len(set(rows.asked)) == 256
     assert max(rows.asked) > 49_000
+    pairs = zip(rows.asked[::2], rows.asked[1::2], strict=True)
+    assert all(second == first + 1 for first, second in pairs)
     rows.asked.clear()
     sftdiag.preflight(trainer)
     assert len(rows.asked) == 256
