@@ -49,8 +49,8 @@ MOST_ROWS = 512
 
 COMMON = 0.2
 """Share of the rows from which on a token weighs nothing: a template's, or a stop word. Any share
-of 5 to 50 % gives the same matches on questions to a dictionary and to a manual; from 13 % on those of
-rows that are put together from a few words match, too."""
+of 5 to 50 % gives the same matches on questions to a dictionary and to a manual; from 13 % on rows
+that are put together from a few words match, too."""
 
 MOST_TOKENS = 64
 """Tokens of a prompt that are looked for, the rarest: of long prompts the others cost time and tell
