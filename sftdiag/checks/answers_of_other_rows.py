@@ -107,8 +107,11 @@ class AnswersOfOtherRowsCheck(Check):
 
     def _found(self, series: str, rows: Sequence[_Row]) -> Observation | None:
         matches = _Matches(rows)
+        own = _own(matches)
+        if own is None:
+            return None
         for lag, variant in ((1, "next"), (-1, "previous")):
-            slip = _slip(matches, lag)
+            slip = _slip(matches, own, lag)
             if slip is not None:
                 return self.observation(
                     Severity.ERROR,
@@ -153,7 +156,7 @@ class _Matches:
         common = COMMON * len(rows)
         self._weights = {t: log(len(rows) / n) for t, n in counts.items() if n <= common}
         self._answers = self._holders([row.answer for row in rows])
-        self._overlaps = [self._overlap(row.prompt, self._answers) for row in rows]
+        self._overlaps: dict[int, dict[int, float]] = {}
 
     def beside(self, index: int, lag: int) -> int | None:
         """Return the index of the row ``lag`` places further on, if it was looked at."""
@@ -161,7 +164,11 @@ class _Matches:
 
     def answer(self, index: int, other: int) -> bool:
         """Return whether a prompt matches another row's answer, or its own."""
-        return self._stands_out(self._overlaps[index], index, other)
+        overlap = self._overlaps.get(index)
+        if overlap is None:
+            overlap = self._overlap(self.rows[index].prompt, self._answers)
+            self._overlaps[index] = overlap
+        return self._stands_out(overlap, index, other)
 
     def alike(self, index: int, other: int) -> bool:
         """Return whether two prompts are more alike than strangers'."""
@@ -212,13 +219,22 @@ class _Matches:
         return sum(self._weights.get(token, 0.0) for token in tokens)
 
 
-def _slip(matches: _Matches, lag: int) -> _Slip | None:
+def _own(matches: _Matches) -> set[int] | None:
+    """Return the rows that match their own answers; None once they are more than by chance."""
+    most = _by_chance(len(matches.rows), CHANCE)
+    own: set[int] = set()
+    for index in range(len(matches.rows)):
+        if matches.answer(index, index):
+            own.add(index)
+            if len(own) > most:
+                return None
+    return own
+
+
+def _slip(matches: _Matches, own: set[int], lag: int) -> _Slip | None:
     """Return the rows whose answers stand ``lag`` rows further on, where that is so, or None."""
     pairs, back = _pairs(matches, lag), _pairs(matches, -lag)
     seen = len(pairs)
-    own = {index for index in range(len(matches.rows)) if matches.answer(index, index)}
-    if len(own) > _by_chance(len(matches.rows), CHANCE):
-        return None
     if sum(matches.answer(*pair) for pair in back) > _by_chance(len(back), CHANCE):
         return None
     other = [pair for pair in pairs if matches.answer(*pair)]
