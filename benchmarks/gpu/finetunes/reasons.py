@@ -5,12 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 ALIKE: Mapping[str, tuple[str, ...]] = {
-    "The answer of the next row is as good English as the right one: train and evaluation loss "
-    "fall as in a healthy run and end 0.25 higher, which only the healthy twin shows. No check "
-    "compares a prompt with its answer.": (
-        "answers-of-others.full.4000x2.b16.adamw-0.0002.log5.s0",
-        "answers-of-others.lora.4000x2.b16.adamw-0.001.log5.s1",
-    ),
     "The loss falls smoothly from 6.2 to 4.6, as a slow healthy run's does, and levels out "
     "because the schedule ends; the rate is 1/200 of the twin's. Nothing in this log says that "
     "there was more to learn, and the guide's ranges are not for models of this size.": (
