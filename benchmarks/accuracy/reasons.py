@@ -16,8 +16,8 @@ REASONS: Mapping[str, str] = {
         "The rise takes half the run, 15 to 20 evaluations with a noise of 0.4 %. Two evaluations "
         "must stand 3 % and five noise units above the best where the train loss has clearly "
         "fallen, three elsewhere; a smaller rise counts from 1.5 % on where it is steady and will "
-        "be 3 % by the end of the plan. At size 0.05 that is six evaluations, at 0.4 two or three "
-        "and the one that the smoothed best costs; size 0.03 ends at what two seeds differ by."
+        "be 3 % by the end of the plan. At size 0.05 that takes seven to nine evaluations, at 0.4 "
+        "three, one of which the smoothed best costs; size 0.03 ends at what two seeds differ by."
     ),
     "divergence": (
         "The loss climbs for five rows. Three rows in a row are wanted above twice the start, or "
