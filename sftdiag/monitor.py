@@ -12,7 +12,7 @@ from sftdiag.checked import Checked
 from sftdiag.config import Settings
 from sftdiag.context import RunContext
 from sftdiag.detectors import DETECTORS, Detector, Skip
-from sftdiag.findings import Curve, Finding, Report, Severity, Summary
+from sftdiag.findings import Curve, Detection, Finding, Report, Severity, Summary
 from sftdiag.guide import arbitration
 from sftdiag.guide.diagnosis import diagnose
 from sftdiag.guide.symptoms import SYMPTOMS
@@ -71,9 +71,18 @@ class Monitor:
         """Take in what the checks said; return what they found that is new."""
         return self._checks.take(outcome)
 
-    def learn(self, known: RunContext) -> None:
-        """Take in what became known of the run while it trains."""
+    def learn(self, known: RunContext) -> tuple[Finding, ...]:
+        """Take in what became known of the run while it trains; return what that shows."""
         self.signals.context = self.signals.context.filled_from(known)
+        changed: list[Case] = []
+        for detector in self._detectors:
+            try:
+                detections = detector.learned(self.signals)
+            except Exception as fault:
+                self._break(detector.code, fault)
+            else:
+                changed += self._filed(detections)
+        return self._told(changed, self._cases.claims) if changed else ()
 
     def feed_entry(self, entry: Mapping[str, Any]) -> tuple[Finding, ...]:
         """Take in one row of ``log_history``; see :meth:`feed`."""
@@ -98,11 +107,8 @@ class Monitor:
             except Exception as fault:
                 self._break(detector.code, fault)
                 continue
-            for detection in detections:
-                if self.settings.reports(detection.code, detection.name):
-                    case = self._cases.take(detection)
-                    if case is not None:
-                        changed.append(case)
+            if detections:
+                changed += self._filed(detections)
         if not changed:
             return ()
         return self._told(changed, self._cases.claims)
@@ -147,6 +153,12 @@ class Monitor:
             self._asked = True
             self._probes = tuple(kind() for kind in PROBES)
         return self._probes
+
+    def _filed(self, detections: Sequence[Detection]) -> list[Case]:
+        """Return the cases in which these are news."""
+        reported = (d for d in detections if self.settings.reports(d.code, d.name))
+        cases = (self._cases.take(detection) for detection in reported)
+        return [case for case in cases if case is not None]
 
     def _start_detectors(self) -> None:
         kinds = (kind for kind in DETECTORS if kind.name not in self._broken)

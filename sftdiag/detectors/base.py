@@ -44,6 +44,14 @@ class Detector(ABC):
             severity again) or are over. Empty for almost every record.
         """
 
+    def learned(self, signals: Signals) -> Sequence[Detection]:
+        """Look at what became known of the run besides its log, such as at a resume.
+
+        Returns:
+            What that shows at once; a replay of the log shows the same later, as of the same step.
+        """
+        return ()
+
     def _end(self, step: int) -> Sequence[Detection]:
         """Return the active detection as over, and forget it; nothing when there is none."""
         active, self._active = self._active, None

@@ -6,8 +6,8 @@ which has no noise: within one record it leaves its course, down to where a warm
 where the run began, and the next rows repeat the run's first ones to a thousandth of the peak. Two
 rows are enough where the scheduler is known and never rises after its peak. Where it is unknown,
 four rows of a second warm-up, or a course that until then was the line or half cosine to the
-planned end. Live it knows at once, from the optimizer and the scheduler that the trainer resumed
-with, whether they have a state.
+planned end. Live the optimizer and the scheduler that the trainer resumed with say, before the
+first step, whether they have a state.
 
 Cannot see a restart of a rate that stays constant from the first record on, nor one in a log that
 begins later or goes back. Says nothing of schedules that rise by themselves (cosine_with_restarts,
@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import ClassVar
 
 from sftdiag.detectors._course import Course, Rate, heads_for
@@ -107,12 +108,10 @@ class LearningRateRestartedDetector(Detector):
         """See :meth:`Detector.update`."""
         if self._fired or record.kind != TRAIN:
             return ()
-        known = self._resumed_without_state(signals, record.step)
+        found = self._resumed_without_state(signals, record.step - 1)
         rate = record.finite("learning_rate")
-        if known is not None:
-            last = self._before[-1].rate if self._before else None
-            seen = {"rate_before": last, "rate_after": rate}
-            return self._fire(signals, record.step, known, seen, "resumed")
+        if found:
+            return found
         if rate is None or rate < 0.0:
             return ()
         self._rows += 1
@@ -122,11 +121,22 @@ class LearningRateRestartedDetector(Detector):
             return ()
         return self._look(row, signals)
 
-    def _resumed_without_state(self, signals: Signals, step: int) -> int | None:
-        """Return the step of a resume that found no state, when it lies in this part of the run."""
-        lost = signals.context.lost_state_steps or ()
-        first = signals.first_step if signals.first_step is not None else step
-        return next((at for at in lost if first <= at < step), None)
+    def learned(self, signals: Signals) -> Sequence[Detection]:
+        """See :meth:`Detector.learned`."""
+        return () if self._fired else self._resumed_without_state(signals, inf)
+
+    def _resumed_without_state(self, signals: Signals, until: float) -> Sequence[Detection]:
+        """Fire for a resume that found no state, when it lies in this part of the run."""
+        first = signals.first_step
+        lost = signals.context.lost_state_steps
+        if not lost or first is None:
+            return ()
+        at = next((step for step in lost if first <= step <= until), None)
+        if at is None:
+            return ()
+        before = [*self._before, *self._since]
+        seen = {"rate_before": before[-1].rate if before else None}
+        return self._fire(at, at, seen, "resumed")
 
     def _leaves(self, row: Rate, signals: Signals) -> bool:
         """Return whether the rate jumps off its course with this row."""
@@ -152,8 +162,14 @@ class LearningRateRestartedDetector(Detector):
         sure = self._course.sure_of(self._start, rows, peak)
         second_warm_up = down and self._climbs and self._is_second_warm_up(sure, signals)
         if second_warm_up or self._is_second_course(sure, signals):
-            seen = {"rate_before": last.rate, "rate_after": rows[0].rate, "rows": self._since_rows}
-            return self._fire(signals, row.step, self._start, seen, "down" if down else "up")
+            seen = {
+                "rate_before": last.rate,
+                "rate_after": rows[0].rate,
+                "rows": self._since_rows,
+                "learning_rate": row.rate,
+                "peak_learning_rate": peak,
+            }
+            return self._fire(row.step, self._start, seen, "down" if down else "up")
         if len(rows) == SINCE:
             del rows[1::2]
         return ()
@@ -189,16 +205,11 @@ class LearningRateRestartedDetector(Detector):
         self._before.append(row)
 
     def _fire(
-        self, signals: Signals, step: int, onset: int, seen: Mapping[str, Scalar], variant: str
+        self, step: int, onset: int, seen: Mapping[str, Scalar], variant: str
     ) -> Sequence[Detection]:
         self._fired = True
         severity = Severity.WARNING
-        evidence = {
-            "restart_step": onset,
-            **seen,
-            "learning_rate": signals.learning_rate,
-            "peak_learning_rate": signals.peak_learning_rate,
-        }
+        evidence = {"restart_step": onset, **seen}
         return (
             Detection(
                 self.code,

@@ -34,7 +34,6 @@ from sftdiag.monitor import Monitor
 from sftdiag.policy import Policy
 from sftdiag.probes.settings import Probes
 from sftdiag.report.text import tell
-from sftdiag.sources import CONTEXT_FILE
 from sftdiag.sources import probes as probe_rows
 from sftdiag.sources.journal import Segment
 
@@ -180,10 +179,10 @@ class DiagnosticsCallback(TrainerCallback):
         if state.is_world_process_zero:
             outlets = Outlets(args, self.settings.lang, self.webhook, self._faults)
             outlets.start(before.start, state.trial_name)
-            outlets.keep(CONTEXT_FILE, before.start.context)
             outlets.keep_probe_rows(before.probe_rows, afresh=True)
         watch = Watch(self._monitor, self.policy, args, state, before.checkpoints, outlets)
         self._watch = watch
+        watch.learn(before.start.context, control)
         checked = read("the checks", lambda: self.checks.at_start(args, state, kwargs), None)
         asked = self.prober
         new = asked.begin(args, state, kwargs, before.probe_rows) if asked is not None else []
@@ -204,7 +203,7 @@ class DiagnosticsCallback(TrainerCallback):
         step, model = state.global_step, kwargs.get("model")
         seen = self._faults.run("the adapter", lambda: self._adapter.look(step, model), None)
         if seen is not None:
-            self._watch.learn(seen)
+            self._watch.learn(seen, control)
         self._watch.feed({**logs, "step": step}, control)
         if self.smoke.due(state.global_step, logs):
             self.smoke.judge(logs, self.report, self._monitor.signals.context, state)

@@ -52,11 +52,12 @@ class Watch:
         """Take in a row of the log, in a dict of its own."""
         self._handle(self.monitor.feed_entry(row), control)
 
-    def learn(self, known: RunContext) -> None:
+    def learn(self, known: RunContext, control: Any) -> None:
         """Take in what became known of the run, and keep it beside the log."""
-        self.monitor.learn(known)
+        found = self.monitor.learn(known)
         if self._outlets is not None:
             self._outlets.keep(CONTEXT_FILE, self.monitor.signals.context)
+        self._handle(found, control)
 
     def take(self, outcome: Outcome | None, rows: Sequence[probes.Row], control: Any) -> None:
         """Take in what the checks say and what was measured on the model; keep both."""
