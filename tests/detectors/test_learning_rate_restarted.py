@@ -146,6 +146,8 @@ def test_a_run_that_goes_on_after_its_end() -> None:
     rates = through(linear(10, 300), 300) + through(linear(10, 700), 700)
     assert fired(log(rates), RunContext(max_steps=1000)) == []
     assert fired(log(rates), RunContext(max_steps=1000, lr_scheduler_type="linear")) == []
+    twice = RunContext(max_steps=600, lr_scheduler_type="linear")
+    assert fired(log(2 * through(linear(10, 300), 300)), twice) == []
 
 
 def test_a_higher_rate_is_no_restart() -> None:
