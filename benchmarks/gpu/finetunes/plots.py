@@ -50,7 +50,12 @@ def draw(fault: str, scored: Sequence[Scored], runs: Sequence[Run], path: Path) 
     figure.savefig(path, metadata=UNDATED if path.suffix == ".svg" else None)
     pyplot.close(figure)
     if path.suffix == ".svg":
-        path.write_text(DECIMALS.sub(_rounded, path.read_text()))
+        path.write_text("".join(map(_shorter, path.read_text().splitlines(keepends=True))))
+
+
+def _shorter(line: str) -> str:
+    """Round what is drawn, but not what is written."""
+    return line if "<text" in line else DECIMALS.sub(_rounded, line)
 
 
 def _rounded(number: re.Match[str]) -> str:
