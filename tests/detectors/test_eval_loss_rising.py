@@ -107,6 +107,15 @@ def test_a_rise_beyond_any_decay_is_an_error_at_the_peak_of_the_rate() -> None:
     assert found[1][2] <= evaluated[3 + 5]
 
 
+def test_an_error_takes_a_sure_fall_of_the_train_loss() -> None:
+    losses = [2.0, 1.8, 1.6, 1.5, *(1.5 + 0.16 * min(1.0, i / 4) for i in range(1, 7))]
+    rows = evaluations(losses, [2.0 * 0.985**i for i in range(len(losses))])
+    assert {severity for _, severity, _ in fired(rows)} == {"warning", "error"}
+    for index, row in enumerate(row for row in rows if "loss" in row):
+        row["loss"] *= 1.02 if index % 2 else 0.98
+    assert {severity for _, severity, _ in fired(rows)} == {"warning"}
+
+
 def test_what_a_decay_could_take_back_shrinks_with_the_train_loss() -> None:
     losses = [2.0, 1.8, 1.6, 1.5, *(1.5 + 0.13 * min(1.0, i / 4) for i in range(1, 14))]
     learned = [2.0 * 0.8**i for i in range(len(losses))]
