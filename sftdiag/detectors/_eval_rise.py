@@ -133,26 +133,31 @@ class Fall(Value):
 def train_fall(points: Sequence[Evaluation], index: int, peak_step: int) -> Fall:
     """Return the fall of the train loss since the evaluation at ``index``.
 
-    Where the learning rate has climbed since, or no evaluation came
-    before, the train rows up to that evaluation hold the run's first descent; the train loss up to
-    the next evaluation then counts, if it is lower: else a bump at the learning rate's peak would
-    look as if only the evaluation loss rose.
+    Where the learning rate has climbed since, or no evaluation came before, the train rows up to
+    that evaluation hold the run's first descent; the train loss up to the next evaluation then
+    counts, if it is lower: else a bump at the learning rate's peak would look as if only the
+    evaluation loss rose.
 
     Args:
         points: the series so far.
         index: the place of its best evaluation.
         peak_step: the step at which the learning rate was highest; 0 when it is unknown.
     """
-    best, last = points[index], points[-1]
-    if best.train_loss is None or last.train_loss is None:
+    rows = [point for point in points[index:] if point.train_loss is not None]
+    if len(rows) < 2:
         return Fall()
-    before, noise = best.train_loss, best.train_noise
-    if index + 1 < len(points) and (index == 0 or best.step < peak_step):
-        following = points[index + 1]
-        if following.train_loss is not None and following.train_loss < before:
-            before, noise = following.train_loss, following.train_noise
-    fall = before - last.train_loss
+    # Where evaluations are made more often than rows are logged, the next row must do.
+    first, last = rows[0], rows[-1]
+    if index == 0 or points[index].step < peak_step:
+        first = min(rows[:2], key=_train_loss)
+    before, noise = _train_loss(first), first.train_noise
+    fall = before - _train_loss(last)
     noise = sqrt(noise**2 + last.train_noise**2)
     if fall <= max(TRAIN_FALL * abs(before), TRAIN_NOISE_FACTOR * noise):
         return Fall()
     return Fall(fall / abs(before), fall > CLEAR_NOISE_FACTOR * noise)
+
+
+def _train_loss(point: Evaluation) -> float:
+    assert point.train_loss is not None
+    return point.train_loss

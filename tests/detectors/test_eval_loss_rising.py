@@ -185,6 +185,18 @@ def test_a_first_train_row_that_holds_the_descent_is_no_fall_of_the_train_loss()
     assert fired(evaluations(losses, train, every=1)) == []
 
 
+def test_evaluations_more_often_than_rows() -> None:
+    rows = [
+        row
+        for row in overfitting(turn=70, every=10, rise=0.008)
+        if "eval_loss" in row or row["step"] % 25 == 0
+    ]
+    assert {severity for _, severity, _ in fired(rows)} == {"warning", "error"}
+    bump = [2.0, 1.6, 1.7, 1.75, 1.75, 1.7, 1.65, 1.62, 1.6, 1.5, 1.3, 1.2]
+    rows = evaluations(bump, bump, every=1)
+    assert fired([r for i, r in enumerate(rows) if "eval_loss" in r or i % 3 == 0]) == []
+
+
 def test_a_curved_descent_is_no_noise() -> None:
     losses = [9.7, 6.0, 4.6, 4.1, 3.9, 3.8, 3.85, 4.0, 4.15, 4.3, 4.45]
     rows = evaluations(losses, [9.0 * 0.8**i for i in range(11)])
