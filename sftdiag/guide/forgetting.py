@@ -39,12 +39,17 @@ def lower_rank(case: Case) -> FixText:
 
 
 def weights_moved(case: Case) -> Evidence | None:
-    """The task got easier while general text got harder: weights moved from one to the other."""
+    """The task got easier while general text got harder: weights moved from one to the other.
+
+    A rate above the ranges explains that as well, also where they speak of larger models only.
+    """
     first, blocks = case.signals.first_loss, case.signals.block_losses
     if first is None or not blocks or blocks[-1] >= first:
         return None
     values = {"first": first, "last": blocks[-1], "factor": case.number("factor") or 1.0}
-    return Evidence(Weight.SUPPORTS, "task_for_general", values)
+    rate = rate_against_ranges(case)
+    undecided = rate is not None and rate.weight is Weight.FITS
+    return Evidence(Weight.FITS if undecided else Weight.SUPPORTS, "task_for_general", values)
 
 
 SYMPTOM = Symptom(
