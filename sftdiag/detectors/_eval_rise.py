@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import sqrt
 
 from sftdiag.signals import Evaluation, median, noise_of, second_differences
@@ -144,7 +145,7 @@ def train_fall(points: Sequence[Evaluation], index: int, peak_step: int) -> Fall
         peak_step: the step at which the learning rate was highest; 0 when it is unknown.
     """
     rows = [point for point in points[index:] if point.train_loss is not None]
-    if len(rows) < 2:
+    if len(rows) < 2 or _rows_have_ended(points):
         return Fall()
     # Where evaluations are made more often than rows are logged, the next row must do.
     first, last = rows[0], rows[-1]
@@ -156,6 +157,13 @@ def train_fall(points: Sequence[Evaluation], index: int, peak_step: int) -> Fall
     if fall <= max(TRAIN_FALL * abs(before), TRAIN_NOISE_FACTOR * noise):
         return Fall()
     return Fall(fall / abs(before), fall > CLEAR_NOISE_FACTOR * noise)
+
+
+def _rows_have_ended(points: Sequence[Evaluation]) -> bool:
+    """Return whether evaluations go on without the train rows that used to come, as after a NaN."""
+    places = [at for at, point in enumerate(points) if point.train_loss is not None]
+    usual = max(after - before for before, after in pairwise([-1, *places]))
+    return len(points) - 1 - places[-1] >= usual
 
 
 def _train_loss(point: Evaluation) -> float:
