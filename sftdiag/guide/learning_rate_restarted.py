@@ -38,7 +38,7 @@ def new_run(case: Case) -> FixText:
     """A run of its own over the steps that were left, with a schedule that ends with them."""
     step, planned = int(case.number("restart_step") or 0), case.context.max_steps
     if planned is None or planned <= step:
-        return FixText("new_run", {"step": step})
+        return FixText("new_run")
     left = planned - step
     changes = {"SFTConfig.max_steps": (planned, left)}
     return FixText("new_run_of", {"step": step, "left": left}, changes)

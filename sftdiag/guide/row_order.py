@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sftdiag.guide.base import Case, Evidence, Weight
+from sftdiag.guide.base import Case, Evidence, FixText, Weight
 
 RANDOM, SEQUENTIAL, BY_LENGTH = "random", "sequential", "group_by_length"
 """Values of transformers' train_sampling_strategy."""
@@ -30,6 +30,13 @@ def _jump(case: Case, steady: Weight, grown: Weight) -> Evidence | None:
     if after < STEADY * before:
         return Evidence(steady, "jump_without_gradient", values)
     return Evidence(grown, "jump_with_gradient", values)
+
+
+def look_at_rows(case: Case) -> FixText | None:
+    """Where a loss jumped within one record: its rows may be broken, not only other ones."""
+    if case.detection.variant != "sudden":
+        return None
+    return FixText("look_at_rows", {"step": case.detection.onset_step})
 
 
 def blocks_of_rows(case: Case) -> Evidence | None:

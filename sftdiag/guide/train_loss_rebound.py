@@ -12,7 +12,12 @@ from sftdiag.guide.learning_rate import (
     rate_against_ranges,
     rate_near_its_peak,
 )
-from sftdiag.guide.row_order import blocks_of_rows, rows_have_changed, steps_have_grown
+from sftdiag.guide.row_order import (
+    blocks_of_rows,
+    look_at_rows,
+    rows_have_changed,
+    steps_have_grown,
+)
 
 SYMPTOM = Symptom(
     "SFT102",
@@ -30,7 +35,9 @@ SYMPTOM = Symptom(
             (lower_learning_rate,),
         ),
         CauseRule("too-many-epochs", (passes_over_the_rows, steps_at_epoch_edges), (fewer_epochs,)),
-        CauseRule("data-order", (rows_have_changed, blocks_of_rows), (fix("shuffle"),)),
+        CauseRule(
+            "data-order", (rows_have_changed, blocks_of_rows), (look_at_rows, fix("shuffle"))
+        ),
         GRADIENT_NOT_DIVIDED,
     ),
 )

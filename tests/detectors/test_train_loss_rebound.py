@@ -89,6 +89,7 @@ def test_a_jump_that_takes_the_accuracy_along_is_told_at_once_and_ends_with_it()
     assert (finding.onset_step, finding.fired_step) == (99, 104)
     assert (finding.resolved_step is None, over.resolved_step is None) == (True, False)
     assert (finding.causes[0].id, finding.causes[0].status.name) == ("data-order", "LIKELY")
+    assert "rows that are trained on after step 99:" in finding.causes[0].fixes[0].text
 
 
 def test_a_jump_whose_gradient_grew_is_not_put_down_to_the_rows() -> None:
