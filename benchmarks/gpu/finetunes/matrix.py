@@ -21,7 +21,7 @@ class Spec:
     """One fine-tune. Everything but ``fault`` and ``seed`` is what its user would have written.
 
     Attributes:
-        fault: what is wrong, by the names of FAULTS, or ``none``.
+        fault: what is wrong, by the names of CAUSES, or ``none``.
         trap: what makes a healthy run look odd.
         method: ``full`` or ``lora``.
         rows: training rows; ``source`` says of which questions.
@@ -90,14 +90,14 @@ CAUSES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
         "all-masked": ("401 403 107", "label-mask"),
         "prompt-trained": ("405", "label-mask"),
         "misaligned": ("404 108", "label-misalignment"),
-        "answers-of-others": ("419 404 101", "label-misalignment poor-data data-format"),
+        "answers-of-others": ("419 404 101", "label-misalignment poor-data"),
         "eval-template": ("410 414 204 201", "chat-template eval-distribution"),
         "end-of-turn": ("406 409 303", "chat-template label-mask"),
         "frozen": ("101", "frozen-parameters"),
-        "fp16": ("106 509 203", "quantization-or-dtype dtype overflow"),
+        "fp16": ("106 509 203", "quantization-or-dtype"),
         "lora-no-gradient": ("101", "vanishing-gradient frozen-parameters"),
         "eval-distribution": ("414 201 204", "eval-distribution"),
-        "corrupted-shard": ("105 104 102 108", "data-order poor-data corrupted-data"),
+        "corrupted-shard": ("105 104 102 108", "data-order poor-data"),
         "unshuffled": ("102 104 105 201 414", "data-order eval-distribution"),
         "lost-optimizer": ("110 102 104 105 109", "optimizer-state learning-rate-too-high"),
     }.items()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-from benchmarks.gpu.finetunes import misses, tables
+from benchmarks.gpu.finetunes import about, misses, tables
 from benchmarks.gpu.finetunes.reasons import REASONS
 from benchmarks.gpu.finetunes.replay import Judged, agrees, of_run, recorded
 from benchmarks.gpu.finetunes.results import Run
@@ -23,17 +23,35 @@ faulty run was trained to its end without sftdiag; what is judged is the replay 
 today's code, with what the checks before step 1 saw, as `attach(trainer, stop_on="error")` judges
 it live. Seconds are those of the run without sftdiag, on its own clock.
 
-- **Harm**: a final loss above the median of the healthy twins of all seeds by more than three of
-  their standard deviations and at least 0.1, or not finite; fixed before the first run.
+A run's name says its fault, what is trained (all or LoRA), training rows x epochs, the batch, the
+optimizer and its peak rate, the steps between two log rows, and the seed.
+
+- **Harm**: a final loss (the last evaluation's, or that of the answers to 200 held-out questions)
+  above the median of the healthy twins of all seeds by more than three of their standard deviations
+  and at least 0.1, or not finite; fixed before the first run. Where the fault is in the evaluation
+  set alone (eval-distribution, eval-template), the model is its twin's and the evaluation misleads.
 - **Onset**: 0 for a fault that is there from the start; for overfitting the step of the lowest
   evaluation loss (around the lowest median of three neighbours); for others where it was put.
 - **Found**: the primary finding names the fault, at the stop or, without one, at the end; where all
   is over by then, as a spike is, the most important warning that was told. What the log showed
-  before the onset names nothing.
+  before the onset names nothing. `CAUSES` in `matrix.py` lists the codes that name each fault, and
+  the causes that are right.
 - **First warning**: the first warning or error that names the fault, after the onset, as a share of
   the run; a check before step 1 counts as step 0. A fault that is never named counts as infinite.
 - **Saved**: seconds after the stop, of the whole run or, for later faults, of what remained after
-  the onset. A run that is not stopped saves nothing.
+  the onset. A run that is not stopped saves nothing. A run that is stopped before step 1 still does
+  that step.
+""".strip()
+
+BY_FAULT = """
+All but the number of runs is of the harmful ones. What is *after* is the median share of the run
+since the onset; that of the stop is of the stopped runs.
+""".strip()
+
+EACH = """
+Steps stand with their share of the run and their second, both from its start. The last column has
+the lowest evaluation loss of the checkpoints kept at the stop, and of the run to its end; *none*
+where there is no checkpoint yet, or no finite loss.
 """.strip()
 
 
@@ -63,19 +81,23 @@ class Scores:
         """Return docs/gpu.md."""
         lines = [
             "<!-- Written by python -m benchmarks.gpu.finetunes report --write. -->\n",
-            "# Fine-tunes on a GPU, watched and stopped\n",
+            "# Fine-tunes on a GPU, with and without faults\n",
             f"{HOW}\n",
             *tables.must_reach(self.runs, self.scored, self.healthy, self.missed),
             *_live(self.runs),
             *_overhead(self.runs),
             *_in_all(self.scored),
             "## By fault\n",
+            f"{BY_FAULT}\n",
+            *about.of_all(self.faults(), about.FAULTS),
             *tables.by_fault(self.scored),
             "## Healthy runs\n",
+            *about.of_all({run.spec.trap or "plain" for run, _ in self.healthy}, about.TRAPS),
             *tables.by_trap(self.healthy),
             "## What is missed\n",
             *tables.misses(self.missed, self.reasons),
             "## Each harmful run\n",
+            f"{EACH}\n",
             *tables.each(self.harmful),
             "## Faults that did no harm, or of which that is not known\n",
             *tables.harmless(self.scored),
@@ -107,7 +129,10 @@ def _live(runs: Sequence[Run]) -> list[str]:
     differ = [(run, result) for run, result in watched if not agrees(run, result)]
     lines = [
         f"Of {len(watched)} watched runs, today's code says of {len(watched) - len(differ)} what "
-        "was said live: the same primary finding, first warning and stop.",
+        "was said live: the same primary finding, first warning and stop. "
+        f"{sum(run.faulty for run, _ in watched)} of them have a fault, and "
+        f"{sum(not result.complete for _, result in watched)} were stopped live: what stops save "
+        "is by replay.",
         "",
     ]
     if differ:

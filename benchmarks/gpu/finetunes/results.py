@@ -16,7 +16,12 @@ from benchmarks.gpu.finetunes.matrix import NONE, Spec
 
 ENDING = ".json.xz"
 KEPT = 3
-"""The runs' ``save_total_limit``."""
+"""Checkpoints that are kept, as users set save_total_limit."""
+
+
+def name(spec: Spec, *, watched: bool) -> str:
+    """Return the name of a run's file, without its ending."""
+    return f"{spec.name}.{'watched' if watched else 'plain'}"
 
 
 @dataclass(frozen=True)
@@ -138,12 +143,13 @@ def load(folder: Path) -> list[Run]:
     runs: dict[str, Run] = {}
     for path in sorted(folder.glob(f"*{ENDING}")):
         data = json.loads(lzma.decompress(path.read_bytes()))
-        spec, kind = Spec(**data["spec"]), "watched" if data["watched"] else "plain"
-        if path.name != f"{spec.name}.{kind}{ENDING}":
-            raise ValueError(f"{path.name} holds {spec.name}.{kind}")
+        spec = Spec(**data["spec"])
+        inside = name(spec, watched=data["watched"])
+        if path.name != f"{inside}{ENDING}":
+            raise ValueError(f"{path.name} holds {inside}")
         known = runs.get(spec.name, Run(spec))
         result = Result(data)
         runs[spec.name] = (
             Run(spec, known.plain, result) if data["watched"] else Run(spec, result, known.watched)
         )
-    return [runs[name] for name in sorted(runs)]
+    return [run for _, run in sorted(runs.items())]

@@ -19,15 +19,13 @@ from transformers.utils import logging as transformers_logging
 import sftdiag
 from benchmarks.gpu.finetunes import data
 from benchmarks.gpu.finetunes.matrix import Spec
+from benchmarks.gpu.finetunes.results import KEPT, name
 from sftdiag.checks import run_checks
 from sftdiag.findings import Severity
 from sftdiag.integrations.preflight import from_trainer
 from sftdiag.integrations.trainer_context import of_trainer
 
 trl: Any = importlib.import_module("trl")
-
-KEPT = 3
-"""Checkpoints that are kept, as users set save_total_limit."""
 
 NOT_CURVE = ("_runtime", "_per_second", "total_flos")
 """Ends of the keys of log rows that no detector reads."""
@@ -155,7 +153,7 @@ class Bench:
 
     def run(self, spec: Spec, *, watched: bool) -> dict[str, Any]:
         """Train, and return everything that is kept of the run."""
-        folder = self.work / f"{spec.name}.{'watched' if watched else 'plain'}"
+        folder = self.work / name(spec, watched=watched)
         shutil.rmtree(folder, ignore_errors=True)
         clock = Clock()
         trainer, callback = self._made(spec, folder, clock, watched)

@@ -13,12 +13,12 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from benchmarks.gpu.finetunes import results
 from benchmarks.gpu.finetunes.matrix import Spec
+from benchmarks.gpu.finetunes.results import ENDING
 
 LEFT = 45.0
 """Seconds before the end in which no run is begun: most are shorter."""
-
-ENDING = ".json.xz"
 
 Task = tuple[Spec, bool]
 
@@ -31,7 +31,7 @@ def done(folder: Path) -> set[str]:
 def name(task: Task) -> str:
     """Return a task's name, its file's without the ending."""
     spec, watched = task
-    return f"{spec.name}.{'watched' if watched else 'plain'}"
+    return results.name(spec, watched=watched)
 
 
 def work(
