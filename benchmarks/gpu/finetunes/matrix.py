@@ -93,7 +93,7 @@ CAUSES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
         "answers-of-others": ("419 404 101", "label-misalignment poor-data"),
         "eval-template": ("410 414 204 201", "chat-template eval-distribution"),
         "end-of-turn": ("406 409 303", "chat-template label-mask"),
-        "frozen": ("101", "frozen-parameters"),
+        "frozen": ("101 510", "frozen-parameters"),
         "fp16": ("106 509 203", "quantization-or-dtype"),
         "lora-no-gradient": ("101", "vanishing-gradient frozen-parameters"),
         "eval-distribution": ("414 201 204", "eval-distribution"),
