@@ -9,6 +9,8 @@ Cannot see: tasks whose prompts and answers share no words (labels, most transla
 slipped by more than a row, or rows shuffled after they did; a slip in a part of the rows; packed
 rows. Left alone are rows whose neighbours are alike (sorted by topic, a dialogue continued) and
 prompts that the neighbour's answer makes up (chains of utterances, also corrections that slipped).
+Is wrong where prompts quote a part of the answer before theirs, and answers share no words with
+their own prompts (translations that carry their context on): a fix says how to leave it out.
 
 Example:
     >>> from sftdiag.samples import Sample, Split
@@ -89,6 +91,7 @@ class AnswersOfOtherRowsCheck(Check):
             return None
         for lag, variant in ((1, "next"), (-1, "previous")):
             slip = _slip(matches, own, lag)
+            quoted = (FixText("quoted"),) if variant == "previous" else ()
             if slip is not None:
                 return self.observation(
                     Severity.ERROR,
@@ -100,7 +103,7 @@ class AnswersOfOtherRowsCheck(Check):
                         "seen": slip.seen,
                         "chance": LEVEL * slip.seen,
                     },
-                    fixes=(FixText("join"), FixText("compare")),
+                    fixes=(FixText("join"), FixText("compare"), *quoted),
                     example=rows[slip.matching[0]].sample,
                 )
         return None
