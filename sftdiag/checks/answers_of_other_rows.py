@@ -10,7 +10,8 @@ slipped by more than a row, or rows shuffled after they did; a slip in a part of
 rows. Left alone are rows whose neighbours are alike (sorted by topic, a dialogue continued) and
 prompts that the neighbour's answer makes up (chains of utterances, also corrections that slipped).
 Is wrong where prompts quote a part of the answer before theirs, and answers share no words with
-their own prompts (translations that carry their context on): a fix says how to leave it out.
+their own prompts (translations that carry their context on): so the previous row's answer makes a
+warning only, and a fix says how to leave it out.
 
 Example:
     >>> from sftdiag.samples import Sample, Split
@@ -91,10 +92,12 @@ class AnswersOfOtherRowsCheck(Check):
             return None
         for lag, variant in ((1, "next"), (-1, "previous")):
             slip = _slip(matches, own, lag)
-            quoted = (FixText("quoted"),) if variant == "previous" else ()
+            # Prompts may take up what the row before answered, which no row tells from a slip.
+            before = variant == "previous"
+            quoted = (FixText("quoted"),) if before else ()
             if slip is not None:
                 return self.observation(
-                    Severity.ERROR,
+                    Severity.WARNING if before else Severity.ERROR,
                     series=series,
                     variant=variant,
                     evidence={
