@@ -401,13 +401,13 @@ FAULTS: dict[str, tuple[str, str, Make]] = {
     ),
     "tokens, padding trained": ("SFT418", "warning", _padded),
     "messages, answers of other rows": (
-        "SFT419", "error", lambda f: sft(f, messages(slipped(PAIRS)), assistant_only_loss=True),
+        "SFT419", "warning", lambda f: sft(f, messages(slipped(PAIRS)), assistant_only_loss=True),
     ),
     "prompt-completion, answers of other rows, LoRA": (
-        "SFT419", "error", lambda f: sft(f, prompt_completion(slipped(talks(400))), peft=True),
+        "SFT419", "warning", lambda f: sft(f, prompt_completion(slipped(talks(400))), peft=True),
     ),
     "tokens, answers of other rows": (
-        "SFT419", "error", lambda f: plain(f, tokens(slipped(PAIRS))),
+        "SFT419", "warning", lambda f: plain(f, tokens(slipped(PAIRS))),
     ),
 }  # fmt: skip
 """Name to the code that must be found, its severity, and the trainer."""
