@@ -14,6 +14,10 @@ import torch
 _SHARDED = ("DTensor", "FlatParameter")
 _FSDP = ("FullyShardedDataParallel", "FSDPModule")
 
+_PACKS = "support_avx512bf16_for_cpu"
+"""Where bitsandbytes' 4-bit layers have it on, the first forward pass in evaluation mode on a CPU
+packs their weights anew, and every later step of the training adds up in another order."""
+
 
 def refusal(model: Any) -> str | None:
     """Return why a model cannot be asked (a key of the skipped texts), or None.
@@ -49,20 +53,26 @@ def untouched(model: Any) -> Iterator[None]:
     """Let the model be asked in evaluation mode without gradients, and give back all as it was.
 
     Given back: every module's mode, every parameter's ``requires_grad``, the generation and model
-    configurations, the random numbers of Python, numpy, torch and the model's devices.
+    configurations, the random numbers of Python, numpy, torch and the model's devices; and 4-bit
+    weights stay packed as they are.
     """
     modes = [(module, module.training) for module in model.modules()]
     trained = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     kept = [(thing, dict(vars(thing))) for thing in _configurations(model)]
     owners = [(m, m.generation_config) for m in _owners(model)]
+    packing = [module for module in model.modules() if vars(module).get(_PACKS)]
     with ExitStack() as stack:
         stack.enter_context(_same_random_numbers(model))
         stack.enter_context(_quiet())
         stack.enter_context(torch.no_grad())
         try:
             model.eval()
+            for module in packing:
+                setattr(module, _PACKS, False)
             yield
         finally:
+            for module in packing:
+                setattr(module, _PACKS, True)
             for module, training in modes:
                 module.training = training
             for parameter, requires_grad in trained:
