@@ -387,6 +387,11 @@ class Signals:
                 return name
         return next(iter(self.evaluations_seen), None)
 
+    @property
+    def main_evaluations(self) -> list[Evaluation]:
+        """The points of the main series; none before its first."""
+        return self.evaluations.get(self.main_series or "", [])
+
     def climb(self, window_steps: int = 0, least: float = 0.0) -> Climb | None:
         """Return how the last window stands against the lowest of those before it.
 
@@ -436,7 +441,7 @@ class Signals:
     def best_evaluation(self) -> tuple[str, Evaluation] | None:
         """Return the main series and its lowest evaluation, or None before the first."""
         series = self.main_series
-        points = self.evaluations.get(series, []) if series is not None else []
+        points = self.main_evaluations
         if series is None or not points:
             return None
         return series, min(points, key=lambda point: point.loss)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import sqrt
 
-from sftdiag.signals import Evaluation, median, noise_of, second_differences
+from sftdiag.signals import Evaluation, noise_of, robust_spread, second_differences
 from sftdiag.values import Value
 
 MIN_DIFFERENCES = 3
@@ -24,9 +24,8 @@ TRAIN_NOISE_FACTOR = 2.0
 CLEAR_NOISE_FACTOR = 3.0
 """The same where fewer evaluations of the rise must do."""
 
-# 1.4826 makes a median absolute deviation a standard deviation for normal noise; a third difference
-# of independent noise has sqrt(1 + 9 + 9 + 1) times its standard deviation.
-_THIRD_DIFFERENCE_SCALE = 1.4826 / sqrt(20)
+# A third difference of independent noise has sqrt(1 + 9 + 9 + 1) times its standard deviation.
+_THIRD_DIFFERENCE_SCALE = 1 / sqrt(20)
 
 
 class Rise(Value):
@@ -92,7 +91,7 @@ def noise_beside(losses: Sequence[float], turn: int) -> float:
         second = beside_second
     if len(beside_third) >= MIN_DIFFERENCES:
         third = beside_third
-    return min(noise_of(second), median(third) * _THIRD_DIFFERENCE_SCALE)
+    return min(noise_of(second), robust_spread(third) * _THIRD_DIFFERENCE_SCALE)
 
 
 def floor_since(losses: Sequence[float], rise: Rise) -> list[float]:

@@ -42,7 +42,7 @@ def signs_of_a_fault(signals: Signals, level: float, blocks: Sequence[Block]) ->
     """Return the signs that there was something to learn, each with its number."""
     signs: dict[str, Scalar] = {}
     chance = signals.context.chance_loss
-    points = signals.evaluations.get(signals.main_series or "", [])
+    points = signals.main_evaluations
     lowest = min(level, points[-1].loss) if points else level
     if lowest >= CHANCE_SHARE * (chance or log(SMALLEST_VOCABULARY)):
         if chance is not None and level <= MOST * chance:

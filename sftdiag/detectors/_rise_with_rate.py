@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from sftdiag.detectors.train_loss_rebound import NOISE_FACTOR, learns
 from sftdiag.findings import Scalar
-from sftdiag.signals import (
-    MOVED_ACCURACY,
-    WINDOW_STEPS,
-    Climb,
-    Signals,
-    mean,
-    noise_of,
-    second_differences,
-)
+from sftdiag.signals import WINDOW_STEPS, Climb, Signals, mean, noise_of, second_differences
 from sftdiag.values import Value
 
 MIN_RISE = 0.08
 """Rise of a whole period's low end, or of evaluations, as a share of the lowest: healthy logs bump
 by up to 5 % at the rate's peak, and their low ends by less."""
-
-NOISE_FACTOR = 6.0
-"""Rise in units of a window mean's noise, for the reason of SFT102's."""
 
 RATE_GAIN = 1.25
 """The peak over the rate at the lowest window: a warm-up that was still under way. Where the loss
@@ -66,26 +58,22 @@ def of_train_loss(signals: Signals) -> Rise | None:
     if not signals.block_closed or not _near_the_peak(signals):
         return None
     climb = signals.climb(0, MIN_RISE)
-    if climb is None or climb.rise <= NOISE_FACTOR * climb.noise:
-        return None
-    if climb.accuracy_gain is not None and climb.accuracy_gain > MOVED_ACCURACY:
+    if climb is None or learns(climb) or climb.rise <= NOISE_FACTOR * climb.noise:
         return None
     blocks = (b.learning_rate for b in signals.blocks if b.last_step >= climb.lowest_step)
     if not _climbed_since(signals, next(blocks, None), climb.lowest_step):
         return None
     if signals.last_step - WINDOW_STEPS < climb.lowest_step:
         return None
-    if low_end(signals) <= (1.0 + MIN_RISE) * climb.lowest or not _evaluations_agree(
-        signals, climb
-    ):
+    stays_up = low_end(last_period(signals)) > (1.0 + MIN_RISE) * climb.lowest
+    if not stays_up or not _evaluations_agree(signals, climb):
         return None
     return Rise("loss", climb.start, climb.lowest, climb.lowest_step, climb.recent)
 
 
 def of_evaluations(signals: Signals) -> Rise | None:
     """Look at an evaluation in the first epoch: its noise is small where the batches' is not."""
-    series = signals.main_series
-    points = signals.evaluations.get(series or "", [])
+    series, points = signals.main_series, signals.main_evaluations
     if series is None or len(points) < MIN_EVALUATIONS or points[-1].step != signals.last_step:
         return None
     epoch = points[-1].epoch
@@ -106,11 +94,15 @@ def of_evaluations(signals: Signals) -> Rise | None:
     return Rise(series, losses[0], best.loss, best.step, recent)
 
 
-def low_end(signals: Signals) -> float:
-    """Return the mean of the lowest fifth of the blocks in the last period of length grouping."""
+def last_period(signals: Signals) -> list[float]:
+    """Return the block losses of the last period of length grouping."""
     since = signals.last_step - WINDOW_STEPS
-    period = sorted(block.loss for block in signals.blocks if block.last_step > since)
-    lowest = period[: max(1, len(period) // LOW_END)]
+    return [block.loss for block in signals.blocks if block.last_step > since]
+
+
+def low_end(losses: Sequence[float]) -> float:
+    """Return the mean of the lowest fifth of some losses."""
+    lowest = sorted(losses)[: max(1, len(losses) // LOW_END)]
     return sum(lowest) / len(lowest)
 
 
@@ -128,7 +120,7 @@ def _climbed_since(signals: Signals, rate: float | None, step: int) -> bool:
 
 
 def _evaluations_agree(signals: Signals, climb: Climb) -> bool:
-    points = signals.evaluations.get(signals.main_series or "", [])
+    points = signals.main_evaluations
     before = [point.loss for point in points if point.step <= climb.lowest_step] or [
         point.loss for point in points[:1]
     ]

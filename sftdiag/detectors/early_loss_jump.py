@@ -34,6 +34,7 @@ from typing import ClassVar
 from sftdiag.detectors._rise_with_rate import (
     MIN_RISE,
     Rise,
+    last_period,
     low_end,
     of_evaluations,
     of_train_loss,
@@ -129,7 +130,7 @@ class EarlyLossJumpDetector(Detector):
         if step < jump.onset_step + LASTING * WINDOW_STEPS:
             return ()
         self._waited = True
-        if low_end(signals) <= self._level:
+        if low_end(last_period(signals)) <= self._level:
             return ()
         self._active = jump.replace(step=step, severity=Severity.ERROR)
         return (self._active,)
@@ -183,8 +184,7 @@ class EarlyLossJumpDetector(Detector):
         size = signals.window_size(WINDOW_STEPS)
         if not signals.block_closed or size is None:
             return ()
-        low_end = sorted(signals.block_losses[-size:])[: max(1, size // 5)]
-        if sum(low_end) / len(low_end) <= (1 + MIN_JUMP) * first:
+        if low_end(signals.block_losses[-size:]) <= (1 + MIN_JUMP) * first:
             return ()
         return self._fire_above(signals, record.step)
 

@@ -142,7 +142,7 @@ class EvalLossRisingDetector(Detector):
             points = signals.evaluations.get(series, [])
             if points and points[-1].step == record.step:
                 found += self._judge(signals, series, points)
-        main = signals.evaluations.get(signals.main_series or "", [])
+        main = signals.main_evaluations
         found += self._staircase.note(self.code, signals, main, record.step)
         return found
 

@@ -143,7 +143,7 @@ class TrainEvalScaleMismatchDetector(Detector):
 
 def _may_mismatch(signals: Signals) -> bool:
     """Return False when the last evaluation's ratio alone, whatever its noise, is none: mostly."""
-    points = signals.evaluations.get(signals.main_series or "", [])
+    points = signals.main_evaluations
     ratio = ratio_of(points[-1]) if points else None
     return ratio is not None and max(ratio, 1.0 / ratio) >= LEAST_RATIO * (1.0 - MOST_NOISE)
 
@@ -161,7 +161,7 @@ def _pairs(signals: Signals) -> list[tuple[int, float, float, float]]:
     """Return step, train loss, evaluation loss and the train loss's noise of each evaluation."""
     return [
         (point.step, point.train_loss, point.loss, point.train_noise)
-        for point in signals.evaluations.get(signals.main_series or "", [])
+        for point in signals.main_evaluations
         if point.train_loss is not None and ratio_of(point) is not None
     ]
 

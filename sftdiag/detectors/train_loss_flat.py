@@ -270,9 +270,5 @@ def _learns(signals: Signals, blocks: Sequence[Block]) -> bool:
     after = mean(block.mean_token_accuracy for block in blocks[-third:])
     if before is not None and after is not None and after - before > MOVED_ACCURACY:
         return True
-    points = [
-        point
-        for point in signals.evaluations.get(signals.main_series or "", [])
-        if point.step >= blocks[0].first_step
-    ]
+    points = [point for point in signals.main_evaluations if point.step >= blocks[0].first_step]
     return len(points) > 1 and points[-1].loss < (1 - MOVED_EVAL) * points[0].loss

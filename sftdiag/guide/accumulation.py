@@ -27,10 +27,10 @@ def constant_ratio(case: Case) -> Evidence | None:
 
 def scale_of_the_losses(case: Case) -> Evidence | None:
     """The same under other symptoms, whose losses leave their course: what most evaluations say."""
-    steps, signals = case.context.gradient_accumulation_steps, case.signals
+    steps = case.context.gradient_accumulation_steps
     if steps == 1:
         return Evidence(Weight.RULES_OUT, "no_accumulation")
-    points = signals.evaluations.get(signals.main_series or "", [])
+    points = case.signals.main_evaluations
     ratios = [ratio for point in points if (ratio := ratio_of(point)) is not None]
     if len(ratios) < OVER:
         return Evidence(Weight.MISSING, "scale_unseen")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-PLATEAU = "reduce_lr_on_plateau"
+from sftdiag.detectors.learning_rate_restarted import PLATEAU
 
 AT_EVALUATIONS = ("ReduceLROnPlateau", "GreedyLR")
 """Schedulers that step at evaluations: at their beginning they say nothing of the run's steps."""

@@ -169,16 +169,22 @@ def test_a_spoilt_journal_costs_only_what_it_held(
     assert told(caplog)[-1].startswith("cannot judge")
 
 
+def cut_at_60(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Watch a healthy run to its step 60; return its rows up to there and those ahead."""
+    rows = healthy(200)
+    done, ahead = [r for r in rows if r["step"] <= 60], [r for r in rows if r["step"] > 60]
+    first = Drive(folder, sftdiag.DiagnosticsCallback(), max_steps=200)
+    first.begin()
+    for row in done:
+        first.log(row)
+    return done, ahead
+
+
 def test_a_resume_that_found_no_state_is_told_before_its_first_step(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Once; and remembered by the next resume and by analyze, where the rate shows nothing."""
-    rows = healthy(200)
-    done, ahead = [r for r in rows if r["step"] <= 60], [r for r in rows if r["step"] > 60]
-    whole = Drive(tmp_path, sftdiag.DiagnosticsCallback(), max_steps=200)
-    whole.begin()
-    for row in done:
-        whole.log(row)
+    done, ahead = cut_at_60(tmp_path)
     drive = Drive(tmp_path, sftdiag.DiagnosticsCallback(), max_steps=200)
     drive.begin(done, last_epoch=0, optimizer_state={})
     (finding,) = drive.callback.report.findings
@@ -193,7 +199,7 @@ def test_a_resume_that_found_no_state_is_told_before_its_first_step(
     assert again.callback.report.findings == (finding,)
     assert len([text for text in told(caplog) if "SFT110" in text]) == 1
     again.go_on(ahead[40:])
-    write_state(tmp_path / "trainer_state.json", rows, max_steps=200)
+    write_state(tmp_path / "trainer_state.json", [*done, *ahead], max_steps=200)
     assert sftdiag.analyze(tmp_path).findings == (finding,)
 
 
@@ -205,12 +211,7 @@ def test_a_resume_with_its_state_or_other_settings_is_quiet(
     tmp_path: Path, last_epoch: int, state: dict[int, str], changed: dict[str, Any]
 ) -> None:
     """Plain SGD keeps no moments; a rate changed on purpose begins a schedule of its own."""
-    rows = healthy(200)
-    done, ahead = [r for r in rows if r["step"] <= 60], [r for r in rows if r["step"] > 60]
-    first = Drive(tmp_path, sftdiag.DiagnosticsCallback(), max_steps=200)
-    first.begin()
-    for row in done:
-        first.log(row)
+    done, ahead = cut_at_60(tmp_path)
     drive = Drive(tmp_path, sftdiag.DiagnosticsCallback(), max_steps=200, **changed)
     drive.begin(done, last_epoch=last_epoch, optimizer_state=state)
     drive.go_on(ahead)

@@ -6,8 +6,6 @@ untrained weights, which nothing before step 1 looks at.
 
 from __future__ import annotations
 
-import json
-import lzma
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from transformers import AutoTokenizer
 
 from benchmarks.gpu.finetunes.base import make_model
 from benchmarks.gpu.finetunes.matrix import Spec
-from benchmarks.gpu.finetunes.results import ENDING
+from benchmarks.gpu.finetunes.results import ENDING, read, write
 from benchmarks.gpu.finetunes.text import questions
 from benchmarks.gpu.finetunes.train import Bench
 from sftdiag.checks import run_checks
@@ -51,7 +49,7 @@ def add(folder: Path, text: Path, *, again: bool) -> int:
         make_model(len(tokenizer), tiny=False).save_pretrained(base)
         bench = WithoutGpu(base, questions(text), Path(scratch), tiny=False)
         for path in sorted(folder.glob(f"*{ENDING}")):
-            result = json.loads(lzma.decompress(path.read_bytes()))
+            result = read(path)
             if result.get("context") and result.get("checked") and not again:
                 continue
             written += 1
@@ -59,7 +57,7 @@ def add(folder: Path, text: Path, *, again: bool) -> int:
             trainer = bench.trainer(spec, Path(scratch) / "run")
             result["context"] = result.get("context") or of_trainer(trainer).to_dict()
             result["checked"] = run_checks(from_trainer(trainer)).to_dict()
-            path.write_bytes(lzma.compress(json.dumps(result, separators=(",", ":")).encode()))
+            write(path, result)
             print(
                 path.name, [seen["code"] for seen in result["checked"]["observations"]], flush=True
             )

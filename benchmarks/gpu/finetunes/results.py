@@ -134,6 +134,16 @@ class Run:
         return {}
 
 
+def read(path: Path) -> Any:
+    """Return what a run's file holds."""
+    return json.loads(lzma.decompress(path.read_bytes()))
+
+
+def write(path: Path, data: Mapping[str, Any]) -> None:
+    """Write a run's file, compact."""
+    path.write_bytes(lzma.compress(json.dumps(data, separators=(",", ":")).encode()))
+
+
 def load(folder: Path) -> list[Run]:
     """Read all runs of a folder, by name.
 
@@ -142,7 +152,7 @@ def load(folder: Path) -> list[Run]:
     """
     runs: dict[str, Run] = {}
     for path in sorted(folder.glob(f"*{ENDING}")):
-        data = json.loads(lzma.decompress(path.read_bytes()))
+        data = read(path)
         spec = Spec(**data["spec"])
         inside = name(spec, watched=data["watched"])
         if path.name != f"{inside}{ENDING}":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import lzma
 import multiprocessing
 import os
 import time
@@ -59,7 +57,7 @@ def work(
             print(f"{name(task)} failed:\n{traceback.format_exc()}", flush=True)
             continue
         part = to / f"{name(task)}.part"
-        part.write_bytes(lzma.compress(json.dumps(result, separators=(",", ":")).encode()))
+        results.write(part, result)
         part.rename(to / f"{name(task)}{ENDING}")
         found = [f["code"] for f in result["findings"]] if task[1] else []
         print(
