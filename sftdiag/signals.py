@@ -64,6 +64,10 @@ MOVED_ACCURACY = 0.02
 """Change of token accuracy, between means or from the first record, that is more than its noise: on
 labelled flat runs thirds of the log differ by up to 0.01."""
 
+ABOVE_START = 1.15
+"""Times the loss of the start above which what was learned is lost: the last windows of healthy
+runs of the corpus stay below 1.0 of it, labelled blow-ups reach 1.2 to 20."""
+
 COMPANIONS = ("grad_norm", "learning_rate", "entropy", "mean_token_accuracy")
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from sftdiag.findings import Scalar
+from sftdiag.findings import Detection, Scalar
 from sftdiag.records import LogRecord
-from sftdiag.signals import cautious_noise, mean, median
+from sftdiag.signals import ABOVE_START, Signals, cautious_noise, mean, median
 from sftdiag.values import Value
+
+SUDDEN, LOST = "sudden", "sudden_lost"
+"""The variants: a jump alone, and one whose evaluation says that what was learned is lost."""
 
 CALM_ROWS = 10
 """Rows whose medians are the level: eight second differences for its noise."""
@@ -71,6 +74,28 @@ class SuddenJump:
         level = median(losses)
         rise = max(NOISE_FACTOR * cautious_noise(losses), LEVEL_SHARE * level)
         return level > 0.0 and row.loss - level > rise
+
+
+def lost_by_evaluation(signals: Signals, jump: Detection) -> dict[str, Scalar] | None:
+    """Return the main series' losses before the jump and now, where they say that all is lost.
+
+    It lay below the train loss of the start, as what was learned shows, and lies clearly above both
+    that and its own highest: rows of another kind alone leave the evaluation below the start, and a
+    set that never came below it says nothing. None where one of these is not so, or not known.
+    """
+    points, start = signals.main_evaluations, jump.evidence["loss_start"]
+    before = [point.loss for point in points if point.step <= jump.onset_step]
+    if not isinstance(start, float) or not before or points[-1].step <= jump.onset_step:
+        return None
+    recent = points[-1].loss
+    if not before[-1] < start or recent <= ABOVE_START * max(start, *before):
+        return None
+    return {
+        "eval_series": signals.main_series,
+        "eval_loss_before": before[-1],
+        "eval_loss_recent": recent,
+        "eval_step": points[-1].step,
+    }
 
 
 def _numbers(calm: Sequence[_Row], high: Sequence[_Row]) -> dict[str, Scalar]:

@@ -28,6 +28,7 @@ from sftdiag.detectors.train_loss_rebound import BACK, bar, evidence, learns, ra
 from sftdiag.findings import Detection, Severity
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals import (
+    ABOVE_START,
     MOVED_ACCURACY,
     WINDOW_BLOCKS,
     WINDOW_STEPS,
@@ -36,11 +37,6 @@ from sftdiag.signals import (
     cautious_noise,
     median,
 )
-
-ABOVE_START = 1.15
-"""Last window over the loss of the start: healthy runs of the corpus stay below 1.0 of it,
-labelled blow-ups reach 1.2 to 20."""
-
 
 SUDDEN_RECORDS = 3
 """Records in a row that are enough where each lies beyond BEYOND_GROUPING and SUDDEN_NOISE."""

@@ -6,7 +6,8 @@ the fall, and the last window must still lie below the start: above it, SFT104 s
 
 At once it speaks where the loss jumps within one record by far more than its noise, the token
 accuracy falls below half, and both stay there for five records: the rows have changed, or the model
-is broken.
+is broken. It is an error where an evaluation since then lies clearly above the train loss of the
+start, and the last one before it below: both series say that all that was learned is being lost.
 
 The note ``weighted-loss-rises`` says that the loss rises while more tokens are predicted: normal
 for losses weighted by the model's own probability, such as TRL's ``loss_type="dft"``.
@@ -32,10 +33,10 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from sftdiag.detectors._staircase import Staircase
-from sftdiag.detectors._sudden_jump import SuddenJump
+from sftdiag.detectors._sudden_jump import LOST, SUDDEN, SuddenJump, lost_by_evaluation
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
-from sftdiag.records import TRAIN, LogRecord
+from sftdiag.records import EVAL, TRAIN, LogRecord
 from sftdiag.signals import MOVED_ACCURACY, WINDOW_BLOCKS, WINDOW_STEPS, Climb, Signals
 
 NOISE_FACTOR = 6.0
@@ -60,7 +61,7 @@ class TrainLossReboundDetector(Detector):
 
     code: ClassVar[str] = "SFT102"
     name: ClassVar[str] = "train-loss-rebound"
-    severity: ClassVar[Severity] = Severity.WARNING
+    severity: ClassVar[Severity] = Severity.ERROR
     notes: ClassVar[tuple[str, ...]] = ("weighted-loss-rises",)
 
     def __init__(self) -> None:
@@ -71,16 +72,18 @@ class TrainLossReboundDetector(Detector):
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
-        if record.kind != TRAIN or signals.objective is not None:
+        if record.kind not in (TRAIN, EVAL) or signals.objective is not None:
             return ()
+        if record.kind == EVAL:
+            return self._lost(signals, record.step)
         if self._active is None:
             self._staircase.update(signals)
         sudden = self._sudden_jump.look(record)
         if sudden is not None and self._active is None:
             before, numbers = sudden
             numbers |= {"loss_start": signals.first_loss, **rate_and_epoch(signals)}
-            self._active = self._rebound(record.step, before, numbers, "sudden")
-            return (self._active,)
+            self._active = self._rebound(record.step, before, numbers, SUDDEN)
+            return self._lost(signals, record.step) or (self._active,)
         if not signals.block_closed:
             return ()
         if self._active is not None:
@@ -98,6 +101,20 @@ class TrainLossReboundDetector(Detector):
             return ()
         numbers = {**evidence(signals, climb), **self._staircase.seen}
         self._active = self._rebound(record.step, climb.lowest_step, numbers, "default")
+        return (self._active,)
+
+    def _lost(self, signals: Signals, step: int) -> Sequence[Detection]:
+        """Make a sudden jump an error where the evaluation says that what was learned is lost."""
+        jump = self._active
+        if jump is None or jump.variant != SUDDEN:
+            return ()
+        seen = lost_by_evaluation(signals, jump)
+        if seen is None:
+            return ()
+        numbers = {**jump.evidence, **seen}
+        self._active = jump.replace(
+            step=step, severity=Severity.ERROR, evidence=numbers, variant=LOST
+        )
         return (self._active,)
 
     def _rebound(

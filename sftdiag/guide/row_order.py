@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sftdiag.detectors._sudden_jump import LOST, SUDDEN
 from sftdiag.guide.base import Case, Evidence, FixText, Weight
 
 RANDOM, SEQUENTIAL, BY_LENGTH = "random", "sequential", "group_by_length"
@@ -24,7 +25,7 @@ def steps_have_grown(case: Case) -> Evidence | None:
 
 def _jump(case: Case, steady: Weight, grown: Weight) -> Evidence | None:
     before, after = case.number("grad_norm_before"), case.number("grad_norm_recent")
-    if case.detection.variant != "sudden" or not before or after is None:
+    if not _is_sudden(case) or not before or after is None:
         return None
     values = {"before": before, "after": after}
     if after < STEADY * before:
@@ -32,9 +33,13 @@ def _jump(case: Case, steady: Weight, grown: Weight) -> Evidence | None:
     return Evidence(grown, "jump_with_gradient", values)
 
 
+def _is_sudden(case: Case) -> bool:
+    return case.detection.variant in (SUDDEN, LOST)
+
+
 def look_at_rows(case: Case) -> FixText | None:
     """Where a loss jumped within one record: its rows may be broken, not only other ones."""
-    if case.detection.variant != "sudden":
+    if not _is_sudden(case):
         return None
     return FixText("look_at_rows", {"step": case.detection.onset_step})
 

@@ -22,7 +22,7 @@ from sftdiag.guide.row_order import (
 SYMPTOM = Symptom(
     "SFT102",
     "train-loss-rebound",
-    Severity.WARNING,
+    Severity.ERROR,
     (
         CauseRule(
             "learning-rate-too-high",
