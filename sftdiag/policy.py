@@ -10,8 +10,14 @@ from sftdiag.findings import Finding, Severity
 from sftdiag.guide.catalogue import NOTES, check_selectors
 from sftdiag.values import EMPTY, Value
 
-NEVER_SAVED = frozenset({"SFT104", "SFT106", "SFT201"})
-"""With these, the weights at a stop are worse than older ones: blown up, NaN, overfitted."""
+NEVER_SAVED: Mapping[str, Severity] = {
+    "SFT102": Severity.ERROR,
+    "SFT104": Severity.INFO,
+    "SFT106": Severity.INFO,
+    "SFT201": Severity.INFO,
+}
+"""With these, from this severity on, the weights at a stop are worse than older ones: what they
+learned lost, blown up, NaN, overfitted."""
 
 
 class Rule(Value):

@@ -7,7 +7,8 @@ where the run began, and the next rows repeat the run's first ones to a thousand
 rows are enough where the scheduler is known and never rises after its peak. Where it is unknown,
 four rows of a second warm-up, or a course that until then was the line or half cosine to the
 planned end. Live the optimizer and the scheduler that the trainer resumed with say, before the
-first step, whether they have a state.
+first step, whether they have a state: that is proof, and an error where a linear or cosine decay to
+0 was planned whose second run is still at a tenth of the peak, or above, at the planned end.
 
 Cannot see a restart of a rate that stays constant from the first record on, nor one in a log that
 begins later or goes back. Says nothing of schedules that rise by themselves (cosine_with_restarts,
@@ -27,6 +28,8 @@ another learning rate, batch or other rows, which is a new part of the run.
 References:
     transformers' Trainer, _load_optimizer_and_scheduler: both files or neither are loaded.
     Gupta et al. (2023, arXiv 2308.04014): warming up again raises the loss.
+    Hoffmann et al. (2022, arXiv 2203.15556), Bergsma et al. (2025, arXiv 2502.15938): decays end at
+    a tenth of the peak, or at 0.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ from math import inf
 from typing import ClassVar
 
 from sftdiag.detectors._course import Course, Rate, heads_for
+from sftdiag.detectors._planned_end import HIGH_END, planned_end
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import TRAIN, LogRecord
@@ -86,16 +90,20 @@ BEFORE = 8
 SINCE = 32
 """Rows kept since the jump; every second is let go when full."""
 
+RESUMED, RESUMED_DECAY = "resumed", "resumed_decay"
+"""The variants that fire on what the trainer resumed with; the second knows what was planned."""
+
 
 class LearningRateRestartedDetector(Detector):
-    """Fires once; what is lost does not come back."""
+    """Fires once, and may rise with a second resume; what is lost does not come back."""
 
     code: ClassVar[str] = "SFT110"
     name: ClassVar[str] = "learning-rate-restarted"
-    severity: ClassVar[Severity] = Severity.WARNING
+    severity: ClassVar[Severity] = Severity.ERROR
 
     def __init__(self) -> None:
-        self._fired = False
+        self._fired: Severity | None = None
+        self._resumed_until = -1
         self._rows = 0
         self._course = Course()
         self._before: deque[Rate] = deque(maxlen=BEFORE)
@@ -106,13 +114,13 @@ class LearningRateRestartedDetector(Detector):
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
-        if self._fired or record.kind != TRAIN:
+        if record.kind != TRAIN:
             return ()
         found = self._resumed_without_state(signals, record.step - 1)
         rate = record.finite("learning_rate")
         if found:
             return found
-        if rate is None or rate < 0.0:
+        if self._fired is not None or rate is None or rate < 0.0:
             return ()
         self._rows += 1
         row = Rate(record.step, rate)
@@ -123,20 +131,36 @@ class LearningRateRestartedDetector(Detector):
 
     def learned(self, signals: Signals) -> Sequence[Detection]:
         """See :meth:`Detector.learned`."""
-        return () if self._fired else self._resumed_without_state(signals, inf)
+        return self._resumed_without_state(signals, inf)
 
     def _resumed_without_state(self, signals: Signals, until: float) -> Sequence[Detection]:
-        """Fire for a resume that found no state, when it lies in this part of the run."""
+        """Fire for the resumes that found no state and lie in this part of the run, once each."""
         first = signals.first_step
         lost = signals.context.lost_state_steps
         if not lost or first is None:
             return ()
-        at = next((step for step in lost if first <= step <= until), None)
-        if at is None:
-            return ()
+        found: list[Detection] = []
+        for step in lost:
+            if max(first, self._resumed_until + 1) <= step <= until:
+                self._resumed_until = step
+                found += self._resumed(signals, step)
+        return found
+
+    def _resumed(self, signals: Signals, step: int) -> Sequence[Detection]:
+        """Fire for a resume, or let what fired rise."""
         before = [*self._before, *self._since]
-        seen = {"rate_before": before[-1].rate if before else None}
-        return self._fire(at, at, seen, "resumed")
+        seen: dict[str, Scalar] = {"rate_before": before[-1].rate if before else None}
+        severity, variant = Severity.WARNING, RESUMED
+        end = planned_end(signals.context, step)
+        if end is not None:
+            variant = RESUMED_DECAY
+            seen |= {"planned_step": end.step, "highest_share": end.highest, "end_share": end.rate}
+            seen |= {"scheduler": signals.context.lr_scheduler_type}
+            if end.rate >= HIGH_END:
+                severity = Severity.ERROR
+        if self._fired is not None and severity <= self._fired:
+            return ()
+        return self._fire(step, step, seen, variant, severity)
 
     def _leaves(self, row: Rate, signals: Signals) -> bool:
         """Return whether the rate jumps off its course with this row."""
@@ -205,10 +229,14 @@ class LearningRateRestartedDetector(Detector):
         self._before.append(row)
 
     def _fire(
-        self, step: int, onset: int, seen: Mapping[str, Scalar], variant: str
+        self,
+        step: int,
+        onset: int,
+        seen: Mapping[str, Scalar],
+        variant: str,
+        severity: Severity = Severity.WARNING,
     ) -> Sequence[Detection]:
-        self._fired = True
-        severity = Severity.WARNING
+        self._fired = severity
         evidence = {"restart_step": onset, **seen}
         return (
             Detection(
@@ -225,7 +253,7 @@ class LearningRateRestartedDetector(Detector):
 
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""
-        if self._fired:
+        if self._fired is not None:
             return None
         if not self._rows:
             return Skip("no_learning_rate")

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from sftdiag.detectors.learning_rate_restarted import RESUMED, RESUMED_DECAY
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 
-RESUMED = "resumed"
-"""The variant that fires on what the trainer resumed with, not on the log."""
+
+def _resumed(case: Case) -> bool:
+    """Whether it fired on what the trainer resumed with, not on the log."""
+    return case.detection.variant in (RESUMED, RESUMED_DECAY)
 
 
 def state_is_lost(case: Case) -> Evidence:
     """What the trainer resumed with; from the log alone, that the schedule repeats itself."""
     step = {"step": case.number("restart_step")}
-    if case.detection.variant == RESUMED:
+    if _resumed(case):
         return Evidence(Weight.CONFIRMS, "without_state", step)
     return Evidence(Weight.SUPPORTS, "repeats", {**step, "rows": case.number("rows")})
 
 
 def checkpoint_unseen(case: Case) -> Evidence | None:
     """A log does not show what the checkpoint holds."""
-    if case.detection.variant == RESUMED:
+    if _resumed(case):
         return None
     return Evidence(Weight.MISSING, "checkpoint_unseen", {"step": case.number("restart_step")})
 
@@ -27,11 +30,16 @@ def checkpoint_unseen(case: Case) -> Evidence | None:
 def rises_by_itself(case: Case) -> Evidence:
     """Whether the schedule can rise again; the detector is silent where it is known to."""
     scheduler = case.context.lr_scheduler_type
-    if case.detection.variant == RESUMED:
+    if _resumed(case):
         return Evidence(Weight.RULES_OUT, "without_state", {"step": case.number("restart_step")})
     if scheduler is None:
         return Evidence(Weight.MISSING, "scheduler_unknown")
     return Evidence(Weight.RULES_OUT, "never_rises", {"scheduler": scheduler})
+
+
+def on_purpose(case: Case) -> FixText | None:
+    """What keeps a resume that was meant so from being told or stopped."""
+    return FixText("on_purpose") if _resumed(case) else None
 
 
 def new_run(case: Case) -> FixText:
@@ -47,12 +55,12 @@ def new_run(case: Case) -> FixText:
 SYMPTOM = Symptom(
     "SFT110",
     "learning-rate-restarted",
-    Severity.WARNING,
+    Severity.ERROR,
     (
         CauseRule(
             "optimizer-state",
             (state_is_lost, checkpoint_unseen),
-            (fix("resume_with_state"), new_run),
+            (fix("resume_with_state"), new_run, on_purpose),
         ),
         CauseRule("schedule", (rises_by_itself,), (fix("say_so"),)),
     ),

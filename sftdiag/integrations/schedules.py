@@ -15,10 +15,15 @@ AT_EVALUATIONS = ("ReduceLROnPlateau", "GreedyLR")
 """Schedulers that step at evaluations: at their beginning they say nothing of the run's steps."""
 
 
+HALF_COSINE = 0.5
+"""transformers' num_cycles of a cosine that falls from its peak to 0; any other ends elsewhere."""
+
+
 def name(args: Any, scheduler: Any) -> str | None:
     """Return the scheduler's name in transformers, or what another one is called.
 
-    ``args`` name one also where the trainer was given a scheduler of the user's own.
+    ``args`` name one also where the trainer was given a scheduler of the user's own. A cosine of
+    other than half a wave is called by its waves, too: it may rise, and need not end at 0.
     """
     asked = args.lr_scheduler_type
     label = None if asked is None else str(getattr(asked, "value", asked))
@@ -31,7 +36,9 @@ def name(args: Any, scheduler: Any) -> str | None:
     factors = getattr(scheduler, "lr_lambdas", None)
     maker = getattr(factors[0], "func", factors[0]) if factors else type(scheduler)
     if str(getattr(maker, "__module__", "")).startswith("transformers."):
-        return label
+        cycles = getattr(factors[0], "keywords", {}).get("num_cycles") if factors else None
+        whole = label != "cosine" or cycles in (None, HALF_COSINE)
+        return label if whole else f"{label}, num_cycles={cycles}"
     return str(getattr(maker, "__name__", kind))
 
 

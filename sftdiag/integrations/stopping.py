@@ -56,9 +56,10 @@ def hindrance(
         saves: its checkpoints.
         best: the step of the best evaluation, if there was one.
     """
-    active = {finding.code for finding in report.findings if finding.resolved_step is None}
-    if active & NEVER_SAVED:
-        return "unsaved_worse"
+    for finding in report.findings:
+        least = NEVER_SAVED.get(finding.code)
+        if finding.resolved_step is None and least is not None and finding.severity >= least:
+            return "unsaved_worse"
     if getattr(args.save_strategy, "value", args.save_strategy) == "no":
         return "unsaved_strategy"
     near = nearest(saves.steps, best)

@@ -82,8 +82,8 @@ class DiagnosticsCallback(TrainerCallback):
         select: codes or names to report; None means all.
         ignore: codes or names to leave out.
         grace_steps: before this step nothing stops or raises; what is still there then does.
-        save_on_stop: save a checkpoint at a stop. Never for SFT104, SFT106 and SFT201, whose
-            weights are worse than older ones, with ``save_strategy="no"``, or where
+        save_on_stop: save a checkpoint at a stop. Never for SFT104, SFT106, SFT201 and an error of
+            SFT102, whose weights are worse than older ones, with ``save_strategy="no"``, or where
             ``save_total_limit`` would then delete the checkpoint nearest the best evaluation.
         webhook: address to send alerts to: Slack's, Discord's, or any that takes JSON. Default:
             the environment's ``SFTDIAG_WEBHOOK``. It is never logged.

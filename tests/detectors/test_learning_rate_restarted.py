@@ -198,6 +198,71 @@ def test_what_the_trainer_resumed_with_is_proof() -> None:
     assert fired([row for row in rows if row["step"] > 250], context) == []
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "warmup", "at", "severity", "end"),
+    [
+        # Linear from a tenth of the steps on, cosine from a fifth.
+        ("linear", 0, 49, "warning", "10%"),
+        ("linear", 0, 50, "error", "10%"),
+        ("linear", 50, 250, "error", "56%"),
+        ("cosine", 0, 50, "warning", "2%"),
+        ("cosine", 0, 102, "warning", "10%"),
+        ("cosine", 0, 103, "error", "10%"),
+        ("cosine", 50, 250, "error", "59%"),
+        # Fewer steps are left than the warm-up has.
+        ("linear", 50, 470, "error", "60%"),
+        ("linear", 50, 498, "warning", "4%"),
+    ],
+)
+def test_a_proved_restart_is_an_error_where_the_rate_cannot_come_down_again(
+    scheduler: str, warmup: int, at: int, severity: str, end: str
+) -> None:
+    context = known(scheduler, warmup_steps=warmup, lost_state_steps=(at,))
+    (finding,) = feed(log([PEAK] * STEPS, 1), context)
+    assert (finding.severity.label, dict(finding.fired)) == (severity, {severity: at})
+    assert f"was to reach 0, it is at {end}." in finding.message
+    assert f"goes up to {'100%' if STEPS - at > warmup else end} of its peak" in finding.message
+    fixes = [fix.text for fix in finding.causes[0].fixes]
+    assert "save_only_model=False" in fixes[0]
+    assert f"over the {STEPS - at:,} steps that were left" in fixes[1]
+    assert 'ignore=["SFT110"]' in fixes[2]
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "facts"),
+    [
+        *((name, {}) for name in ("constant", "constant_with_warmup", "inverse_sqrt")),
+        *((name, {}) for name in ("polynomial", "cosine_with_min_lr", "warmup_stable_decay")),
+        *((name, {}) for name in ("cosine_with_restarts", "cosine, num_cycles=2", "<lambda>")),
+        *((name, {"max_steps": None}) for name in ("linear", "cosine")),
+        *((name, {"warmup_steps": None}) for name in ("linear", "cosine")),
+        (None, {}),
+        # The plan ended there, or earlier.
+        ("linear", {"max_steps": 250}),
+        ("linear", {"max_steps": 200}),
+    ],
+)
+def test_a_proved_restart_is_a_warning_where_no_decay_to_zero_was_surely_planned(
+    scheduler: str | None, facts: dict[str, Any]
+) -> None:
+    context = known(scheduler, lost_state_steps=(250,), warmup_steps=50).replace(**facts)
+    (finding,) = feed(log([PEAK] * STEPS), context)
+    assert finding.severity.label == "warning"
+    assert finding.message.endswith("both began anew.")
+
+
+def test_a_second_lost_state_makes_a_first_early_one_an_error() -> None:
+    context = known("linear", warmup_steps=0, lost_state_steps=(20, 30, 250, 400))
+    early, late = feed(log([PEAK] * STEPS), context)
+    assert (late.id, dict(late.fired)) == (early.id, {"warning": 20, "error": 250})
+    assert "resumed after step 250 without" in late.message
+
+
+def test_a_log_alone_proves_nothing() -> None:
+    (finding,) = feed(log(lost(linear(20), 250)), known("linear", warmup_steps=20))
+    assert finding.severity.label == "warning"
+
+
 def test_a_rebound_after_it_is_its_consequence() -> None:
     rows = log(lost(cosine(), 250))
     for row in rows:
@@ -219,8 +284,16 @@ def test_each_variant_reads_in_both_languages(
     from sftdiag.findings import Detection, Severity
 
     context = RunContext(lr_scheduler_type=scheduler, max_steps=steps)
-    for variant in ("resumed", "down", "up"):
-        numbers = {"restart_step": 250, "rate_before": 1e-4, "rate_after": 2e-5, "rows": 2}
+    for variant in ("resumed", "resumed_decay", "down", "up"):
+        numbers: dict[str, Any] = {
+            "restart_step": 250,
+            "rate_before": 1e-4,
+            "rate_after": 2e-5,
+            "rows": 2,
+        }
+        if variant == "resumed_decay":
+            numbers |= {"planned_step": 500, "highest_share": 1.0, "end_share": 0.5}
+            numbers["scheduler"] = "linear"
         detection = Detection(
             *("SFT110", "learning-rate-restarted", Severity.WARNING, 260, 250, "learning_rate"),
             numbers,

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from logs import Row, decay, feed, fired, noisy, train_rows
 
 from sftdiag.findings import Finding
@@ -100,3 +102,82 @@ def test_a_jump_whose_gradient_grew_is_not_put_down_to_the_rows() -> None:
 @pytest.mark.parametrize(("rows_up", "accuracy_up"), [(4, 0.03), (15, 0.2)])
 def test_spikes_and_other_rows_alone_are_no_jump(rows_up: int, accuracy_up: float) -> None:
     assert rebounds(jumping(rows_up, accuracy_up)) == []
+
+
+def evaluated(rows: list[Row], losses: dict[int, float], series: str = "eval_loss") -> list[Row]:
+    """Put an evaluation after the row of each of these steps."""
+    return [
+        one
+        for row in rows
+        for one in (row, {"step": row["step"], series: losses.get(row["step"])})
+        if one.get(series, 0.0) is not None
+    ]
+
+
+@pytest.mark.parametrize(
+    ("losses", "fired"),
+    [
+        ({50: 5.0, 95: 4.7, 110: 8.0}, {"warning": 104, "error": 110}),
+        ({95: 4.7, 104: 8.0, 110: 8.5}, {"warning": 104, "error": 104}),
+        # The evaluation came before the jump had lasted.
+        ({95: 4.7, 102: 8.0}, {"error": 104}),
+        ({95: 4.7, 106: 6.0, 112: 8.0}, {"warning": 104, "error": 112}),
+    ],
+)
+def test_a_jump_is_an_error_once_the_evaluation_says_that_all_is_lost(
+    losses: dict[int, float], fired: dict[str, int]
+) -> None:
+    finding = rebounds(evaluated(jumping(rows_up=15), losses))[-2]
+    assert (finding.severity.label, dict(finding.fired)) == ("error", fired)
+    assert finding.onset_step == 99
+    assert (finding.evidence["eval_loss_before"], finding.evidence["eval_loss_recent"]) == (4.7, 8)
+    assert "eval_loss rose with them from 4.7 to 8 (step" in finding.message
+    assert (finding.causes[0].id, finding.causes[0].status.name) == ("data-order", "LIKELY")
+    assert "rows that are trained on after step 99:" in finding.causes[0].fixes[0].text
+
+
+@pytest.mark.parametrize(
+    ("losses", "series"),
+    [
+        # Rows of another kind: it rises, and stays below the start.
+        ({50: 5.0, 95: 4.7, 110: 5.5}, "eval_loss"),
+        ({95: 4.7, 102: 8.0, 103: 5.5}, "eval_loss"),
+        # It never came below the start, came below it by the noise of one row, or was not made.
+        ({95: 7.0, 110: 9.0}, "eval_loss"),
+        ({50: 6.5, 95: 5.9, 110: 7.2}, "eval_loss"),
+        ({110: 9.0}, "eval_loss"),
+        ({95: 4.7, 110: float("nan")}, "eval_loss"),
+        # Over again by then; another set than the main one.
+        ({95: 4.7, 190: 9.0}, "eval_loss"),
+        ({95: 4.7, 110: 9.0}, "eval_other_loss"),
+    ],
+)
+def test_a_jump_stays_a_warning_without_that_proof(losses: dict[int, float], series: str) -> None:
+    rows = jumping(rows_up=15)
+    if series != "eval_loss":
+        rows = evaluated(rows, {95: 4.7, 110: 4.9})
+    found = rebounds(evaluated(rows, losses, series))
+    assert {finding.severity.label for finding in found} == {"warning"}
+
+
+@given(
+    st.dictionaries(st.integers(1, 115), st.floats(0.1, 20.0), max_size=6),
+    st.integers(0, 15),
+)
+def test_an_error_always_has_an_evaluation_on_each_side(
+    losses: dict[int, float], rows_up: int
+) -> None:
+    rows = jumping(rows_up)
+    for finding in rebounds(evaluated(rows, losses)):
+        if finding.severity.label == "error":
+            before = [loss for step, loss in losses.items() if step <= finding.onset_step]
+            since = [loss for step, loss in losses.items() if step > finding.onset_step]
+            assert before
+            assert min(before) < rows[0]["loss"]
+            assert max(since) > 1.15 * max(rows[0]["loss"], *before)
+
+
+def test_a_slow_rebound_stays_a_warning() -> None:
+    rows = evaluated(rebound(0.8), {150: 1.2, 300: 9.0, 350: 9.0})
+    found = [f for f in feed(rows) if f.code == "SFT102"]
+    assert {finding.severity.label for finding in found} == {"warning"}

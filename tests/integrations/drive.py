@@ -54,7 +54,7 @@ class Drive:
         self.state.global_step = max((row["step"] for row in self.state.log_history), default=0)
         trained: dict[str, Any] = {}
         if last_epoch is not None:
-            trained["lr_scheduler"] = SimpleNamespace(last_epoch=last_epoch)
+            trained["lr_scheduler"] = self._scheduler(last_epoch)
             trained["optimizer"] = SimpleNamespace(state=optimizer_state)
         self.callback.on_train_begin(
             *(self.args, self.state, self.control),
@@ -62,6 +62,17 @@ class Drive:
             train_dataloader=self.dataloader,
             **trained,
         )
+
+    def _scheduler(self, last_epoch: int) -> Any:
+        """Return the scheduler that the arguments ask for, after so many steps."""
+        import torch
+        from transformers import get_scheduler
+
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+        steps = self.state.max_steps
+        scheduler = get_scheduler(self.args.lr_scheduler_type, optimizer, 0, steps)
+        scheduler.last_epoch = last_epoch
+        return scheduler
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Log one row; its step is the state's."""

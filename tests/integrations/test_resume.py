@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -169,11 +170,11 @@ def test_a_spoilt_journal_costs_only_what_it_held(
     assert told(caplog)[-1].startswith("cannot judge")
 
 
-def cut_at_60(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def cut_at_60(folder: Path, **arguments: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Watch a healthy run to its step 60; return its rows up to there and those ahead."""
     rows = healthy(200)
     done, ahead = [r for r in rows if r["step"] <= 60], [r for r in rows if r["step"] > 60]
-    first = Drive(folder, sftdiag.DiagnosticsCallback(), max_steps=200)
+    first = Drive(folder, sftdiag.DiagnosticsCallback(), max_steps=200, **arguments)
     first.begin()
     for row in done:
         first.log(row)
@@ -216,3 +217,121 @@ def test_a_resume_with_its_state_or_other_settings_is_quiet(
     drive.begin(done, last_epoch=last_epoch, optimizer_state=state)
     drive.go_on(ahead)
     assert drive.callback.report.verdict == "healthy"
+
+
+LINEAR = {"lr_scheduler_type": "linear"}
+
+
+def test_a_lost_state_stops_before_the_first_step_and_is_not_acted_on_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A resume of the same step with its state is another run; one from later on remembers."""
+    done, ahead = cut_at_60(tmp_path, **LINEAR)
+    drive = watch(tmp_path, **LINEAR)
+    with pytest.raises(sftdiag.UnhealthyRunError, match="SFT110"):
+        drive.begin(done, last_epoch=0, optimizer_state={})
+    callback = sftdiag.DiagnosticsCallback(stop_on="error")
+    drive = Drive(tmp_path, callback, max_steps=200, **LINEAR)
+    drive.begin(done, last_epoch=0, optimizer_state={})
+    assert drive.control.should_training_stop
+    (finding,) = drive.callback.report.findings
+    assert (finding.code, finding.severity.label, finding.fired_step) == ("SFT110", "error", 60)
+    assert "at the planned end (step 200)" in finding.message
+    drive.end()
+    assert any(text.startswith("stopped at step 60 of 200 by SFT110") for text in told(caplog))
+    with_state = watch(tmp_path, **LINEAR)
+    with_state.begin(done, last_epoch=60, optimizer_state={0: "moments"})
+    assert with_state.callback.report.findings == ()
+    # Once more without, and on purpose: later resumes neither stop nor tell it again.
+    on_purpose = Drive(tmp_path, sftdiag.DiagnosticsCallback(), max_steps=200, **LINEAR)
+    on_purpose.begin(done, last_epoch=0, optimizer_state={})
+    half = [*done, *ahead[:40]]
+    later = watch(tmp_path, **LINEAR)
+    later.begin(half, last_epoch=half[-1]["step"] - 60, optimizer_state={0: "moments"})
+    assert not later.control.should_training_stop
+    assert later.callback.report.findings == (finding,)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"lr_scheduler_type": "inverse_sqrt"}])
+def test_a_lost_state_without_a_planned_decay_only_warns(
+    tmp_path: Path, arguments: dict[str, str]
+) -> None:
+    done, ahead = cut_at_60(tmp_path, **arguments)
+    drive = watch(tmp_path, **arguments)
+    drive.begin(done, last_epoch=0, optimizer_state={})
+    drive.go_on(ahead)
+    assert drive.state.global_step == 200
+    assert drive.callback.report.verdict == "warning"
+
+
+def test_a_state_that_lies_elsewhere_is_no_lost_one(tmp_path: Path) -> None:
+    """DeepSpeed's own scheduler counts in another attribute, FSDP's optimizer has its state."""
+    done, _ = cut_at_60(tmp_path, **LINEAR)
+    drive = watch(tmp_path, **LINEAR)
+    drive.begin(done, last_epoch=60, optimizer_state={})
+    assert drive.callback.report.findings == ()
+    for trained in (
+        {"lr_scheduler": SimpleNamespace(last_batch_iteration=60), "optimizer": HOLDS_NOTHING},
+        {"lr_scheduler": SimpleNamespace(last_epoch=0), "optimizer": SimpleNamespace()},
+        {},
+    ):
+        drive = watch(tmp_path, **LINEAR)
+        drive.state.log_history, drive.state.global_step = done, 60
+        drive.callback.on_train_begin(drive.args, drive.state, drive.control, **trained)
+        assert drive.callback.report.findings == ()
+
+
+HOLDS_NOTHING = SimpleNamespace(state={})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("scheduler", "only_model", "attached", "stops"),
+    [
+        ("linear", True, True, True),
+        ("cosine", True, False, True),
+        ("linear", False, True, False),
+        ("constant", True, True, False),
+    ],
+)
+def test_a_real_trainer_stops_where_its_state_was_lost(
+    tmp_path: Path, scheduler: str, only_model: bool, attached: bool, stops: bool
+) -> None:
+    """At its first step at the latest, with a model as good as the checkpoint's."""
+    finetune = pytest.importorskip("finetune", reason="needs the extra trainer")
+    torch = pytest.importorskip("torch")
+    arguments: dict[str, Any] = {
+        "max_steps": 40,
+        "logging_steps": 2,
+        "eval_strategy": "no",
+        "warmup_steps": 4,
+        "lr_scheduler_type": scheduler,
+        "save_strategy": "steps",
+        "save_steps": 20,
+        "save_only_model": only_model,
+    }
+    first = finetune.make_trainer("none", tmp_path, **arguments)
+    sftdiag.attach(first, stop_on="error")
+    first.train()
+    assert first.state.global_step == 40
+    checkpoint = tmp_path / "checkpoint-20"
+    trainer = finetune.make_trainer("none", tmp_path, **arguments)
+    if attached:
+        callback = sftdiag.attach(trainer, stop_on="error", save_on_stop=True)
+    else:
+        callback = sftdiag.DiagnosticsCallback(stop_on="error", save_on_stop=True)
+        trainer.add_callback(callback)
+    result = trainer.train(resume_from_checkpoint=str(checkpoint))
+    found = [f.severity.label for f in callback.report.findings if f.code == "SFT110"]
+    assert found == (["error"] if stops else ["warning"] if only_model else [])
+    assert result.global_step == trainer.state.global_step
+    assert (result.global_step <= 21) if stops else (result.global_step == 40)
+    assert all(torch.isfinite(weight).all() for weight in trainer.model.parameters())
+    if stops:
+        before = type(trainer.model).from_pretrained(checkpoint).state_dict()
+        moved = [
+            (weight - before[name]).abs().max()
+            for name, weight in trainer.model.state_dict().items()
+        ]
+        assert max(moved) <= 3e-3
+        assert not (tmp_path / "checkpoint-21").exists()

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import sftdiag
 from sftdiag.context import RunContext
+from sftdiag.detectors._planned_end import DECAYS_TO_ZERO, planned_end
 from sftdiag.detectors.learning_rate_restarted import NEVER_RISES, PLATEAU
 from sftdiag.findings import Status
 from sftdiag.integrations import schedules
@@ -95,6 +98,48 @@ def test_the_scheduler_says_which_it_is(kind: str) -> None:
     assert schedules.name(args, own) == "<lambda>"
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
     assert schedules.name(args, plateau) == "reduce_lr_on_plateau"
+
+
+@pytest.mark.parametrize("cycles", [0.25, 1.0, 2.0])
+def test_a_cosine_of_other_waves_is_no_plain_cosine(cycles: float) -> None:
+    args = transformers.TrainingArguments("unused", lr_scheduler_type="cosine", use_cpu=True)
+    optimizer = schedule("cosine").optimizer
+    waves = transformers.get_scheduler(
+        "cosine", optimizer, 0, STEPS, scheduler_specific_kwargs={"num_cycles": cycles}
+    )
+    assert schedules.name(args, waves) == f"cosine, num_cycles={cycles}"
+
+
+def test_every_scheduler_is_sorted_by_where_it_ends() -> None:
+    """A new one of transformers must be looked at: does it surely decay to 0?"""
+    elsewhere = {"polynomial", "cosine_with_min_lr", "cosine_warmup_with_min_lr", "greedy"}
+    elsewhere |= {"warmup_stable_decay", "cosine_with_restarts", "inverse_sqrt", PLATEAU}
+    elsewhere |= {"constant", "constant_with_warmup"}
+    assert {kind.value for kind in SchedulerType} <= DECAYS_TO_ZERO.keys() | elsewhere
+    assert not DECAYS_TO_ZERO.keys() & elsewhere
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.sampled_from(sorted(DECAYS_TO_ZERO)),
+    st.integers(0, 40),
+    st.integers(41, 120),
+    st.integers(1, 119),
+)
+def test_the_planned_end_is_that_of_the_scheduler(
+    kind: str, warmup: int, steps: int, at: int
+) -> None:
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    factor = transformers.get_scheduler(kind, optimizer, warmup, steps).lr_lambdas[0]
+    context = RunContext(lr_scheduler_type=kind, warmup_steps=warmup, max_steps=steps)
+    assert factor(steps) == pytest.approx(0.0)
+    end = planned_end(context, at)
+    if at >= steps:
+        assert end is None
+        return
+    assert end is not None
+    assert end.rate == pytest.approx(factor(steps - at))
+    assert end.highest == pytest.approx(max(factor(done) for done in range(steps - at + 1)))
 
 
 @pytest.mark.slow
