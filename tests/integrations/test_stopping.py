@@ -27,6 +27,17 @@ def stops(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [text for text in said if text.startswith("stopped at step")]
 
 
+def lost_from(step: int) -> list[Row]:
+    """Another shard of rows: loss and evaluation far above the start, accuracy gone."""
+    rows: list[Row] = []
+    for row in train_rows([3.0 - 0.01 * n if n < step else 4.5 for n in range(1, 121)]):
+        gone = row["step"] >= step
+        rows.append({**row, "mean_token_accuracy": 0.03 if gone else 0.4, "grad_norm": 1.0})
+        if row["step"] % 10 == 2:
+            rows.append({"step": row["step"], "eval_loss": 5.0 if gone else 2.5})
+    return rows
+
+
 def nan_from(step: int) -> list[Row]:
     rows = healthy()
     return [
@@ -78,6 +89,7 @@ def test_a_grace_that_is_no_step_count_is_refused(steps: Any) -> None:
         (FLAT, {"save_strategy": "no"}, 'nothing was saved at the stop: save_strategy is "no"'),
         (overfitting(), {"save_strategy": "steps"}, "the weights are worse than before"),
         (nan_from(70), {"save_strategy": "steps"}, "the weights are worse than before"),
+        (lost_from(60), {"save_strategy": "steps"}, "the weights are worse than before"),
     ],
 )
 def test_saving_on_a_stop(
