@@ -245,7 +245,7 @@ def _severity(
     if rise.lasting > bar or (
         clear and (rise.recent > bar or _steady(signals, points, losses, rise))
     ):
-        wasting = wasted(signals, losses, rise, learned, bar)
+        wasting = wasted(signals, losses, rise, learned, bar, clear=clear)
         return Severity.ERROR if wasting else Severity.WARNING
     patience = min(1.0, PERSISTENT / max(1, points[-1].number - points[rise.index].number))
     return Severity.INFO if rise.lasting > max(noise, patience * MIN_RISE * size) else None

@@ -116,6 +116,30 @@ def test_an_error_takes_a_sure_fall_of_the_train_loss() -> None:
     assert {severity for _, severity, _ in fired(rows)} == {"warning"}
 
 
+def test_an_error_takes_an_evaluation_less_where_the_train_loss_has_clearly_fallen() -> None:
+    losses = [3.0, 2.4, 2.0, 1.8, 1.7, 1.6, *(1.6 + 0.1 * i for i in range(1, 6))]
+    steps = []
+    for factor in (0.985, 0.9):
+        rows = evaluations(losses, [2.0 * factor**i for i in range(len(losses))])
+        errors = [step for _, severity, step in fired(rows) if severity == "error"]
+        evaluated = [row["step"] for row in rows if "eval_loss" in row]
+        steps.append(evaluated.index(errors[0]) - 5)
+    assert steps[0] - steps[1] == 1
+
+
+def test_less_evidence_is_enough_where_the_train_loss_collapses() -> None:
+    draw = random.Random(39)
+    falling = [1.5 + 0.5 * 0.7**i for i in range(8)]
+    losses = [loss + draw.gauss(0, 0.02) for loss in [*falling, 1.58, *[1.66] * 7]]
+
+    def severities(factor: float) -> set[str]:
+        train = [4.5 - 0.1 * i for i in range(8)] + [3.8 * factor**i for i in range(1, 9)]
+        return {severity for _, severity, _ in fired(evaluations(losses, train))}
+
+    assert severities(0.95) == {"warning"}
+    assert severities(0.6) == {"warning", "error"}
+
+
 def test_what_a_decay_could_take_back_shrinks_with_the_train_loss() -> None:
     losses = [2.0, 1.8, 1.6, 1.5, *(1.5 + 0.13 * min(1.0, i / 4) for i in range(1, 14))]
     learned = [2.0 * 0.8**i for i in range(len(losses))]
