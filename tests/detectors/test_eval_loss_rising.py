@@ -136,8 +136,8 @@ def test_less_evidence_is_enough_where_the_train_loss_collapses() -> None:
         train = [4.5 - 0.1 * i for i in range(8)] + [3.8 * factor**i for i in range(1, 9)]
         return {severity for _, severity, _ in fired(evaluations(losses, train))}
 
-    assert severities(0.95) == {"warning"}
-    assert severities(0.6) == {"warning", "error"}
+    assert "error" not in severities(0.95)
+    assert "error" in severities(0.6)
 
 
 def test_what_a_decay_could_take_back_shrinks_with_the_train_loss() -> None:

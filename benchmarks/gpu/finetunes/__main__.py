@@ -14,24 +14,29 @@ from benchmarks.gpu.finetunes import matrix, work
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 OVERHEAD_TWINS = 12
-"""Healthy runs that are also made without sftdiag, to compare their times."""
+"""Healthy runs that are made with and without sftdiag, to compare their times."""
 
 CHECKPOINTS = 16e9
 """Bytes of twenty runs with four checkpoints each, twice over."""
 
 
-def tasks() -> list[work.Task]:
-    """Return all runs, those first whose whole curve is seen.
+def groups() -> list[work.Group]:
+    """Return all runs in groups that one worker makes one after another, the longest first.
 
-    The faulty ones to their end without sftdiag, and the healthy ones watched; then the faulty ones
-    watched, and some healthy ones without.
+    First those whose whole curve is seen: the faulty ones to their end without sftdiag, and the
+    healthy ones watched; then the faulty ones watched. Some healthy ones are made both ways, in
+    either order, to compare their times.
     """
-    specs = matrix.matrix()
-    twins = [spec for spec in specs if spec.fault == matrix.NONE and not spec.trap]
+    specs = sorted(matrix.matrix(), key=lambda spec: -spec.steps)
+    healthy = [spec for spec in specs if spec.fault == matrix.NONE]
+    faulty = [spec for spec in specs if spec.fault != matrix.NONE]
+    twins = [spec for spec in matrix.healthy() if not spec.trap][:OVERHEAD_TWINS]
+    both = [[(spec, i % 2 == 0), (spec, i % 2 == 1)] for i, spec in enumerate(twins)]
     return [
-        *((spec, spec.fault == matrix.NONE) for spec in specs),
-        *((spec, True) for spec in specs if spec.fault != matrix.NONE),
-        *((spec, False) for spec in twins[:OVERHEAD_TWINS]),
+        *([(spec, False)] for spec in faulty),
+        *([(spec, True)] for spec in healthy if spec not in twins),
+        *([(spec, True)] for spec in faulty),
+        *both,
     ]
 
 
@@ -99,7 +104,7 @@ def main() -> int:
         folder = chosen.base or Path(scratch) / "base"
         base.make(folder, chosen.text, tiny=chosen.tiny)
         left = work.run(
-            [task for task in tasks() if work.name(task).startswith(chosen.only or "")],
+            work.begin_with(groups(), chosen.only or ""),
             folder,
             chosen.text,
             chosen.to,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -84,6 +85,17 @@ class Bench:
         tokenizer: Any = AutoTokenizer.from_pretrained(self.base)
         tokenizer.chat_template = data.template(fault)
         return tokenizer
+
+    def warm_up(self) -> None:
+        """Take some steps of each kind, so that no run's time holds the device's first calls."""
+        for method in ("full", "lora"):
+            spec = Spec(method=method, rows=64, eval_rows=64)
+            folder = self.work / f"warm-up-{os.getpid()}"
+            trainer = self.trainer(spec, folder)
+            trainer.args.max_steps = 2
+            trainer.train()
+            trainer.evaluate()
+            shutil.rmtree(folder, ignore_errors=True)
 
     def trainer(self, spec: Spec, folder: Path, callbacks: Sequence[TrainerCallback] = ()) -> Any:
         """Return the run's trainer."""

@@ -19,6 +19,10 @@ LEFT = 45.0
 """Seconds before the end in which no run is begun: most are shorter."""
 
 Task = tuple[Spec, bool]
+"""A run, and whether it is watched."""
+
+Group = list[Task]
+"""Runs that one worker makes one after another."""
 
 
 def done(folder: Path) -> set[str]:
@@ -32,10 +36,15 @@ def name(task: Task) -> str:
     return results.name(spec, watched=watched)
 
 
+def begin_with(groups: list[Group], start: str) -> list[Group]:
+    """Return the tasks whose name begins so."""
+    return [[task for task in group if name(task).startswith(start)] for group in groups]
+
+
 def work(
     queue: Any, base: Path, text: Path, to: Path, scratch: Path, end: float, tiny: bool
 ) -> None:
-    """Do tasks until there is none, or no time."""
+    """Do groups of tasks until there is none, or no time."""
     os.environ["OMP_NUM_THREADS"] = "1"
     warnings.simplefilter("ignore")
     import torch
@@ -46,29 +55,34 @@ def work(
 
     logging.disable(logging.ERROR)
     bench = Bench(base, questions(text), scratch, tiny=tiny)
-    while time.time() < end - LEFT:
-        task = queue.get()
-        if task is None:
-            return
-        began = time.time()
-        try:
-            result = bench.run(task[0], watched=task[1])
-        except Exception:
-            print(f"{name(task)} failed:\n{traceback.format_exc()}", flush=True)
-            continue
-        part = to / f"{name(task)}.part"
-        results.write(part, result)
-        part.rename(to / f"{name(task)}{ENDING}")
-        found = [f["code"] for f in result["findings"]] if task[1] else []
-        print(
-            f"{name(task)}: {result['steps']} of {result['max_steps']} steps, "
-            f"{time.time() - began:.0f} s, {result['losses']}, {found} {result['error'] or ''}",
-            flush=True,
-        )
+    bench.warm_up()
+    while (group := queue.get()) is not None:
+        for task in group:
+            if time.time() > end - LEFT:
+                return
+            _do(bench, task, to)
+
+
+def _do(bench: Any, task: Task, to: Path) -> None:
+    began = time.time()
+    try:
+        result = bench.run(task[0], watched=task[1])
+    except Exception:
+        print(f"{name(task)} failed:\n{traceback.format_exc()}", flush=True)
+        return
+    part = to / f"{name(task)}.part"
+    results.write(part, result)
+    part.rename(to / f"{name(task)}{ENDING}")
+    found = [f["code"] for f in result["findings"]] if task[1] else []
+    print(
+        f"{name(task)}: {result['steps']} of {result['max_steps']} steps, "
+        f"{time.time() - began:.0f} s, {result['losses']}, {found} {result['error'] or ''}",
+        flush=True,
+    )
 
 
 def run(
-    tasks: list[Task],
+    groups: list[Group],
     base: Path,
     text: Path,
     to: Path,
@@ -84,9 +98,10 @@ def run(
     spawned = multiprocessing.get_context("spawn")
     queue: Any = spawned.Queue()
     there = done(to)
-    for task in tasks:
-        if name(task) not in there:
-            queue.put(task)
+    for group in groups:
+        # Of a pair whose times are compared both are made again.
+        if any(name(task) not in there for task in group):
+            queue.put(group)
     for _ in range(workers):
         queue.put(None)
     arguments = (queue, base, text, to, scratch, end, tiny)
@@ -98,4 +113,5 @@ def run(
         if process.is_alive():
             process.terminate()
     queue.cancel_join_thread()
-    return len([task for task in tasks if name(task) not in done(to)])
+    there = done(to)
+    return len([task for group in groups for task in group if name(task) not in there])
