@@ -52,16 +52,22 @@ def judge(
 ) -> Judged:
     """Replay a log row by row until its policy stops it.
 
-    At a stop the rows of the same step are still read: the trainer evaluates before it ends.
+    At a stop the rows of the same step are still read: the trainer evaluates before it ends. What a
+    resume showed is known before the rows after it, and the step that it begins is still done.
     """
     policy = Policy(stop_on=Rule.parse(stop_on, "stop_on"))
+    lost = list(context.lost_state_steps or ())
 
     def stops(findings: tuple[Finding, ...]) -> bool:
         return any(policy.decide(finding).stop for finding in findings)
 
-    monitor = Monitor(context)
+    monitor = Monitor(context.replace(lost_state_steps=None))
     stop = 0 if stops(monitor.take_checks(checked)) else None
     for row in log:
+        if stop is None and lost and row["step"] > lost[0]:
+            at = lost.pop(0)
+            known = monitor.learn(RunContext(lost_state_steps=(at,)))
+            stop = at + 1 if stops(known) else None
         if stop is not None and row["step"] > stop:
             break
         if stops(monitor.feed_entry(row)) and stop is None:
