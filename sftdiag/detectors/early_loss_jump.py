@@ -84,6 +84,10 @@ longer to tell: all labelled runs that were so ended high or in NaN. Else it mus
 again: rows sorted in long blocks rose and came back in 4 of 10,000 generated healthy runs. Of
 evaluations these are periods after they were told, at the rate's peak; none may have come back."""
 
+STANDS = 0.5
+"""Share of a rise that every later evaluation must still stand at: one that the whole rise hardly
+passed its bar with would come back by its own noise."""
+
 FALL_BEFORE = 0.1
 """A loss that has fallen by so much first is not in its opening any more: SFT102."""
 
@@ -125,6 +129,8 @@ class EarlyLossJumpDetector(Detector):
         if rise is None:
             return ()
         level = (1.0 + MIN_RISE) * rise.lowest
+        if rise.series != "loss":
+            level = rise.lowest + STANDS * (rise.recent - rise.lowest)
         return self._fire(signals, step, rise.step, rise.numbers, variant, level, rise.series)
 
     def _stays_up(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:

@@ -128,15 +128,15 @@ def test_a_rise_that_took_long_to_tell_must_stay_up_as_long_again() -> None:
     assert finding.severity.label == "warning"
 
 
-def noisy_batches(back: int = 1_000) -> list[Row]:
-    """A first epoch whose evaluations alone show the rise; they fall from step ``back`` on."""
+def noisy_batches(back: int = 1_000, to: float = 4.2) -> list[Row]:
+    """A first epoch whose evaluations alone show the rise; they are at ``to`` from ``back`` on."""
     noise = random.Random(0)
     rows = rise(0.8, warm_up=100)
     for row in rows:
         row["loss"] = (4.0 + min(1.0, row["step"] / 100)) * noise.gauss(1.0, 0.3)
     for step in range(10, 301, 10):
         up = min(5.0, 4.0 + abs(step - 40) * 0.01)
-        rows.append({"step": step, "eval_loss": up if step < back else 4.2})
+        rows.append({"step": step, "eval_loss": up if step < back else to})
     return [{**row, "epoch": row["step"] / 300} for row in sorted(rows, key=lambda r: r["step"])]
 
 
@@ -153,8 +153,10 @@ def test_evaluations_of_the_first_epoch_show_it_where_the_batches_are_too_noisy(
 def test_evaluations_that_stay_up_for_two_periods_are_an_error() -> None:
     finding, risen = told(noisy_batches())
     assert risen.fired == {**finding.fired, "error": finding.fired["warning"] + 100}
-    (came_back,) = told(noisy_batches(back=finding.fired["warning"] + 90))
+    before = finding.fired["warning"] + 90
+    (came_back,) = told(noisy_batches(before))
     assert came_back.fired == finding.fired
+    assert len(told(noisy_batches(before, to=4.3))) == 2
 
 
 def test_what_healthy_runs_do_at_the_peak_of_the_rate_is_silent() -> None:
