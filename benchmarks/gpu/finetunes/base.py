@@ -48,12 +48,13 @@ def make_tokenizer(texts: Sequence[str], vocabulary: int) -> Any:
 
 def make_model(vocabulary: int, *, tiny: bool) -> Any:
     """Return an untrained Llama."""
-    width, layers = (64, 2) if tiny else (512, 7)
+    # The tiny one in 64s, as 4-bit weights on a CPU must be.
+    width, inner, layers = (64, 128, 2) if tiny else (512, 1376, 7)
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=vocabulary,
             hidden_size=width,
-            intermediate_size=width * 43 // 16,
+            intermediate_size=inner,
             num_hidden_layers=layers,
             num_attention_heads=width // 32,
             num_key_value_heads=width // 32,

@@ -1,7 +1,7 @@
 """The runs, and the rule that says which of them were harmed. Fixed before the first scored run.
 
-But for the third seeds of the faults that begin later: they were added, before they were run, once
-the bars of an error had been set with the first two in sight.
+But for the third seeds of the faults that begin later and QLoRA: they were added, before they were
+run, once the bars of an error had been set with the others in sight.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Spec:
     Attributes:
         fault: what is wrong, by the names of CAUSES, or ``none``.
         trap: what makes a healthy run look odd.
-        method: ``full`` or ``lora``.
+        method: ``full``, ``lora`` or ``qlora``.
         rows: training rows; ``source`` says of which questions.
         ordered: the rows are taken as they stand.
         onset: share of the run at which the fault begins; 0 for the start.
@@ -80,6 +80,7 @@ class Spec:
 
 
 LORA: dict[str, Any] = {"method": "lora", "learning_rate": 1e-3}
+QLORA: dict[str, Any] = {**LORA, "method": "qlora"}
 SMALL: dict[str, Any] = {"rows": 400, "epochs": 4, "eval_steps": 10}
 LARGE: dict[str, Any] = {"rows": 12_000, "epochs": 1, "eval_steps": 50, "logging_steps": 10}
 ONE: dict[str, Any] = {"batch": 1, "rows": 600, "logging_steps": 10}
@@ -150,6 +151,8 @@ def healthy() -> Iterator[Spec]:
             "logging_steps": 10,
         }
         yield replace(FULL, seed=seed, **huge)
+    for seed in range(3):
+        yield replace(FULL, seed=seed, **QLORA)
     yield replace(FULL, trap="one-epoch-slow", epochs=1, learning_rate=3e-5, logging_steps=1)
 
 
@@ -200,6 +203,10 @@ def faulty() -> Iterator[Spec]:
         yield replace(FULL, fault="corrupted-shard", seed=seed, ordered=True, onset=0.4)
         yield replace(FULL, fault="unshuffled", seed=seed, ordered=True, epochs=1, onset=0.5)
         yield replace(FULL, fault="lost-optimizer", seed=seed, onset=0.5)
+    for fault, rate in (("learning-rate-too-high", 3e-2), ("learning-rate-too-low", 1e-7)):
+        yield replace(FULL, fault=fault, **{**QLORA, "learning_rate": rate})
+    yield replace(FULL, fault="lora-no-gradient", **QLORA)
+    yield replace(FULL, fault="overfitting", **{**SMALL, "epochs": 30}, **QLORA, onset=0.1)
 
 
 def matrix() -> list[Spec]:

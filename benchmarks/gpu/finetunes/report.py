@@ -23,8 +23,8 @@ faulty run was trained to its end without sftdiag; what is judged is the replay 
 today's code, with what the checks before step 1 saw, as `attach(trainer, stop_on="error")` judges
 it live. Seconds are those of the run without sftdiag, on its own clock.
 
-A run's name says its fault, what is trained (all or LoRA), training rows x epochs, the batch, the
-optimizer and its peak rate, the steps between two log rows, and the seed.
+A run's name says its fault, what is trained (all, LoRA or QLoRA), training rows x epochs, the
+batch, the optimizer and its peak rate, the steps between two log rows, and the seed.
 
 - **Harm**: a final loss (the last evaluation's, or that of the answers to 200 held-out questions)
   above the median of the healthy twins of all seeds by more than three of their standard deviations

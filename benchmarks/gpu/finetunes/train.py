@@ -14,7 +14,14 @@ from typing import Any
 
 import torch
 from peft import LoraConfig
-from transformers import AutoTokenizer, LlamaForCausalLM, PrinterCallback, TrainerCallback, set_seed
+from transformers import (
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    LlamaForCausalLM,
+    PrinterCallback,
+    TrainerCallback,
+    set_seed,
+)
 from transformers.utils import logging as transformers_logging
 
 import sftdiag
@@ -101,7 +108,7 @@ class Bench:
         """Return the run's trainer."""
         set_seed(spec.seed)
         tokenizer = self.tokenizer(spec.fault)
-        model: Any = LlamaForCausalLM.from_pretrained(self.base, dtype=torch.float32)
+        model = self.model(spec)
         if spec.fault == "fp16":
             model = model.half()
         if spec.fault == "frozen":
@@ -115,7 +122,7 @@ class Bench:
             train_dataset=train,
             eval_dataset=held_out,
             processing_class=tokenizer,
-            peft_config=adapter if spec.method == "lora" else None,
+            peft_config=None if spec.method == "full" else adapter,
             callbacks=list(callbacks),
         )
         trainer.remove_callback(PrinterCallback)
@@ -126,6 +133,21 @@ class Bench:
                 if parameter.requires_grad:
                     parameter.register_hook(torch.zeros_like)
         return trainer
+
+    def model(self, spec: Spec) -> Any:
+        """Return the base; packed to 4 bits, as QLoRA does, for that."""
+        if spec.method != "qlora":
+            return LlamaForCausalLM.from_pretrained(self.base, dtype=torch.float32)
+        make: Any = BitsAndBytesConfig
+        packed = make(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16,
+        )
+        return LlamaForCausalLM.from_pretrained(
+            self.base, dtype=torch.bfloat16, quantization_config=packed
+        )
 
     def arguments(self, spec: Spec) -> dict[str, Any]:
         """Return what SFTConfig is given."""
