@@ -30,6 +30,15 @@ the best: a noisy evaluation set does not make the train loss collapse, rows lea
 The fall of the train loss must be sure, too: 2 of 14,010 generated healthy runs have the rise, none
 both, and none of 10,000 has an error."""
 
+COLLAPSE = 0.4
+"""Fall of the train loss since the best, as a share, with which a warning is an error at once: rows
+are learned by heart, and no decay unlearns them. Of 63 labelled runs whose train loss fell so far
+while three evaluations stayed 1 % above their best none came back to it."""
+
+WORTH_STOPPING = 0.5
+"""Share of the plan done up to which that is so: a healthy fine-tune of four epochs ends there, 2 %
+above its best, with nothing left to save."""
+
 
 def wasted(
     signals: Signals,
@@ -50,8 +59,12 @@ def wasted(
         bar: the rise that counts as one, in the loss's unit.
         clear: the train loss has clearly fallen.
     """
+    if not learned.sure:
+        return False
+    if learned.share >= COLLAPSE and signals.progress and signals.progress <= WORTH_STOPPING:
+        return True
     needed = ERROR_EVALUATIONS - clear
-    if not learned.sure or min(losses[-needed:]) - rise.level <= bar:
+    if min(losses[-needed:]) - rise.level <= bar:
         return False
     left = 1 - learned.share
     if rise.recent < max(ERROR_RISE, DECAY_WINS * decay_left(signals) * left) * abs(rise.level):

@@ -140,6 +140,18 @@ def test_less_evidence_is_enough_where_the_train_loss_collapses() -> None:
     assert "error" in severities(0.6)
 
 
+@pytest.mark.parametrize(
+    "factor, planned, at_once", [(0.8, 400, True), (0.9, 400, False), (0.8, 150, False)]
+)
+def test_rows_learned_by_heart_are_an_error_at_once_while_half_of_the_plan_is_left(
+    factor: float, planned: int, at_once: bool
+) -> None:
+    losses = [2.0, 1.8, 1.7, 1.65, 1.62, 1.6, *(1.6 + 0.02 * i for i in range(1, 9))]
+    rows = evaluations(losses, [2.0] * 6 + [2.0 * factor**i for i in range(1, 9)])
+    found = fired(rows, RunContext(max_steps=planned))
+    assert found[0][1] == ("error" if at_once else "warning")
+
+
 def test_what_a_decay_could_take_back_shrinks_with_the_train_loss() -> None:
     losses = [2.0, 1.8, 1.6, 1.5, *(1.5 + 0.13 * min(1.0, i / 4) for i in range(1, 14))]
     learned = [2.0 * 0.8**i for i in range(len(losses))]
