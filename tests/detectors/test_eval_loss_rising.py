@@ -141,7 +141,7 @@ def test_less_evidence_is_enough_where_the_train_loss_collapses() -> None:
 
 
 @pytest.mark.parametrize(
-    "factor, planned, at_once", [(0.8, 400, True), (0.9, 400, False), (0.8, 150, False)]
+    ("factor", "planned", "at_once"), [(0.8, 400, True), (0.9, 400, False), (0.8, 150, False)]
 )
 def test_rows_learned_by_heart_are_an_error_at_once_while_half_of_the_plan_is_left(
     factor: float, planned: int, at_once: bool
