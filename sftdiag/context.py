@@ -7,6 +7,9 @@ from math import log
 
 from sftdiag.values import Value
 
+RANDOM, SEQUENTIAL, BY_LENGTH = "random", "sequential", "group_by_length"
+"""Values of transformers' train_sampling_strategy: the order of the rows."""
+
 _PROMPT_TYPES = ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING")
 
 

@@ -27,6 +27,7 @@ from sftdiag.checks.padding_trained import PaddingTrainedCheck
 from sftdiag.checks.precision import PrecisionCheck
 from sftdiag.checks.prompt_trained import PromptTrainedCheck
 from sftdiag.checks.rows_dropped import RowsDroppedCheck
+from sftdiag.checks.rows_in_blocks import RowsInBlocksCheck
 from sftdiag.checks.rows_without_label import RowsWithoutLabelCheck
 from sftdiag.checks.special_tokens_untrained import SpecialTokensUntrainedCheck
 from sftdiag.checks.template_mismatch import TemplateMismatchCheck
@@ -56,6 +57,7 @@ CHECKS: tuple[Check, ...] = (
     LowDiversityAnswersCheck(),
     PaddingTrainedCheck(),
     AnswersOfOtherRowsCheck(),
+    RowsInBlocksCheck(),
     LearningRateRangeCheck(),
     EffectiveBatchSizeCheck(),
     EpochsForDataSizeCheck(),

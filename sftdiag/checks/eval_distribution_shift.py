@@ -24,29 +24,18 @@ References:
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from sftdiag.checks._lengths import quantile
+from sftdiag.checks._token_distance import FARTHER, LEAST_ROWS, distance, within
 from sftdiag.checks.base import Check, Inputs, without_evaluation, without_rows
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
-from sftdiag.samples import Sample, Split
-
-LEAST_ROWS = 20
-"""Rows of each set: with fewer their own scatter hides any shift."""
-
-FARTHER = 0.25
-"""By how much the distance must exceed that between parts of the training set. Parts of one set
-differ from each other by less than 0.05 in their distance to the rest; a set in another language or
-of other topics is at 0.4 and beyond."""
+from sftdiag.samples import Split
 
 LONGER = 3.0
 """Factor between the medians of the lengths from which the sets hold other kinds of rows."""
-
-PARTS = 4
-"""Parts of the training set that are compared with its rest."""
 
 
 class EvalDistributionShiftCheck(Check):
@@ -69,21 +58,21 @@ class EvalDistributionShiftCheck(Check):
 
     def _compare(self, inputs: Inputs, split: Split) -> Observation | None:
         train = inputs.train.samples
-        distance = _distance(_tokens(split.samples), _tokens(train))
-        within = _within(train, len(split.samples))
+        apart = distance(split.samples, train)
+        usual = within(train, len(split.samples))
         medians = [
             quantile(sorted(len(sample.input_ids) for sample in samples), 0.5)
             for samples in (split.samples, train)
         ]
         ratio = max(medians) / max(1, min(medians))
         evidence = {
-            "distance": distance,
-            "within": within,
+            "distance": apart,
+            "within": usual,
             "eval_median": medians[0],
             "train_median": medians[1],
         }
         packed = bool(inputs.context.packing)
-        if distance - within > FARTHER:
+        if apart - usual > FARTHER:
             severity, variant = Severity.WARNING, "default"
         elif ratio >= LONGER and not packed:
             severity, variant = Severity.INFO, "lengths"
@@ -97,27 +86,3 @@ class EvalDistributionShiftCheck(Check):
             fixes=(FixText("split"),),
             example=0,
         )
-
-
-def _tokens(samples: Iterable[Sample]) -> Counter[int]:
-    return Counter(token for sample in samples for token in sample.input_ids)
-
-
-def _distance(one: Counter[int], other: Counter[int]) -> float:
-    """Return the total variation distance of two token frequencies, 0 to 1."""
-    total, whole = max(1, one.total()), max(1, other.total())
-    return 0.5 * sum(abs(one[token] / total - other[token] / whole) for token in one | other)
-
-
-def _within(samples: Sequence[Sample], size: int) -> float:
-    """Return how far parts of a set, of at most ``size`` rows, are from its rest."""
-    size = min(size, len(samples) // 2)
-    distances = []
-    for part in range(PARTS):
-        step = max(1, len(samples) // size)
-        places = set(range(part % step, len(samples), step))
-        chosen = [sample for i, sample in enumerate(samples) if i in places]
-        rest = [sample for i, sample in enumerate(samples) if i not in places]
-        if rest:
-            distances.append(_distance(_tokens(chosen[:size]), _tokens(rest)))
-    return max(distances, default=0.0)

@@ -9,7 +9,7 @@ from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.epochs import steps_at_epoch_edges
 from sftdiag.guide.from_checks import check
-from sftdiag.guide.row_order import blocks_of_rows
+from sftdiag.guide.row_order import blocks_of_rows, evaluation_is_of_other_blocks
 from sftdiag.ranges import epoch_band
 
 REPEATED_EPOCHS = 1.0
@@ -71,6 +71,11 @@ def order_in_first_epoch(case: Case) -> Evidence | None:
     if epoch > REPEATED_EPOCHS:
         return Evidence(Weight.RULES_OUT, "all_rows_seen", {"epoch": epoch})
     return None
+
+
+def sorted_in_first_epoch(case: Case) -> Evidence | None:
+    """Whether the check saw that the rows are sorted by kind, for a rise before any repeat."""
+    return None if _rise_in_first_epoch(case) is None else evaluation_is_of_other_blocks(case)
 
 
 def _rise_in_first_epoch(case: Case) -> dict[str, float] | None:
@@ -159,6 +164,6 @@ SYMPTOM = Symptom(
             ),
             (fix("check_split"),),
         ),
-        CauseRule("data-order", (order_in_first_epoch,), (fix("shuffle"),)),
+        CauseRule("data-order", (order_in_first_epoch, sorted_in_first_epoch), (fix("shuffle"),)),
     ),
 )

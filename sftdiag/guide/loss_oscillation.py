@@ -13,7 +13,7 @@ from sftdiag.guide.learning_rate import (
     rate_against_ranges,
     rate_near_its_peak,
 )
-from sftdiag.guide.row_order import swings_with_length
+from sftdiag.guide.row_order import sorted_rows_found, swings_with_length
 from sftdiag.ranges import EFFECTIVE_BATCH
 
 SMALL_BATCH = 8
@@ -66,7 +66,7 @@ SYMPTOM = Symptom(
             (gradient_in_phase, rate_against_ranges, rate_near_its_peak, batch_is_small),
             (lower_learning_rate, larger_batch),
         ),
-        CauseRule("data-order", (swings_with_length,), (fix("shuffle"),)),
+        CauseRule("data-order", (swings_with_length, sorted_rows_found), (fix("shuffle"),)),
         GRADIENT_NOT_DIVIDED,
     ),
 )

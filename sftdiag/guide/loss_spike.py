@@ -11,6 +11,7 @@ from sftdiag.guide.learning_rate import (
     rate_against_ranges,
     rate_near_its_peak,
 )
+from sftdiag.guide.row_order import sorted_rows_found
 
 GROWS = 1.5
 """Factor from the largest early spike to the largest late one from which spikes grow."""
@@ -100,7 +101,7 @@ SYMPTOM = Symptom(
             ),
             (clip, lower_learning_rate),
         ),
-        CauseRule("data-order", (comes_from_order,), (fix("shuffle"),)),
+        CauseRule("data-order", (comes_from_order, sorted_rows_found), (fix("shuffle"),)),
         CauseRule(
             "poor-data",
             (back_at_once, missing("rows_unseen")),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from sftdiag.context import BY_LENGTH, SEQUENTIAL
 from sftdiag.detectors._sudden_jump import LOST, SUDDEN
+from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, Evidence, FixText, Weight
-
-RANDOM, SEQUENTIAL, BY_LENGTH = "random", "sequential", "group_by_length"
-"""Values of transformers' train_sampling_strategy."""
+from sftdiag.guide.from_checks import check
 
 STEADY = 2.0
 """Times the gradient norm before, below which it has not grown: steps that are too large double it
@@ -54,6 +54,37 @@ def blocks_of_rows(case: Case) -> Evidence | None:
     if sampler == SEQUENTIAL:
         return Evidence(Weight.SUPPORTS, "order_sequential", values)
     return Evidence(Weight.RULES_OUT, "order_random", values)
+
+
+_SORTED = check("rows-in-blocks")
+
+
+def rows_sorted_by_kind(case: Case) -> Evidence | None:
+    """What the check of sorted rows says, where they are taken as they stand.
+
+    That it found nothing speaks of the last rows only: a jump within one record may come from a
+    block in the middle.
+    """
+    if case.context.sampler != SEQUENTIAL:
+        return None
+    seen = _SORTED(case)
+    if seen is not None and seen.weight is Weight.AGAINST and _is_sudden(case):
+        return None
+    return seen
+
+
+def sorted_rows_found(case: Case) -> Evidence | None:
+    """The same where a few odd rows do it, too: only what was found says something."""
+    seen = rows_sorted_by_kind(case)
+    return seen if seen is not None and seen.check is not None else None
+
+
+def evaluation_is_of_other_blocks(case: Case) -> Evidence | None:
+    """The same for an evaluation loss that rises: proven where its rows are of the first kind."""
+    seen = rows_sorted_by_kind(case)
+    if seen is None or seen.check is None or seen.check.severity < Severity.ERROR:
+        return seen
+    return seen.replace(weight=Weight.CONFIRMS)
 
 
 def swings_with_length(case: Case) -> Evidence | None:

@@ -108,7 +108,7 @@ CAUSES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
         "lora-no-gradient": ("101", "vanishing-gradient frozen-parameters"),
         "eval-distribution": ("414 201 204", "eval-distribution"),
         "corrupted-shard": ("105 104 102 108", "data-order poor-data"),
-        "unshuffled": ("102 104 105 201 414", "data-order eval-distribution"),
+        "unshuffled": ("420 102 104 105 201 414", "data-order eval-distribution"),
         "lost-optimizer": ("110 102 104 105 109", "optimizer-state learning-rate-too-high"),
     }.items()
 }

@@ -1,0 +1,55 @@
+"""How far rows are from other rows by their tokens, against how far parts of one set are.
+
+The distance is the total variation of token frequencies: the share of tokens that would have to be
+other ones. Small samples differ by chance; so a distance counts by what it exceeds that between
+interleaved parts of the training set of the same size.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from sftdiag.samples import Sample
+
+FARTHER = 0.25
+"""By how much the distance must exceed that between parts of the training set. Parts of one set
+differ from each other by less than 0.05 in their distance to the rest; a set in another language or
+of other topics is at 0.4 and beyond."""
+
+LEAST_ROWS = 20
+"""Rows on each side: with fewer their own scatter hides any shift."""
+
+PARTS = 4
+"""Parts of the training set that are compared with its rest."""
+
+
+def distance(one: Iterable[Sample], other: Iterable[Sample]) -> float:
+    """Return the total variation distance of two sets' token frequencies, 0 to 1.
+
+    Examples:
+        >>> row = Sample((1, 1, 2, 3), (1, 1, 2, 3))
+        >>> distance([row], [row.replace(input_ids=(1, 1, 2, 4))])
+        0.25
+    """
+    here, there = _tokens(one), _tokens(other)
+    total, whole = max(1, here.total()), max(1, there.total())
+    return 0.5 * sum(abs(here[token] / total - there[token] / whole) for token in here | there)
+
+
+def within(samples: Sequence[Sample], size: int) -> float:
+    """Return how far interleaved parts of a set, of at most ``size`` rows, are from its rest."""
+    size = min(size, len(samples) // 2)
+    distances = []
+    for part in range(PARTS):
+        step = max(1, len(samples) // size)
+        places = set(range(part % step, len(samples), step))
+        chosen = [sample for i, sample in enumerate(samples) if i in places]
+        rest = [sample for i, sample in enumerate(samples) if i not in places]
+        if rest:
+            distances.append(distance(chosen[:size], rest))
+    return max(distances, default=0.0)
+
+
+def _tokens(samples: Iterable[Sample]) -> Counter[int]:
+    return Counter(token for sample in samples for token in sample.input_ids)
