@@ -42,7 +42,7 @@ from sftdiag.samples import Sample, Split
 SHARES = (1 / 2, 1 / 4)
 """Shares of the rows, at the end, that are held against the rows before. Half shows two blocks
 best, a quarter many sources one after another or a small last one. Above the distance within parts
-are, of 256 rows: shuffled sets up to 0.03, manuals and code in their order up to 0.1, words and then
+are, of 256 rows: shuffled sets up to 0.03, manuals in their order up to 0.1, words and then
 Python's manual as questions in one template 0.28; of 80 rows shuffled sets up to 0.05; of ten texts
 of ten rows each, one after another, 0.15 on average."""
 
@@ -76,17 +76,20 @@ class RowsInBlocksCheck(Check):
         least = round(LEAST_ROWS / min(SHARES))
         if len(seen) < least:
             return Skip("few_rows", {"rows": least})
-        block = max((_end(seen, share) for share in SHARES), key=lambda end: end.excess)
-        return [self._found(inputs, seen, block)] if block.excess > FARTHER else ()
+        ends = [end for share in SHARES if (end := _end(seen, share)).excess > FARTHER]
+        return [self._found(inputs, seen, ends)] if ends else ()
 
-    def _found(self, inputs: Inputs, seen: Sequence[Sample], block: _End) -> Observation:
+    def _found(self, inputs: Inputs, seen: Sequence[Sample], ends: Sequence[_End]) -> Observation:
+        """Return what is said of the end that shows harm, else of the one that is farthest."""
+        harms = {end: _begun_with(inputs.evaluations, seen, end.rows) for end in ends}
+        block = max(ends, key=lambda end: (harms[end] is not None, end.excess))
+        begun_with = harms[block]
         evidence: dict[str, Scalar] = {
             "sampler": SEQUENTIAL,
             "share": block.share,
             "distance": block.distance,
             "within": block.within,
         }
-        begun_with = _begun_with(inputs.evaluations, seen, block.rows)
         severity, variant = Severity.WARNING, "default"
         if begun_with is not None:
             severity, variant = Severity.ERROR, "evaluated"

@@ -26,6 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "masked": setups.tokens(setups.PAIRS, setups.nothing),
         "odd": [{"foo": "bar"}],
         "slipped": setups.messages(setups.slipped(setups.talks(600))),
+        "blocks": setups.messages(setups.blocks()),
         "many": setups.prompt_completion(setups.PAIRS * 10),
     }
     for name, rows in files.items():
@@ -78,6 +79,15 @@ def test_what_it_finds(
     code = inspect(folder, name, "--format", "json", *options, tokenizer=tokenizer)
     assert code == int("error" in expected.values())
     assert found(capsys) == expected
+
+
+def test_files_say_nothing_of_the_order_in_which_a_trainer_takes_them(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert inspect(folder, "blocks", "--assistant-only-loss", "--format", "json") == 0
+    (report,) = json.loads(capsys.readouterr().out)["reports"]
+    assert report["findings"] == []
+    assert "in which order" in report["skipped"]["rows-in-blocks"]
 
 
 def test_evaluation_rows(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

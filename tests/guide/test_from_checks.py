@@ -11,7 +11,7 @@ from logs import Row, noisy, overfitting, train_rows
 
 from sftdiag.checks import Inputs, run_checks
 from sftdiag.context import RunContext
-from sftdiag.findings import Finding, Report, Status
+from sftdiag.findings import Cause, Finding, Report, Status
 from sftdiag.guide.base import Evidence, Weight, rank, settle
 from sftdiag.guide.symptoms import SYMPTOMS
 from sftdiag.monitor import Monitor
@@ -120,6 +120,112 @@ def test_the_order_of_the_rows(sampler: str | None, samples: int | None, status:
     assert report.primary is not None
     assert report.primary.code == "SFT102"
     assert statuses(report.primary)["data-order"] is status
+
+
+IN_ORDER = RunContext(sampler="sequential", train_samples=400)
+
+
+def set_in_order(*tokens: tuple[int, int]) -> Split:
+    """Return rows of these ranges of tokens, one block after another."""
+    rows = tuple(row for low_high in tokens for row in split("own", tokens=low_high).samples)
+    return Split("train", rows, len(rows), places=tuple(range(len(rows))))
+
+
+FIRST, SECOND = (10, 200), (210, 380)
+IN_BLOCKS = Inputs(IN_ORDER, set_in_order(FIRST, FIRST, SECOND, SECOND))
+OF_ONE_KIND = Inputs(IN_ORDER, set_in_order(FIRST, FIRST, FIRST, FIRST))
+OF_THE_FIRST = (split("own", "eval", FIRST),)
+
+
+def data_order(report: Report, code: str) -> Cause:
+    symptom = next(finding for finding in report.findings if finding.code == code)
+    return next(cause for cause in symptom.causes if cause.id == "data-order")
+
+
+def risen_in_the_first_epoch() -> list[Row]:
+    """Return a run of one epoch whose evaluation loss rises from its middle on."""
+    rows = train_rows(noisy([3.0 - 0.005 * step for step in range(200)], 0.01))
+    return [
+        one
+        for row in rows
+        for at in [{"step": row["step"], "epoch": row["step"] / 200}]
+        for one in (
+            {**row, **at},
+            {**at, "eval_loss": 3.0 - 0.005 * row["step"] + 0.02 * max(0, row["step"] - 100)},
+        )
+        if "loss" in one or row["step"] % 20 == 19
+    ]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "status", "check"),
+    [
+        (IN_BLOCKS.replace(evaluations=OF_THE_FIRST), Status.CONFIRMED, "SFT420"),
+        (IN_BLOCKS, Status.LIKELY, "SFT420"),
+        (OF_ONE_KIND.replace(evaluations=OF_THE_FIRST), Status.POSSIBLE, None),
+        (None, Status.LIKELY, None),
+    ],
+)
+def test_rows_in_blocks_for_an_evaluation_loss_that_rises_in_the_first_epoch(
+    inputs: Inputs | None, status: Status, check: str | None
+) -> None:
+    cause = data_order(diagnosed(risen_in_the_first_epoch(), inputs, IN_ORDER), "SFT201")
+    assert (cause.status, cause.check) == (status, check)
+    if check is not None:
+        assert any(text.startswith("SFT420: The rows are taken as they") for text in cause.because)
+        assert "SFTConfig.train_sampling_strategy" in cause.fixes[0].changes
+    if inputs is None:
+        assert any("rows-in-blocks has not run" in text for text in cause.missing)
+
+
+def test_rows_in_blocks_that_are_drawn_at_random_are_no_cause() -> None:
+    drawn = IN_ORDER.replace(sampler="random")
+    inputs = IN_BLOCKS.replace(context=drawn, evaluations=OF_THE_FIRST)
+    cause = data_order(diagnosed(risen_in_the_first_epoch(), inputs, drawn), "SFT201")
+    assert cause.status is Status.RULED_OUT
+    assert not any("rows-in-blocks" in text for text in (*cause.against, *cause.missing))
+
+
+def rebound(*, sudden: bool, grad_norm: float = 4.0) -> list[Row]:
+    """Return a loss that falls and rises again, with the accuracy and within one record or not."""
+    losses = [3.0 - 0.02 * step if step < 100 else min(2.0, 0.02 * step - 1) for step in range(300)]
+    if sudden:
+        losses = [3.0 - 0.02 * step if step < 100 else 5.0 for step in range(130)]
+    rows = train_rows(noisy(losses, 0.02), grad_norm=4.0)
+    for row in rows[100:] if sudden else []:
+        row.update(mean_token_accuracy=0.03, grad_norm=grad_norm)
+    for row in rows[:100] if sudden else []:
+        row.update(mean_token_accuracy=0.3)
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("inputs", "sudden", "grad_norm", "status"),
+    [
+        (IN_BLOCKS, False, 4.0, Status.LIKELY),
+        (OF_ONE_KIND, False, 4.0, Status.POSSIBLE),
+        (IN_BLOCKS, True, 4.0, Status.LIKELY),
+        # A few broken rows in the middle are not seen by what compares the last rows.
+        (OF_ONE_KIND, True, 4.0, Status.LIKELY),
+        # The steps grew, whatever the order of the rows.
+        (IN_BLOCKS, True, 60.0, Status.POSSIBLE),
+    ],
+)
+def test_rows_in_blocks_for_a_train_loss_that_rises_again(
+    inputs: Inputs, sudden: bool, grad_norm: float, status: Status
+) -> None:
+    rows = rebound(sudden=sudden, grad_norm=grad_norm)
+    assert data_order(diagnosed(rows, inputs, IN_ORDER), "SFT102").status is status
+
+
+@pytest.mark.parametrize("inputs", [IN_BLOCKS, OF_ONE_KIND])
+def test_rows_in_blocks_for_spikes(inputs: Inputs) -> None:
+    """What compares the last rows says nothing against a batch of odd rows."""
+    losses = [1.0 + 2.0 * 0.99**step * (4 if step in (210, 260, 350) else 1) for step in range(400)]
+    cause = data_order(diagnosed(train_rows(noisy(losses, 0.02)), inputs, IN_ORDER), "SFT105")
+    told = [text for text in (*cause.because, *cause.against) if "rows-in-blocks" in text]
+    assert told == []
+    assert any("SFT420" in text for text in cause.because) is (inputs is IN_BLOCKS)
 
 
 def test_epochs_against_the_data() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -298,6 +299,16 @@ def slipped(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return list(zip(questions, answers[1:] + answers[:1], strict=True))
 
 
+def blocks() -> list[tuple[str, str]]:
+    """Return talks, then as many rows of another kind, with words of their own."""
+    draw = random.Random(5)
+    words = [*EXTRA_WORDS[-5:], *finetune.ANIMALS]
+    other = [
+        (" ".join(draw.choices(words, k=8)), " ".join(draw.choices(words, k=5))) for _ in PAIRS
+    ]
+    return [*PAIRS, *other]
+
+
 Make = Callable[[Path], Any]
 
 FAULTS: dict[str, tuple[str, str, Make]] = {
@@ -409,6 +420,31 @@ FAULTS: dict[str, tuple[str, str, Make]] = {
     "tokens, answers of other rows": (
         "SFT419", "warning", lambda f: plain(f, tokens(slipped(PAIRS))),
     ),
+    "messages, one kind after another": (
+        "SFT420",
+        "error",
+        lambda f: sft(
+            f,
+            messages(blocks()),
+            messages(HELD_OUT),
+            assistant_only_loss=True,
+            train_sampling_strategy="sequential",
+        ),
+    ),
+    "prompt-completion, one kind after another, LoRA": (
+        "SFT420",
+        "warning",
+        lambda f: sft(
+            f, prompt_completion(blocks()), peft=True, train_sampling_strategy="sequential"
+        ),
+    ),
+    "tokens, one kind after another": (
+        "SFT420",
+        "error",
+        lambda f: plain(
+            f, tokens(blocks()), tokens(HELD_OUT), train_sampling_strategy="sequential"
+        ),
+    ),
 }  # fmt: skip
 """Name to the code that must be found, its severity, and the trainer."""
 
@@ -442,6 +478,16 @@ HEALTHY: dict[str, Make] = {
     "several turns": _multi_turn,
     "prompt-completion": lambda f: sft(f, prompt_completion(PAIRS), prompt_completion(HELD_OUT)),
     "prompt-completion, messages": lambda f: sft(f, prompt_completion_messages(PAIRS)),
+    "messages, in order": lambda f: sft(
+        f,
+        messages(PAIRS),
+        messages(HELD_OUT),
+        assistant_only_loss=True,
+        train_sampling_strategy="sequential",
+    ),
+    "messages, one kind after another, drawn at random": lambda f: sft(
+        f, messages(blocks()), assistant_only_loss=True
+    ),
     "prose": _prose,
     "tokens": lambda f: sft(f, tokens(PAIRS), tokens(HELD_OUT)),
     "tokens, Trainer": lambda f: plain(f, tokens(PAIRS), tokens(HELD_OUT)),

@@ -20,6 +20,8 @@ IN_CI = {
     "tokens, labels of another row",
     "messages, wrapped packing",
     "messages, answers of other rows",
+    "messages, one kind after another",
+    "messages, in order",
     "tokens",
     "messages, packed",
     "tokens, Trainer, LoRA",
@@ -56,4 +58,4 @@ def test_health_is_silent(name: str, tmp_path: Path) -> None:
 def test_the_suite_is_as_large_as_it_should_be() -> None:
     assert len(setups.FAULTS) >= 20
     assert len(setups.HEALTHY) >= 10
-    assert {code for code, _, _ in setups.FAULTS.values()} == {f"SFT4{n:02}" for n in range(1, 20)}
+    assert {code for code, _, _ in setups.FAULTS.values()} == {f"SFT4{n:02}" for n in range(1, 21)}

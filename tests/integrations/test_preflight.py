@@ -86,6 +86,41 @@ def test_answers_of_other_rows_are_told_before_a_run_begins(tmp_path: Path) -> N
     assert trainer.state.global_step <= 1
 
 
+@pytest.mark.parametrize("way", ["attach", "callback"])
+def test_rows_in_blocks_are_told_before_a_run_begins(tmp_path: Path, way: str) -> None:
+    """A callback without the trainer sees no evaluation rows before, so it only warns."""
+    _, _, make = setups.FAULTS["messages, one kind after another"]
+    trainer = make(tmp_path)
+    if way == "attach":
+        callback = sftdiag.attach(trainer, stop_on="error")
+    else:
+        callback = sftdiag.DiagnosticsCallback(stop_on="error")
+        trainer.add_callback(callback)
+    trainer.train()
+    (finding,) = [f for f in callback.report.findings if f.code == "SFT420"]
+    assert (finding.fired_step, finding.series) == (0, "train")
+    assert finding.severity.label == {"attach": "error", "callback": "warning"}[way]
+    assert (trainer.state.global_step <= 1) is (way == "attach")
+    (cause,) = finding.causes
+    assert (cause.id, cause.status.name) == ("data-order", "CONFIRMED")
+    assert 'ignore=["SFT420"]' in cause.fixes[-1].text
+
+
+def test_a_curriculum_that_ends_on_what_is_evaluated_is_not_stopped(tmp_path: Path) -> None:
+    trainer = setups.sft(
+        tmp_path,
+        setups.messages(setups.blocks()[::-1]),
+        setups.messages(setups.HELD_OUT),
+        assistant_only_loss=True,
+        train_sampling_strategy="sequential",
+    )
+    report = sftdiag.preflight(trainer)
+    assert {f.code: f.severity.label for f in report.findings}["SFT420"] == "warning"
+    report.raise_for("error")
+    told = sftdiag.preflight(trainer, ignore="SFT420")
+    assert "SFT420" not in {finding.code for finding in told.findings}
+
+
 def test_what_the_training_rows_show_explains_the_evaluation_rows(tmp_path: Path) -> None:
     rows = setups.tokens(setups.PAIRS, setups.nothing)
     held_out = setups.tokens(setups.HELD_OUT, setups.nothing)
