@@ -40,10 +40,10 @@ def distance(one: Iterable[Sample], other: Iterable[Sample]) -> float:
 def within(samples: Sequence[Sample], size: int) -> float:
     """Return how far interleaved parts of a set, of at most ``size`` rows, are from its rest."""
     size = min(size, len(samples) // 2)
+    step = max(1, len(samples) // max(1, size))
     distances = []
-    for part in range(PARTS):
-        step = max(1, len(samples) // size)
-        places = set(range(part % step, len(samples), step))
+    for part in range(min(PARTS, step)):
+        places = set(range(part, len(samples), step))
         chosen = [sample for i, sample in enumerate(samples) if i in places]
         rest = [sample for i, sample in enumerate(samples) if i not in places]
         if rest:

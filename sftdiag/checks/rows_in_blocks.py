@@ -81,7 +81,7 @@ class RowsInBlocksCheck(Check):
 
     def _found(self, inputs: Inputs, seen: Sequence[Sample], ends: Sequence[_End]) -> Observation:
         """Return what is said of the end that shows harm, else of the one that is farthest."""
-        harms = {end: _begun_with(inputs.evaluations, seen, end.rows) for end in ends}
+        harms = {end: _begun_with(inputs.evaluations, seen, end) for end in ends}
         block = max(ends, key=lambda end: (harms[end] is not None, end.excess))
         begun_with = harms[block]
         evidence: dict[str, Scalar] = {
@@ -141,7 +141,7 @@ def _end(seen: Sequence[Sample], share: float) -> _End:
 
 
 def _begun_with(
-    evaluations: Sequence[Split], seen: Sequence[Sample], rows: int
+    evaluations: Sequence[Split], seen: Sequence[Sample], end: _End
 ) -> _BegunWith | None:
     """Return the set that is most like the first rows, where none is like the last ones."""
     if any(len(split.samples) < LEAST_ROWS for split in evaluations):
@@ -149,8 +149,10 @@ def _begun_with(
         return None
     found = []
     for split in evaluations:
-        usual = within(seen, min(rows, len(split.samples)))
-        first, last = (distance(split.samples, part) for part in (seen[:rows], seen[-rows:]))
+        few = len(split.samples) < end.rows
+        usual = within(seen, len(split.samples)) if few else end.within
+        first = distance(split.samples, seen[: end.rows])
+        last = distance(split.samples, seen[-end.rows :])
         if last - usual <= FARTHER:
             return None
         if first - usual <= ALIKE:

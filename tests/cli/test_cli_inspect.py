@@ -87,7 +87,7 @@ def test_files_say_nothing_of_the_order_in_which_a_trainer_takes_them(
     assert inspect(folder, "blocks", "--assistant-only-loss", "--format", "json") == 0
     (report,) = json.loads(capsys.readouterr().out)["reports"]
     assert report["findings"] == []
-    assert "in which order" in report["skipped"]["rows-in-blocks"]
+    assert "in which order" in report["checks"]["skipped"]["rows-in-blocks"]
 
 
 def test_evaluation_rows(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
