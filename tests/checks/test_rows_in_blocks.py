@@ -86,7 +86,7 @@ def test_two_blocks_of_which_the_first_is_evaluated_are_an_error() -> None:
         pytest.param([HELD["A"], HELD["B"]], id="one set of each kind"),
         pytest.param([shuffled(HELD["A"] + HELD["B"])], id="drawn from all"),
         pytest.param([HELD["C"]], id="of another kind"),
-        pytest.param([HELD["A"], HELD["B"][:10]], id="a set too small to judge"),
+        pytest.param([HELD["A"], HELD["A"][:10]], id="a set too small to judge"),
     ],
 )
 def test_without_harm_to_what_is_evaluated_it_is_a_warning(evaluations: list[Rows]) -> None:
