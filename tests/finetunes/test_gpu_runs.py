@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.gpu.finetunes import tables
 from benchmarks.gpu.finetunes.report import PAGE, Scores
+from benchmarks.gpu.finetunes.replay import agrees
 from benchmarks.gpu.finetunes.results import load
 from benchmarks.gpu.finetunes.score import Scored, score
 from sftdiag import monitor
@@ -17,6 +18,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 FOUND, EXPLAINED = 0.98, 0.98
 """Of the harmful faults at least: what docs/gpu.md says, a bit lower. Raise them with it."""
+
+DIFFER = 0.1
+"""Of the watched runs at most: those that the code has learned to judge otherwise since."""
+
+STOPPED = 0.8
+"""Of the harmful runs at least, live."""
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +43,19 @@ def test_every_miss_has_a_reason_and_no_reason_is_left_over(scores: Scores) -> N
     missed = {miss.name for miss in scores.missed}
     unknown = {s.run.spec.name for s in scores.scored if s.harm is None}
     assert scores.reasons.keys() - missed - unknown == set()
+
+
+def test_all_that_must_be_reached_is(scores: Scores) -> None:
+    rows = tables.must_reach(scores.runs, scores.scored, scores.healthy, scores.missed)
+    assert [row for row in rows if "**no**" in row] == []
+
+
+def test_stops_are_those_that_were_made_live(scores: Scores) -> None:
+    watched = [(run, run.watched) for run in scores.runs if run.watched is not None]
+    differ = [run.spec.name for run, result in watched if not agrees(run, result)]
+    assert len(differ) <= DIFFER * len(watched), differ
+    stopped = [run for run, result in watched if run.faulty and result.steps < result.planned]
+    assert len(stopped) >= STOPPED * len(scores.harmful)
 
 
 def test_healthy_runs_are_left_alone(scores: Scores) -> None:

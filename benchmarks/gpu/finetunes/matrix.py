@@ -143,6 +143,7 @@ def healthy() -> Iterator[Spec]:
         yield replace(FULL, seed=seed, trap="constant", scheduler="constant_with_warmup")
     for seed in range(2):
         yield replace(FULL, seed=seed, rows=600, eval_steps=10)
+        yield replace(FULL, seed=seed, **SMALL, **QLORA)
         huge: dict[str, Any] = {
             "rows": 50_000,
             "epochs": 1,
