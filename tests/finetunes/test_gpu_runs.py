@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu.finetunes import tables
-from benchmarks.gpu.finetunes.report import PAGE, Scores
 from benchmarks.gpu.finetunes.replay import agrees
+from benchmarks.gpu.finetunes.report import PAGE, Scores
 from benchmarks.gpu.finetunes.results import load
 from benchmarks.gpu.finetunes.score import Scored, score
 from sftdiag import monitor
