@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import math
-import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sftdiag.blocks import MAX_BLOCKS
 from sftdiag.context import RunContext
 from sftdiag.records import parse_entry
-from sftdiag.signals import MAX_BLOCKS, MAX_EVALS, Signals, median, noise_scale
+from sftdiag.signals import MAX_EVALS, Signals
 
 
 def signals_of(rows: list[dict[str, float]]) -> Signals:
@@ -82,19 +82,6 @@ def test_the_train_loss_beside_an_evaluation_is_that_of_the_rows_just_before() -
     rows = [{"step": i, "loss": 10.0 - i} for i in range(10)] + [{"step": 9, "eval_loss": 1.0}]
     (point,) = signals_of(rows).evaluations["eval_loss"]
     assert point.train_loss == pytest.approx(3.0)
-
-
-@pytest.mark.parametrize("slope", [0.0, 3.0])
-def test_noise_is_measured_around_a_trend(slope: float) -> None:
-    draw = random.Random(1)
-    values = [slope * i + draw.gauss(0, 2.0) for i in range(4_000)]
-    assert noise_scale(values) == pytest.approx(2.0, rel=0.1)
-
-
-def test_noise_of_too_few_values_is_unknown() -> None:
-    assert noise_scale([1.0, 2.0, 1.0]) == math.inf
-    assert math.isnan(median([]))
-    assert median([3.0, 1.0]) == 2.0
 
 
 def test_the_main_series() -> None:

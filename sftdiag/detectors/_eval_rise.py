@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import sqrt
 
-from sftdiag.signals import Evaluation, noise_of, robust_spread, second_differences
+from sftdiag.evaluations import Evaluation
+from sftdiag.noise import noise_of, robust_spread, second_differences
 from sftdiag.values import Value
 
 MIN_DIFFERENCES = 3

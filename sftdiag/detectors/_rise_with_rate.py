@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sftdiag.climb import WINDOW_STEPS, Climb, climb_of
 from sftdiag.detectors.train_loss_rebound import NOISE_FACTOR, learns
 from sftdiag.findings import Scalar
-from sftdiag.signals import WINDOW_STEPS, Climb, Signals, mean, noise_of, second_differences
+from sftdiag.noise import mean, noise_of, second_differences
+from sftdiag.signals import Signals
 from sftdiag.values import Value
 
 MIN_RISE = 0.08
@@ -57,7 +59,7 @@ def of_train_loss(signals: Signals) -> Rise | None:
     """
     if not signals.block_closed or not _near_the_peak(signals):
         return None
-    climb = signals.climb(0, MIN_RISE)
+    climb = climb_of(signals, 0, MIN_RISE)
     if climb is None or learns(climb) or climb.rise <= NOISE_FACTOR * climb.noise:
         return None
     blocks = (b.learning_rate for b in signals.blocks if b.last_step >= climb.lowest_step)

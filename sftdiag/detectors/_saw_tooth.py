@@ -6,9 +6,10 @@ from collections import deque
 from collections.abc import Sequence
 from math import sqrt
 
+from sftdiag.climb import WINDOW_STEPS
 from sftdiag.findings import Detection, Severity
 from sftdiag.records import LogRecord
-from sftdiag.signals import WINDOW_STEPS, Signals
+from sftdiag.signals import Signals
 
 PERIODS = 4
 """Periods that must have been seen before the first look."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import sqrt
 
+from sftdiag.evaluations import Evaluation
 from sftdiag.findings import Detection, Scalar, Severity
-from sftdiag.signals import Evaluation, Signals, noise_scale
+from sftdiag.noise import noise_scale
+from sftdiag.signals import Signals
 
 EDGE_ROWS = 6
 """Train rows averaged on each side of an epoch's edge."""

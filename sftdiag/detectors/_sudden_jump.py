@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
+from sftdiag.climb import ABOVE_START
 from sftdiag.findings import Detection, Scalar
+from sftdiag.noise import cautious_noise, mean, median
 from sftdiag.records import LogRecord
-from sftdiag.signals import ABOVE_START, Signals, cautious_noise, mean, median
+from sftdiag.signals import Signals
 from sftdiag.values import Value
 
 SUDDEN, LOST = "sudden", "sudden_lost"

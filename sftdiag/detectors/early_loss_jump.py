@@ -32,6 +32,7 @@ from collections.abc import Mapping, Sequence
 from math import inf
 from typing import ClassVar
 
+from sftdiag.climb import WINDOW_STEPS, window_size
 from sftdiag.detectors._rise_with_rate import (
     LAST_EVALUATIONS,
     MIN_RISE,
@@ -43,16 +44,9 @@ from sftdiag.detectors._rise_with_rate import (
 )
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
+from sftdiag.noise import MOVED_ACCURACY, median, noise_scale, unsure_factor
 from sftdiag.records import EVAL, TRAIN, LogRecord
-from sftdiag.signals import (
-    MOVED_ACCURACY,
-    OPENING,
-    WINDOW_STEPS,
-    Signals,
-    median,
-    noise_scale,
-    unsure_factor,
-)
+from sftdiag.signals import OPENING, Signals
 
 MEDIAN_OF = 5
 """Records whose median is compared: two bad batches among them do not matter."""
@@ -213,7 +207,7 @@ class EarlyLossJumpDetector(Detector):
         if first_step is None or record.step - first_step > LATEST:
             self._over = True
             return ()
-        size = signals.window_size(WINDOW_STEPS)
+        size = window_size(signals, WINDOW_STEPS)
         if not signals.block_closed or size is None:
             return ()
         if low_end(signals.block_losses[-size:]) <= (1 + MIN_JUMP) * first:

@@ -50,9 +50,10 @@ from sftdiag.detectors._eval_rise import (
 from sftdiag.detectors._eval_wasted import decay_left, wasted
 from sftdiag.detectors._staircase import Staircase
 from sftdiag.detectors.base import Detector, Skip
+from sftdiag.evaluations import Evaluation
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import TRAIN, LogRecord
-from sftdiag.signals import Evaluation, Signals
+from sftdiag.signals import Signals
 
 MIN_EVALUATIONS = 3
 """A best, and two worse ones after it: enough only where no more than SHORT_PLAN will come."""

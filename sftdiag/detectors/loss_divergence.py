@@ -23,20 +23,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from sftdiag.climb import ABOVE_START, WINDOW_BLOCKS, WINDOW_STEPS, Climb, climb_of
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.detectors.train_loss_rebound import BACK, bar, evidence, learns, rate_and_epoch, skip
 from sftdiag.findings import Detection, Severity
+from sftdiag.noise import MOVED_ACCURACY, cautious_noise, median
 from sftdiag.records import TRAIN, LogRecord
-from sftdiag.signals import (
-    ABOVE_START,
-    MOVED_ACCURACY,
-    WINDOW_BLOCKS,
-    WINDOW_STEPS,
-    Climb,
-    Signals,
-    cautious_noise,
-    median,
-)
+from sftdiag.signals import Signals
 
 SUDDEN_RECORDS = 3
 """Records in a row that are enough where each lies beyond BEYOND_GROUPING and SUDDEN_NOISE."""
@@ -113,13 +106,13 @@ class LossDivergenceDetector(Detector):
         """Return the climb to a last window above this height, or None."""
         if signals.block_losses[-1] <= height:
             return None
-        climb = signals.climb()
+        climb = climb_of(signals)
         if climb is None or learns(climb) or climb.rise <= bar(climb) or climb.recent <= height:
             return None
         if climb.recent > BEYOND_GROUPING * self._start:
             return climb
         # What a saw-tooth could do within its period must hold over whole periods.
-        climb = signals.climb(WINDOW_STEPS)
+        climb = climb_of(signals, WINDOW_STEPS)
         if climb is None or climb.rise <= bar(climb) or climb.recent <= height:
             return None
         return climb
@@ -189,7 +182,7 @@ class LossDivergenceDetector(Detector):
                 return (self._active,)
         if median([loss for _, loss in signals.recent][-SUDDEN_RECORDS:]) > self._start:
             return ()
-        climb = signals.climb()
+        climb = climb_of(signals)
         if self._active is None or (climb is not None and climb.rise > BACK * bar(climb)):
             return ()
         return self._end(step)

@@ -38,8 +38,9 @@ from typing import ClassVar
 
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
+from sftdiag.noise import cautious_noise, median
 from sftdiag.records import TRAIN, LogRecord
-from sftdiag.signals import LARGEST_LOSS, RECENT, Signals, cautious_noise, median
+from sftdiag.signals import LARGEST_LOSS, RECENT, Signals
 from sftdiag.values import Value
 
 OPENING_ROWS = 20

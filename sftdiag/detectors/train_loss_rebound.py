@@ -32,12 +32,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from sftdiag.climb import WINDOW_BLOCKS, WINDOW_STEPS, Climb, climb_of, window_size
 from sftdiag.detectors._staircase import Staircase
 from sftdiag.detectors._sudden_jump import LOST, SUDDEN, SuddenJump, lost_by_evaluation
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
+from sftdiag.noise import MOVED_ACCURACY
 from sftdiag.records import EVAL, TRAIN, LogRecord
-from sftdiag.signals import MOVED_ACCURACY, WINDOW_BLOCKS, WINDOW_STEPS, Climb, Signals
+from sftdiag.signals import Signals
 
 NOISE_FACTOR = 6.0
 """Rise in units of a window mean's noise: a look at each of some 400 closed blocks leaves a false
@@ -90,7 +92,7 @@ class TrainLossReboundDetector(Detector):
             if not _is_back(signals, self._active):
                 return ()
             return self._end(record.step)
-        climb = signals.climb(WINDOW_STEPS, MIN_RISE)
+        climb = climb_of(signals, WINDOW_STEPS, MIN_RISE)
         if climb is None or climb.rise <= bar(climb) or learns(climb):
             self._looks = 0
             return self._note(signals, record.step)
@@ -129,7 +131,7 @@ class TrainLossReboundDetector(Detector):
         """Return the note, once, when the loss rises although more tokens are predicted."""
         if self._noted or signals.blocks[-1].mean_token_accuracy is None:
             return ()
-        climb = signals.climb(0, MIN_RISE)
+        climb = climb_of(signals, 0, MIN_RISE)
         if climb is None or climb.rise <= bar(climb) or not learns(climb):
             return ()
         self._noted = True
@@ -154,7 +156,7 @@ def bar(climb: Climb) -> float:
 
 def _is_back(signals: Signals, rebound: Detection) -> bool:
     """Return whether the last window is down again at the lowest that the rebound rose from."""
-    size = signals.window_size(WINDOW_STEPS)
+    size = window_size(signals, WINDOW_STEPS)
     lowest, noise = rebound.evidence["loss_lowest"], rebound.evidence["noise"]
     if size is None or not isinstance(lowest, float) or not isinstance(noise, float):
         return False
@@ -192,7 +194,7 @@ def skip(signals: Signals, window_steps: int = 0) -> Skip | None:
     """Return why a rise of the train loss cannot be judged, or None."""
     if (unusable := unusable_train_loss(signals)) is not None:
         return unusable
-    if signals.window_size(window_steps) is not None:
+    if window_size(signals, window_steps) is not None:
         return None
     if len(signals.block_losses) < 2 * WINDOW_BLOCKS:
         values = {"points": len(signals.block_losses), "needed": 2 * WINDOW_BLOCKS}

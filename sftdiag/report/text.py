@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from sftdiag import texts
+from sftdiag.evaluations import Evaluation
 from sftdiag.findings import Cause, Finding, Report, RowsSeen, Severity, Status
-from sftdiag.signals import Evaluation
 from sftdiag.values import Value
 
 _STYLES = {

@@ -1,0 +1,101 @@
+"""Blocks: the train loss of a run of any length as at most :data:`MAX_BLOCKS` means."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+from sftdiag.records import LogRecord
+from sftdiag.values import Value
+
+MAX_BLOCKS = 64
+"""Enough for a trend and its noise, small enough to look at all of them when a block closes."""
+
+COMPANIONS = ("grad_norm", "learning_rate", "entropy", "mean_token_accuracy")
+
+
+class Block(Value):
+    """The mean of consecutive train rows; companions are None where no row had them."""
+
+    count: int
+    first_step: int
+    last_step: int
+    loss: float
+    grad_norm: float | None = None
+    learning_rate: float | None = None
+    entropy: float | None = None
+    mean_token_accuracy: float | None = None
+
+    def merged(self, later: Block) -> Block:
+        """Return the mean of this block and the next."""
+        count = self.count + later.count
+
+        def mean(a: float | None, b: float | None) -> float | None:
+            if a is None or b is None:
+                return b if a is None else a
+            return (a * self.count + b * later.count) / count
+
+        loss = (self.loss * self.count + later.loss * later.count) / count
+        companions = (mean(getattr(self, name), getattr(later, name)) for name in COMPANIONS)
+        return Block(count, self.first_step, later.last_step, loss, *companions)
+
+
+class Blocks:
+    """The blocks that are closed, oldest first, and the one that is filling.
+
+    When there are MAX_BLOCKS they are merged in pairs and later ones are twice as wide, so a run is
+    seen at a resolution of 1/64 to 1/32 of itself.
+    """
+
+    def __init__(self) -> None:
+        self.closed: list[Block] = []
+        self.losses: list[float] = []
+        self._width = 1
+        self._open()
+
+    def _open(self) -> None:
+        self._count = 0
+        self._sum = 0.0
+        self._first = 0
+        self._sums = [0.0, 0.0, 0.0, 0.0]
+        self._counts = [0, 0, 0, 0]
+
+    def add(self, record: LogRecord) -> bool:
+        """Take in a train record with a finite loss; return whether it closed a block."""
+        metrics = record.metrics
+        if self._count == 0:
+            self._first = record.step
+        self._count += 1
+        self._sum += metrics["loss"]
+        for index, name in enumerate(COMPANIONS):
+            value = metrics.get(name)
+            if value is not None and isfinite(value):
+                self._sums[index] += value
+                self._counts[index] += 1
+        if self._count < self._width:
+            return False
+        self._close(record.step)
+        return True
+
+    def _close(self, step: int) -> None:
+        companions = (
+            total / count if count else None
+            for total, count in zip(self._sums, self._counts, strict=True)
+        )
+        loss = self._sum / self._count
+        self.closed.append(Block(self._count, self._first, step, loss, *companions))
+        self._open()
+        if len(self.closed) == MAX_BLOCKS:
+            pairs = zip(self.closed[::2], self.closed[1::2], strict=True)
+            self.closed = [first.merged(second) for first, second in pairs]
+            self._width *= 2
+            self.losses = [block.loss for block in self.closed]
+        else:
+            self.losses.append(loss)
+
+    def rewind(self, step: int) -> None:
+        """Forget the rows from this step on; blocks are as wide as before unless none is left."""
+        self.closed = [block for block in self.closed if block.last_step < step]
+        self.losses = [block.loss for block in self.closed]
+        if not self.closed:
+            self._width = 1
+        self._open()
