@@ -6,6 +6,7 @@ checkpoint or neither. Reads attributes only.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,16 +15,21 @@ from sftdiag.detectors.learning_rate_restarted import PLATEAU
 AT_EVALUATIONS = ("ReduceLROnPlateau", "GreedyLR")
 """Schedulers that step at evaluations: at their beginning they say nothing of the run's steps."""
 
-
 HALF_COSINE = 0.5
 """transformers' num_cycles of a cosine that falls from its peak to 0; any other ends elsewhere."""
 
 
-def name(args: Any, scheduler: Any) -> str | None:
+def name(args: Any, scheduler: Any, steps: int = 0) -> str | None:
     """Return the scheduler's name in transformers, or what another one is called.
 
-    ``args`` name one also where the trainer was given a scheduler of the user's own. A cosine of
-    other than half a wave is called by its waves, too: it may rise, and need not end at 0.
+    ``args`` name one also where the trainer was given a scheduler of the user's own, be it another
+    one of transformers'. One that does not end as its name says is called by what differs, too: a
+    cosine of other than half a wave, or a decay over other steps than those planned.
+
+    Args:
+        args: the run's TrainingArguments.
+        scheduler: the one in use; None where it is not known yet.
+        steps: optimizer steps planned; 0 where they are unknown.
     """
     asked = args.lr_scheduler_type
     label = None if asked is None else str(getattr(asked, "value", asked))
@@ -35,11 +41,28 @@ def name(args: Any, scheduler: Any) -> str | None:
         return PLATEAU
     factors = getattr(scheduler, "lr_lambdas", None)
     maker = getattr(factors[0], "func", factors[0]) if factors else type(scheduler)
-    if str(getattr(maker, "__module__", "")).startswith("transformers."):
-        cycles = getattr(factors[0], "keywords", {}).get("num_cycles") if factors else None
-        whole = label != "cosine" or cycles in (None, HALF_COSINE)
-        return label if whole else f"{label}, num_cycles={cycles}"
-    return str(getattr(maker, "__name__", kind))
+    if not str(getattr(maker, "__module__", "")).startswith("transformers."):
+        return str(getattr(maker, "__name__", kind))
+    settings = getattr(factors[0], "keywords", {}) if factors else {}
+    if factors and not _is_made_for(label, maker, settings):
+        return str(maker.__name__)
+    usual: dict[str, float] = {"num_training_steps": steps} if steps else {}
+    if label == "cosine":
+        usual["num_cycles"] = HALF_COSINE
+    odd = [f"{key}={settings[key]}" for key in usual if settings.get(key, usual[key]) != usual[key]]
+    return ", ".join([str(label), *odd]) if odd else label
+
+
+def _is_made_for(label: str | None, maker: Any, settings: Mapping[str, Any]) -> bool:
+    """Return whether the scheduler of this name takes its factors from this function.
+
+    transformers' function for a name calls the one that makes the factors by its name. The plain
+    cosine and that with a least rate share one.
+    """
+    functions = sys.modules["transformers.optimization"].TYPE_TO_SCHEDULER_FUNCTION
+    makes = functions[label].__code__.co_names if label in functions else ()
+    ends_at_0 = not settings.get("min_lr_rate")
+    return maker.__name__ in makes and (ends_at_0 or label != "cosine")
 
 
 def lost_state(state: Any, kwargs: Mapping[str, Any]) -> tuple[int, ...] | None:

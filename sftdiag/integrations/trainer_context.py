@@ -44,7 +44,7 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContex
     packing = _flag(args, "packing")
     return RunContext(
         learning_rate=as_float(args.learning_rate),
-        lr_scheduler_type=schedules.name(args, kwargs.get("lr_scheduler")),
+        lr_scheduler_type=schedules.name(args, kwargs.get("lr_scheduler"), state.max_steps),
         warmup_steps=_warmup_steps(args, state.max_steps),
         max_steps=as_positive(state.max_steps),
         num_train_epochs=as_float(args.num_train_epochs) if args.max_steps <= 0 else None,

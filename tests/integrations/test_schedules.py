@@ -110,6 +110,26 @@ def test_a_cosine_of_other_waves_is_no_plain_cosine(cycles: float) -> None:
     assert schedules.name(args, waves) == f"cosine, num_cycles={cycles}"
 
 
+@pytest.mark.parametrize("asked", KINDS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_scheduler_of_transformers_is_not_called_as_asked(kind: str, asked: str) -> None:
+    """``Trainer(optimizers=(optimizer, get_cosine_...(...)))`` leaves the arguments at linear."""
+    args = transformers.TrainingArguments("unused", lr_scheduler_type=asked, use_cpu=True)
+    called = schedules.name(args, schedule(kind), STEPS)
+    if kind == asked or (kind, asked) == ("cosine", "cosine_with_min_lr"):
+        # A plain cosine is one whose least rate is 0.
+        assert called == asked
+    else:
+        assert called not in NEVER_RISES | DECAYS_TO_ZERO.keys()
+
+
+@pytest.mark.parametrize("kind", sorted(DECAYS_TO_ZERO))
+def test_a_decay_over_other_steps_than_planned_is_called_so(kind: str) -> None:
+    args = transformers.TrainingArguments("unused", lr_scheduler_type=kind, use_cpu=True)
+    called = schedules.name(args, schedule(kind, 4 * STEPS), STEPS)
+    assert called == f"{kind}, num_training_steps={4 * STEPS}"
+
+
 def test_every_scheduler_is_sorted_by_where_it_ends() -> None:
     """A new one of transformers must be looked at: does it surely decay to 0?"""
     elsewhere = {"polynomial", "cosine_with_min_lr", "cosine_warmup_with_min_lr", "greedy"}
