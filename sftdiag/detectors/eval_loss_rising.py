@@ -9,7 +9,8 @@ show no noise and get a stricter bar.
 
 A smaller rise that many evaluations in a row show is info. A warning becomes an error when the rise
 has lasted and is larger than what the decay of the learning rate that is still to come could take
-back, the sooner the more the train loss has fallen; other series than the main one stay warnings.
+back, the sooner the more the train loss has fallen; at once where that has collapsed and half of
+the plan is left. Other series than the main one stay warnings.
 
 The note ``epoch-staircase`` says that the train loss falls in steps at the epochs' edges while the
 evaluation loss still falls: normal, and often taken for overfitting.

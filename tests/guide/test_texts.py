@@ -112,6 +112,13 @@ def test_everything_can_be_explained(lang: str) -> None:
         assert not re.search("[{][a-z_]", explain(rule.code, lang))
 
 
+@pytest.mark.parametrize(("lang", "word"), [("en", "is an error where"), ("zh", "错误级别")])
+@pytest.mark.parametrize("code", ["SFT102", "SFT109", "SFT110", "SFT201"])
+def test_what_may_be_a_warning_says_when_it_is_an_error(code: str, lang: str, word: str) -> None:
+    """``stop_on="error"`` stops there: its user must find out why, and why not before."""
+    assert word in " ".join(explain(code, lang).split())
+
+
 @pytest.mark.parametrize(
     ("topic", "fact"),
     [
