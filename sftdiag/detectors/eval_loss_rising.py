@@ -26,7 +26,7 @@ Cannot tell overfitting from an evaluation set of another distribution by the cu
 ...     for finding in monitor.feed_entry(row):
 ...         print(step, finding.code, finding.severity.label, finding.onset_step)
 80 SFT201 warning 50
-100 SFT201 error 50
+90 SFT201 error 50
 
 References:
     Prechelt (1998), "Early stopping - but when?": rises in successive strips;
