@@ -15,6 +15,7 @@ from sftdiag.blocks import MAX_BLOCKS, Block, Blocks
 from sftdiag.context import RunContext
 from sftdiag.evaluations import Evaluation, train_level
 from sftdiag.records import EVAL, PROBE, SUMMARY, TRAIN, LogRecord
+from sftdiag.staircase import Staircase
 
 MAX_EVALS = 256
 """Evaluations kept a series; nine in ten public runs have fewer than 60."""
@@ -56,6 +57,7 @@ class Signals:
         self.first_loss: float | None = None
         self.opening: list[float] = []
         self.recent: deque[tuple[float | None, float]] = deque(maxlen=RECENT)
+        self.staircase = Staircase()
         self._blocks = Blocks()
         self._rows_at_eval: dict[str, int] = {}
         self._loss_rows = 0
@@ -108,7 +110,10 @@ class Signals:
             return
         if self.first_loss is None:
             self.first_loss = loss
-        self.recent.append((record.epoch, loss))
+        epoch = record.epoch if record.epoch is not None and isfinite(record.epoch) else None
+        self.recent.append((epoch, loss))
+        if epoch is not None:
+            self.staircase.add(epoch, loss, record.step, self.recent)
         if len(self.opening) < OPENING:
             self.opening.append(loss)
         self._loss_rows += 1
@@ -157,6 +162,7 @@ class Signals:
         self.rewound = True
         self.last_step = step
         self.recent.clear()
+        self.staircase = Staircase()
 
     @property
     def blocks(self) -> list[Block]:

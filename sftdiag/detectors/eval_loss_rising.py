@@ -49,7 +49,7 @@ from sftdiag.detectors._eval_rise import (
     train_fall,
 )
 from sftdiag.detectors._eval_wasted import decay_left, wasted
-from sftdiag.detectors._staircase import Staircase
+from sftdiag.detectors._staircase_note import staircase_note
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.evaluations import Evaluation
 from sftdiag.findings import Detection, Scalar, Severity
@@ -130,14 +130,11 @@ class EvalLossRisingDetector(Detector):
 
     def __init__(self) -> None:
         self._rising: dict[str, Detection] = {}
-        self._staircase = Staircase()
+        self._noted = False
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
-        if signals.objective is not None:
-            return ()
-        if record.kind == TRAIN:
-            self._staircase.update(signals)
+        if signals.objective is not None or record.kind == TRAIN:
             return ()
         found: list[Detection] = []
         for series in record.eval_losses():
@@ -145,7 +142,9 @@ class EvalLossRisingDetector(Detector):
             if points and points[-1].step == record.step:
                 found += self._judge(signals, series, points)
         main = signals.main_evaluations
-        found += self._staircase.note(self.code, signals, main, record.step)
+        if not self._noted and (note := staircase_note(self.code, signals, main, record.step)):
+            self._noted = True
+            found.append(note)
         return found
 
     def _judge(
@@ -181,7 +180,7 @@ class EvalLossRisingDetector(Detector):
             last.step,
             best.step,
             series,
-            {**_evidence(signals, points, rise), **self._staircase.seen},
+            {**_evidence(signals, points, rise), **signals.staircase.evidence},
             variant="default" if _share(best.loss, last.loss) else "no_share",
         )
         self._rising[series] = found

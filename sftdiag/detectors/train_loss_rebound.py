@@ -33,7 +33,6 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from sftdiag.climb import WINDOW_BLOCKS, WINDOW_STEPS, Climb, climb_of, window_size
-from sftdiag.detectors._staircase import Staircase
 from sftdiag.detectors._sudden_jump import LOST, SUDDEN, SuddenJump, lost_by_evaluation
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
@@ -70,7 +69,6 @@ class TrainLossReboundDetector(Detector):
         self._noted = False
         self._looks = 0
         self._sudden_jump = SuddenJump()
-        self._staircase = Staircase()
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
@@ -78,8 +76,6 @@ class TrainLossReboundDetector(Detector):
             return ()
         if record.kind == EVAL:
             return self._lost(signals, record.step)
-        if self._active is None:
-            self._staircase.update(signals)
         sudden = self._sudden_jump.look(record)
         if sudden is not None and self._active is None:
             before, numbers = sudden
@@ -101,7 +97,7 @@ class TrainLossReboundDetector(Detector):
         self._looks += 1
         if self._looks < LOOKS:
             return ()
-        numbers = {**evidence(signals, climb), **self._staircase.seen}
+        numbers = {**evidence(signals, climb), **signals.staircase.evidence}
         self._active = self._rebound(record.step, climb.lowest_step, numbers, "default")
         return (self._active,)
 

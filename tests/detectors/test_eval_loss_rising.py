@@ -275,6 +275,20 @@ def test_an_epoch_staircase_with_a_falling_evaluation_is_normal() -> None:
     assert [(name, severity) for name, severity, _ in fired(rows)] == [("epoch-staircase", "info")]
 
 
+def test_steps_after_the_note_are_counted() -> None:
+    rows: list[Row] = []
+    noise = random.Random(1)
+    for epoch, eval_loss in enumerate([1.9, 1.8, 2.1, 2.4, 2.8]):
+        for index in range(40):
+            loss = 2.0 - 0.3 * epoch + 0.01 * noise.gauss(0, 1)
+            rows.append({"step": len(rows) + 1, "epoch": epoch + index / 40, "loss": loss})
+        rows.append({"step": rows[-1]["step"], "epoch": epoch + 1.0, "eval_loss": eval_loss})
+    changes = feed(rows)
+    assert changes[0].name == "epoch-staircase"
+    assert changes[-1].name == "eval-loss-rising"
+    assert changes[-1].evidence["edges"] == 3
+
+
 def test_healthy_runs_have_no_staircase() -> None:
     assert fired(healthy(400, 20)) == []
 
