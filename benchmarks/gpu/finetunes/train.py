@@ -26,6 +26,7 @@ from transformers.utils import logging as transformers_logging
 
 import sftdiag
 from benchmarks.gpu.finetunes import data
+from benchmarks.gpu.finetunes.held_out import held_out_loss
 from benchmarks.gpu.finetunes.matrix import Spec
 from benchmarks.gpu.finetunes.results import KEPT, name
 from sftdiag.checks import run_checks
@@ -94,7 +95,7 @@ class Bench:
         return tokenizer
 
     def warm_up(self) -> None:
-        """Take some steps of each kind, so that no run's time holds the device's first calls."""
+        """Take some steps, so that no run's time holds the first calls, but for QLoRA's own."""
         for method in ("full", "lora"):
             spec = Spec(method=method, rows=64, eval_rows=64)
             folder = self.work / f"warm-up-{os.getpid()}"
@@ -249,30 +250,6 @@ class Bench:
             "eval_loss": _number(evaluated[-1]) if evaluated else None,
             "held_out": _number(held_out_loss(trainer.model, self.tokenizer(""), held)),
         }
-
-
-@torch.no_grad()
-def held_out_loss(model: Any, tokenizer: Any, pairs: Sequence[data.Pair]) -> float:
-    """Return the loss a token of the answers, rendered and masked as they should be."""
-    model.eval()
-    total, count = 0.0, 0
-    for at in range(0, len(pairs), 50):
-        rows = [data.tokens(pair, tokenizer, "") for pair in pairs[at : at + 50]]
-        width = max(len(row["input_ids"]) for row in rows)
-        ids, labels = (
-            torch.tensor([row[key] + [fill] * (width - len(row[key])) for row in rows])
-            for key, fill in (("input_ids", 0), ("labels", -100))
-        )
-        mask = (torch.arange(width) < torch.tensor([[len(r["labels"])] for r in rows])).long()
-        device = model.device
-        logits = model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits[:, :-1]
-        goal = labels[:, 1:].to(device)
-        loss = torch.nn.functional.cross_entropy(
-            logits.float().flatten(0, 1), goal.flatten(), ignore_index=-100, reduction="sum"
-        )
-        total += loss.item()
-        count += int((goal != -100).sum())
-    return total / count
 
 
 def _kept(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,34 @@
+"""The loss on held-out questions, rendered and masked as they should be, whatever the fault."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from benchmarks.gpu.finetunes import data
+
+
+@torch.no_grad()
+def held_out_loss(model: Any, tokenizer: Any, pairs: Sequence[data.Pair]) -> float:
+    """Return the loss a token of the answers, rendered and masked as they should be."""
+    model.eval()
+    total, count = 0.0, 0
+    for at in range(0, len(pairs), 50):
+        rows = [data.tokens(pair, tokenizer, "") for pair in pairs[at : at + 50]]
+        width = max(len(row["input_ids"]) for row in rows)
+        ids, labels = (
+            torch.tensor([row[key] + [fill] * (width - len(row[key])) for row in rows])
+            for key, fill in (("input_ids", 0), ("labels", -100))
+        )
+        mask = (torch.arange(width) < torch.tensor([[len(r["labels"])] for r in rows])).long()
+        device = model.device
+        logits = model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits[:, :-1]
+        goal = labels[:, 1:].to(device)
+        loss = torch.nn.functional.cross_entropy(
+            logits.float().flatten(0, 1), goal.flatten(), ignore_index=-100, reduction="sum"
+        )
+        total += loss.item()
+        count += int((goal != -100).sum())
+    return total / count
