@@ -31,48 +31,22 @@ References:
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import ClassVar
 
+from sftdiag.detectors._spikes import (
+    OPENING_ROWS,
+    TAIL_FACTOR,
+    Spike,
+    SpikeFinder,
+    starting_loss,
+)
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
-from sftdiag.noise import cautious_noise, median
+from sftdiag.noise import median
 from sftdiag.records import TRAIN, LogRecord
-from sftdiag.signals import LARGEST_LOSS, RECENT, Signals
-from sftdiag.values import Value
-
-OPENING_ROWS = 20
-"""Rows at the start that are never told: the loss is still falling from its first values."""
-
-CALM_ROWS = RECENT - 1
-"""Calm rows whose median is the level: the window of Signals less the row that is judged."""
-
-FEW_CALM_ROWS = 8
-"""Calm rows from which the level is one; fewer follow a loss that has climbed and stayed."""
-
-NOISE_FACTOR = 10.0
-"""Noise units above the level; the factor of the prototype on 115 public runs."""
-
-TAIL_FACTOR = 3.0
-"""Times the largest other rise of the run. With a tail as heavy as Student's t with 3 degrees the
-chance that the third largest value is three times the fourth is 3 ** -9 at any look."""
-
-LEVEL_SHARE = 0.5
-"""Rise as a share of the level: a smaller one is no spike to the eye."""
-
-START_SHARE = 0.1
-"""Rise as a share of the starting loss: at a loss near 0 every odd row is many times the level."""
-
-START_ROWS = 5
-"""First rows whose median is the starting loss."""
-
-MAX_ROWS = 3
-"""Rows in a row above the bar; a fourth makes it a climb."""
-
-BACK_ROWS = 3
-"""Rows in a row that must be back below the bar, their median below half of it."""
+from sftdiag.signals import LARGEST_LOSS, Signals
 
 REPEATED = 3
 """Separate spikes that make a warning."""
@@ -94,33 +68,6 @@ HUGE = 2.0
 """Times the starting loss, above which spikes at edges or equal distances are a warning too."""
 
 
-class _Spike(Value):
-    """A spike: the number of its first row, its first step, and how far it rose."""
-
-    row: int
-    step: int
-    rows: int
-    loss: float
-    level: float
-    edge: bool
-
-    @property
-    def rise(self) -> float:
-        """How far the loss stood above the level before."""
-        return self.loss - self.level
-
-
-class _Rising:
-    """A spike in the making."""
-
-    def __init__(self, row: int, step: int, level: float, bar: float) -> None:
-        self.row, self.step, self.level, self.bar = row, step, level, bar
-        self.high: list[float] = []
-        self.in_a_row = 0
-        self.back: list[float] = []
-        self.edge = False
-
-
 class LossSpikeDetector(Detector):
     """Fires at the first spike and rises at the third; resolves when it is long past."""
 
@@ -129,13 +76,8 @@ class LossSpikeDetector(Detector):
     severity: ClassVar[Severity] = Severity.WARNING
 
     def __init__(self) -> None:
-        self._calm: deque[float] = deque(maxlen=CALM_ROWS)
-        self._largest = 0.0
-        self._rising: _Rising | None = None
-        self._spikes: list[_Spike] = []
-        self._rows = 0
-        self._epoch: int | None = None
-        self._edge_row = -BACK_ROWS
+        self._finder = SpikeFinder()
+        self._spikes: list[Spike] = []
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
@@ -144,81 +86,15 @@ class LossSpikeDetector(Detector):
         loss = record.metrics["loss"]
         if abs(loss) > LARGEST_LOSS:
             return ()
-        self._rows += 1
-        self._see_edge(signals.epoch)
-        spike = self._take(signals, loss, record.step)
+        spike = self._finder.take(signals, loss, record.step)
         if spike is None:
             return self._resolve(record.step)
         self._spikes = [*self._spikes[-MAX_SPIKES + 1 :], spike]
         return self._tell(signals, record.step)
 
-    def _see_edge(self, epoch: float | None) -> None:
-        """Remember the row at which an epoch began; a spike one row beside it is at the edge."""
-        if epoch is None:
-            return
-        if self._epoch is not None and int(epoch) != self._epoch:
-            self._edge_row = self._rows
-        self._epoch = int(epoch)
-
-    def _take(self, signals: Signals, loss: float, step: int) -> _Spike | None:
-        """Take in the next loss; return the spike that it has just confirmed."""
-        rising = self._rising
-        if rising is not None:
-            return self._follow(rising, loss)
-        calm = self._calm
-        if len(calm) < FEW_CALM_ROWS:
-            calm.append(loss)
-            return None
-        level = median(calm)
-        rise = loss - level
-        if rise > self._largest:
-            if rise > self._bar(signals, level) and not signals.learning_rate_rises:
-                self._rising = _Rising(self._rows, step, level, self._bar(signals, level))
-                self._follow(self._rising, loss)
-                return None
-            self._largest = rise
-        calm.append(loss)
-        return None
-
-    def _bar(self, signals: Signals, level: float) -> float:
-        """Return how far above the level a spike must stand."""
-        if self._rows <= OPENING_ROWS or level <= 0.0:
-            return LARGEST_LOSS
-        return max(
-            NOISE_FACTOR * cautious_noise(list(self._calm)),
-            TAIL_FACTOR * self._largest,
-            LEVEL_SHARE * level,
-            START_SHARE * _start(signals),
-        )
-
-    def _follow(self, rising: _Rising, loss: float) -> _Spike | None:
-        """Follow a spike in the making; return it once the loss is back."""
-        rising.edge = rising.edge or self._rows - self._edge_row <= 1
-        if loss - rising.level > rising.bar:
-            rising.high.append(loss)
-            rising.in_a_row += 1
-            rising.back.clear()
-            if rising.in_a_row > MAX_ROWS or len(rising.high) > 2 * MAX_ROWS:
-                # A climb: a new level has to be found.
-                self._rising = None
-                self._calm.clear()
-            return None
-        rising.in_a_row = 0
-        rising.back.append(loss)
-        if len(rising.back) < BACK_ROWS:
-            return None
-        self._rising = None
-        if median(rising.back) - rising.level > rising.bar / 2:
-            self._calm.clear()
-            return None
-        self._calm.extend(rising.back)
-        return _Spike(
-            rising.row, rising.step, len(rising.high), max(rising.high), rising.level, rising.edge
-        )
-
-    def _standing(self) -> list[_Spike]:
+    def _standing(self) -> list[Spike]:
         """Return the spikes that still stand out of the run's tail."""
-        return [spike for spike in self._spikes if spike.rise > TAIL_FACTOR * self._largest]
+        return [spike for spike in self._spikes if spike.rise > TAIL_FACTOR * self._finder.largest]
 
     def _tell(self, signals: Signals, step: int) -> Sequence[Detection]:
         spikes = self._standing()
@@ -227,11 +103,11 @@ class LossSpikeDetector(Detector):
         distance = _equal_distance(spikes)
         edges = sum(spike.edge for spike in spikes)
         by_order = distance is not None or 2 * edges > len(spikes)
-        huge = sum(spike.loss > HUGE * _start(signals) for spike in spikes) >= REPEATED
+        huge = sum(spike.loss > HUGE * starting_loss(signals) for spike in spikes) >= REPEATED
         severity = Severity.INFO
         if (
             len(spikes) >= REPEATED
-            and len(spikes) * MOST_OFTEN <= self._rows
+            and len(spikes) * MOST_OFTEN <= self._finder.rows
             and (huge or not by_order)
         ):
             severity = Severity.WARNING
@@ -254,7 +130,7 @@ class LossSpikeDetector(Detector):
         if self._active is None:
             return ()
         needed = REPEATED if self._active.severity is Severity.WARNING else 1
-        since = self._rows - self._spikes[-1].row
+        since = self._finder.rows - self._spikes[-1].row
         if since < max(LONG_PAST, self._spikes[-1].row) and len(self._standing()) >= needed:
             return ()
         self._spikes.clear()
@@ -264,17 +140,12 @@ class LossSpikeDetector(Detector):
         """See :meth:`Detector.skip`."""
         if (unusable := unusable_train_loss(signals)) is not None:
             return unusable
-        if self._rows <= OPENING_ROWS:
-            return Skip("few_points", {"points": self._rows, "needed": OPENING_ROWS + 1})
+        if self._finder.rows <= OPENING_ROWS:
+            return Skip("few_points", {"points": self._finder.rows, "needed": OPENING_ROWS + 1})
         return None
 
 
-def _start(signals: Signals) -> float:
-    """Return the loss the run started with."""
-    return abs(median(signals.opening[:START_ROWS])) if signals.opening else 0.0
-
-
-def _equal_distance(spikes: Sequence[_Spike]) -> int | None:
+def _equal_distance(spikes: Sequence[Spike]) -> int | None:
     """Return the rows between spikes that lie at equal distances, or None."""
     gaps = [after.row - before.row for before, after in pairwise(spikes)]
     if len(gaps) < REPEATED - 1:
@@ -285,7 +156,7 @@ def _equal_distance(spikes: Sequence[_Spike]) -> int | None:
 
 
 def _evidence(
-    signals: Signals, spikes: Sequence[_Spike], distance: int | None, edges: int
+    signals: Signals, spikes: Sequence[Spike], distance: int | None, edges: int
 ) -> dict[str, Scalar]:
     largest = max(spikes, key=lambda spike: spike.rise)
     rate, peak = signals.learning_rate, signals.peak_learning_rate

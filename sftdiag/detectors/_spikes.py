@@ -1,0 +1,155 @@
+"""Spikes of the train loss one by one, for SFT105: each is found as soon as the loss is back."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from sftdiag.noise import cautious_noise, median
+from sftdiag.signals import LARGEST_LOSS, RECENT, Signals
+from sftdiag.values import Value
+
+OPENING_ROWS = 20
+"""Rows at the start that are never told: the loss is still falling from its first values."""
+
+CALM_ROWS = RECENT - 1
+"""Calm rows whose median is the level: the window of Signals less the row that is judged."""
+
+FEW_CALM_ROWS = 8
+"""Calm rows from which the level is one; fewer follow a loss that has climbed and stayed."""
+
+NOISE_FACTOR = 10.0
+"""Noise units above the level; the factor of the prototype on 115 public runs."""
+
+TAIL_FACTOR = 3.0
+"""Times the largest other rise of the run. With a tail as heavy as Student's t with 3 degrees the
+chance that the third largest value is three times the fourth is 3 ** -9 at any look."""
+
+LEVEL_SHARE = 0.5
+"""Rise as a share of the level: a smaller one is no spike to the eye."""
+
+START_SHARE = 0.1
+"""Rise as a share of the starting loss: at a loss near 0 every odd row is many times the level."""
+
+START_ROWS = 5
+"""First rows whose median is the starting loss."""
+
+MAX_ROWS = 3
+"""Rows in a row above the bar; a fourth makes it a climb."""
+
+BACK_ROWS = 3
+"""Rows in a row that must be back below the bar, their median below half of it."""
+
+
+class Spike(Value):
+    """A spike: the number of its first row, its first step, and how far it rose."""
+
+    row: int
+    step: int
+    rows: int
+    loss: float
+    level: float
+    edge: bool
+
+    @property
+    def rise(self) -> float:
+        """How far the loss stood above the level before."""
+        return self.loss - self.level
+
+
+class _Rising:
+    """A spike in the making."""
+
+    def __init__(self, row: int, step: int, level: float, bar: float) -> None:
+        self.row, self.step, self.level, self.bar = row, step, level, bar
+        self.high: list[float] = []
+        self.in_a_row = 0
+        self.back: list[float] = []
+        self.edge = False
+
+
+class SpikeFinder:
+    """Follows the train loss row by row.
+
+    Attributes:
+        rows: train rows taken in.
+        largest: the largest rise above the level of the calm rows that was no spike.
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.largest = 0.0
+        self._calm: deque[float] = deque(maxlen=CALM_ROWS)
+        self._rising: _Rising | None = None
+        self._epoch: int | None = None
+        self._edge_row = -BACK_ROWS
+
+    def take(self, signals: Signals, loss: float, step: int) -> Spike | None:
+        """Take in the train row that ``signals`` has taken in; return the spike it confirms."""
+        self.rows += 1
+        self._see_edge(signals.epoch)
+        rising = self._rising
+        if rising is not None:
+            return self._follow(rising, loss)
+        calm = self._calm
+        if len(calm) < FEW_CALM_ROWS:
+            calm.append(loss)
+            return None
+        level = median(calm)
+        rise = loss - level
+        if rise > self.largest:
+            if rise > self._bar(signals, level) and not signals.learning_rate_rises:
+                self._rising = _Rising(self.rows, step, level, self._bar(signals, level))
+                self._follow(self._rising, loss)
+                return None
+            self.largest = rise
+        calm.append(loss)
+        return None
+
+    def _see_edge(self, epoch: float | None) -> None:
+        """Remember the row at which an epoch began; a spike one row beside it is at the edge."""
+        if epoch is None:
+            return
+        if self._epoch is not None and int(epoch) != self._epoch:
+            self._edge_row = self.rows
+        self._epoch = int(epoch)
+
+    def _bar(self, signals: Signals, level: float) -> float:
+        """Return how far above the level a spike must stand."""
+        if self.rows <= OPENING_ROWS or level <= 0.0:
+            return LARGEST_LOSS
+        return max(
+            NOISE_FACTOR * cautious_noise(list(self._calm)),
+            TAIL_FACTOR * self.largest,
+            LEVEL_SHARE * level,
+            START_SHARE * starting_loss(signals),
+        )
+
+    def _follow(self, rising: _Rising, loss: float) -> Spike | None:
+        """Follow a spike in the making; return it once the loss is back."""
+        rising.edge = rising.edge or self.rows - self._edge_row <= 1
+        if loss - rising.level > rising.bar:
+            rising.high.append(loss)
+            rising.in_a_row += 1
+            rising.back.clear()
+            if rising.in_a_row > MAX_ROWS or len(rising.high) > 2 * MAX_ROWS:
+                # A climb: a new level has to be found.
+                self._rising = None
+                self._calm.clear()
+            return None
+        rising.in_a_row = 0
+        rising.back.append(loss)
+        if len(rising.back) < BACK_ROWS:
+            return None
+        self._rising = None
+        if median(rising.back) - rising.level > rising.bar / 2:
+            self._calm.clear()
+            return None
+        self._calm.extend(rising.back)
+        return Spike(
+            rising.row, rising.step, len(rising.high), max(rising.high), rising.level, rising.edge
+        )
+
+
+def starting_loss(signals: Signals) -> float:
+    """Return the loss the run started with."""
+    return abs(median(signals.opening[:START_ROWS])) if signals.opening else 0.0
