@@ -19,8 +19,8 @@ WINDOW_SHARE = 8
 """Of a longer run an eighth of its blocks."""
 
 ABOVE_START = 1.15
-"""Times the loss of the start above which what was learned is lost: the last windows of healthy
-runs of the corpus stay below 1.0 of it, labelled blow-ups reach 1.2 to 20."""
+"""Times the loss of the start above which what was learned is lost: the last window of a healthy
+run of the corpus is at no step above 1.02 of the first, labelled blow-ups reach 1.2 to 20."""
 
 
 class Climb(Value):
