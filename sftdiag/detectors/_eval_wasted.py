@@ -32,12 +32,12 @@ both, and none of 10,000 has an error."""
 
 COLLAPSE = 0.4
 """Fall of the train loss since the best, as a share, with which a warning is an error at once: rows
-are learned by heart, and no decay unlearns them. Of 63 labelled runs whose train loss fell so far
+are learned by heart, and no decay unlearns them. Of 68 labelled runs whose train loss fell so far
 while three evaluations stayed 1 % above their best none came back to it."""
 
 WORTH_STOPPING = 0.5
-"""Share of the plan done up to which that is so: a healthy fine-tune of four epochs ends there, 2 %
-above its best, with nothing left to save."""
+"""Share of the plan done up to which that is so: healthy fine-tunes of four epochs end with a fall
+of 0.5 to 0.6, 2.6 to 3.4 % above their best, with nothing left to save by then."""
 
 
 def wasted(
