@@ -47,9 +47,12 @@ def weights_moved(case: Case) -> Evidence | None:
     if first is None or not blocks or blocks[-1] >= first:
         return None
     values = {"first": first, "last": blocks[-1], "factor": case.number("factor") or 1.0}
+    key, least = "task_for_general", case.number("factor_least")
+    if least is not None:
+        key, values = "general_lost", {**values, "factor": least}
     rate = rate_against_ranges(case)
     undecided = rate is not None and rate.weight is Weight.FITS
-    return Evidence(Weight.FITS if undecided else Weight.SUPPORTS, "task_for_general", values)
+    return Evidence(Weight.FITS if undecided else Weight.SUPPORTS, key, values)
 
 
 SYMPTOM = Symptom(

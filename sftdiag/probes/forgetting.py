@@ -27,6 +27,7 @@ from collections.abc import Mapping
 from math import exp, log
 from typing import ClassVar
 
+from sftdiag.findings import Scalar
 from sftdiag.observations import Skip
 from sftdiag.probes.answers import Losses
 from sftdiag.probes.base import Probe, Seen
@@ -39,6 +40,10 @@ nothing to forget. Prose in a language a model knows has a quarter to a third of
 FORGOTTEN = log(1.5)
 """Nats a token: perplexity on general text half as large again. A chat format, and answers shorter
 than prose, cost a sound fine-tune a tenth to a quarter (docs/probes.md, the healthy run)."""
+
+LOST = 1000
+"""Factor of the perplexity from which a bound says it all: each token of the texts is a thousand
+times less likely than before, and the digits depend on which texts were asked."""
 
 LEAST_TEXTS = 4
 """Texts below which the noise over texts is not known."""
@@ -90,14 +95,19 @@ class ForgettingProbe(Probe):
             if rise is None or texts is None:
                 continue
             if beyond(rise, NO_CHANGE, FORGOTTEN):
-                evidence = {
+                factor = exp(min(rise.value, 50.0))
+                evidence: dict[str, Scalar] = {
                     "texts": int(texts),
                     "loss": measures[f"{start}loss"],
                     "before": measures[f"{start}before"],
                     "rise": rise.value,
-                    "factor": exp(min(rise.value, 50.0)),
+                    "factor": factor,
                 }
-                return Seen("default" if series == "general" else "given", evidence)
+                variant = "default" if series == "general" else "given"
+                if round(factor) >= LOST:
+                    variant += "_lost"
+                    evidence["factor_least"] = LOST
+                return Seen(variant, evidence)
             reason = None
         return reason
 

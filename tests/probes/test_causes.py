@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 from probes.rows import findings, log_row, row
 
+from sftdiag.config import Settings
+from sftdiag.context import RunContext
 from sftdiag.findings import Finding, Status
+from sftdiag.monitor import Monitor
 
 LOOPS = {"greedy": 0.7, "greedy_error": 0.08}
 MARKED = {"marked": 0.6, "marked_error": 0.1}
@@ -72,6 +76,34 @@ def test_why_it_forgets(rate: float, epoch: float, context: dict[str, Any], caus
     found = only([*log, row("forgetting", 100, loss=3.4, rise=0.9)], **context)
     assert first(found) == (cause, "LIKELY")
     assert "2.46 times" in found.message
+
+
+@pytest.mark.parametrize(
+    ("rise", "en", "zh"),
+    [
+        (6.9, "992 times as hard", "变为原来的 992 倍"),
+        (6.9076, "at least 1,000 times as hard", "至少为原来的 1,000 倍"),
+        (15.07, "at least 1,000 times as hard", "至少为原来的 1,000 倍"),
+    ],
+)
+@pytest.mark.parametrize("given", [False, True])
+def test_a_factor_beyond_words_is_told_as_a_bound(
+    rise: float, en: str, zh: str, given: bool
+) -> None:
+    start = "given_" if given else ""
+    measures = {"texts": 16.0, "loss": 2.5 + rise, "before": 2.5, "rise": rise, "rise_error": 0.1}
+    asked = {f"probe/forgetting/{start}{name}": value for name, value in measures.items()}
+    log = [log_row(step, 2.0 - step / 200) for step in range(1, 101)]
+    for lang, words in (("en", en), ("zh", zh)):
+        monitor = Monitor(RunContext(max_steps=100), Settings(lang=lang))
+        for entry in [*log, {"step": 100, **asked}]:
+            monitor.feed_entry(entry)
+        (found,) = [f for f in monitor.report().findings if f.code == "SFT302"]
+        (moved,) = [c for c in found.causes if c.id == "forgetting"]
+        assert words in found.message
+        assert "e+" not in found.message + "".join(moved.because)
+        assert ("1,000" in moved.because[0]) == ("1,000" in words)
+        assert found.evidence["factor"] == pytest.approx(math.exp(rise))
 
 
 def test_an_end_of_turn_that_is_not_trained() -> None:
