@@ -11,7 +11,7 @@ from typing import Any
 
 from sftdiag import texts
 from sftdiag.evaluations import Evaluation
-from sftdiag.findings import Cause, Finding, Report, RowsSeen, Severity, Status
+from sftdiag.findings import Cause, Finding, Report, RowsSeen, Scalar, Severity, Status
 from sftdiag.values import Value
 
 _STYLES = {
@@ -260,14 +260,16 @@ def _finding(finding: Finding, words: Mapping[str, Any], *, brief: bool = False)
         for cause in finding.causes:
             yield from _cause(cause, words)
     advice = _advised(finding.causes)
-    fixes = dict.fromkeys(fix.text for cause in advice for fix in cause.fixes)
-    changes = {k: v for cause in advice for fix in cause.fixes for k, v in fix.changes.items()}
+    fixes: dict[str, Mapping[str, tuple[Scalar, Scalar]]] = {}
+    for fix in (fix for cause in advice for fix in cause.fixes):
+        fixes[fix.text] = {**fixes.get(fix.text, {}), **fix.changes}
     if fixes:
         guess = advice[0].status is Status.POSSIBLE
         yield Line(2, ((words["guess" if guess else "change"] + colon.rstrip(), "bold"),))
-        yield from (Line(4, ((f"- {text}", ""),)) for text in fixes)
-        for name, (old, new) in changes.items():
-            yield Line(6, ((f"{name}: {_number(old)} -> {_number(new)}", "cyan"),))
+        for text, changes in fixes.items():
+            yield Line(4, ((f"- {text}", ""),))
+            for name, (old, new) in changes.items():
+                yield Line(6, ((f"{name}: {_number(old)} -> {_number(new)}", "cyan"),))
 
 
 def _advised(causes: tuple[Cause, ...]) -> list[Cause]:

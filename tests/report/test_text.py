@@ -11,6 +11,8 @@ from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
 import sftdiag
+from sftdiag.context import RunContext
+from sftdiag.monitor import Monitor
 from sftdiag.report import text
 
 NAMES = (
@@ -30,6 +32,19 @@ NAMES = (
 def test_the_shipped_logs(name: str, lang: str, runs: Path, snapshot: SnapshotAssertion) -> None:
     report = sftdiag.analyze(runs / name, lang=lang).replace(source=name)
     assert text.render(report) == snapshot
+
+
+def test_a_change_stands_below_the_advice_that_it_belongs_to() -> None:
+    """After a lost state, 250 steps are for a new run, not for a resume or one on purpose."""
+    context = RunContext(
+        lr_scheduler_type="linear", warmup_steps=0, max_steps=500, lost_state_steps=(250,)
+    )
+    monitor = Monitor(context)
+    for step in range(10, 501, 10):
+        monitor.feed_entry({"step": step, "loss": 2.0, "learning_rate": 1e-4})
+    lines = text.render(monitor.report()).splitlines()
+    change = next(i for i, line in enumerate(lines) if "max_steps: 500 -> 250" in line)
+    assert "start a new run" in lines[change - 1]
 
 
 def test_the_terminal_says_the_same_in_colour(runs: Path) -> None:
