@@ -197,7 +197,8 @@ def _verdict_parts(report: Report, words: Mapping[str, Any]) -> list[tuple[str, 
     elif report.reason:
         parts.append((words["colon"] + report.reason, ""))
     else:
-        parts.append((words["stop"] + words["all_well"], ""))
+        was_ill = any(finding.worst >= Severity.WARNING for finding in report.findings)
+        parts.append((words["stop"] + words["all_over" if was_ill else "all_well"], ""))
     return parts
 
 

@@ -47,6 +47,17 @@ def test_a_change_stands_below_the_advice_that_it_belongs_to() -> None:
     assert "start a new run" in lines[change - 1]
 
 
+def test_a_run_that_came_back_is_not_said_to_have_had_no_fault() -> None:
+    monitor = Monitor()
+    for step in range(1, 501):
+        loss = 2.0 if 200 < step <= 300 else max(1.0, 3.0 - 0.02 * step)
+        monitor.feed_entry({"step": step, "loss": loss})
+    report = monitor.report()
+    assert report.verdict == "healthy"
+    assert {finding.worst.label for finding in report.findings} & {"warning", "error"}
+    assert text.render(report).splitlines()[0].endswith("What was found earlier is over.")
+
+
 def test_the_terminal_says_the_same_in_colour(runs: Path) -> None:
     report = sftdiag.analyze(runs / "overfitting")
     out = io.StringIO()
