@@ -63,7 +63,11 @@ SYMPTOM = Symptom(
         CauseRule("learning-rate-too-high", (rate_against_ranges,), (lower_learning_rate,)),
         CauseRule("too-many-epochs", (passes_over_the_rows,), (fewer_epochs,)),
         CauseRule("lora-rank-too-large", (rank_against_range,), (lower_rank,)),
-        CauseRule("forgetting", (weights_moved,), (fix("gentler"), fix("rehearse"))),
+        CauseRule(
+            "forgetting",
+            (weights_moved,),
+            (lower_learning_rate, fewer_epochs, fix("rehearse")),
+        ),
     ),
     seen_by="model",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,12 +10,16 @@ import pytest
 
 from sftdiag.context import RunContext
 from sftdiag.findings import Detection, Severity
-from sftdiag.guide.base import Case
+from sftdiag.guide import wording
+from sftdiag.guide.base import Case, Symptom
 from sftdiag.guide.learning_rate import keep_clipping, warm_up
 from sftdiag.guide.loss_oscillation import larger_batch
 from sftdiag.guide.repetitive_output import more_dropout
+from sftdiag.guide.symptoms import SYMPTOMS
 from sftdiag.observations import FixText
 from sftdiag.signals import Signals
+
+UNKNOWN = Signals(RunContext())
 
 TOLD = object()
 """Told in general: the run's setting is not known."""
@@ -63,3 +68,16 @@ def test_a_fix_in_the_runs_settings(
     else:
         name, old, new = change
         assert dict(told.changes) == {name: (old, new)}
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("symptom", SYMPTOMS, ids=lambda symptom: symptom.code)
+def test_what_two_causes_advise_is_said_in_the_same_words(symptom: Symptom, lang: str) -> None:
+    """Or it is told twice where no cause stands out: a report leaves out only what is the same."""
+    case = Case(Detection(symptom.code, symptom.name, symptom.severity, 0, 0, "loss"), UNKNOWN)
+    proposed = [propose(case) for cause in symptom.causes for propose in cause.fixes]
+    sentences = wording.of(symptom, lang)["fixes"]
+    told = {sentences[fix.key].format(**fix.values) for fix in proposed if fix is not None}
+    for one in told:
+        advice = re.split("[(（]", one)[0].strip()
+        assert [other for other in told if advice in other] == [one]

@@ -6,12 +6,13 @@ import math
 from typing import Any
 
 import pytest
-from probes.rows import findings, log_row, row
+from probes.rows import fed, findings, log_row, row
 
 from sftdiag.config import Settings
 from sftdiag.context import RunContext
 from sftdiag.findings import Finding, Status
 from sftdiag.monitor import Monitor
+from sftdiag.report.text import render
 
 LOOPS = {"greedy": 0.7, "greedy_error": 0.08}
 MARKED = {"marked": 0.6, "marked_error": 0.1}
@@ -76,6 +77,15 @@ def test_why_it_forgets(rate: float, epoch: float, context: dict[str, Any], caus
     found = only([*log, row("forgetting", 100, loss=3.4, rise=0.9)], **context)
     assert first(found) == (cause, "LIKELY")
     assert "2.46 times" in found.message
+
+
+def test_a_finished_model_that_forgot_is_told_each_advice_once() -> None:
+    report = fed([row("forgetting", 0, loss=3.4, rise=0.9)], max_steps=None).report()
+    shown = render(report)
+    advice = shown[shown.index("these are guesses") :]
+    assert advice.count("lower the learning rate") == 1
+    assert advice.count("train fewer epochs") == 1
+    assert "mix general text" in advice
 
 
 @pytest.mark.parametrize(
