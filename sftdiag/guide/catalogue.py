@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from string import Formatter
 from typing import TYPE_CHECKING
 
-from sftdiag import detectors as detectors_package
 from sftdiag import texts
 from sftdiag.context import RunContext
 from sftdiag.detectors import DETECTORS
@@ -47,7 +47,7 @@ def rules(lang: str) -> list[Rule]:
         row = (symptom.code, symptom.name, symptom.severity.label, words[symptom.seen_by], title)
         rows.append(Rule(*row))
         for note in _notes(symptom):
-            title = _detector_texts(symptom, lang)["notes"][note]["title"]
+            title = wording.seen(symptom, lang)["notes"][note]["title"]
             rows.append(Rule(symptom.code, note, Severity.INFO.label, words["log"], title))
     for check in _checks():
         title = _check_texts(check, lang)["title"]
@@ -106,6 +106,7 @@ def explain(code: str, lang: str) -> str:
 def _explain_symptom(symptom: Symptom, lang: str) -> str:
     words = texts.load(__file__, "explain", lang)
     unit = wording.of(symptom, lang)
+    seen = wording.seen(symptom, lang)
     causes = texts.load(__file__, "causes", lang)
     severity = f"{words['severity']}: {symptom.severity.label}"
     lines = [
@@ -113,6 +114,8 @@ def _explain_symptom(symptom: Symptom, lang: str) -> str:
         f"{severity}, {words[symptom.seen_by]}",
         "",
         unit["explanation"].strip(),
+        "",
+        *_sentences(seen["seen"], words),
         "",
         f"{words['why']}: {unit['why']}",
         "",
@@ -127,8 +130,9 @@ def _explain_symptom(symptom: Symptom, lang: str) -> str:
             if (advice := propose(unknown)) is not None:
                 lines.append(f"    {unit['fixes'][advice.key].format(**advice.values)}")
     for note in _notes(symptom):
-        about = _detector_texts(symptom, lang)["notes"][note]
-        lines += ["", f"{words['notes']}: {about['title']} ({note})", about["why"]]
+        about = seen["notes"][note]
+        lines += ["", f"{words['notes']}: {about['title']} ({note})"]
+        lines += [_with_names(about["seen"]), about["why"]]
     return "\n".join(lines)
 
 
@@ -142,6 +146,8 @@ def _explain_check(check: Check, lang: str) -> str:
         "",
         unit["explanation"].strip(),
         "",
+        *_sentences(unit["seen"], words),
+        "",
         f"{words['why']}: {unit['why']}",
         "",
         f"{words['confirms']}: {', '.join(f'{names[id]} ({id})' for id in check.causes)}",
@@ -150,6 +156,18 @@ def _explain_check(check: Check, lang: str) -> str:
         *(f"- {text}" for text in unit["fixes"].values()),
     ]
     return "\n".join(lines)
+
+
+def _sentences(seen: Mapping[str, str], words: texts.Texts) -> list[str]:
+    """Return the sentences of which one tells what was seen, as a list with its heading."""
+    named = dict.fromkeys(_with_names(sentence) for sentence in seen.values())
+    return [f"{words['seen']}:", *(f"- {sentence}" for sentence in named)]
+
+
+def _with_names(sentence: str) -> str:
+    """Return a sentence with the names of a run's numbers, as the evidence in JSON has them."""
+    parts = Formatter().parse(sentence)
+    return "".join(f"{text}‹{name}›" if name else text for text, name, *_ in parts)
 
 
 def _explain_curves(lang: str) -> str:
@@ -176,7 +194,3 @@ def _check_texts(check: Check, lang: str) -> texts.Texts:
     from sftdiag import checks
 
     return texts.load(checks.__file__, check.name, lang)
-
-
-def _detector_texts(symptom: Symptom, lang: str) -> texts.Texts:
-    return texts.load(detectors_package.__file__, symptom.name, lang)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sftdiag import detectors as detectors_package
 from sftdiag import texts
 from sftdiag.findings import Cause, Detection, Finding, Fix, Status
 from sftdiag.guide import wording
@@ -37,7 +36,7 @@ def diagnose(
         checked: what the checks of rows and arguments said.
     """
     symptom = _BY_CODE[detection.code]
-    seen = texts.load(_home_of(symptom), symptom.name, lang)
+    seen = wording.seen(symptom, lang)
     note = detection.name != symptom.name
     unit = seen["notes"][detection.name] if note else wording.of(symptom, lang)
     template = unit["seen"] if note else seen["seen"][detection.variant]
@@ -58,15 +57,6 @@ def diagnose(
         evidence=dict(detection.evidence),
         causes=causes,
     )
-
-
-def _home_of(symptom: Symptom) -> str:
-    """Return a file in the package whose texts tell what was seen of the symptom."""
-    if symptom.seen_by == "log":
-        return detectors_package.__file__
-    from sftdiag import probes
-
-    return probes.__file__
 
 
 def _causes(case: Case, symptom: Symptom, lang: str) -> tuple[Cause, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from sftdiag import detectors as detectors_package
 from sftdiag import texts
 from sftdiag.guide.base import Symptom
 
@@ -14,6 +15,15 @@ SHARED = ("evidence", "fixes")
 def of(symptom: Symptom, lang: str) -> texts.Texts:
     """Return what is said of a symptom in one language."""
     return _merged(symptom.name, lang)
+
+
+def seen(symptom: Symptom, lang: str) -> texts.Texts:
+    """Return the texts of the detector or probe that finds a symptom: what was seen, and notes."""
+    if symptom.seen_by == "log":
+        return texts.load(detectors_package.__file__, symptom.name, lang)
+    from sftdiag import probes
+
+    return texts.load(probes.__file__, symptom.name, lang)
 
 
 @cache
