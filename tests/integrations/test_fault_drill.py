@@ -204,7 +204,8 @@ def test_without_grad_norm(tmp_path: Path, fault: str) -> None:
     drive = watch(tmp_path)
     drive.run(rows)
     assert ("SFT106" in {id.partition("@")[0] for id in found(drive)}) is (fault != "overfitting")
-    assert found(drive)[-1:] == FOUND
+    # Both are errors: the rise of the evaluation loss began before the NaN.
+    assert set(FOUND) <= set(found(drive))
 
 
 def test_a_detector_that_fails(
