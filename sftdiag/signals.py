@@ -187,11 +187,21 @@ class Signals:
     @property
     def main_series(self) -> str | None:
         """The evaluation series behind metric_for_best_model, else eval_loss, else the first."""
+        if (chosen := self._chosen_series) is not None:
+            return chosen
+        seen = self.evaluations_seen
+        return "eval_loss" if "eval_loss" in seen else next(iter(seen), None)
+
+    @property
+    def chosen_by_loss(self) -> bool:
+        """Whether metric_for_best_model, where one is set, is an evaluation loss."""
+        return not self.context.metric_for_best_model or self._chosen_series is not None
+
+    @property
+    def _chosen_series(self) -> str | None:
         metric = self.context.metric_for_best_model or ""
-        for name in (metric, f"eval_{metric}", "eval_loss"):
-            if name in self.evaluations_seen:
-                return name
-        return next(iter(self.evaluations_seen), None)
+        names = (metric, f"eval_{metric}")
+        return next((name for name in names if name in self.evaluations_seen), None)
 
     @property
     def main_evaluations(self) -> list[Evaluation]:

@@ -158,7 +158,8 @@ class EarlyLossJumpDetector(Detector):
             return None
         if min(since) <= self._level:
             return False
-        lasted = signals.last_step >= self._told + LASTING * WINDOW_STEPS
+        took = self._told - jump.onset_step
+        lasted = signals.last_step >= self._told + max(took, LASTING * WINDOW_STEPS)
         return True if lasted and len(since) >= LAST_EVALUATIONS else None
 
     def _above_the_first(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:

@@ -169,7 +169,9 @@ class EvalLossRisingDetector(Detector):
             if active is None or last.loss > rise.level + rise.noise:
                 return ()
             return (self._rising.pop(series).replace(step=last.step, resolved=True),)
-        if severity is Severity.ERROR and series != signals.main_series:
+        # By another metric the run may still get better while the loss of its errors rises.
+        can_stop = series == signals.main_series and signals.chosen_by_loss
+        if severity is Severity.ERROR and not can_stop:
             severity = Severity.WARNING
         if active is not None and active.severity is Severity.ERROR:
             severity = Severity.ERROR

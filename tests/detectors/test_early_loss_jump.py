@@ -128,16 +128,20 @@ def test_a_rise_that_took_long_to_tell_must_stay_up_as_long_again() -> None:
     assert finding.severity.label == "warning"
 
 
-def noisy_batches(back: int = 1_000, to: float = 4.2) -> list[Row]:
-    """A first epoch whose evaluations alone show the rise; they are at ``to`` from ``back`` on."""
+def noisy_batches(back: int = 10_000, to: float = 4.2, times: int = 1) -> list[Row]:
+    """A first epoch whose evaluations alone show the rise; they are at ``to`` from ``back`` on.
+
+    ``times`` stretches the run.
+    """
     noise = random.Random(0)
-    rows = rise(0.8, warm_up=100)
+    rows = [{**row, "step": row["step"] * times} for row in rise(0.8, warm_up=100)]
     for row in rows:
-        row["loss"] = (4.0 + min(1.0, row["step"] / 100)) * noise.gauss(1.0, 0.3)
-    for step in range(10, 301, 10):
-        up = min(5.0, 4.0 + abs(step - 40) * 0.01)
+        row["loss"] = (4.0 + min(1.0, row["step"] / times / 100)) * noise.gauss(1.0, 0.3)
+    for step in range(10 * times, 300 * times + 1, 10 * times):
+        up = min(5.0, 4.0 + abs(step / times - 40) * 0.01)
         rows.append({"step": step, "eval_loss": up if step < back else to})
-    return [{**row, "epoch": row["step"] / 300} for row in sorted(rows, key=lambda r: r["step"])]
+    rows.sort(key=lambda row: row["step"])
+    return [{**row, "epoch": row["step"] / times / 300} for row in rows]
 
 
 def test_evaluations_of_the_first_epoch_show_it_where_the_batches_are_too_noisy() -> None:
@@ -157,6 +161,13 @@ def test_evaluations_that_stay_up_for_two_periods_are_an_error() -> None:
     (came_back,) = told(noisy_batches(before))
     assert came_back.fired == finding.fired
     assert len(told(noisy_batches(before, to=4.3))) == 2
+
+
+def test_evaluations_must_stay_up_as_long_as_it_took_to_tell() -> None:
+    finding, risen = told(noisy_batches(times=4))
+    took = finding.fired["warning"] - finding.onset_step
+    assert took > 100
+    assert risen.fired == {**finding.fired, "error": finding.fired["warning"] + took}
 
 
 def test_what_healthy_runs_do_at_the_peak_of_the_rate_is_silent() -> None:

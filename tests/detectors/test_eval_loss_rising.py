@@ -140,16 +140,18 @@ def test_less_evidence_is_enough_where_the_train_loss_collapses() -> None:
     assert "error" in severities(0.6)
 
 
-@pytest.mark.parametrize(
-    ("factor", "planned", "at_once"), [(0.8, 400, True), (0.9, 400, False), (0.8, 150, False)]
-)
-def test_rows_learned_by_heart_are_an_error_at_once_while_half_of_the_plan_is_left(
-    factor: float, planned: int, at_once: bool
-) -> None:
+def test_a_rise_that_is_only_foreseen_is_no_error_however_far_the_train_loss_fell() -> None:
+    losses = [2.0, 1.8, 1.7, 1.65, 1.62, 1.6, *(1.6 + 0.01 * i for i in range(1, 6))]
+    rows = evaluations(losses, [2.0] * 6 + [2.0 * 0.8**i for i in range(1, 6)])
+    assert [s for _, s, _ in fired(rows, RunContext(max_steps=2_000))] == ["warning"]
+
+
+def test_rows_learned_by_heart_are_an_error_sooner_while_half_of_the_plan_is_left() -> None:
     losses = [2.0, 1.8, 1.7, 1.65, 1.62, 1.6, *(1.6 + 0.02 * i for i in range(1, 9))]
-    rows = evaluations(losses, [2.0] * 6 + [2.0 * factor**i for i in range(1, 9)])
-    found = fired(rows, RunContext(max_steps=planned))
-    assert found[0][1] == ("error" if at_once else "warning")
+    rows = evaluations(losses, [2.0] * 6 + [2.0 * 0.8**i for i in range(1, 9)])
+    long, short = (fired(rows, RunContext(max_steps=planned)) for planned in (400, 150))
+    errors = [next(at for _, label, at in found if label == "error") for found in (long, short)]
+    assert errors[1] - errors[0] == 22
 
 
 def test_what_a_decay_could_take_back_shrinks_with_the_train_loss() -> None:
@@ -254,6 +256,17 @@ def test_named_series_are_judged_apart_and_only_the_main_one_can_be_an_error() -
     assert worst == {"eval_b_loss": "error", "eval_c_loss": "warning"}
     assert "eval_c_loss was best" in next(f for f in changes if f.series == "eval_c_loss").message
     assert len({f.id for f in changes}) == 2
+
+
+@pytest.mark.parametrize(
+    ("metric", "worst"),
+    [(None, "error"), ("loss", "error"), ("eval_loss", "error"), ("eval_f1", "warning")],
+)
+def test_a_run_that_is_chosen_by_another_metric_is_not_called_wasted(
+    metric: str | None, worst: str
+) -> None:
+    changes = feed(overfitting(rise=0.01), RunContext(metric_for_best_model=metric))
+    assert changes[-1].severity.label == worst
 
 
 def test_it_resolves_when_the_loss_comes_back() -> None:

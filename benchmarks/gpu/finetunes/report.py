@@ -141,6 +141,11 @@ def _live(runs: Sequence[Run]) -> list[str]:
             for run, result in differ
         ]
         lines += tables.table(("run", "live", "today"), rows)
+        lines += [
+            "A watched log ends where it was stopped: what today's code says after that step is in "
+            "the tables below, by the log of the run without sftdiag.",
+            "",
+        ]
     return lines
 
 
