@@ -31,9 +31,9 @@ The fall of the train loss must be sure, too: 2 of 14,010 generated healthy runs
 both, and none of 10,000 has an error."""
 
 COLLAPSE = 0.4
-"""Fall of the train loss since the best, as a share, with which a rise beyond the bar is an error at
-once: rows are learned by heart, and no decay unlearns them. Of 68 labelled runs whose train loss fell so far
-while three evaluations stayed 1 % above their best none came back to it."""
+"""Fall of the train loss since the best, as a share, with which a rise beyond the bar is an error
+at once: rows are learned by heart, and no decay unlearns them. Of 68 labelled runs whose train loss
+fell so far while three evaluations stayed 1 % above their best none came back to it."""
 
 WORTH_STOPPING = 0.5
 """Share of the plan done up to which that is so: healthy fine-tunes of four epochs end with a fall
