@@ -52,6 +52,14 @@ class LogRecord(Value):
     epoch: float | None
     metrics: Mapping[str, float]
 
+    def __init__(
+        self, kind: str, step: int, epoch: float | None, metrics: Mapping[str, float]
+    ) -> None:
+        # One is made of every row: a third of the time of Value's own.
+        fields = self.__dict__
+        fields["kind"], fields["step"] = kind, step
+        fields["epoch"], fields["metrics"] = epoch, metrics
+
     def get(self, name: str) -> float | None:
         """Return the metric, NaN and infinities included, or None when the row has none."""
         return self.metrics.get(name)

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import acos, pi
 
-from sftdiag.values import Value
-
 ROWS = 64
 """Rows of the course kept: the first half as they were, of later ones every second when full."""
 
@@ -27,11 +25,14 @@ NEAR_END = 0.02
 warm-up, rounding and one step's lag are less than a hundredth."""
 
 
-class Rate(Value):
-    """A logged learning rate."""
+class Rate:
+    """A logged learning rate. One is made of every row, so it is no Value: half of the time."""
 
-    step: int
-    rate: float
+    __slots__ = ("rate", "step")
+
+    def __init__(self, step: int, rate: float) -> None:
+        self.step = step
+        self.rate = rate
 
 
 class Course:

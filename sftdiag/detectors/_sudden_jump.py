@@ -10,7 +10,6 @@ from sftdiag.findings import Detection, Scalar
 from sftdiag.noise import cautious_noise, mean, median
 from sftdiag.records import LogRecord
 from sftdiag.signals import Signals
-from sftdiag.values import Value
 
 SUDDEN, LOST = "sudden", "sudden_lost"
 """The variants: a jump alone, and one whose evaluation says that what was learned is lost."""
@@ -35,11 +34,16 @@ ROWS = 5
 """Rows in a row: a spike has three, and one more may be its way back."""
 
 
-class _Row(Value):
-    step: int
-    loss: float
-    accuracy: float
-    grad_norm: float | None
+class _Row:
+    """One is made of every row, so it is no Value: half of the time."""
+
+    __slots__ = ("accuracy", "grad_norm", "loss", "step")
+
+    def __init__(self, step: int, loss: float, accuracy: float, grad_norm: float | None) -> None:
+        self.step = step
+        self.loss = loss
+        self.accuracy = accuracy
+        self.grad_norm = grad_norm
 
 
 class SuddenJump:

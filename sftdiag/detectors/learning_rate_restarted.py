@@ -164,13 +164,14 @@ class LearningRateRestartedDetector(Detector):
 
     def _leaves(self, row: Rate, signals: Signals) -> bool:
         """Return whether the rate jumps off its course with this row."""
-        if len(self._before) < 2 or not signals.peak_learning_rate or not self._course.is_known:
-            return False
-        if signals.context.lr_scheduler_type not in (None, *NEVER_RISES):
+        if len(self._before) < 2 or not signals.peak_learning_rate:
             return False
         earlier, last = self._before[-2], self._before[-1]
         least = max(LEAST_MOVE * signals.peak_learning_rate, SUDDEN * abs(last.rate - earlier.rate))
-        return abs(row.rate - last.rate) > least
+        if abs(row.rate - last.rate) <= least or not self._course.is_known:
+            return False
+        scheduler = signals.context.lr_scheduler_type
+        return scheduler is None or scheduler in NEVER_RISES
 
     def _look(self, row: Rate, signals: Signals) -> Sequence[Detection]:
         """Follow the rows since the jump until they are, or are not, those of a second start."""

@@ -34,8 +34,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from itertools import pairwise
 from math import log, sqrt
+from operator import mul
 from typing import ClassVar
 
 from sftdiag.detectors._saw_tooth import SawTooth
@@ -215,14 +215,13 @@ def _look(rows: Sequence[tuple[int, float, float | None]]) -> _Look:
     residuals = _detrended(losses)
     level = sum(losses) / len(losses)
     spread = robust_spread(residuals) / level if level else 0.0
-    crossings = sum(a * b < 0.0 for a, b in pairwise(residuals))
+    crossings = sum(product < 0.0 for product in map(mul, residuals, residuals[1:]))
     logs = [log(norm) for _, _, norm in rows if norm is not None and norm > 0.0]
     if len(logs) < len(rows):
         return _Look(level, spread, crossings, None, None)
     grads = _detrended(logs)
-    products = [a * b for a, b in zip(residuals, grads, strict=True)]
-    size = sqrt(sum(r * r for r in residuals) * sum(g * g for g in grads))
-    correlation = sum(products) / size if size else None
+    size = sqrt(sum(map(mul, residuals, residuals)) * sum(map(mul, grads, grads)))
+    correlation = sum(map(mul, residuals, grads)) / size if size else None
     grad_spread = robust_spread(grads)
     return _Look(level, spread, crossings, grad_spread, correlation)
 
@@ -230,9 +229,19 @@ def _look(rows: Sequence[tuple[int, float, float | None]]) -> _Look:
 def _detrended(values: Sequence[float]) -> list[float]:
     """Return the residuals of the least-squares line."""
     count = len(values)
-    middle, mean = (count - 1) / 2, sum(values) / count
-    slope = sum((i - middle) * v for i, v in enumerate(values)) * 12 / (count**3 - count)
-    return [v - mean - slope * (i - middle) for i, v in enumerate(values)]
+    mean = sum(values) / count
+    places = _PLACES if count == WINDOW else _places(count)
+    slope = sum(map(mul, places, values)) * 12 / (count**3 - count)
+    return [value - mean - slope * place for value, place in zip(values, places, strict=True)]
+
+
+def _places(count: int) -> list[float]:
+    """Return the places of so many rows, around 0."""
+    return [place - (count - 1) / 2 for place in range(count)]
+
+
+_PLACES = _places(WINDOW)
+"""Of a whole window, which is looked at most often."""
 
 
 def _swings_around_a_guess(signals: Signals, look: _Look) -> bool:
