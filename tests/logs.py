@@ -12,6 +12,8 @@ from typing import Any
 from sftdiag.context import RunContext
 from sftdiag.findings import Finding
 from sftdiag.monitor import Monitor
+from sftdiag.records import parse_entry
+from sftdiag.signals import Signals
 
 Row = dict[str, Any]
 
@@ -53,6 +55,15 @@ def overfitting(
             row = {**row, "eval_loss": 1.5 + abs(min(0, row["step"] - turn)) * 0.01 + after * rise}
         rows.append(row)
     return rows
+
+
+def signals_of(rows: Iterable[Mapping[str, Any]]) -> Signals:
+    """Return the signals of a log."""
+    signals = Signals(RunContext())
+    for row in rows:
+        for record in parse_entry(row):
+            signals.update(record)
+    return signals
 
 
 def feed(rows: Iterable[Mapping[str, Any]], context: RunContext | None = None) -> list[Finding]:

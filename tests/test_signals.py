@@ -5,19 +5,11 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from logs import signals_of
 
 from sftdiag.blocks import MAX_BLOCKS
 from sftdiag.context import RunContext
-from sftdiag.records import parse_entry
-from sftdiag.signals import MAX_EVALS, Signals
-
-
-def signals_of(rows: list[dict[str, float]]) -> Signals:
-    signals = Signals(RunContext())
-    for row in rows:
-        for record in parse_entry(row):
-            signals.update(record)
-    return signals
+from sftdiag.signals import MAX_EVALS
 
 
 @given(st.lists(st.floats(0.1, 10), min_size=1, max_size=700))

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import random
 
-from sftdiag.context import RunContext
-from sftdiag.records import parse_entry
-from sftdiag.signals import Signals
+from logs import signals_of
 
 ROWS = 40
 
@@ -20,14 +18,6 @@ def stairs(epochs: int, drop: float, *, first_step: int = 1) -> list[dict[str, f
         }
         for i in range(epochs * ROWS)
     ]
-
-
-def signals_of(rows: list[dict[str, float]]) -> Signals:
-    signals = Signals(RunContext())
-    for row in rows:
-        for record in parse_entry(row):
-            signals.update(record)
-    return signals
 
 
 def test_each_edge_that_drops_is_a_step() -> None:

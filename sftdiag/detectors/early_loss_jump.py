@@ -132,8 +132,15 @@ class EarlyLossJumpDetector(Detector):
         jump = self._active
         if jump is None or self._waited:
             return ()
+        # Of evaluations at the rate's peak, and so from when they were told.
         of_train = jump.series == "loss"
-        up = self._train_stays_up(signals, jump) if of_train else self._evaluations(signals, jump)
+        since = jump.onset_step if of_train else self._told
+        took = self._told - jump.onset_step
+        lasted = signals.last_step >= max(since + LASTING * WINDOW_STEPS, self._told + took)
+        if of_train:
+            up = self._train_stays_up(signals) if lasted else None
+        else:
+            up = self._evaluations_stay_up(signals, jump.series, lasted=lasted)
         if up is None:
             return ()
         self._waited = True
@@ -142,24 +149,18 @@ class EarlyLossJumpDetector(Detector):
         self._active = jump.replace(step=record.step, severity=Severity.ERROR)
         return (self._active,)
 
-    def _train_stays_up(self, signals: Signals, jump: Detection) -> bool | None:
-        """Return whether the train loss is still up; None before the time to say so."""
-        took = self._told - jump.onset_step
-        until = max(jump.onset_step + LASTING * WINDOW_STEPS, self._told + took)
-        if not signals.block_closed or signals.last_step < until:
-            return None
-        return low_end(last_period(signals)) > self._level
+    def _train_stays_up(self, signals: Signals) -> bool | None:
+        """Return whether the train loss is still up; None where no block says so yet."""
+        return low_end(last_period(signals)) > self._level if signals.block_closed else None
 
-    def _evaluations(self, signals: Signals, jump: Detection) -> bool | None:
+    def _evaluations_stay_up(self, signals: Signals, series: str, *, lasted: bool) -> bool | None:
         """Likewise whether all evaluations since the finding were up."""
         points = signals.main_evaluations
         since = [point.loss for point in points if point.step > self._told]
-        if signals.main_series != jump.series or not since:
+        if signals.main_series != series or not since:
             return None
         if min(since) <= self._level:
             return False
-        took = self._told - jump.onset_step
-        lasted = signals.last_step >= self._told + max(took, LASTING * WINDOW_STEPS)
         return True if lasted and len(since) >= LAST_EVALUATIONS else None
 
     def _above_the_first(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:

@@ -226,22 +226,15 @@ def _look(rows: Sequence[tuple[int, float, float | None]]) -> _Look:
     return _Look(level, spread, crossings, grad_spread, correlation)
 
 
+_PLACES = [place - (WINDOW - 1) / 2 for place in range(WINDOW)]
+"""Of a window's rows, around 0."""
+
+
 def _detrended(values: Sequence[float]) -> list[float]:
-    """Return the residuals of the least-squares line."""
-    count = len(values)
-    mean = sum(values) / count
-    places = _PLACES if count == WINDOW else _places(count)
-    slope = sum(map(mul, places, values)) * 12 / (count**3 - count)
-    return [value - mean - slope * place for value, place in zip(values, places, strict=True)]
-
-
-def _places(count: int) -> list[float]:
-    """Return the places of so many rows, around 0."""
-    return [place - (count - 1) / 2 for place in range(count)]
-
-
-_PLACES = _places(WINDOW)
-"""Of a whole window, which is looked at most often."""
+    """Return the residuals of a window's least-squares line."""
+    mean = sum(values) / WINDOW
+    slope = sum(map(mul, _PLACES, values)) * 12 / (WINDOW**3 - WINDOW)
+    return [value - mean - slope * place for value, place in zip(values, _PLACES, strict=True)]
 
 
 def _swings_around_a_guess(signals: Signals, look: _Look) -> bool:
