@@ -23,7 +23,7 @@ os.environ["COLUMNS"] = "80"
 from sftdiag.api import analyze  # noqa: E402
 from sftdiag.cli.main import main  # noqa: E402
 from sftdiag.guide.catalogue import CURVES, explain, rules  # noqa: E402
-from sftdiag.integrations import alerts, webhook  # noqa: E402
+from sftdiag.outlets import alerts, webhook  # noqa: E402
 from sftdiag.report import text  # noqa: E402
 from sftdiag.texts import LANGUAGES  # noqa: E402
 from sftdiag.tuning.formats import render_python  # noqa: E402

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from sftdiag.context import RunContext
     from sftdiag.errors import ConfigError, SftdiagError, SourceError, UnhealthyRunError
     from sftdiag.findings import Cause, Finding, Fix, Report, Severity, Status
-    from sftdiag.integrations.smoke import smoke_test
-    from sftdiag.integrations.transformers import DiagnosticsCallback, attach
+    from sftdiag.live.callback import DiagnosticsCallback, attach
+    from sftdiag.live.smoke import smoke_test
     from sftdiag.monitor import Monitor
     from sftdiag.probes.settings import Probes
     from sftdiag.records import LogRecord
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Cause": "findings",
     "ConfigError": "errors",
-    "DiagnosticsCallback": "integrations.transformers",
+    "DiagnosticsCallback": "live.callback",
     "Finding": "findings",
     "Fix": "findings",
     "LogRecord": "records",
@@ -39,10 +39,10 @@ _HOME = {
     "__version__": "version",
     "analyze": "api",
     "assert_healthy": "api",
-    "attach": "integrations.transformers",
-    "preflight": "integrations.preflight",
+    "attach": "live.callback",
+    "preflight": "rows.preflight",
     "recommend": "tuning.recommend",
-    "smoke_test": "integrations.smoke",
+    "smoke_test": "live.smoke",
 }
 
 __all__ = [

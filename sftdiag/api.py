@@ -27,6 +27,15 @@ def project_settings() -> Settings:
     return load_settings(check=_check)
 
 
+def resolve_settings(**given: Any) -> Settings:
+    """Return the project's settings; what is given, as :func:`make_settings` takes it, wins.
+
+    Raises:
+        ConfigError: a code, name, severity or language does not exist, here or in the file.
+    """
+    return make_settings(project_settings(), **given)
+
+
 def _check(settings: Settings) -> None:
     # Most projects have no such file, and analyze none of its time to lose.
     from sftdiag.policy import Policy
@@ -73,16 +82,19 @@ def analyze(
     *,
     select: Selectors = None,
     ignore: Selectors = None,
-    lang: str = "en",
+    lang: str | None = None,
     context: RunContext | None = None,
 ) -> Report:
     """Diagnose a finished or running log.
 
+    What is not given (None) of ``select``, ``ignore`` and ``lang`` comes from the nearest
+    ``sftdiag.toml`` or ``[tool.sftdiag]`` of ``pyproject.toml``, from the working folder upwards.
+
     Args:
         path: a trainer_state.json, a checkpoint's or run's folder, the parsed state, or a
             ``TrainerState``.
-        select: codes or names to report; None means all.
-        ignore: codes or names to leave out.
+        select: codes or names to report; ``()`` for all.
+        ignore: codes or names to leave out; ``()`` for none.
         lang: ``"en"`` or ``"zh"``.
         context: what is known of the run; wins over what its files say.
 
@@ -91,7 +103,7 @@ def analyze(
 
     Raises:
         SourceError: the log cannot be read.
-        ConfigError: a code, name or language does not exist.
+        ConfigError: a code, name or language does not exist, here or in the file.
 
     Examples:
         >>> rows = [{"step": step, "loss": 0.0, "grad_norm": 0.0} for step in range(1, 10)]
@@ -99,7 +111,7 @@ def analyze(
         >>> report.verdict, report.primary.code, report.primary.fired_step
         ('error', 'SFT107', 3)
     """
-    settings = make_settings(select=select, ignore=ignore, lang=lang)
+    settings = resolve_settings(select=select, ignore=ignore, lang=lang)
     return replay(_open(path), settings, context)
 
 
@@ -116,17 +128,22 @@ def replay(run: Run, settings: Settings, context: RunContext | None = None) -> R
 def assert_healthy(
     path_or_state: str | os.PathLike[str] | Mapping[str, Any] | Report | object,
     *,
-    fail_on: Severity | str = Severity.ERROR,
+    fail_on: Severity | str | None = None,
+    select: Selectors = None,
     ignore: Selectors = None,
-    lang: str = "en",
+    lang: str | None = None,
     require_verdict: bool = False,
 ) -> Report:
     """Assert that a run has no unresolved finding of a severity.
 
+    What is not given (None) comes from the nearest ``sftdiag.toml`` or ``pyproject.toml``, as with
+    :func:`analyze`; without such a file a run fails from an error on.
+
     Args:
         path_or_state: what :func:`analyze` takes, or a :class:`Report`.
         fail_on: ``"info"``, ``"warning"`` or ``"error"``.
-        ignore: codes or names that do not count.
+        select: codes or names that count; ``()`` for all.
+        ignore: codes or names that do not count; ``()`` for none.
         lang: language of the message.
         require_verdict: fail a run that cannot be judged, too.
 
@@ -136,15 +153,14 @@ def assert_healthy(
     Raises:
         AssertionError: it does not; the message is the diagnosis.
         SourceError: the log cannot be read.
-        ConfigError: a code, name, severity or language does not exist.
+        ConfigError: a code, name, severity or language does not exist, here or in the file.
     """
-    threshold = Severity.parse(fail_on)
-    settings = make_settings(ignore=ignore, lang=lang)
+    settings = resolve_settings(select=select, ignore=ignore, fail_on=fail_on, lang=lang)
     if isinstance(path_or_state, Report):
         report = path_or_state
     else:
         report = replay(_open(path_or_state), settings)
-    failed = [f for f in report.at_least(threshold) if settings.reports(f.code, f.name)]
+    failed = [f for f in report.at_least(settings.fail_on) if settings.reports(f.code, f.name)]
     if failed or (require_verdict and report.verdict == "inconclusive"):
         from sftdiag.report.text import failure
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum, IntEnum
+from importlib import import_module
 from typing import Any
 
 from sftdiag.errors import ConfigError, UnhealthyRunError
@@ -258,15 +259,14 @@ class Report(Value):
             raise UnhealthyRunError("\n".join(lines))
 
     def __str__(self) -> str:
-        from sftdiag.report.text import render
-
-        return render(self).rstrip("\n")
+        # Found by name when asked for: a finding knows nothing of the report that prints it.
+        text: str = import_module("sftdiag.report.text").render(self)
+        return text.rstrip("\n")
 
     def _repr_html_(self) -> str:
         """Show the report in a notebook."""
-        from sftdiag.report.notebook import render
-
-        return render(self)
+        html: str = import_module("sftdiag.report.notebook").render(self)
+        return html
 
     def to_dict(self) -> dict[str, Any]:
         """Return one element of ``reports`` in the JSON contract."""

@@ -12,14 +12,14 @@ from sftdiag.checked import Checked
 from sftdiag.config import Settings
 from sftdiag.context import RunContext
 from sftdiag.detectors import DETECTORS, Detector, Skip
-from sftdiag.evaluations import Evaluation
 from sftdiag.findings import Curve, Detection, Finding, Report, Severity, Summary
 from sftdiag.guide import arbitration
 from sftdiag.guide.diagnosis import diagnose
 from sftdiag.guide.symptoms import SYMPTOMS
 from sftdiag.observations import Outcome
 from sftdiag.records import PROBE, LogRecord, as_step, parse_entry
-from sftdiag.signals import Signals
+from sftdiag.signals.evaluations import Evaluation
+from sftdiag.signals.stream import Signals
 from sftdiag.sources.journal import Segment
 
 if TYPE_CHECKING:

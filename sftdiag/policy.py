@@ -1,4 +1,4 @@
-"""Policy: what to do about a finding. Decides; the integrations act."""
+"""Policy: what to do about a finding. Decides; the watch acts."""
 
 from __future__ import annotations
 

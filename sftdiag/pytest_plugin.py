@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from sftdiag.findings import Report
 
-MARKER_OPTIONS = ("run", "fail_on", "ignore", "lang", "require_verdict")
+MARKER_OPTIONS = ("run", "fail_on", "select", "ignore", "lang", "require_verdict")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,8 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker."""
     config.addinivalue_line(
         "markers",
-        "sftdiag(run=None, fail_on='error', ignore=None, lang='en', require_verdict=False): "
-        "fail the test unless the run (default: --sftdiag-run) is healthy",
+        "sftdiag(run=None, fail_on=None, select=None, ignore=None, lang=None, "
+        "require_verdict=False): fail the test unless the run (default: --sftdiag-run) is healthy",
     )
 
 
@@ -44,7 +44,8 @@ def sftdiag_report(request: pytest.FixtureRequest) -> Report:
     options = _options(request.node)
     path = _path(request.config, options)
     try:
-        return analyze(path, ignore=options.get("ignore"), lang=options.get("lang", "en"))
+        chosen = {name: options.get(name) for name in ("select", "ignore", "lang")}
+        return analyze(path, **chosen)
     except SftdiagError as error:
         pytest.fail(f"sftdiag: {error}", pytrace=False)
 

@@ -63,3 +63,35 @@ def test_a_run_that_cannot_be_judged_passes_unless_a_verdict_is_required() -> No
     sftdiag.assert_healthy(state)
     with pytest.raises(AssertionError, match="cannot judge"):
         sftdiag.assert_healthy(state, require_verdict=True)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with settings, seen from a folder below it."""
+    (tmp_path / "sftdiag.toml").write_text('ignore = ["SFT201"]\nfail-on = "info"\nlang = "zh"\n')
+    below = tmp_path / "tests"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    return below
+
+
+def test_what_is_not_given_comes_from_the_settings_file(project: Path, runs: Path) -> None:
+    report = sftdiag.analyze(runs / "overfitting")
+    assert report.language == "zh"
+    assert "SFT201" not in {finding.code for finding in report.findings}
+    mild = write_state(project / "state.json", overfitting(turn=100, rise=0.0008))
+    with pytest.raises(AssertionError, match="SFT201"):
+        sftdiag.assert_healthy(mild, ignore=())
+
+
+def test_what_is_given_wins_over_the_settings_file(project: Path, runs: Path) -> None:
+    report = sftdiag.analyze(runs / "overfitting", ignore=(), lang="en")
+    assert (report.language, report.primary and report.primary.code) == ("en", "SFT201")
+    mild = write_state(project / "state.json", overfitting(turn=100, rise=0.0008))
+    assert sftdiag.assert_healthy(mild, ignore=(), fail_on="error").language == "zh"
+
+
+def test_a_wrong_settings_file_is_named(project: Path, runs: Path) -> None:
+    (project / "sftdiag.toml").write_text('select = ["SFT999"]\n')
+    with pytest.raises(sftdiag.ConfigError, match=r"sftdiag\.toml.*SFT999"):
+        sftdiag.analyze(runs / "healthy")

@@ -84,3 +84,24 @@ def test_without_use_nothing_of_sftdiag_loads(pytester: pytest.Pytester) -> None
         """
     )
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_the_settings_file_holds_and_the_marker_wins(pytester: pytest.Pytester, runs: Path) -> None:
+    pytester.makefile(".toml", sftdiag='ignore = ["SFT201"]\nlang = "zh"\n')
+    pytester.makepyfile(
+        f"""
+        import pytest
+
+        def test_fixture(sftdiag_report):
+            assert sftdiag_report.language == "zh" and sftdiag_report.findings == ()
+
+        @pytest.mark.sftdiag({str(runs / "overfitting")!r})
+        def test_ignored(): pass
+
+        @pytest.mark.sftdiag({str(runs / "overfitting")!r}, ignore=(), lang="en")
+        def test_sick(): pass
+        """
+    )
+    result = pytester.runpytest_subprocess("--sftdiag-run", str(runs / "overfitting"))
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["*overfitting: error*SFT201*"])

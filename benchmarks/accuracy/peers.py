@@ -1,7 +1,7 @@
 """The other tools, each replayed on the prefixes of a log as its users run it.
 
-They live in an environment of their own, in which peer_worker.py runs; see there what counts as an
-alarm of theirs.
+They live in an environment of their own, in which peer_worker.py runs; peer_adapters.py says what
+counts as an alarm of theirs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,12 @@ PEERS: Mapping[str, str] = {
 
 PROCESSES = 2
 
-_WORKER = Path(__file__).with_name("peer_worker.py")
+_ROOT = str(Path(__file__).resolve().parents[2])
+
+_WORKER = (
+    f"import sys; sys.path.append({_ROOT!r}); "
+    "from benchmarks.accuracy import peer_worker; peer_worker.main()"
+)
 
 
 def prepare(folder: Path) -> Path:
@@ -73,9 +78,9 @@ def replay(python: Path, runs: Sequence[Run]) -> dict[str, dict[str, Judgement]]
 def _work(python: Path, runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Run a worker on the runs and return the lines that it answers."""
     tasks = "".join(json.dumps(_task(run)) + "\n" for run in runs)
-    # Isolated: the modules beside the worker must not hide those that the peers import.
+    # Isolated, and our folder last: no module of ours may hide one that the peers import.
     done = subprocess.run(
-        [python, "-I", _WORKER],
+        [python, "-I", "-c", _WORKER],
         input=tasks,
         stdout=subprocess.PIPE,
         text=True,

@@ -24,8 +24,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sftdiag.integrations.lengths import measure_lengths
-from sftdiag.integrations.row_tokens import RowTokens, load_tokenizer
+from sftdiag.rows.lengths import measure_lengths
+from sftdiag.rows.row_tokens import RowTokens, load_tokenizer
 from sftdiag.sources.rows import BATCH, Rows
 from sftdiag.tuning.lengths import count
 

@@ -32,7 +32,7 @@ AT_MOST = 0.03
 def one_run() -> dict[str, float]:
     """Train once with attach; return the seconds of the checks and of train()."""
     import sftdiag
-    from sftdiag.integrations.preflight import RunChecks
+    from sftdiag.rows.preflight import RunChecks
 
     finetune: Any = importlib.import_module("finetune")
     spent: list[float] = []

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from sftdiag.api import make_settings, project_settings, replay
+from sftdiag.api import replay, resolve_settings
 from sftdiag.cli.options import add_selection, add_verdict
 from sftdiag.config import Settings
 from sftdiag.errors import SourceError
@@ -38,8 +38,7 @@ def register(commands: Any, formatter_class: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Diagnose every path in order; see :func:`sftdiag.cli.main.main` for the exit codes."""
-    settings = make_settings(
-        project_settings(),
+    settings = resolve_settings(
         select=options.select,
         ignore=options.ignore,
         fail_on=options.fail_on,

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from sftdiag.api import make_settings, project_settings
+from sftdiag.api import resolve_settings
 from sftdiag.cli.analyze import exit_code
 from sftdiag.cli.options import add_selection, add_verdict
 
@@ -48,15 +48,14 @@ def register(commands: Any, formatter_class: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check and print; 1 when something is at or above ``--fail-on``."""
-    settings = make_settings(
-        project_settings(),
+    settings = resolve_settings(
         select=options.select,
         ignore=options.ignore,
         fail_on=options.fail_on,
         lang=options.lang,
         train_on_prompt=options.train_on_prompt or None,
     )
-    from sftdiag.integrations.data_files import inspect_data
+    from sftdiag.rows.data_files import inspect_data
 
     report = inspect_data(
         options.data,

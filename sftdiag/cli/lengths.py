@@ -70,7 +70,7 @@ def measure(options: argparse.Namespace, lang: str) -> Lengths:
     from rich.progress import Progress
 
     from sftdiag import texts
-    from sftdiag.integrations.lengths import measure_lengths
+    from sftdiag.rows.lengths import measure_lengths
     from sftdiag.tuning import length_table
 
     words = texts.load(length_table.__file__, "lengths", lang)

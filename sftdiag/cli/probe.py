@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from sftdiag.api import make_settings, project_settings
+from sftdiag.api import resolve_settings
 from sftdiag.cli.analyze import exit_code, print_text
 from sftdiag.cli.options import add_verdict
 from sftdiag.errors import ConfigError
@@ -51,9 +51,9 @@ def register(commands: Any, formatter_class: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Ask and print; see :func:`sftdiag.cli.main.main` for the exit codes."""
-    settings = make_settings(project_settings(), fail_on=options.fail_on, lang=options.lang)
+    settings = resolve_settings(fail_on=options.fail_on, lang=options.lang)
     try:
-        from sftdiag.integrations.probing import files, offline
+        from sftdiag.probing import files, offline
     except ImportError:
         raise ConfigError("asking a model needs pip install 'sftdiag[trainer]'") from None
     from sftdiag.probes.settings import Probes

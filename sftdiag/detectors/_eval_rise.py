@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import sqrt
 
-from sftdiag.evaluations import Evaluation
-from sftdiag.noise import noise_of, robust_spread, second_differences
+from sftdiag.signals.evaluations import Evaluation
+from sftdiag.signals.noise import noise_of, robust_spread, second_differences
 from sftdiag.values import Value
 
 MIN_DIFFERENCES = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sftdiag.detectors._eval_rise import Fall, Rise, floor_since, steadiness
-from sftdiag.signals import Signals
+from sftdiag.signals.stream import Signals
 
 ERROR_RISE = 0.05
 """Rise as a share of the best from which the run is being wasted; with ERROR_EVALUATIONS. Of 26

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import log
 
-from sftdiag.blocks import Block
 from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Scalar
-from sftdiag.noise import mean
 from sftdiag.ranges import LARGEST_VOCABULARY, LOWEST_LEARNING_RATE, SMALLEST_VOCABULARY
-from sftdiag.signals import Signals
+from sftdiag.signals.blocks import Block
+from sftdiag.signals.noise import mean
+from sftdiag.signals.stream import Signals
 
 CHANCE_SHARE = 0.5
 """A pretrained model starts near 1 to 3 nats; half of ln V is 5 or more for every vocabulary of a

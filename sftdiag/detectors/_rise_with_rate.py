@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sftdiag.climb import WINDOW_STEPS, Climb, climb_of
 from sftdiag.detectors.train_loss_rebound import NOISE_FACTOR, learns
 from sftdiag.findings import Scalar
-from sftdiag.noise import mean, noise_of, second_differences
-from sftdiag.signals import Signals
+from sftdiag.signals.climb import WINDOW_STEPS, Climb, climb_of
+from sftdiag.signals.noise import mean, noise_of, second_differences
+from sftdiag.signals.stream import Signals
 from sftdiag.values import Value
 
 MIN_RISE = 0.08

@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Sequence
 from math import sqrt
 
-from sftdiag.climb import WINDOW_STEPS
 from sftdiag.findings import Detection, Severity
 from sftdiag.records import LogRecord
-from sftdiag.signals import Signals
+from sftdiag.signals.climb import WINDOW_STEPS
+from sftdiag.signals.stream import Signals
 
 PERIODS = 4
 """Periods that must have been seen before the first look."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from sftdiag.noise import cautious_noise, median
-from sftdiag.signals import LARGEST_LOSS, RECENT, Signals
+from sftdiag.signals.noise import cautious_noise, median
+from sftdiag.signals.stream import LARGEST_LOSS, RECENT, Signals
 from sftdiag.values import Value
 
 OPENING_ROWS = 20

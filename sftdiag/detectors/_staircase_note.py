@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sftdiag.evaluations import Evaluation
 from sftdiag.findings import Detection, Scalar, Severity
-from sftdiag.signals import Signals
+from sftdiag.signals.evaluations import Evaluation
+from sftdiag.signals.stream import Signals
 
 
 def staircase_note(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from sftdiag.climb import ABOVE_START
 from sftdiag.findings import Detection, Scalar
-from sftdiag.noise import cautious_noise, mean, median
 from sftdiag.records import LogRecord
-from sftdiag.signals import Signals
+from sftdiag.signals.climb import ABOVE_START
+from sftdiag.signals.noise import cautious_noise, mean, median
+from sftdiag.signals.stream import Signals
 
 SUDDEN, LOST = "sudden", "sudden_lost"
 """The variants: a jump alone, and one whose evaluation says that what was learned is lost."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 from sftdiag.findings import Detection, Severity
 from sftdiag.observations import Skip as Skip
 from sftdiag.records import LogRecord
-from sftdiag.signals import Signals
+from sftdiag.signals.stream import Signals
 
 
 class Detector(ABC):

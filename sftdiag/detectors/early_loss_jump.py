@@ -32,7 +32,6 @@ from collections.abc import Mapping, Sequence
 from math import inf
 from typing import ClassVar
 
-from sftdiag.climb import WINDOW_STEPS, window_size
 from sftdiag.detectors._rise_with_rate import (
     LAST_EVALUATIONS,
     MIN_RISE,
@@ -44,9 +43,10 @@ from sftdiag.detectors._rise_with_rate import (
 )
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
-from sftdiag.noise import MOVED_ACCURACY, median, noise_scale, unsure_factor
 from sftdiag.records import EVAL, TRAIN, LogRecord
-from sftdiag.signals import OPENING, Signals
+from sftdiag.signals.climb import WINDOW_STEPS, window_size
+from sftdiag.signals.noise import MOVED_ACCURACY, median, noise_scale, unsure_factor
+from sftdiag.signals.stream import OPENING, Signals
 
 MEDIAN_OF = 5
 """Records whose median is compared: two bad batches among them do not matter."""
@@ -87,7 +87,7 @@ FALL_BEFORE = 0.1
 
 
 class EarlyLossJumpDetector(Detector):
-    """Looks at the first :data:`~sftdiag.signals.OPENING` records and the warm-up; fires once."""
+    """Looks at :data:`~sftdiag.signals.stream.OPENING` records and the warm-up; fires once."""
 
     code: ClassVar[str] = "SFT109"
     name: ClassVar[str] = "early-loss-jump"

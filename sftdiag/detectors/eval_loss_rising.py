@@ -51,10 +51,10 @@ from sftdiag.detectors._eval_rise import (
 from sftdiag.detectors._eval_wasted import decay_left, wasted
 from sftdiag.detectors._staircase_note import staircase_note
 from sftdiag.detectors.base import Detector, Skip
-from sftdiag.evaluations import Evaluation
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import TRAIN, LogRecord
-from sftdiag.signals import Signals
+from sftdiag.signals.evaluations import Evaluation
+from sftdiag.signals.stream import Signals
 
 MIN_EVALUATIONS = 3
 """A best, and two worse ones after it: enough only where no more than SHORT_PLAN will come."""

@@ -27,7 +27,7 @@ from typing import ClassVar
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Severity
 from sftdiag.records import EVAL, LogRecord
-from sftdiag.signals import Signals
+from sftdiag.signals.stream import Signals
 
 IN_A_ROW = 2
 """Evaluations in a row: the rows are the same each time, so what was NaN twice stays NaN (corpus:

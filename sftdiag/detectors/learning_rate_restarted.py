@@ -44,7 +44,7 @@ from sftdiag.detectors._planned_end import HIGH_END, planned_end
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import TRAIN, LogRecord
-from sftdiag.signals import Signals
+from sftdiag.signals.stream import Signals
 
 PLATEAU = "reduce_lr_on_plateau"
 """Rises in no case but a restart: it knows neither a warm-up nor the planned steps."""

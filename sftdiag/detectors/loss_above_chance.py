@@ -28,9 +28,9 @@ from typing import ClassVar
 
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Severity
-from sftdiag.noise import median
 from sftdiag.records import TRAIN, LogRecord
-from sftdiag.signals import Signals
+from sftdiag.signals.noise import median
+from sftdiag.signals.stream import Signals
 
 RECORDS = 2
 """Records from the start that must all show it: one batch may be odd."""

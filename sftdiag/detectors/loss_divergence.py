@@ -23,13 +23,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from sftdiag.climb import ABOVE_START, WINDOW_BLOCKS, WINDOW_STEPS, Climb, climb_of
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.detectors.train_loss_rebound import BACK, bar, evidence, learns, rate_and_epoch, skip
 from sftdiag.findings import Detection, Severity
-from sftdiag.noise import MOVED_ACCURACY, cautious_noise, median
 from sftdiag.records import TRAIN, LogRecord
-from sftdiag.signals import Signals
+from sftdiag.signals.climb import ABOVE_START, WINDOW_BLOCKS, WINDOW_STEPS, Climb, climb_of
+from sftdiag.signals.noise import MOVED_ACCURACY, cautious_noise, median
+from sftdiag.signals.stream import Signals
 
 SUDDEN_RECORDS = 3
 """Records in a row that are enough where each lies beyond BEYOND_GROUPING and SUDDEN_NOISE."""

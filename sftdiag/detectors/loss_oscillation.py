@@ -42,10 +42,10 @@ from sftdiag.detectors._saw_tooth import SawTooth
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Detection, Severity
-from sftdiag.noise import robust_spread
 from sftdiag.ranges import LARGEST_VOCABULARY, SMALLEST_VOCABULARY
 from sftdiag.records import TRAIN, LogRecord
-from sftdiag.signals import Signals
+from sftdiag.signals.noise import robust_spread
+from sftdiag.signals.stream import Signals
 from sftdiag.values import Value
 
 WINDOW = 32

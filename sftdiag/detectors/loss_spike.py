@@ -44,9 +44,9 @@ from sftdiag.detectors._spikes import (
 )
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
-from sftdiag.noise import median
 from sftdiag.records import TRAIN, LogRecord
-from sftdiag.signals import LARGEST_LOSS, Signals
+from sftdiag.signals.noise import median
+from sftdiag.signals.stream import LARGEST_LOSS, Signals
 
 REPEATED = 3
 """Separate spikes that make a warning."""

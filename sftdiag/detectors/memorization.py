@@ -30,7 +30,7 @@ from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Severity
 from sftdiag.ranges import MOST_EPOCHS
 from sftdiag.records import LogRecord
-from sftdiag.signals import Signals
+from sftdiag.signals.stream import Signals
 
 LOW_LOSS = 0.1
 """Nats: the mean token has a probability of 0.9. Healthy fine-tunes of the corpus with no more than

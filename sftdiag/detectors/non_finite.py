@@ -32,7 +32,7 @@ from typing import ClassVar
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Severity
 from sftdiag.records import TRAIN, LogRecord
-from sftdiag.signals import Signals
+from sftdiag.signals.stream import Signals
 
 DEAD_RECORDS = 2
 """Records in a row without a finite loss before the run counts as lost. One may be a single bad

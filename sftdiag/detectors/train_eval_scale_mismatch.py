@@ -32,12 +32,12 @@ from math import inf, log
 from typing import ClassVar
 
 from sftdiag.detectors.base import Detector, Skip
-from sftdiag.evaluations import Evaluation
 from sftdiag.findings import Detection, Scalar, Severity
-from sftdiag.noise import median
 from sftdiag.ranges import LARGEST_VOCABULARY
 from sftdiag.records import EVAL, LogRecord
-from sftdiag.signals import Signals
+from sftdiag.signals.evaluations import Evaluation
+from sftdiag.signals.noise import median
+from sftdiag.signals.stream import Signals
 
 LEAST_RATIO = 1.8
 """Two accumulation steps double the loss; a tenth of it for noise. Healthy corpus runs lie between

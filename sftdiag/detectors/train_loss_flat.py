@@ -34,15 +34,15 @@ from collections.abc import Mapping, Sequence
 from math import sqrt
 from typing import ClassVar
 
-from sftdiag.blocks import Block
 from sftdiag.detectors._flat_signs import CORROBORATING, DECISIVE, signs_of_a_fault
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Detection, Scalar, Severity
-from sftdiag.noise import AUTOCORRELATION, MOVED_ACCURACY, mean, noise_scale
 from sftdiag.ranges import LOWEST_LEARNING_RATE
 from sftdiag.records import LogRecord
-from sftdiag.signals import Signals
+from sftdiag.signals.blocks import Block
+from sftdiag.signals.noise import AUTOCORRELATION, MOVED_ACCURACY, mean, noise_scale
+from sftdiag.signals.stream import Signals
 from sftdiag.values import Value
 
 MIN_BLOCKS = 20

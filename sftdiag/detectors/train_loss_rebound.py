@@ -32,13 +32,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from sftdiag.climb import WINDOW_BLOCKS, WINDOW_STEPS, Climb, climb_of, window_size
 from sftdiag.detectors._sudden_jump import LOST, SUDDEN, SuddenJump, lost_by_evaluation
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
-from sftdiag.noise import MOVED_ACCURACY
 from sftdiag.records import EVAL, TRAIN, LogRecord
-from sftdiag.signals import Signals
+from sftdiag.signals.climb import WINDOW_BLOCKS, WINDOW_STEPS, Climb, climb_of, window_size
+from sftdiag.signals.noise import MOVED_ACCURACY
+from sftdiag.signals.stream import Signals
 
 NOISE_FACTOR = 6.0
 """Rise in units of a window mean's noise: a look at each of some 400 closed blocks leaves a false

@@ -26,7 +26,7 @@ from typing import ClassVar
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Severity
 from sftdiag.records import TRAIN, LogRecord
-from sftdiag.signals import Signals
+from sftdiag.signals.stream import Signals
 
 FIRST_RECORDS = 3
 """Zero records in a row from the start of the log that fire: three whole logging windows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sftdiag.detectors.train_eval_scale_mismatch import CONSTANT, LEAST_RATIO, OVER, ratio_of
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Weight, fix
-from sftdiag.noise import median
+from sftdiag.signals.noise import median
 
 
 def constant_ratio(case: Case) -> Evidence | None:

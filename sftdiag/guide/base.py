@@ -13,7 +13,7 @@ from sftdiag.context import RunContext
 from sftdiag.findings import Detection, Scalar, Severity, Status
 from sftdiag.observations import FixText as FixText
 from sftdiag.observations import Observation, Outcome
-from sftdiag.signals import Signals
+from sftdiag.signals.stream import Signals
 from sftdiag.values import EMPTY, Value
 
 

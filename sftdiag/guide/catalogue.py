@@ -14,7 +14,7 @@ from sftdiag.findings import Detection, Severity
 from sftdiag.guide import wording
 from sftdiag.guide.base import Case, Symptom
 from sftdiag.guide.symptoms import SYMPTOMS
-from sftdiag.signals import Signals
+from sftdiag.signals.stream import Signals
 from sftdiag.values import Value
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from sftdiag.guide import wording
 from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, rank, settle
 from sftdiag.guide.symptoms import SYMPTOMS
 from sftdiag.observations import Observation, Outcome
-from sftdiag.signals import Signals
+from sftdiag.signals.stream import Signals
 
 _FOR = (Weight.CONFIRMS, Weight.SUPPORTS, Weight.FITS)
 

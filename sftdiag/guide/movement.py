@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf, isfinite
 
-from sftdiag.blocks import Block
 from sftdiag.detectors.train_loss_flat import MIN_BLOCKS_SIGNED, STUCK, fall_of
 from sftdiag.guide.base import Case, Evidence, FixText, Weight
-from sftdiag.noise import AUTOCORRELATION, cautious_noise
 from sftdiag.ranges import USUAL_LEARNING_RATE, learning_rate_ranges, speak_of
+from sftdiag.signals.blocks import Block
+from sftdiag.signals.noise import AUTOCORRELATION, cautious_noise
 from sftdiag.values import Value
 
 VISIBLE_FALL = 0.1

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sftdiag.blocks import Block
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check
 from sftdiag.guide.learning_rate import keep_clipping, lower_learning_rate, rate_against_ranges
+from sftdiag.signals.blocks import Block
 
 RISE_BEFORE = 1.25
 """Loss of the last block before the NaN over the lowest block: on the labelled runs that blew up it

@@ -1,6 +1,6 @@
 """Probe: judges what was measured on the model itself, evaluation by evaluation.
 
-The measuring is done in :mod:`sftdiag.integrations.probing`; its numbers come as records of kind
+The measuring is done in :mod:`sftdiag.probing`; its numbers come as records of kind
 ``"probe"``, live and offline alike. Their names are ``probe/<probe's name>/<measure>``; a row with
 ``probe/before`` was measured on the model before training.
 """
@@ -14,7 +14,7 @@ from typing import ClassVar
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.observations import Skip
 from sftdiag.records import PROBE_PREFIX, LogRecord
-from sftdiag.signals import Signals
+from sftdiag.signals.stream import Signals
 from sftdiag.values import Value
 
 BEFORE = f"{PROBE_PREFIX}before"

@@ -9,19 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from sftdiag import texts
-from sftdiag.evaluations import Evaluation
 from sftdiag.findings import Cause, Finding, Report, RowsSeen, Scalar, Severity, Status
+from sftdiag.report.one_line import STYLES, told_with, verdict_parts, words_of
 from sftdiag.values import Value
-
-_STYLES = {
-    "error": "bold red",
-    "warning": "bold yellow",
-    "info": "bold cyan",
-    "healthy": "bold green",
-    "inconclusive": "bold magenta",
-}
-
 
 CURVE_COLUMNS = 74
 """Columns that the curve needs."""
@@ -80,7 +70,7 @@ def lines(
     report: Report, *, curve: bool = True, below: Below = lambda finding: iter(())
 ) -> Iterator[Line]:
     """Yield the report's lines."""
-    words = texts.load(__file__, "text", report.language)
+    words = words_of(report.language)
     yield from _verdict(report, words)
     if curve:
         from sftdiag.report.curve import draw
@@ -106,105 +96,16 @@ def lines(
 
 def failure(report: Report, failed: list[Finding]) -> str:
     """Return the diagnosis as the message of a failed assertion."""
-    words = texts.load(__file__, "text", report.language)
+    words = words_of(report.language)
     shown = list(_verdict(report, words))
     for finding in failed:
         shown += [Line(0), *_finding(finding, words)]
     return "\n".join(line.plain for line in shown)
 
 
-def summary_line(report: Report) -> str:
-    """Return the verdict as one line, without the source."""
-    words = texts.load(__file__, "text", report.language)
-    return "".join(text for text, _ in _verdict_parts(report, words))
-
-
-def tell(finding: Finding, language: str) -> str:
-    """Return what was seen, why it matters and what to do, in this order, as one line."""
-    words = texts.load(__file__, "text", language)
-    if finding.resolved_step is not None:
-        over: str = words["over"].format(
-            code=finding.code, name=finding.name, step=finding.resolved_step
-        )
-        because = finding.resolved_because
-        return f"{over}{words['colon']}{because}" if because else over
-    label = finding.severity.label
-    head = words["told_before" if finding.fired_step == 0 else "told"].format(
-        severity=words[label] if finding.severity > Severity.INFO else words["note"],
-        code=finding.code,
-        name=finding.name,
-        step=finding.fired[label],
-    )
-    return f"{head}{words['colon']}{tell_body(finding, language)}"
-
-
-def tell_body(finding: Finding, language: str) -> str:
-    """Return the same without code, name and step, for where they stand already."""
-    if finding.resolved_step is not None:
-        return finding.resolved_because or finding.message
-    words = texts.load(__file__, "text", language)
-    text: str = words["told_why"].format(message=finding.message, why=finding.why)
-    if finding.consequence_of is not None:
-        return f"{text} ({_told_with(finding, words)})"
-    likely = [c for c in finding.causes if c.status.value <= Status.LIKELY.value]
-    for cause in likely[:1]:
-        text += words["told_cause"].format(
-            status=words[cause.status.name.lower()],
-            cause=cause.name,
-            fixes="; ".join(fix.text for fix in cause.fixes),
-        )
-    return text
-
-
-def _told_with(finding: Finding, words: Mapping[str, Any]) -> str:
-    """Return which finding this one belongs to: as its consequence, or as its cause."""
-    other = finding.consequence_of or ""
-    is_cause = finding.by_check and not other.startswith(("SFT4", "SFT5"))
-    return str(words["cause_of" if is_cause else "consequence"].format(id=other))
-
-
-def stop_line(
-    cause: Finding,
-    step: int,
-    planned: int,
-    best: tuple[str, Evaluation] | None,
-    checkpoint: int | None,
-    saved: str,
-    language: str,
-) -> str:
-    """Return where a run was stopped, its best evaluation, where to go back to, what was saved.
-
-    ``saved`` is the key of the sentence on what was saved at the stop.
-    """
-    words = texts.load(__file__, "text", language)
-    text: str = words["stopped"].format(
-        step=step, planned=planned, code=cause.code, name=cause.name
-    )
-    if best is not None:
-        series, evaluation = best
-        text += words["best"].format(series=series, loss=evaluation.loss, step=evaluation.step)
-    if checkpoint is None:
-        text += words["no_checkpoint"]
-    else:
-        text += words["nearest"].format(step=checkpoint)
-    return text + str(words[saved].format(step=step))
-
-
-def _verdict_parts(report: Report, words: Mapping[str, Any]) -> list[tuple[str, str]]:
-    parts = [(words[report.verdict], _STYLES[report.verdict])]
-    if report.primary is not None:
-        parts.append((f" · {report.primary.code} {report.primary.name}", ""))
-    elif report.reason:
-        parts.append((words["colon"] + report.reason, ""))
-    else:
-        was_ill = any(finding.worst >= Severity.WARNING for finding in report.findings)
-        parts.append((words["stop"] + words["all_over" if was_ill else "all_well"], ""))
-    return parts
-
-
 def _verdict(report: Report, words: Mapping[str, Any]) -> Iterator[Line]:
     source = (report.source + words["colon"], "")
-    yield Line(0, (source, *_verdict_parts(report, words)))
+    yield Line(0, (source, *verdict_parts(report, words)))
     facts = _facts(report, words)
     if facts:
         yield Line(0, ((facts, "dim"),))
@@ -247,9 +148,9 @@ def _finding(finding: Finding, words: Mapping[str, Any], *, brief: bool = False)
         times.append(words["resolved"].format(step=finding.resolved_step))
         times += [finding.resolved_because] if finding.resolved_because else []
     if finding.consequence_of is not None:
-        times.append(_told_with(finding, words))
+        times.append(told_with(finding, words))
     head = (f"{finding.code} {finding.name} ", "bold")
-    severity = (words["note" if is_note else label], _STYLES[label])
+    severity = (words["note" if is_note else label], STYLES[label])
     dated = ((" · " + words["comma"].join(times), "dim"),) if times else ()
     yield Line(0, (head, severity, *dated))
     yield Line(2, ((finding.message, ""),))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sftdiag import texts
 from sftdiag.errors import UnhealthyRunError
 from sftdiag.findings import Report, Severity
-from sftdiag.noise import cautious_noise, median
+from sftdiag.signals.noise import cautious_noise, median
 from sftdiag.values import Value
 
 STEPS = 100

@@ -22,9 +22,9 @@ from sftdiag.checks.answers_of_other_rows import AnswersOfOtherRowsCheck
 from sftdiag.context import RunContext
 from sftdiag.findings import Severity
 from sftdiag.guide import preflight
-from sftdiag.integrations.places import paired
 from sftdiag.observations import Observation, Skip
 from sftdiag.samples import IGNORE_INDEX, Sample, Split
+from sftdiag.trainer.places import paired
 
 tokenizers = pytest.importorskip("tokenizers", reason="needs the extra trainer")
 

@@ -13,9 +13,9 @@ from sftdiag.checks import Inputs, run_checks
 from sftdiag.checks.rows_in_blocks import RowsInBlocksCheck
 from sftdiag.context import RunContext
 from sftdiag.guide import preflight
-from sftdiag.integrations.places import paired
 from sftdiag.observations import Observation, Skip
 from sftdiag.samples import Sample, Split
+from sftdiag.trainer.places import paired
 
 IN_ORDER = RunContext(sampler="sequential")
 TEMPLATE = (1, 2, 3, 4)

@@ -15,7 +15,7 @@ from sftdiag.detectors import DETECTORS, Detector
 from sftdiag.findings import Severity
 from sftdiag.guide.symptoms import SYMPTOMS
 from sftdiag.records import parse_entry
-from sftdiag.signals import Signals
+from sftdiag.signals.stream import Signals
 
 each = pytest.mark.parametrize("kind", DETECTORS, ids=lambda kind: kind.name)
 

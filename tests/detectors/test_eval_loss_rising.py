@@ -6,7 +6,7 @@ import pytest
 from logs import Row, decay, feed, fired, healthy, overfitting
 
 from sftdiag.context import RunContext
-from sftdiag.signals import MAX_SERIES
+from sftdiag.signals.stream import MAX_SERIES
 
 
 def evaluations(

@@ -9,7 +9,7 @@ from logs import Row, feed, fired
 
 from sftdiag.context import RunContext
 from sftdiag.guide.diagnosis import diagnose
-from sftdiag.signals import Signals
+from sftdiag.signals.stream import Signals
 
 PEAK, STEPS = 2e-4, 500
 

@@ -17,7 +17,7 @@ from sftdiag.guide.loss_oscillation import larger_batch
 from sftdiag.guide.repetitive_output import more_dropout
 from sftdiag.guide.symptoms import SYMPTOMS
 from sftdiag.observations import FixText
-from sftdiag.signals import Signals
+from sftdiag.signals.stream import Signals
 
 UNKNOWN = Signals(RunContext())
 

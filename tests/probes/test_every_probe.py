@@ -15,7 +15,7 @@ from sftdiag.findings import Severity
 from sftdiag.guide.symptoms import SYMPTOMS
 from sftdiag.probes import PROBES, Probe
 from sftdiag.records import parse_entry
-from sftdiag.signals import Signals
+from sftdiag.signals.stream import Signals
 
 each = pytest.mark.parametrize("kind", PROBES, ids=lambda kind: kind.name)
 

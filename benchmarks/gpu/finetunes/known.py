@@ -18,8 +18,8 @@ from benchmarks.gpu.finetunes.results import ENDING, read, write
 from benchmarks.gpu.finetunes.text import questions
 from benchmarks.gpu.finetunes.train import Bench
 from sftdiag.checks import run_checks
-from sftdiag.integrations.preflight import from_trainer
-from sftdiag.integrations.trainer_context import of_trainer
+from sftdiag.rows.preflight import from_trainer
+from sftdiag.trainer.context import of_trainer
 
 
 class WithoutGpu(Bench):

@@ -31,8 +31,8 @@ from benchmarks.gpu.finetunes.matrix import Spec
 from benchmarks.gpu.finetunes.results import KEPT, name
 from sftdiag.checks import run_checks
 from sftdiag.findings import Severity
-from sftdiag.integrations.preflight import from_trainer
-from sftdiag.integrations.trainer_context import of_trainer
+from sftdiag.rows.preflight import from_trainer
+from sftdiag.trainer.context import of_trainer
 
 trl: Any = importlib.import_module("trl")
 

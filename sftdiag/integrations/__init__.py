@@ -1,1 +1,0 @@
-"""Integrations: the edges where sftdiag meets other libraries."""

@@ -1,0 +1,79 @@
+"""Resume: what earlier processes left of a run, alike on every rank."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from sftdiag.context import RunContext
+from sftdiag.live.ranks import from_rank_zero
+from sftdiag.live.stopping import run_folder
+from sftdiag.observations import Outcome
+from sftdiag.sources import CHECKS_FILE, checkpoints, journal, kept, probes
+from sftdiag.sources.journal import Segment
+from sftdiag.values import Value
+
+
+class Past(Value):
+    """What is left of the part of a run that this start goes on from.
+
+    Attributes:
+        start: this one, with what differs from the run so far.
+        led: the starts that led to this one, oldest first.
+        checkpoints: the steps of the checkpoints in the run's folder.
+        checked: what the checks of rows and arguments said.
+        probe_rows: what was measured on the model.
+    """
+
+    start: Segment
+    led: tuple[Segment, ...] = ()
+    checkpoints: tuple[int, ...] = ()
+    checked: Outcome = Outcome()
+    probe_rows: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def parts(self) -> tuple[Segment, ...]:
+        """The run's parts up to this start."""
+        return journal.segments([*self.led, self.start], self.start.context)
+
+
+def past(args: Any, state: Any, context: RunContext) -> Past:
+    """Return what rank 0 finds in the run's folder, else in that of the checkpoint resumed from.
+
+    Args:
+        args: the run's TrainingArguments.
+        state: its TrainerState.
+        context: what is known of the run; all go by what rank 0 knows.
+    """
+    return Past.from_dict(
+        from_rank_zero(
+            lambda: _read(args, state, context).to_dict(), is_rank_zero=state.is_world_process_zero
+        )
+    )
+
+
+def _read(args: Any, state: Any, context: RunContext) -> Past:
+    folders = [args.output_dir or ""]
+    if isinstance(args.resume_from_checkpoint, str):
+        folders.append(os.path.dirname(os.path.abspath(args.resume_from_checkpoint)))
+    saved = run_folder(args, state)
+    steps = tuple(checkpoints(saved)) if saved else ()
+    step = state.global_step
+    if not step:
+        return Past(Segment(0, context), checkpoints=steps)
+    led: list[Segment] = []
+    for folder in folders:
+        led = led or journal.before(journal.starts(journal.read(folder)), step)
+    rows = next((rows for folder in folders if (rows := probes.read(folder))), [])
+    changed = journal.changes(led[-1].context, context) if led else {}
+    lost = led[-1].context.lost_state_steps if led else None
+    if lost:
+        context = context.replace(lost_state_steps=(*lost, *(context.lost_state_steps or ())))
+    return Past(
+        Segment(step, context, changed),
+        tuple(led),
+        steps,
+        kept(tuple(folders), CHECKS_FILE, Outcome()).until(step),
+        tuple(row for row in rows if row["step"] <= step),
+    )

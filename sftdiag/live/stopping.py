@@ -1,0 +1,113 @@
+"""Stopping: whether a stop may save, and what to say of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from sftdiag.findings import Finding, Report
+from sftdiag.monitor import Monitor
+from sftdiag.policy import NEVER_SAVED
+from sftdiag.report.one_line import stop_line
+from sftdiag.sources import checkpoints
+
+
+class Stop:
+    """The stop of a run: the finding that caused it, and why nothing is saved at it, if so."""
+
+    def __init__(self, cause: Finding, hindrance: str | None) -> None:
+        self.cause = cause
+        self.hindrance = hindrance
+
+
+class Checkpoints:
+    """The steps of a run's checkpoints, followed alike on every rank without looking at a disk."""
+
+    def __init__(self, steps: Iterable[int]) -> None:
+        self.steps = sorted(steps)
+
+    def add(self, args: Any, state: Any) -> None:
+        """Follow the trainer, which saves now and rotates."""
+        self.steps = self.after_saving(args, state)
+
+    def after_saving(self, args: Any, state: Any) -> list[int]:
+        """Return what a save at this step would leave; as transformers' rotate_checkpoints does."""
+        steps = sorted({*self.steps, state.global_step})
+        limit = args.save_total_limit
+        if limit is None or limit <= 0:
+            return steps
+        kept = {steps[-1], _step_of(state.best_model_checkpoint), state.best_global_step}
+        most = max(limit, len(kept & set(steps)))
+        deletable = [step for step in steps if step not in kept]
+        gone = set(deletable[: max(0, len(steps) - most)])
+        return [step for step in steps if step not in gone]
+
+
+def hindrance(
+    report: Report, args: Any, state: Any, saves: Checkpoints, best: int | None
+) -> str | None:
+    """Return why a stop must not save (a key of report/text.toml), or None when it may.
+
+    Args:
+        report: the diagnosis at the stop.
+        args: the run's TrainingArguments.
+        state: its TrainerState.
+        saves: its checkpoints.
+        best: the step of the best evaluation, if there was one.
+    """
+    for finding in report.findings:
+        least = NEVER_SAVED.get(finding.code)
+        if finding.resolved_step is None and least is not None and finding.severity >= least:
+            return "unsaved_worse"
+    if getattr(args.save_strategy, "value", args.save_strategy) == "no":
+        return "unsaved_strategy"
+    near = nearest(saves.steps, best)
+    if near is not None and near not in saves.after_saving(args, state):
+        return "unsaved_rotation"
+    return None
+
+
+def stop_text(stop: Stop, monitor: Monitor, args: Any, state: Any) -> str:
+    """Say where a run was stopped, its best evaluation, where to go back to, and what was saved."""
+    cause = stop.cause
+    best = monitor.best_evaluation()
+    target = cause.evidence.get("last_good_step")
+    if target is None and best is not None:
+        target = best[1].step
+    goal = target if isinstance(target, int) else cause.onset_step
+    folder = run_folder(args, state)
+    saved = checkpoints(folder) if folder else []
+    good = [step for step in saved if step <= goal] if cause.code == "SFT106" else saved
+    here = state.global_step in saved
+    return stop_line(
+        cause,
+        state.global_step,
+        state.max_steps,
+        best,
+        nearest(good, goal),
+        "saved_here" if here else stop.hindrance or "saved_nothing",
+        monitor.settings.lang,
+    )
+
+
+def nearest(steps: Iterable[int], goal: int | None) -> int | None:
+    """Return the step nearest to the goal, the earlier of two; None without a step or a goal."""
+    return None if goal is None else min(steps, key=lambda step: abs(step - goal), default=None)
+
+
+def run_folder(args: Any, state: Any) -> str | None:
+    """Return the folder of the run's checkpoints; a trial of a search has one of its own."""
+    folder: str = args.output_dir or ""
+    if not state.is_hyper_param_search or not folder:
+        return folder or None
+    if state.trial_name:
+        return os.path.join(folder, state.trial_name)
+    trials = (entry for entry in os.scandir(folder) if entry.name.startswith("run-"))
+    newest = max(trials, key=lambda entry: entry.stat().st_mtime, default=None)
+    return newest.path if newest is not None else None
+
+
+def _step_of(checkpoint: str | None) -> int | None:
+    name = os.path.basename(checkpoint or "").rpartition("-")[2]
+    return int(name) if name.isdecimal() else None

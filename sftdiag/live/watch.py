@@ -1,0 +1,123 @@
+"""Watch: one ``train()`` under watch on one rank; what is fed, told and done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sftdiag.context import RunContext
+from sftdiag.errors import UnhealthyRunError
+from sftdiag.findings import Finding
+from sftdiag.live.stopping import Checkpoints, Stop, hindrance, stop_text
+from sftdiag.monitor import Monitor
+from sftdiag.observations import Outcome
+from sftdiag.outlets.fan_out import Outlets
+from sftdiag.policy import Policy
+from sftdiag.report.one_line import tell
+from sftdiag.sources import CHECKS_FILE, CONTEXT_FILE, probes
+
+
+class Watch:
+    """Decides on every rank alike; tells on the rank that has outlets.
+
+    Args:
+        monitor: has taken in what is already known of the run.
+        policy: what to do about a finding.
+        args: the run's TrainingArguments.
+        state: its TrainerState.
+        checkpoints: those in the run's folder.
+        outlets: where to tell; None on the other ranks.
+    """
+
+    def __init__(
+        self,
+        monitor: Monitor,
+        policy: Policy,
+        args: Any,
+        state: Any,
+        checkpoints: Iterable[int],
+        outlets: Outlets | None,
+    ) -> None:
+        self.monitor = monitor
+        self.stop: Stop | None = None
+        self._policy = policy
+        self._args = args
+        self._state = state
+        self._checkpoints = Checkpoints(checkpoints)
+        self._outlets = outlets
+        self._held: set[str] = set()
+        self._concluded = False
+
+    def feed(self, row: Mapping[str, Any], control: Any) -> None:
+        """Take in a row of the log, in a dict of its own."""
+        self._handle(self.monitor.feed_entry(row), control)
+
+    def learn(self, known: RunContext, control: Any) -> None:
+        """Take in what became known of the run, and keep it beside the log."""
+        found = self.monitor.learn(known)
+        if self._outlets is not None:
+            self._outlets.keep(CONTEXT_FILE, self.monitor.signals.context)
+        self._handle(found, control)
+
+    def take(self, outcome: Outcome | None, rows: Sequence[probes.Row], control: Any) -> None:
+        """Take in what the checks say and what was measured on the model; keep both."""
+        if outcome is not None:
+            found = self.monitor.take_checks(outcome)
+            if self._outlets is not None:
+                self._outlets.keep(CHECKS_FILE, self.monitor.checked)
+            self._handle(found, control)
+        if self._outlets is not None:
+            self._outlets.keep_probe_rows(rows)
+        for row in rows:
+            self.feed(row, control)
+
+    def saved(self) -> None:
+        """Follow the trainer, which has saved a checkpoint."""
+        self._checkpoints.add(self._args, self._state)
+
+    def conclude(self) -> None:
+        """Tell the verdict once, and of a stop what was saved and where to go back to."""
+        if self._outlets is None or self._concluded:
+            return
+        self._concluded = True
+        stop = self.stop if self._state.global_step < self._state.max_steps else None
+        text = stop_text(stop, self.monitor, self._args, self._state) if stop else None
+        self._outlets.conclude(self.monitor.report(), text, stop.cause.id if stop else None)
+        self._outlets.close()
+
+    def _handle(self, changed: tuple[Finding, ...], control: Any) -> None:
+        if not changed and not self._held:
+            return
+        if self._outlets is not None:
+            for finding in changed:
+                self._outlets.tell(finding)
+        for finding in self._due(changed):
+            self._act(finding, control)
+
+    def _due(self, changed: tuple[Finding, ...]) -> Iterable[Finding]:
+        """Return the findings to act on now; in the grace period none, at its end those held."""
+        if self._state.global_step < self._policy.grace_steps:
+            self._held |= {finding.id for finding in changed}
+            return ()
+        if not self._held:
+            return changed
+        held, self._held = self._held | {finding.id for finding in changed}, set()
+        return [finding for finding in self.monitor.report().findings if finding.id in held]
+
+    def _act(self, finding: Finding, control: Any) -> None:
+        decision = self._policy.decide(finding)
+        if decision.stop_and_raise:
+            self.conclude()
+            raise UnhealthyRunError(tell(finding, self.monitor.settings.lang))
+        if decision.stop and self.stop is None:
+            control.should_training_stop = True
+            why = self._hindrance() if self._policy.save_on_stop else None
+            if self._policy.save_on_stop and why is None:
+                control.should_save = True
+            self.stop = Stop(finding, why)
+
+    def _hindrance(self) -> str | None:
+        best = self.monitor.best_evaluation()
+        step = best[1].step if best is not None else None
+        report = self.monitor.report()
+        return hindrance(report, self._args, self._state, self._checkpoints, step)

@@ -1,0 +1,1 @@
+"""Where findings go: the log, findings.jsonl, trackers, webhooks such as Slack's."""

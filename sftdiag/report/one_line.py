@@ -1,0 +1,114 @@
+"""A finding, a verdict or a stop as one line: for the log, alerts, trackers and webhooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sftdiag import texts
+from sftdiag.findings import Finding, Report, Severity, Status
+from sftdiag.signals.evaluations import Evaluation
+
+STYLES = {
+    "error": "bold red",
+    "warning": "bold yellow",
+    "info": "bold cyan",
+    "healthy": "bold green",
+    "inconclusive": "bold magenta",
+}
+"""How rich shows each verdict and severity."""
+
+
+def words_of(language: str) -> texts.Texts:
+    """Return the words of every report for a person."""
+    return texts.load(__file__, "text", language)
+
+
+def summary_line(report: Report) -> str:
+    """Return the verdict as one line, without the source."""
+    words = words_of(report.language)
+    return "".join(text for text, _ in verdict_parts(report, words))
+
+
+def tell(finding: Finding, language: str) -> str:
+    """Return what was seen, why it matters and what to do, in this order, as one line."""
+    words = words_of(language)
+    if finding.resolved_step is not None:
+        over: str = words["over"].format(
+            code=finding.code, name=finding.name, step=finding.resolved_step
+        )
+        because = finding.resolved_because
+        return f"{over}{words['colon']}{because}" if because else over
+    label = finding.severity.label
+    head = words["told_before" if finding.fired_step == 0 else "told"].format(
+        severity=words[label] if finding.severity > Severity.INFO else words["note"],
+        code=finding.code,
+        name=finding.name,
+        step=finding.fired[label],
+    )
+    return f"{head}{words['colon']}{tell_body(finding, language)}"
+
+
+def tell_body(finding: Finding, language: str) -> str:
+    """Return the same without code, name and step, for where they stand already."""
+    if finding.resolved_step is not None:
+        return finding.resolved_because or finding.message
+    words = words_of(language)
+    text: str = words["told_why"].format(message=finding.message, why=finding.why)
+    if finding.consequence_of is not None:
+        return f"{text} ({told_with(finding, words)})"
+    likely = [c for c in finding.causes if c.status.value <= Status.LIKELY.value]
+    for cause in likely[:1]:
+        text += words["told_cause"].format(
+            status=words[cause.status.name.lower()],
+            cause=cause.name,
+            fixes="; ".join(fix.text for fix in cause.fixes),
+        )
+    return text
+
+
+def told_with(finding: Finding, words: Mapping[str, Any]) -> str:
+    """Return which finding this one belongs to: as its consequence, or as its cause."""
+    other = finding.consequence_of or ""
+    is_cause = finding.by_check and not other.startswith(("SFT4", "SFT5"))
+    return str(words["cause_of" if is_cause else "consequence"].format(id=other))
+
+
+def stop_line(
+    cause: Finding,
+    step: int,
+    planned: int,
+    best: tuple[str, Evaluation] | None,
+    checkpoint: int | None,
+    saved: str,
+    language: str,
+) -> str:
+    """Return where a run was stopped, its best evaluation, where to go back to, what was saved.
+
+    ``saved`` is the key of the sentence on what was saved at the stop.
+    """
+    words = words_of(language)
+    text: str = words["stopped"].format(
+        step=step, planned=planned, code=cause.code, name=cause.name
+    )
+    if best is not None:
+        series, evaluation = best
+        text += words["best"].format(series=series, loss=evaluation.loss, step=evaluation.step)
+    if checkpoint is None:
+        text += words["no_checkpoint"]
+    else:
+        text += words["nearest"].format(step=checkpoint)
+    return text + str(words[saved].format(step=step))
+
+
+def verdict_parts(report: Report, words: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the verdict as (text, rich style) parts."""
+    parts = [(words[report.verdict], STYLES[report.verdict])]
+    if report.primary is not None:
+        parts.append((f" · {report.primary.code} {report.primary.name}", ""))
+    elif report.reason:
+        parts.append((words["colon"] + report.reason, ""))
+    else:
+        was_ill = any(finding.worst >= Severity.WARNING for finding in report.findings)
+        parts.append((words["stop"] + words["all_over" if was_ill else "all_well"], ""))
+    return parts

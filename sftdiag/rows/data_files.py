@@ -1,0 +1,152 @@
+"""inspect_data: the checks of labels, template and rows on data files, before there is a trainer.
+
+Rows become what TRL's SFTTrainer would make of them with the same arguments.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from sftdiag.checks import Inputs
+from sftdiag.config import Settings
+from sftdiag.context import RunContext
+from sftdiag.errors import SourceError
+from sftdiag.rows import tokenization
+from sftdiag.rows.preflight import PreflightReport, report_on
+from sftdiag.rows.raw_rows import RawRows
+from sftdiag.rows.row_tokens import EXPECTED, load_tokenizer
+from sftdiag.rows.samples import described
+from sftdiag.samples import IGNORE_INDEX, PROMPT_COMPLETION, TEXT, TOKENS, Sample, Split
+from sftdiag.sources.rows import Rows
+from sftdiag.trainer.places import ROWS, spread
+
+
+def inspect_data(
+    data: str | os.PathLike[str],
+    tokenizer: str | os.PathLike[str],
+    *,
+    evaluation: str | os.PathLike[str] | None = None,
+    max_length: int | None = None,
+    assistant_only_loss: bool = False,
+    full: bool = False,
+    settings: Settings | None = None,
+) -> PreflightReport:
+    """Run the checks on the rows of data files.
+
+    Args:
+        data: JSON lines, a JSON array, Parquet, a saved dataset, or a folder of such files.
+        tokenizer: a tokenizer's folder, or its name on the hub.
+        evaluation: the evaluation rows, likewise.
+        max_length: tokens after which rows are cut; None cuts nothing.
+        assistant_only_loss: mask all but the assistant's tokens of conversations.
+        full: look at every row, not at evenly spaced pairs of neighbours.
+        settings: what to report, and in which language.
+
+    Raises:
+        SourceError: a file or the tokenizer cannot be read, or there is no row.
+        SftdiagError: transformers is not installed.
+    """
+    loaded = load_tokenizer(os.fspath(tokenizer))
+    template = _training_template(loaded) if assistant_only_loss else None
+    known = tokenization.read(loaded, template=template)
+    if known is None:
+        raise SourceError(os.fspath(tokenizer), "expected a tokenizer of text")
+    raw = RawRows(loaded, known, template)
+    maker = _Maker(raw, max_length, assistant_only_loss, full)
+    chosen = settings or Settings()
+    inputs = Inputs(
+        RunContext(max_length=max_length, assistant_only_loss=assistant_only_loss),
+        maker.split("train", data),
+        (maker.split("eval", evaluation),) if evaluation is not None else (),
+        known,
+        chosen.train_on_prompt,
+    )
+    return report_on(inputs, chosen, os.fspath(data), loaded, "SFT4")
+
+
+class _Maker:
+    """Makes Samples of raw rows."""
+
+    def __init__(
+        self, raw: RawRows, max_length: int | None, assistant_only: bool, full: bool
+    ) -> None:
+        self._raw = raw
+        self._max_length = max_length
+        self._assistant_only = assistant_only
+        self._full = full
+
+    def split(self, name: str, path: str | os.PathLike[str]) -> Split:
+        rows, total = spread(Rows(path), None if self._full else ROWS)
+        if not rows:
+            raise SourceError(os.fspath(path), "holds no rows")
+        samples = []
+        for place, row in rows:
+            sample = self._sample(row, name)
+            if sample is None:
+                raise SourceError(os.fspath(path), _problem(row, place + 1))
+            samples.append(sample)
+        places = tuple(place for place, _ in rows)
+        form = self._raw.format_of(rows[0][1])
+        return Split(name, tuple(samples), total, form, places=places)
+
+    def _sample(self, row: Any, split: str) -> Sample | None:
+        """Return a row as TRL makes it, or None where it cannot be made."""
+        form = self._raw.format_of(row)
+        if form == TOKENS and "input_ids" in row:
+            ids = tuple(row["input_ids"])
+            return self._cut(Sample(ids, tuple(row.get("labels") or ids), row, split))
+        if form == TOKENS:
+            return None
+        ids = self._raw.full(self._with_end(row, form)) or ()
+        if not ids:
+            return None
+        sample = Sample(ids, ids, row, split)
+        if form == PROMPT_COMPLETION or (form != TEXT and "prompt" in row):
+            start = (self._raw.answers(row, ids) or ((0, 0),))[-1][0]
+            labels = (*(IGNORE_INDEX for _ in range(start)), *ids[start:])
+            return self._cut(sample.replace(labels=labels))
+        if form != TEXT and self._assistant_only:
+            mask = self._raw.assistant_mask(row)
+            labels = tuple(
+                token if marked else IGNORE_INDEX for token, marked in zip(ids, mask, strict=True)
+            )
+            return self._cut(sample.replace(labels=labels))
+        return self._cut(sample)
+
+    def _with_end(self, row: Any, form: str) -> Any:
+        """Return the row with the end-of-text token that TRL appends."""
+        end, field = self._raw.tokenizer.eos_token, self._raw.text_field
+        field = "completion" if form == PROMPT_COMPLETION else field
+        text = row.get(field)
+        if form not in (PROMPT_COMPLETION, TEXT) or not end or text.endswith(end):
+            return row
+        return {**row, field: text + end}
+
+    def _cut(self, sample: Sample) -> Sample:
+        whole = described(sample, self._raw)
+        if self._max_length is None or len(sample.input_ids) <= self._max_length:
+            return whole
+        end = self._max_length
+        cut = sample.replace(input_ids=sample.input_ids[:end], labels=sample.labels[:end])
+        return described(cut, self._raw).replace(
+            full_tokens=len(sample.input_ids), full_answer_tokens=whole.answer_tokens or None
+        )
+
+
+def _problem(row: Any, number: int) -> str:
+    """Return what is wrong with a row; its columns, never its text."""
+    shown = ", ".join(row) or "none"
+    return f"row {number}: expected {EXPECTED} that the tokenizer takes; the columns are {shown}"
+
+
+def _training_template(tokenizer: Any) -> str | None:
+    """Return TRL's version of a known template with generation marks; None keeps the own one."""
+    try:
+        from trl.chat_template_utils import get_training_chat_template
+
+        template = get_training_chat_template(tokenizer)
+    except Exception:
+        # Another TRL, or a template that it does not know: the checks say what the own one lacks.
+        return None
+    return template if isinstance(template, str) else None

@@ -1,0 +1,193 @@
+"""Samples from a dataset and a collator, without a dataloader, a batch or a random number.
+
+Rows are read by ``dataset[i]`` at fixed places, evenly spaced pairs of neighbours, and collated one
+at a time, so that every rank sees the same and no sampler is asked.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from sftdiag.observations import Skip
+from sftdiag.rows.raw_rows import RawRows
+from sftdiag.rows.styles import style_of
+from sftdiag.samples import IGNORE_INDEX, OWN_STYLE, TOKENS, Sample, Split
+from sftdiag.trainer.datasets import length, untouched_rng
+from sftdiag.trainer.places import paired
+
+
+class Unreadable(Exception):
+    """A row that does not become a Sample; carries the Skip that says why."""
+
+    def __init__(self, key: str) -> None:
+        self.skip = Skip(key)
+        super().__init__(key)
+
+
+class RowReader:
+    """Reads rows as the loss would see them.
+
+    Args:
+        collate: makes a batch of a list of rows.
+        columns: those that the trainer hands to the collator; None means all.
+        raw: tells the replies of a row and its full length; None without a tokenizer.
+        max_length: tokens after which rows were cut, or None.
+        filtered: the preparation filters rows as its last step, as TRL's does.
+        full: read every row.
+    """
+
+    def __init__(
+        self,
+        collate: Callable[[list[Any]], Any],
+        columns: Collection[str] | None = None,
+        raw: RawRows | None = None,
+        *,
+        max_length: int | None = None,
+        filtered: bool = False,
+        full: bool = False,
+    ) -> None:
+        self._collate = _own_copy(collate)
+        self._columns = columns
+        self._raw = raw
+        self._max_length = max_length
+        self._filtered = filtered
+        self._full = full
+
+    def read(self, name: str, dataset: Any) -> Split:
+        """Return rows of a dataset; where none can be read the split says why.
+
+        Args:
+            name: of the split.
+            dataset: anything with ``__len__`` and ``__getitem__``; others are left untouched.
+        """
+        total = length(dataset)
+        split = Split(name, total=total, dropped=_dropped(dataset) if self._filtered else None)
+        if dataset is None:
+            return split.replace(unseen=Skip("no_dataset"))
+        if total is None:
+            return split.replace(unseen=Skip("streaming"))
+        if total == 0:
+            return split.replace(unseen=Skip("empty"))
+        if getattr(self._collate, "mlm", False):
+            return split.replace(unseen=Skip("masked_language_modeling"))
+        try:
+            with untouched_rng():
+                chosen = list(range(total)) if self._full else paired(total)
+                rows = [dataset[place] for place in chosen]
+                samples = self._samples(rows, name)
+        except Unreadable as error:
+            return split.replace(unseen=error.skip)
+        except Exception as error:
+            # The message may hold text of the row; the error's name does not.
+            return split.replace(unseen=Skip("collator", {"error": type(error).__name__}))
+        form = self._raw.format_of(rows[0]) if self._raw is not None else TOKENS
+        return split.replace(samples=samples, format=form, places=tuple(chosen))
+
+    def _samples(self, rows: list[Any], split: str) -> tuple[Sample, ...]:
+        samples = [self._sample(row, split) for row in rows]
+        lengths = [len(sample.input_ids) for sample in samples]
+        short, long = lengths.index(min(lengths)), lengths.index(max(lengths))
+        if lengths[short] < lengths[long] and not samples[short].padding_labels:
+            # Only rows of unlike length show what the collator does with its padding.
+            both = self._collate([self._used(rows[short]), self._used(rows[long])])
+            padding = _from_batch(both).padding_labels
+            samples[short] = samples[short].replace(padding_labels=padding)
+        return tuple(samples)
+
+    def _sample(self, row: Any, split: str) -> Sample:
+        sample = _from_batch(self._collate([self._used(row)]))
+        raw = row if isinstance(row, Mapping) else None
+        sample = sample.replace(row=raw, split=split)
+        if self._raw is None:
+            return sample
+        sample = described(sample, self._raw)
+        cut = self._max_length is not None and len(sample.input_ids) >= self._max_length
+        full = self._raw.full(raw) if cut else None
+        if full is None:
+            return sample
+        answers = self._raw.answers(raw, full) or ()
+        return sample.replace(
+            full_tokens=len(full),
+            full_answer_tokens=sum(end - start for start, end in answers) or None,
+        )
+
+    def _used(self, row: Any) -> Any:
+        if self._columns is None or not isinstance(row, Mapping):
+            return row
+        return {name: value for name, value in row.items() if name in self._columns}
+
+
+def described(sample: Sample, raw: RawRows) -> Sample:
+    """Return the sample with its replies and its style."""
+    own = raw.known.answers(sample.input_ids)
+    style = OWN_STYLE if own else style_of(raw.tokenizer.decode(sample.input_ids))
+    return sample.replace(answers=raw.answers(sample.row, sample.input_ids), style=style)
+
+
+def _own_copy(collate: Any) -> Any:
+    """Return a copy of a collator, so that what it counts or caches stays as it was."""
+    try:
+        return copy.copy(collate)
+    except Exception:
+        return collate
+
+
+def _dropped(dataset: Any) -> int | None:
+    """Return how many rows of its table a filtered dataset leaves out; None when unknown.
+
+    TRL filters as the last step of its preparation, on a table that it wrote just before.
+    """
+    table = getattr(getattr(dataset, "data", None), "num_rows", None)
+    rows = length(dataset)
+    return table - rows if isinstance(table, int) and rows is not None else None
+
+
+def _from_batch(batch: Any) -> Sample:
+    """Return the first row of a batch, without its padding.
+
+    Raises:
+        Unreadable: it is no batch of token rows with labels.
+    """
+    if not isinstance(batch, Mapping) or "input_ids" not in batch:
+        raise Unreadable("no_input_ids")
+    if "pixel_values" in batch:
+        raise Unreadable("vision")
+    if "labels" not in batch:
+        raise Unreadable("no_labels")
+    ids, labels = _first_row(batch["input_ids"]), _first_row(batch["labels"])
+    if "decoder_input_ids" in batch or len(labels) != len(ids):
+        raise Unreadable("encoder_decoder")
+    starts = _starts(batch)
+    mask = batch.get("attention_mask")
+    if mask is None:
+        return Sample(tuple(ids), tuple(labels), starts=starts)
+    real = [bool(value) for value in _first_row(mask)]
+    padding = sum(
+        label != IGNORE_INDEX for label, kept in zip(labels, real, strict=True) if not kept
+    )
+    kept = [place for place, is_real in enumerate(real) if is_real]
+    ids, labels = [ids[place] for place in kept], [labels[place] for place in kept]
+    return Sample(tuple(ids), tuple(labels), padding_labels=padding)
+
+
+def _starts(batch: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return where the batch says that a document begins."""
+    if batch.get("attention_mask") is not None or "position_ids" not in batch:
+        return (0,)
+    positions = _first_row(batch["position_ids"])
+    return tuple(i for i, position in enumerate(positions) if position == 0) or (0,)
+
+
+def _first_row(tensor: Any) -> list[int]:
+    """Return the first row of a tensor or nested list as integers.
+
+    Raises:
+        Unreadable: it is no row of integers.
+    """
+    values = tensor.tolist() if hasattr(tensor, "tolist") else tensor
+    first = values[0] if len(values) else values
+    if not isinstance(first, list) or not all(isinstance(value, int) for value in first):
+        raise Unreadable("no_token_rows")
+    return first

@@ -1,0 +1,1 @@
+"""What is computed once for all detectors: the run so far, block means, noise, epochs' edges."""

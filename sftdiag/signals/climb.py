@@ -1,0 +1,91 @@
+"""Climb: how far the train loss stands above the lowest it was, from means over windows."""
+
+from __future__ import annotations
+
+from math import ceil, sqrt
+
+from sftdiag.signals.noise import AUTOCORRELATION, cautious_noise, mean, median
+from sftdiag.signals.stream import Signals
+from sftdiag.values import Value
+
+WINDOW_BLOCKS = 5
+"""Block means averaged at least, when two parts of the run are compared."""
+
+WINDOW_STEPS = 50
+"""Optimizer steps averaged at least, where a saw-tooth must not matter: transformers groups rows by
+length in mega-batches of at most 50 batches, and the loss rises and falls with each."""
+
+WINDOW_SHARE = 8
+"""Of a longer run an eighth of its blocks."""
+
+ABOVE_START = 1.15
+"""Times the loss of the start above which what was learned is lost: the last window of a healthy
+run of the corpus is at no step above 1.02 of the first, labelled blow-ups reach 1.2 to 20."""
+
+
+class Climb(Value):
+    """How far the train loss stands above its lowest window, with the noise of a window's mean.
+
+    ``accuracy_gain`` is the token accuracy of the last window over that of the lowest, or None.
+    """
+
+    start: float
+    lowest: float
+    lowest_step: int
+    recent: float
+    noise: float
+    accuracy_gain: float | None
+
+    @property
+    def rise(self) -> float:
+        """The rise from the lowest window to the last one, in the loss's unit."""
+        return self.recent - self.lowest
+
+
+def climb_of(signals: Signals, window_steps: int = 0, least: float = 0.0) -> Climb | None:
+    """Return how the last window stands against the lowest of those before it.
+
+    Windows follow each other without a gap, counted from the last block. None while there are fewer
+    than two, where the last one is no higher than the lowest, and where the lowest is not above 0:
+    no likelihood is.
+
+    Args:
+        signals: the run so far.
+        window_steps: optimizer steps that a window must span.
+        least: rise as a share of the lowest below which None will do: most looks end there.
+    """
+    size = window_size(signals, window_steps)
+    if size is None:
+        return None
+    losses, blocks = signals.block_losses, signals.blocks
+    count = len(losses)
+    ends = range(count - size, size - 1, -size)
+    means = [sum(losses[end - size : end]) / size for end in ends]
+    last = losses[-size:]
+    recent, lowest = sum(last) / size, min(means)
+    if lowest <= 0.0 or recent <= (1.0 + least) * lowest:
+        return None
+    end = ends[means.index(lowest)]
+    # A few odd blocks move a mean, not a median: they are spikes, not a climb.
+    recent = min(recent, median(last))
+    lowest = max(lowest, median(losses[end - size : end]))
+    before = mean(block.mean_token_accuracy for block in blocks[end - size : end])
+    after = mean(block.mean_token_accuracy for block in blocks[-size:])
+    return Climb(
+        start=sum(losses[:size]) / size,
+        lowest=lowest,
+        lowest_step=blocks[end - 1].last_step,
+        recent=recent,
+        noise=cautious_noise(losses) * AUTOCORRELATION / sqrt(size),
+        accuracy_gain=after - before if before is not None and after is not None else None,
+    )
+
+
+def window_size(signals: Signals, window_steps: int = 0) -> int | None:
+    """Return the blocks in a window that spans these steps; None when two do not fit."""
+    count = len(signals.block_losses)
+    size = max(WINDOW_BLOCKS, count // WINDOW_SHARE)
+    if count and window_steps:
+        span = (signals.blocks[-1].last_step - signals.blocks[0].first_step) / count
+        size = max(size, ceil(window_steps / span)) if span else size
+    return size if count >= 2 * size else None

@@ -1,0 +1,217 @@
+"""Signals: what several detectors need of the stream, computed once a record.
+
+Constant work a record and bounded memory: the training loss is kept as at most
+:data:`~sftdiag.signals.blocks.MAX_BLOCKS` block means, every evaluation series as at most
+:data:`MAX_EVALS` points. Non-finite values stop here: detectors that look for them read the record,
+all others see finite numbers only.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from math import isfinite
+
+from sftdiag.context import RunContext
+from sftdiag.records import EVAL, PROBE, SUMMARY, TRAIN, LogRecord
+from sftdiag.signals.blocks import MAX_BLOCKS, Block, Blocks
+from sftdiag.signals.evaluations import Evaluation, train_level
+from sftdiag.signals.staircase import Staircase
+
+MAX_EVALS = 256
+"""Evaluations kept a series; nine in ten public runs have fewer than 60."""
+
+MAX_SERIES = 64
+"""Evaluation sets followed; the largest public run has 6."""
+
+RECENT = 16
+"""Raw train losses kept, for what happens between two blocks: epoch edges, evaluations."""
+
+OPENING = 40
+"""Raw train losses kept from the start: learning rates that are too high show there, while the
+rate climbs, and warm-ups of 3 to 10 % of the steps are over by then in most public runs."""
+
+LARGEST_LOSS = 1e300
+"""Above it a sum of losses overflows; such a loss is no measurement."""
+
+
+class Signals:
+    """The state of a run as far as its log goes. ``update`` is the only way in."""
+
+    def __init__(self, context: RunContext) -> None:
+        self.context = context
+        self.objective: str | None = None
+        self.records = 0
+        self.train_rows = 0
+        self.first_step: int | None = None
+        self.last_step = 0
+        self.epoch: float | None = None
+        self.block_closed = False
+        self.rewound = False
+        self.last_train_step = 0
+        self.evaluations: dict[str, list[Evaluation]] = {}
+        self.evaluations_seen: dict[str, int] = {}
+        self.learning_rate: float | None = None
+        self.peak_learning_rate: float | None = None
+        self.peak_learning_rate_step = 0
+        self.learning_rate_rises = False
+        self.first_loss: float | None = None
+        self.opening: list[float] = []
+        self.recent: deque[tuple[float | None, float]] = deque(maxlen=RECENT)
+        self.staircase = Staircase()
+        self._blocks = Blocks()
+        self._rows_at_eval: dict[str, int] = {}
+        self._loss_rows = 0
+        self._summary_step: int | None = None
+
+    def update(self, record: LogRecord) -> bool:
+        """Take the next record in.
+
+        Returns:
+            Whether it belongs to the run: not the closing summary, and no evaluation made
+            after it.
+        """
+        self.block_closed = self.rewound = False
+        if record.kind == PROBE:
+            return True
+        if record.kind == SUMMARY:
+            self._summary_step = record.step
+            return False
+        if record.kind == TRAIN and record.step < self.last_train_step:
+            self._rewind(record.step)
+        elif self._summary_step is not None and record.step <= self._summary_step:
+            return False
+        self.records += 1
+        if self.first_step is None:
+            self.first_step = record.step
+        self.last_step = max(record.step, self.last_step)
+        if record.epoch is not None and isfinite(record.epoch):
+            self.epoch = record.epoch
+        if record.kind == TRAIN:
+            self._update_train(record)
+        elif record.kind == EVAL:
+            self._update_eval(record)
+        return True
+
+    def _update_train(self, record: LogRecord) -> None:
+        metrics = record.metrics
+        self.train_rows += 1
+        self.last_train_step = record.step
+        if self.objective is None and self.train_rows <= MAX_BLOCKS:
+            self.objective = record.objective()
+        rate = metrics.get("learning_rate")
+        if rate is not None and isfinite(rate):
+            self.learning_rate_rises = self.learning_rate is not None and rate > self.learning_rate
+            self.learning_rate = rate
+            if self.peak_learning_rate is None or rate > self.peak_learning_rate:
+                self.peak_learning_rate = rate
+                self.peak_learning_rate_step = record.step
+        loss = metrics["loss"]
+        if record.loss_is_lost() or abs(loss) > LARGEST_LOSS:
+            return
+        if self.first_loss is None:
+            self.first_loss = loss
+        epoch = record.epoch if record.epoch is not None and isfinite(record.epoch) else None
+        self.recent.append((epoch, loss))
+        if epoch is not None:
+            self.staircase.add(epoch, loss, record.step, self.recent)
+        if len(self.opening) < OPENING:
+            self.opening.append(loss)
+        self._loss_rows += 1
+        self.block_closed = self._blocks.add(record)
+
+    def _update_eval(self, record: LogRecord) -> None:
+        for series, loss in record.eval_losses().items():
+            if series not in self.evaluations_seen and len(self.evaluations_seen) == MAX_SERIES:
+                continue
+            self.evaluations_seen[series] = self.evaluations_seen.get(series, 0) + 1
+            if not isfinite(loss) or abs(loss) > LARGEST_LOSS:
+                continue
+            since = min(self._loss_rows - self._rows_at_eval.get(series, 0), len(self.recent))
+            train_loss, train_noise = train_level([loss for _, loss in self.recent], since)
+            self._rows_at_eval[series] = self._loss_rows
+            points = self.evaluations.setdefault(series, [])
+            number = self.evaluations_seen[series]
+            points.append(
+                Evaluation(
+                    number,
+                    record.step,
+                    self.epoch,
+                    loss,
+                    train_loss,
+                    train_noise,
+                    self.learning_rate,
+                )
+            )
+            if len(points) > MAX_EVALS:
+                del points[1:-32:2]
+
+    def _rewind(self, step: int) -> None:
+        """Forget what a log that goes back has made void: the run was done again from there."""
+        self._blocks.rewind(step)
+        for series, points in self.evaluations.items():
+            self.evaluations[series] = [point for point in points if point.step < step]
+        if not self.blocks:
+            self.first_loss = None
+            self.opening.clear()
+        rated = [block for block in self.blocks if block.learning_rate is not None]
+        peak = max(rated, key=lambda block: block.learning_rate or 0.0, default=None)
+        self.peak_learning_rate = peak.learning_rate if peak else None
+        self.peak_learning_rate_step = peak.last_step if peak else 0
+        self.learning_rate = None
+        self._summary_step = None
+        self.rewound = True
+        self.last_step = step
+        self.recent.clear()
+        self.staircase = Staircase()
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The train loss so far, oldest first."""
+        return self._blocks.closed
+
+    @property
+    def block_losses(self) -> list[float]:
+        """The losses of :attr:`blocks`."""
+        return self._blocks.losses
+
+    @property
+    def max_steps(self) -> int | None:
+        """Optimizer steps planned, or None."""
+        return self.context.max_steps
+
+    @property
+    def progress(self) -> float | None:
+        """Share of the planned steps done, or None when the plan is unknown."""
+        return self.last_step / self.max_steps if self.max_steps else None
+
+    @property
+    def main_series(self) -> str | None:
+        """The evaluation series behind metric_for_best_model, else eval_loss, else the first."""
+        if (chosen := self._chosen_series) is not None:
+            return chosen
+        seen = self.evaluations_seen
+        return "eval_loss" if "eval_loss" in seen else next(iter(seen), None)
+
+    @property
+    def chosen_by_loss(self) -> bool:
+        """Whether metric_for_best_model, where one is set, is an evaluation loss."""
+        return not self.context.metric_for_best_model or self._chosen_series is not None
+
+    @property
+    def _chosen_series(self) -> str | None:
+        metric = self.context.metric_for_best_model or ""
+        names = (metric, f"eval_{metric}")
+        return next((name for name in names if name in self.evaluations_seen), None)
+
+    @property
+    def main_evaluations(self) -> list[Evaluation]:
+        """The points of the main series; none before its first."""
+        return self.evaluations.get(self.main_series or "", [])
+
+    def best_evaluation(self) -> tuple[str, Evaluation] | None:
+        """Return the main series and its lowest evaluation, or None before the first."""
+        series = self.main_series
+        points = self.main_evaluations
+        if series is None or not points:
+            return None
+        return series, min(points, key=lambda point: point.loss)

@@ -1,0 +1,1 @@
+"""What a trainer tells without being touched: its settings, its schedule, its rows' number."""

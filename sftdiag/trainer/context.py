@@ -1,0 +1,152 @@
+"""What a trainer, its arguments and its model say of the run. Reads attributes only."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from math import ceil
+from types import SimpleNamespace
+from typing import Any
+
+from sftdiag.context import RunContext, adapter_method
+from sftdiag.records import as_float, as_positive
+from sftdiag.trainer import schedules
+from sftdiag.trainer.datasets import length
+from sftdiag.trainer.fingerprint import fingerprint
+
+_PACKAGES = ("accelerate", "bitsandbytes", "datasets", "peft", "torch", "transformers", "trl")
+
+
+def of_trainer(trainer: Any) -> RunContext:
+    """Return all that is known of a run that a trainer is about to begin."""
+    args, rows = trainer.args, length(trainer.train_dataset)
+    state = SimpleNamespace(max_steps=_planned_steps(args, rows))
+    known = from_callback(args, state, {"model": trainer.model})
+    return from_trainer(trainer).filled_from(known)
+
+
+def from_trainer(trainer: Any) -> RunContext:
+    """Return what only a trainer knows."""
+    evaluation = getattr(trainer, "eval_dataset", None)
+    sets = list(evaluation.values()) if isinstance(evaluation, dict) else [evaluation]
+    rows = [length(dataset) for dataset in sets]
+    return RunContext(
+        train_samples=length(getattr(trainer, "train_dataset", None)),
+        eval_samples=None if None in rows else sum(n for n in rows if n is not None),
+        completion_only_loss=_flag(trainer, "completion_only_loss"),
+        custom_loss=getattr(trainer, "compute_loss_func", None) is not None,
+    )
+
+
+def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContext:
+    """Return what a callback's arguments at ``on_train_begin`` say."""
+    dataloader = kwargs.get("train_dataloader")
+    packing = _flag(args, "packing")
+    return RunContext(
+        learning_rate=as_float(args.learning_rate),
+        lr_scheduler_type=schedules.name(args, kwargs.get("lr_scheduler"), state.max_steps),
+        warmup_steps=_warmup_steps(args, state.max_steps),
+        max_steps=as_positive(state.max_steps),
+        num_train_epochs=as_float(args.num_train_epochs) if args.max_steps <= 0 else None,
+        per_device_train_batch_size=as_positive(args.per_device_train_batch_size),
+        gradient_accumulation_steps=as_positive(args.gradient_accumulation_steps),
+        world_size=as_positive(args.world_size),
+        precision="bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
+        optim=_label(args.optim),
+        max_grad_norm=as_float(args.max_grad_norm),
+        loss_type=_label(getattr(args, "loss_type", None)),
+        metric_for_best_model=_label(args.metric_for_best_model),
+        logging_nan_inf_filter=bool(args.logging_nan_inf_filter),
+        train_samples=length(getattr(dataloader, "dataset", None)),
+        train_fingerprint=fingerprint(getattr(dataloader, "dataset", None)),
+        max_length=as_positive(getattr(args, "max_length", None)),
+        packing=packing,
+        packing_strategy=_label(getattr(args, "packing_strategy", None)) if packing else None,
+        assistant_only_loss=_flag(args, "assistant_only_loss"),
+        completion_only_loss=_flag(args, "completion_only_loss"),
+        sampler=_label(getattr(args, "train_sampling_strategy", None)),
+        lost_state_steps=schedules.lost_state(state, kwargs),
+        versions=_versions(),
+    ).filled_from(_from_model(kwargs.get("model")))
+
+
+def _from_model(model: Any) -> RunContext:
+    if model is None:
+        return RunContext()
+    config: Any = getattr(model, "config", None)
+    text_config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    counts = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    trained = next((p for p in model.parameters() if p.requires_grad), None)
+    adapter = next(iter(getattr(model, "peft_config", {}).values()), None)
+    bits = _quantization(model)
+    return RunContext(
+        method=_method(adapter, bits),
+        model_type=getattr(config, "model_type", None),
+        vocab_size=as_positive(getattr(text_config, "vocab_size", None)),
+        dtype=_label(getattr(model, "dtype", None)),
+        trainable_dtype=_label(getattr(trained, "dtype", None)),
+        quantization=bits,
+        attn_implementation=_label(getattr(config, "_attn_implementation", None)),
+        trainable_parameters=sum(n for n, trained in counts if trained) or None,
+        total_parameters=sum(n for n, _ in counts) or None,
+        lora_r=as_positive(getattr(adapter, "r", None)),
+        lora_alpha=as_float(getattr(adapter, "lora_alpha", None)),
+        lora_dropout=as_float(getattr(adapter, "lora_dropout", None)),
+        target_modules=_names(getattr(adapter, "target_modules", None)),
+        modules_to_save=_names(getattr(adapter, "modules_to_save", None)),
+    )
+
+
+def _method(adapter: Any, bits: str | None) -> str | None:
+    if adapter is None:
+        return "full" if bits is None else None
+    kind = str(getattr(adapter.peft_type, "value", adapter.peft_type)).upper()
+    return adapter_method(kind, bits)
+
+
+def _quantization(model: Any) -> str | None:
+    for bits in (4, 8):
+        if getattr(model, f"is_loaded_in_{bits}bit", False):
+            return f"{bits}bit"
+    return None
+
+
+def _planned_steps(args: Any, rows: int | None) -> int:
+    """Return the optimizer steps of a run as the Trainer counts them, or 0 when unknown."""
+    if args.max_steps > 0:
+        return int(args.max_steps)
+    if not rows:
+        return 0
+    batches = ceil(rows / (args.train_batch_size * args.world_size))
+    steps: int = max(1, ceil(batches / args.gradient_accumulation_steps))
+    epochs: float = args.num_train_epochs
+    return ceil(epochs * steps)
+
+
+def _warmup_steps(args: Any, max_steps: int) -> int | None:
+    steps = args.get_warmup_steps(max_steps) if max_steps > 0 else None
+    return steps if isinstance(steps, int) else None
+
+
+def _versions() -> dict[str, str]:
+    """Return the version of each training library that is loaded."""
+    loaded = {name: getattr(sys.modules.get(name), "__version__", None) for name in _PACKAGES}
+    return {name: str(version) for name, version in loaded.items() if version is not None}
+
+
+def _flag(owner: Any, name: str) -> bool | None:
+    value = getattr(owner, name, None)
+    return value if isinstance(value, bool) else None
+
+
+def _names(modules: Any) -> tuple[str, ...] | None:
+    if isinstance(modules, str):
+        return (modules,)
+    return tuple(sorted(map(str, modules))) if isinstance(modules, (set, list)) else None
+
+
+def _label(value: Any) -> str | None:
+    """Return an enum's value or a dtype's name as a plain string."""
+    if value is None:
+        return None
+    return str(getattr(value, "value", value)).removeprefix("torch.")

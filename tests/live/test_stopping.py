@@ -1,0 +1,189 @@
+"""What a stop does and says: grace, saving, rotation, and what else may stop a run."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from drive import Drive
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from logs import Row, healthy, overfitting, train_rows
+
+import sftdiag
+from sftdiag.live.stopping import Checkpoints
+
+transformers = pytest.importorskip("transformers", reason="needs the extra trainer")
+
+FLAT = train_rows([11.3, 11.31, 11.29] * 30, learning_rate=2e-5, grad_norm=1.0)
+
+
+def stops(caplog: pytest.LogCaptureFixture) -> list[str]:
+    said = (record.getMessage() for record in caplog.records)
+    return [text for text in said if text.startswith("stopped at step")]
+
+
+def lost_from(step: int) -> list[Row]:
+    """Another shard of rows: loss and evaluation far above the start, accuracy gone."""
+    rows: list[Row] = []
+    for row in train_rows([3.0 - 0.01 * n if n < step else 4.5 for n in range(1, 121)]):
+        gone = row["step"] >= step
+        rows.append({**row, "mean_token_accuracy": 0.03 if gone else 0.4, "grad_norm": 1.0})
+        if row["step"] % 10 == 2:
+            rows.append({"step": row["step"], "eval_loss": 5.0 if gone else 2.5})
+    return rows
+
+
+def nan_from(step: int) -> list[Row]:
+    rows = healthy()
+    return [
+        {**row, "loss": math.nan} if "loss" in row and row["step"] >= step else row for row in rows
+    ]
+
+
+def test_a_stop_says_where_to_go_back_to_and_that_nothing_was_saved(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    callback = sftdiag.DiagnosticsCallback(stop_on="warning")
+    drive = Drive(tmp_path, callback, max_steps=3000)
+    drive.run(overfitting(), save_every=45)
+    assert stops(caplog) == [
+        "stopped at step 100 of 3,000 by SFT201 eval-loss-rising; best eval_loss 1.5 at step 60; "
+        "nearest checkpoint: checkpoint-45; nothing was saved at the stop"
+    ]
+
+
+def test_in_the_grace_period_nothing_stops(tmp_path: Path) -> None:
+    """What is still there at its end then acts; what is over does not."""
+    drive = Drive(
+        tmp_path / "kept",
+        sftdiag.DiagnosticsCallback(stop_on="error", grace_steps=60),
+        max_steps=90,
+    )
+    drive.run(FLAT)
+    assert drive.state.global_step == 60
+    drive = Drive(tmp_path / "over", sftdiag.DiagnosticsCallback(stop_on="error", grace_steps=60))
+    rows = train_rows([1.0, *[0.0] * 10, *[1.0] * 89], grad_norm=0.0)
+    drive.run(rows)
+    assert [f.code for f in drive.callback.report.findings][:1] == ["SFT107"]
+    assert drive.state.global_step == 100
+    drive = Drive(tmp_path / "none", sftdiag.DiagnosticsCallback(stop_on="error"))
+    drive.run(rows)
+    assert drive.state.global_step < 12
+
+
+@pytest.mark.parametrize("steps", [-1, 0.5, "10", True])
+def test_a_grace_that_is_no_step_count_is_refused(steps: Any) -> None:
+    with pytest.raises(sftdiag.ConfigError, match="grace_steps must be 0 or more steps"):
+        sftdiag.DiagnosticsCallback(grace_steps=steps)
+
+
+@pytest.mark.parametrize(
+    ("rows", "arguments", "said"),
+    [
+        (FLAT, {"save_strategy": "steps"}, "saved checkpoint-20 at the stop"),
+        (FLAT, {"save_strategy": "no"}, 'nothing was saved at the stop: save_strategy is "no"'),
+        (overfitting(), {"save_strategy": "steps"}, "the weights are worse than before"),
+        (nan_from(70), {"save_strategy": "steps"}, "the weights are worse than before"),
+        (lost_from(60), {"save_strategy": "steps"}, "the weights are worse than before"),
+    ],
+)
+def test_saving_on_a_stop(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    rows: list[Row],
+    arguments: dict[str, Any],
+    said: str,
+) -> None:
+    callback = sftdiag.DiagnosticsCallback(stop_on="warning", save_on_stop=True)
+    drive = Drive(tmp_path, callback, max_steps=150, **arguments)
+    drive.run(rows)
+    (stopped,) = stops(caplog)
+    assert stopped.endswith(said)
+    saved = (tmp_path / f"checkpoint-{drive.state.global_step}").exists()
+    assert saved is said.startswith("saved")
+
+
+def test_a_stop_does_not_save_where_that_deletes_the_best(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Best evaluation at step 5, next to checkpoint-5, the older of the two that are kept."""
+    rows: list[Row] = []
+    for row in FLAT:
+        rows.append(row)
+        if row["step"] == 5:
+            rows.append({"step": 5, "eval_loss": 11.3})
+    for limit, said in ((2, "would have deleted"), (3, "saved checkpoint-20")):
+        caplog.clear()
+        callback = sftdiag.DiagnosticsCallback(stop_on="error", save_on_stop=True)
+        drive = Drive(
+            tmp_path / str(limit),
+            callback,
+            max_steps=150,
+            save_strategy="steps",
+            save_total_limit=limit,
+        )
+        drive.begin()
+        for row in rows:
+            if row["step"] in (6, 13):
+                drive.save()
+            drive.log(row)
+            if drive.control.should_training_stop:
+                break
+        assert drive.control.should_save is (limit == 3)
+        if drive.control.should_save:
+            drive.save()
+        drive.end()
+        assert said in stops(caplog)[0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(1, 30), max_size=5, unique=True),
+    st.integers(1, 30),
+    st.sampled_from([None, 0, 1, 2, 3]),
+    st.integers(0, 30),
+)
+def test_checkpoints_are_followed_as_transformers_rotates_them(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[int], now: int, limit: int, best: int
+) -> None:
+    folder = tmp_path_factory.mktemp("run")
+    for step in {*steps, now}:
+        (folder / f"checkpoint-{step}").mkdir()
+    chosen = best if best in {*steps, now} else None
+    path = str(folder / f"checkpoint-{chosen}") if chosen else None
+    checkpoints = Checkpoints(steps)
+    checkpoints.add(
+        SimpleNamespace(save_total_limit=limit),
+        SimpleNamespace(global_step=now, best_model_checkpoint=path, best_global_step=chosen),
+    )
+    transformers.trainer_utils.rotate_checkpoints(str(folder), limit, path)
+    left = sorted(int(entry.name.partition("-")[2]) for entry in folder.iterdir())
+    assert checkpoints.steps == left
+
+
+def test_a_run_that_another_callback_stops_is_not_claimed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    drive = Drive(tmp_path, sftdiag.DiagnosticsCallback(stop_on="error"))
+    drive.begin()
+    for row in healthy()[:100]:
+        drive.log(row)
+    drive.control.should_training_stop = True
+    drive.end()
+    assert stops(caplog) == []
+
+
+def test_raising_tells_everything_first(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    callback = sftdiag.DiagnosticsCallback(raise_on="error")
+    drive = Drive(tmp_path, callback, max_steps=90)
+    with pytest.raises(sftdiag.UnhealthyRunError, match="SFT101"):
+        drive.run(FLAT)
+    events = [event["event"] for event in sftdiag.sources.journal.read(str(tmp_path))]
+    assert events == ["start", "fired", "end"]
+    assert caplog.records[-1].getMessage() == "error · SFT101 train-loss-flat"
