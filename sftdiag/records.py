@@ -22,6 +22,7 @@ PROBE_PREFIX = "probe/"
 # Other writers' names for the trainer's metrics.
 _ALIASES = {
     "lr": ("learning_rate", TRAIN),
+    "token_acc": ("mean_token_accuracy", TRAIN),
     "train/loss": ("loss", TRAIN),
     "eval/loss": ("eval_loss", EVAL),
 }

@@ -31,6 +31,12 @@ FLOOR_ACCURACY = 0.15
 LOSS_OVER_ENTROPY = 1.2
 """A model at its floor is calibrated: its loss equals its entropy within 10 % on healthy logs."""
 
+FLOOR_LIKELY_ACCURACY = 0.75
+"""Token accuracy from which little is left to learn: healthy fine-tunes end at 0.33 to 0.95."""
+
+FLOOR_LIKELY_LOSS = 0.7
+"""Loss, in nats, that pretrained models have on text they know well, before any step."""
+
 HUGE_GRAD_NORM = 1e5
 """A mean loss's gradient norm is 0.01 to 300 in 99 % of public logs; 1e7 comes with a broken
 scale or normalisation."""
@@ -68,3 +74,13 @@ def signs_of_a_fault(signals: Signals, level: float, blocks: Sequence[Block]) ->
     if accuracy is not None and accuracy < (LOW_ACCURACY if surprised else FLOOR_ACCURACY):
         signs["low_token_accuracy"] = accuracy
     return signs
+
+
+def at_its_floor(level: float, blocks: Sequence[Block]) -> bool:
+    """Return whether a flat loss may as well be a floor: calibrated, or most tokens predicted."""
+    accuracy = mean(block.mean_token_accuracy for block in blocks)
+    entropy = mean(block.entropy for block in blocks)
+    if accuracy is not None and accuracy >= FLOOR_LIKELY_ACCURACY:
+        return True
+    calibrated = entropy is not None and level <= LOSS_OVER_ENTROPY * entropy
+    return level < FLOOR_LIKELY_LOSS or (calibrated and (accuracy or 1.0) >= LOW_ACCURACY)

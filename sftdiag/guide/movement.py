@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf, isfinite
 
-from sftdiag.detectors.train_loss_flat import MIN_BLOCKS_SIGNED, STUCK, fall_of
+from sftdiag.detectors.train_loss_flat import STUCK
 from sftdiag.guide.base import Case, Evidence, FixText, Weight
 from sftdiag.ranges import USUAL_LEARNING_RATE, learning_rate_ranges, speak_of
 from sftdiag.signals.blocks import Block
 from sftdiag.signals.noise import AUTOCORRELATION, cautious_noise
+from sftdiag.signals.trend import BETWEEN_THIRDS, LEAST_VALUES, fall_of
 from sftdiag.values import Value
 
 VISIBLE_FALL = 0.1
@@ -22,9 +23,6 @@ VISIBLE_FALL = 0.1
 
 VISIBLE_STEPS = 100
 """Steps within which the guide's smoke test asks for a clear fall."""
-
-BETWEEN_THIRDS = 2 / 3
-"""Share of the steps between the middles of the first and the last third: a fall is taken there."""
 
 TELLS_APART = 9.0
 """Squared errors, in units of the noise's variance, by which one line must fit better than another:
@@ -46,7 +44,7 @@ class Pace(Value):
 def pace(case: Case) -> Pace | None:
     """Return the pace of the loss so far, or None where it may not have moved at all."""
     blocks = _blocks(case)
-    if case.detection.variant == STUCK or len(blocks) < MIN_BLOCKS_SIGNED:
+    if case.detection.variant == STUCK or len(blocks) < LEAST_VALUES:
         return None
     seen = fall_of([block.loss for block in blocks])
     if seen.lower <= 0.0:
@@ -85,7 +83,7 @@ def slope_follows_rate(case: Case) -> Evidence | None:
     where the rate hardly changed, nor where the loss moves by no more than its noise.
     """
     blocks = _blocks(case)
-    if case.detection.variant == STUCK or len(blocks) < MIN_BLOCKS_SIGNED:
+    if case.detection.variant == STUCK or len(blocks) < LEAST_VALUES:
         return None
     middles, travelled = _ways(blocks)
     losses = [block.loss for block in blocks]

@@ -30,6 +30,10 @@ OPENING = 40
 """Raw train losses kept from the start: learning rates that are too high show there, while the
 rate climbs, and warm-ups of 3 to 10 % of the steps are over by then in most public runs."""
 
+NOMINAL_STEPS = 500
+"""Length of a run whose plan is not known: five times the guide's smoke test, after which a clear
+fall is due, and no less than two thirds of the public runs have."""
+
 LARGEST_LOSS = 1e300
 """Above it a sum of losses overflows; such a loss is no measurement."""
 
@@ -183,6 +187,10 @@ class Signals:
     def progress(self) -> float | None:
         """Share of the planned steps done, or None when the plan is unknown."""
         return self.last_step / self.max_steps if self.max_steps else None
+
+    def share_of_plan(self, steps: int) -> float:
+        """Return so many steps as a share of the plan; of :data:`NOMINAL_STEPS` without one."""
+        return min(1.0, steps / (self.max_steps or NOMINAL_STEPS))
 
     @property
     def main_series(self) -> str | None:

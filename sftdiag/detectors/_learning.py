@@ -1,0 +1,113 @@
+"""Whether the log shows learning, or surely none: by the losses, the evaluations, the token accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import sqrt
+
+from sftdiag.detectors import _still_evaluations
+from sftdiag.detectors._flat_signs import DECISIVE
+from sftdiag.detectors.loss_above_chance import MOST
+from sftdiag.findings import Scalar
+from sftdiag.signals.blocks import Block
+from sftdiag.signals.noise import MOVED_ACCURACY, mean, noise_scale
+from sftdiag.signals.stream import Signals
+from sftdiag.signals.trend import LEAST_VALUES, Fall, fall_of
+
+FLAT = 0.014
+"""The fall over a whole plan that no labelled run which learns is below, as a share of the loss."""
+
+TOLERANCE = 0.02
+"""Upper bound of a fall that still counts as none, as a share of the loss, over a whole plan."""
+
+TOLERANCE_SIGNED = 0.05
+"""The same, of what was seen, where a sign nearly settles it: labelled runs with one fell by 0 to
+3.7 %."""
+
+NEAR_CHANCE = 0.8
+"""Share of the known ln V from which the loss is a blind guess and no floor, so that
+TOLERANCE_SIGNED holds: a model that learns anything leaves it at once."""
+
+DUE_STEPS = 100
+"""Steps after which the guide's smoke test asks for a clear fall; before, as much of it."""
+
+PLAIN_SHARE = 0.2
+"""The same without a sign: the labelled runs' warm-ups are over by then."""
+
+OPENED = 3.0
+"""Errors by which the first tenth may lie above the rest of a flat loss: one that fell at once has
+learned."""
+
+MOVED_EVAL = 0.03
+"""A fall of the evaluation loss, as a share of it, that shows learning whatever the signs."""
+
+
+def may_be_within(tolerance: float, losses: Sequence[float]) -> bool:
+    """Return False when the fall alone, whatever its error, is too large: cheap, and mostly so."""
+    third = max(1, len(losses) // 3)
+    fall = (sum(losses[:third]) - sum(losses[-third:])) / third
+    bound = tolerance * abs(sum(losses)) / len(losses)
+    return -2 * bound <= fall <= bound
+
+
+def opened_higher(losses: Sequence[float]) -> bool:
+    """Return whether the first tenth lies surely above the rest: it fell at once."""
+    count = max(1, len(losses) // 10)
+    rest = losses[count:]
+    if len(rest) < LEAST_VALUES:
+        return False
+    level = sum(rest) / len(rest)
+    above = sum(losses[:count]) / count - level
+    return above > max(OPENED * noise_scale(rest) / sqrt(count), FLAT * abs(level))
+
+
+def learns(signals: Signals, blocks: Sequence[Block], *, plain: bool) -> bool:
+    """Return whether another signal shows learning over these blocks although the loss is flat.
+
+    ``plain``: nothing else says that there was something to learn, so a little learning counts.
+    """
+    third = max(1, len(blocks) // 3)
+    before = mean(block.mean_token_accuracy for block in blocks[:third])
+    after = mean(block.mean_token_accuracy for block in blocks[-third:])
+    if before is not None and after is not None and after - before > MOVED_ACCURACY:
+        return True
+    points = [point for point in signals.main_evaluations if point.step >= blocks[0].first_step]
+    if len(points) < 2:
+        return False
+    if plain:
+        return _still_evaluations.fell(points, signals)
+    return points[-1].loss < (1 - MOVED_EVAL) * points[0].loss
+
+
+def has_learned(signals: Signals) -> bool:
+    """Return whether the log shows that something was learned: a sure fall of a loss.
+
+    The train loss along its line or from its first tenth, an evaluation loss, or token accuracy.
+    """
+    losses, blocks = signals.block_losses, signals.blocks
+    if not blocks:
+        return False
+    if fall_of(losses).lower > 0.0 or opened_higher(losses):
+        return True
+    return learns(signals, blocks, plain=True)
+
+
+def is_flat(signals: Signals, whole: Fall, signs: Mapping[str, Scalar]) -> bool:
+    """Return whether the loss is flat by what the signs ask for."""
+    if DECISIVE & signs.keys():
+        return whole.within(TOLERANCE_SIGNED)
+    if signs:
+        wide = _near_chance(signals, whole.level)
+        due = min(1.0, signals.last_step / DUE_STEPS)
+        return whole.within((TOLERANCE_SIGNED if wide else TOLERANCE) * due)
+    share = signals.share_of_plan(signals.last_step)
+    if not whole.within(TOLERANCE * share):
+        return False
+    slow = abs(whole.fall) <= FLAT * share * abs(whole.level)
+    return slow and share >= PLAIN_SHARE and not opened_higher(signals.block_losses)
+
+
+def _near_chance(signals: Signals, level: float) -> bool:
+    """Return whether the loss is about what a blind guess over the known vocabulary costs."""
+    chance = signals.context.chance_loss
+    return chance is not None and NEAR_CHANCE * chance <= level <= MOST * chance

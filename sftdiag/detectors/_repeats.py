@@ -1,0 +1,48 @@
+"""Losses that repeat to the last digit from epoch to epoch: no weight behind them has moved."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from sftdiag.records import LogRecord
+
+LONGEST_EPOCH = 512
+"""Rows of an epoch that are kept to be compared with the next one's."""
+
+EQUAL_ROWS = 5
+"""Rows in a row that must equal those of the epoch before: logs hold four digits or more, and two
+losses of one batch differ in the third as soon as a weight moves, so that five agree by chance once
+in 10**10 rows."""
+
+DISTINCT = 3
+"""Different losses among them: a loss that stands still in every row repeats itself, too."""
+
+LEAST_LOSS = 0.01
+"""Below it four decimals are two digits, and memorised rows agree."""
+
+
+class Repeats:
+    """Compares each row with the one an epoch before."""
+
+    def __init__(self) -> None:
+        self._losses: deque[float] = deque(maxlen=LONGEST_EPOCH)
+        self._rows_per_epoch = 0
+        self._equal: deque[float] = deque(maxlen=EQUAL_ROWS)
+        self._rows = 0
+
+    def take(self, record: LogRecord) -> bool:
+        """Take in a train row; return whether the epoch before is being repeated."""
+        loss, epoch = record.metrics["loss"], record.epoch
+        if epoch is None:
+            return False
+        self._rows += 1
+        if epoch <= 1.0:
+            self._rows_per_epoch = self._rows
+        lag = self._rows_per_epoch
+        if epoch > 1.0 and 0 < lag <= len(self._losses):
+            if loss == self._losses[-lag] and loss > LEAST_LOSS:
+                self._equal.append(loss)
+            else:
+                self._equal.clear()
+        self._losses.append(loss)
+        return len(self._equal) == EQUAL_ROWS and len(set(self._equal)) >= DISTINCT

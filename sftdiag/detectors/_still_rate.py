@@ -1,0 +1,68 @@
+"""A learning rate of exactly 0: all along, or from a step on with much of the plan left."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+from sftdiag.records import LogRecord
+from sftdiag.signals.stream import Signals
+
+ZERO_ROWS = 3
+"""Rows, the second and third with a rate of exactly 0, that settle it: a linear warm-up begins at 0
+and leaves it with the next step, and no optimizer moves a weight by 0 times anything."""
+
+ENDED_ROWS = 2
+"""Rows in a row at 0 after a rate above it: a schedule with restarts touches 0 in one."""
+
+PLAN_LEFT = 0.1
+"""Share of the plan that must be left: schedules that are planned for a little less than the run,
+or a last log row beyond the last step, waste no more."""
+
+LEARNT = 0.1
+"""Fall below the first loss, as a share of it, at which a rate of 0 is not believed: some loggers
+round it."""
+
+
+class StillRate:
+    """Follows the learning rate of the train rows."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.since = 0
+        self._zeros = 0
+        self._above = False
+        self._later_above = False
+
+    def take(self, record: LogRecord) -> None:
+        """Take in a train row."""
+        rate = record.finite("learning_rate")
+        if rate is None:
+            return
+        self.rows += 1
+        if rate > 0.0:
+            self._zeros = 0
+            self._above = True
+            self._later_above |= self.rows > 1
+            return
+        if not self._zeros:
+            self.since = record.step
+        self._zeros += 1
+
+    @property
+    def at_zero(self) -> bool:
+        """Whether the last row's rate was 0."""
+        return self._zeros > 0
+
+    def never_rose(self, signals: Signals) -> bool:
+        """Return whether the rate was 0 in every row after the first, which is settled now."""
+        if self.rows < ZERO_ROWS or self._later_above:
+            return False
+        first, last = signals.first_loss, signals.recent[-1][1] if signals.recent else None
+        return first is None or last is None or last > (1 - LEARNT) * first
+
+    def ended(self, signals: Signals) -> bool:
+        """Return whether the rate has come down to 0 with a good part of the plan left."""
+        plan = signals.max_steps
+        if not self._later_above or self._zeros < ENDED_ROWS or not plan or not isfinite(plan):
+            return False
+        return self.since < (1 - PLAN_LEFT) * plan and signals.last_step < plan
