@@ -41,7 +41,9 @@ HUGE_GRAD_NORM = 1e5
 """A mean loss's gradient norm is 0.01 to 300 in 99 % of public logs; 1e7 comes with a broken
 scale or normalisation."""
 
-DECISIVE = {"tiny_learning_rate", "zero_grad_norm", "huge_grad_norm"}  # they nearly settle it
+SETTLING = frozenset({"tiny_learning_rate", "zero_grad_norm"})
+"""Signs that settle it by themselves: the curve has only not to contradict them."""
+
 CORROBORATING = frozenset({"known_vocabulary", "low_token_accuracy", "weak_grad_norm"})
 """Signs one of which a loss that fell first needs besides its level: sums look like high means."""
 

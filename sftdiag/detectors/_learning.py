@@ -1,4 +1,4 @@
-"""Whether the log shows learning, or surely none: by the losses, the evaluations, the token accuracy."""
+"""Whether the log shows learning, or surely none: by losses, evaluations and accuracy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import sqrt
 
 from sftdiag.detectors import _still_evaluations
-from sftdiag.detectors._flat_signs import DECISIVE
+from sftdiag.detectors._flat_signs import SETTLING
 from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Scalar
 from sftdiag.signals.blocks import Block
@@ -94,7 +94,9 @@ def has_learned(signals: Signals) -> bool:
 
 def is_flat(signals: Signals, whole: Fall, signs: Mapping[str, Scalar]) -> bool:
     """Return whether the loss is flat by what the signs ask for."""
-    if DECISIVE & signs.keys():
+    if SETTLING & signs.keys():
+        return whole.lower <= TOLERANCE * abs(whole.level) and whole.agrees(TOLERANCE_SIGNED)
+    if "huge_grad_norm" in signs:
         return whole.within(TOLERANCE_SIGNED)
     if signs:
         wide = _near_chance(signals, whole.level)

@@ -37,6 +37,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import ClassVar
 
 from sftdiag.detectors import _still_evaluations
@@ -184,7 +185,7 @@ class TrainLossFlatDetector(Detector):
     ) -> Sequence[Detection]:
         losses = [block.loss for block in blocks]
         fall = fall_of(losses) if losses else Fall(signals.first_loss or 0.0, 0.0, 0.0)
-        sure = fall.error < abs(fall.level)
+        sure = isfinite(fall.error)
         warned = variant in {STUCK, "rate_ended"} or (variant in PLAIN and not _proof(signs))
         self._active = Detection(
             self.code,
@@ -198,9 +199,9 @@ class TrainLossFlatDetector(Detector):
                 "loss_last": losses[-1] if losses else None,
                 "loss_level": fall.level,
                 "fall": fall.fall,
-                "fall_at_most": max(0.0, fall.upper) if sure else None,
+                "fall_at_most": max(0.0, fall.upper if sure else fall.fall),
                 "fall_share": fall.fall / abs(fall.level) if fall.level else 0.0,
-                "fall_error": fall.error / abs(fall.level) if fall.level and sure else None,
+                "fall_error": fall.error / abs(fall.level) if fall.level and sure else 0.0,
                 "noise": noise_scale(losses) if len(losses) > LEAST_VALUES else None,
                 "rows": signals.train_rows,
                 "peak_learning_rate": signals.peak_learning_rate,

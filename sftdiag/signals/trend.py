@@ -54,6 +54,10 @@ class Fall(Value):
         """Half the width of the interval."""
         return self.upper - self.fall
 
+    def agrees(self, tolerance: float) -> bool:
+        """Return whether the values' best line moves by no more than a share."""
+        return abs(self.fall) <= tolerance * abs(self.level)
+
     def within(self, tolerance: float) -> bool:
         """Return whether the values have surely neither fallen nor risen by more than a share.
 
