@@ -35,6 +35,7 @@ class RunContext(Value):
         per_device_train_batch_size: rows a device and a micro-step.
         gradient_accumulation_steps: micro-steps an optimizer step.
         world_size: number of processes.
+        deepspeed: whether DeepSpeed makes the steps.
         train_samples: rows of the training set.
         eval_samples: rows of the evaluation set, or of all of them.
         train_fingerprint: tells whether the training rows are those of another start.
@@ -81,6 +82,7 @@ class RunContext(Value):
     per_device_train_batch_size: int | None = None
     gradient_accumulation_steps: int | None = None
     world_size: int | None = None
+    deepspeed: bool | None = None
     train_samples: int | None = None
     eval_samples: int | None = None
     train_fingerprint: str | None = None

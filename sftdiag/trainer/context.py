@@ -51,6 +51,7 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContex
         per_device_train_batch_size=as_positive(args.per_device_train_batch_size),
         gradient_accumulation_steps=as_positive(args.gradient_accumulation_steps),
         world_size=as_positive(args.world_size),
+        deepspeed=getattr(args, "deepspeed_plugin", None) is not None,
         precision="bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
         optim=_label(args.optim),
         max_grad_norm=as_float(args.max_grad_norm),
