@@ -65,6 +65,10 @@ TABLE: tuple[Explains, ...] = checked(
         Explains(
             "SFT201", "SFT202", False, "both say overfitting, and the evaluation shows since when"
         ),
+        Explains(
+            "SFT104", "SFT101", False, "a loss that was thrown up is not flat as it was before"
+        ),
+        Explains("SFT102", "SFT101", False, "likewise"),
         Explains("SFT104", "SFT102", False, "a blow-up is a rebound that went on"),
         Explains("SFT104", "SFT109", False, "the jump went on"),
         Explains("SFT104", "SFT201", False, "the evaluation rises because the model is broken"),

@@ -74,12 +74,14 @@ class CauseRule(Value):
     """A cause: where to look for evidence, and what to change.
 
     ``only``: the detection's variants that it can be the cause of; all where empty.
+    ``needs_evidence``: it is named only where a look has something to say.
     """
 
     id: str
     looks: tuple[Look, ...] = ()
     fixes: tuple[Propose, ...] = ()
     only: tuple[str, ...] = ()
+    needs_evidence: bool = False
 
 
 class Symptom(Value):

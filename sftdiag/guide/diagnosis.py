@@ -66,6 +66,8 @@ def _causes(case: Case, symptom: Symptom, lang: str) -> tuple[Cause, ...]:
         if rule.only and case.detection.variant not in rule.only:
             continue
         evidence = tuple(piece for look in rule.looks if (piece := look(case)) is not None)
+        if rule.needs_evidence and not evidence:
+            continue
         cause = _cause(rule, evidence, case, symptom, lang)
         weighed.append((rank(evidence), len(weighed), cause))
     return tuple(cause for *_, cause in sorted(weighed, key=lambda item: item[:2]))

@@ -14,6 +14,7 @@ from math import isfinite
 from sftdiag.context import RunContext
 from sftdiag.records import EVAL, PROBE, SUMMARY, TRAIN, LogRecord
 from sftdiag.signals.blocks import MAX_BLOCKS, Block, Blocks
+from sftdiag.signals.edge import Edge
 from sftdiag.signals.evaluations import Evaluation, train_level
 from sftdiag.signals.schedule import Schedule
 from sftdiag.signals.staircase import Staircase
@@ -64,6 +65,7 @@ class Signals:
         self.staircase = Staircase()
         self.schedule = Schedule()
         self.zeros = Zeros()
+        self.edge = Edge()
         self._blocks = Blocks()
         self._rows_at_eval: dict[str, int] = {}
         self._loss_rows = 0
@@ -122,6 +124,7 @@ class Signals:
             return
         if self.first_loss is None:
             self.first_loss = loss
+        self.edge.add(record)
         epoch = record.epoch if record.epoch is not None and isfinite(record.epoch) else None
         self.recent.append((epoch, loss))
         if epoch is not None:
@@ -174,6 +177,7 @@ class Signals:
         self.learning_rate = None
         self._summary_step = None
         self.rewound = True
+        self.edge.went_back()
         self.last_step = step
         self.recent.clear()
         self.staircase, self.schedule, self.zeros = Staircase(), Schedule(), Zeros()

@@ -66,6 +66,7 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContex
         assistant_only_loss=_flag(args, "assistant_only_loss"),
         completion_only_loss=_flag(args, "completion_only_loss"),
         sampler=_label(getattr(args, "train_sampling_strategy", None)),
+        resumed_steps=_resumed(state),
         lost_state_steps=schedules.lost_state(state, kwargs),
         versions=_versions(),
     ).filled_from(_from_model(kwargs.get("model")))
@@ -122,6 +123,11 @@ def _planned_steps(args: Any, rows: int | None) -> int:
     steps: int = max(1, ceil(batches / args.gradient_accumulation_steps))
     epochs: float = args.num_train_epochs
     return ceil(epochs * steps)
+
+
+def _resumed(state: Any) -> tuple[int, ...] | None:
+    step = getattr(state, "global_step", None)
+    return None if type(step) is not int else (step,) if step else ()
 
 
 def _warmup_steps(args: Any, max_steps: int) -> int | None:
