@@ -35,6 +35,7 @@ class RunContext(Value):
         per_device_train_batch_size: rows a device and a micro-step.
         gradient_accumulation_steps: micro-steps an optimizer step.
         world_size: number of processes.
+        deepspeed: whether DeepSpeed makes the steps.
         train_samples: rows of the training set.
         eval_samples: rows of the evaluation set, or of all of them.
         train_fingerprint: tells whether the training rows are those of another start.
@@ -58,6 +59,7 @@ class RunContext(Value):
         modules_to_save: modules trained in full beside the adapter.
         lora_b_zero_step: a step after which every B of the adapter was still exactly 0.
         lora_b_sharded: the adapter was spread over the ranks, so whether B left 0 was not seen.
+        resumed_steps: steps after which the run was resumed; empty when it began at step 0.
         lost_state_steps: steps after which the run was resumed with an optimizer and a scheduler
             that had no state; empty when what it was resumed with had one.
         versions: package to version, of the training libraries in use.
@@ -81,6 +83,7 @@ class RunContext(Value):
     per_device_train_batch_size: int | None = None
     gradient_accumulation_steps: int | None = None
     world_size: int | None = None
+    deepspeed: bool | None = None
     train_samples: int | None = None
     eval_samples: int | None = None
     train_fingerprint: str | None = None
@@ -104,6 +107,7 @@ class RunContext(Value):
     modules_to_save: tuple[str, ...] | None = None
     lora_b_zero_step: int | None = None
     lora_b_sharded: bool | None = None
+    resumed_steps: tuple[int, ...] | None = None
     lost_state_steps: tuple[int, ...] | None = None
     versions: Mapping[str, str] | None = None
 

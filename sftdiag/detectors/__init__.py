@@ -13,6 +13,7 @@ from sftdiag.detectors.loss_oscillation import LossOscillationDetector
 from sftdiag.detectors.loss_spike import LossSpikeDetector
 from sftdiag.detectors.memorization import MemorizationDetector
 from sftdiag.detectors.non_finite import NonFiniteDetector
+from sftdiag.detectors.steps_skipped import StepsSkippedDetector
 from sftdiag.detectors.train_eval_scale_mismatch import TrainEvalScaleMismatchDetector
 from sftdiag.detectors.train_loss_flat import TrainLossFlatDetector
 from sftdiag.detectors.train_loss_rebound import TrainLossReboundDetector
@@ -29,6 +30,7 @@ DETECTORS: tuple[type[Detector], ...] = (
     LossAboveChanceDetector,
     EarlyLossJumpDetector,
     LearningRateRestartedDetector,
+    StepsSkippedDetector,
     EvalLossRisingDetector,
     MemorizationDetector,
     EvalNotFiniteDetector,

@@ -82,6 +82,9 @@ STANDS = 0.5
 """Share of a rise that every later evaluation must still stand at: one that the whole rise hardly
 passed its bar with would come back by its own noise."""
 
+BEGINS_LATE = 3
+"""Times the distance of two records: a log whose first record is later begins in mid-run."""
+
 FALL_BEFORE = 0.1
 """A loss that has fallen by so much first is not in its opening any more: SFT102."""
 
@@ -98,6 +101,7 @@ class EarlyLossJumpDetector(Detector):
         self._told = 0
         self._waited = False
         self._over = False
+        self._mid_run = False
         self._waits = False
         self._peak = -inf
         self._peak_step = 0
@@ -189,6 +193,9 @@ class EarlyLossJumpDetector(Detector):
             self._agreed = gain < -MOVED_ACCURACY
         if len(opening) < MIN_RECORDS:
             return ()
+        if self._began_before(signals, record):
+            self._over = True
+            return ()
         # The noise is known better with every record, so a peak is tried again.
         jump = self._peak - first
         factor, share = NOISE_FACTOR, MIN_JUMP
@@ -202,6 +209,13 @@ class EarlyLossJumpDetector(Detector):
                 self._over, self._waits = False, True
             return ()
         return self._fire_above(signals, record.step)
+
+    def _began_before(self, signals: Signals, record: LogRecord) -> bool:
+        """Return whether the log begins in mid-run, when the rate no longer climbs."""
+        first, records = self._first_step or 0, len(signals.opening)
+        apart = (record.step - first) / (records - 1)
+        self._mid_run = first > BEGINS_LATE * apart and not signals.learning_rate_rises
+        return self._mid_run
 
     def _after_a_period(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """Fire when a whole period of length grouping, its low end too, is that high."""
@@ -266,6 +280,8 @@ class EarlyLossJumpDetector(Detector):
         """See :meth:`Detector.skip`."""
         if (unusable := unusable_train_loss(signals)) is not None:
             return unusable
+        if self._mid_run:
+            return Skip("no_first_records")
         if len(signals.opening) < MIN_RECORDS:
             values = {"points": len(signals.opening), "needed": MIN_RECORDS}
             return Skip("few_points", values)

@@ -1,13 +1,15 @@
-"""SFT106 non-finite: the loss or the gradient is NaN or infinite and does not come back.
+"""SFT106 non-finite: the loss is NaN or infinite and does not come back.
 
-Sees a NaN in the open (``loss: nan``) and the two ways in which the trainer hides it: with
-``logging_nan_inf_filter`` (on by default) a NaN loss is logged as 0.0 while grad_norm or entropy
-says NaN; and with fp16 a step whose gradient overflowed is skipped while the loss stays finite.
-One or a few overflows of the second kind are how fp16 loss scaling works: they get the note
-``scattered-overflow``.
+Sees a NaN in the open (``loss: nan``) and the ways in which the trainer hides it. With
+``logging_nan_inf_filter`` (on by default) a NaN loss is logged as 0.0. grad_norm or entropy then
+say NaN; or the gradient norm is one that a loss of exactly 0 cannot have; or, in a log without it,
+two zeros come right behind a leap of the loss, while the schedule is held, or beside an evaluation
+that is NaN. On one of N ranks alone the filter makes the logged loss fall by exactly 1/N while
+all else stands still (``one_rank``; needs ``world_size``).
 
-Cannot see a NaN that is hidden in a log without grad_norm and entropy (that looks like SFT107), nor
-one in an evaluation only (SFT203).
+Cannot see a NaN that is hidden in a log without grad_norm and entropy and without one of these
+witnesses (that looks like SFT107), nor one in an evaluation only (SFT203). A gradient that is not
+finite beside a loss that is belongs to SFT112.
 
 >>> from sftdiag.monitor import Monitor
 >>> monitor = Monitor()
@@ -20,23 +22,33 @@ one in an evaluation only (SFT203).
 
 References:
     transformers issue 13619 and trl issue 6702 (NaN steps invisible in the logged loss);
-    DeepSpeed issue 931 (overflow in the first fp16 steps is normal).
+    LlamaFactory issues 8004 and 506, alpaca-lora issue 418 (a loss of 0.0 to the end).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import ClassVar
 
+from sftdiag.detectors._one_rank import OneRank
 from sftdiag.detectors.base import Detector, Skip
-from sftdiag.findings import Detection, Severity
+from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import TRAIN, LogRecord
+from sftdiag.signals.streak import Streak
 from sftdiag.signals.stream import Signals
+from sftdiag.signals.zeros import CONTRADICTED, LEAPT, NAN_KINDS
 
 DEAD_RECORDS = 2
 """Records in a row without a finite loss before the run counts as lost. One may be a single bad
 batch; on all labelled NaN runs nothing finite came after two (corpus: 16 of 16)."""
+
+FIRST_ZEROS = 3
+"""The same for zeros beside a gradient from the first record on: nothing before them says that the
+loss is one that does not begin at 0."""
+
+RETURNING_ZEROS = 8
+"""The same where the loss has come back from 0 before."""
 
 MANY_DEAD = 10
 """Dead records in all, from which their share counts too."""
@@ -44,9 +56,8 @@ MANY_DEAD = 10
 DEAD_SHARE = 0.1
 """Share of the records without a finite loss that is no longer a few bad batches."""
 
-OVERFLOW_RECORDS = 20
-"""Records in a row whose gradient is not finite while the loss is. fp16's loss scaler halves its
-scale at each overflow, from 2**16: after 16 halvings the scale is 1 and overflow is the model's."""
+OFTEN, ONE_RANK = "often", "one_rank"
+"""Variants: the loss comes and goes; it is lost on one rank only."""
 
 
 class NonFiniteDetector(Detector):
@@ -55,93 +66,119 @@ class NonFiniteDetector(Detector):
     code: ClassVar[str] = "SFT106"
     name: ClassVar[str] = "non-finite"
     severity: ClassVar[Severity] = Severity.ERROR
-    notes: ClassVar[tuple[str, ...]] = ("scattered-overflow",)
 
     def __init__(self) -> None:
-        self._dead = 0
+        self._dead = Streak()
         self._all_dead = 0
-        self._overflow = 0
-        self._overflows = 0
-        self._onset = 0
-        self._first_overflow = 0
+        self._first_dead = 0
+        self._broke = 0
+        self._last_dead = 0
         self._last_good: int | None = None
+        self._last_finite: int | None = None
         self._last_rate: float | None = None
-        self._fired = False
+        self._one_rank = OneRank()
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
-        if record.kind != TRAIN or self._fired:
+        if record.kind != TRAIN:
             return ()
-        state = _state(record)
-        if state == "finite":
-            found = self._note(record) if self._overflow else ()
-            self._dead = self._overflow = 0
-            self._last_good = record.step
-            self._last_rate = record.finite("learning_rate")
-            return found
-        if not self._dead and not self._overflow:
-            self._onset = record.step
-        if state == "dead":
-            self._dead += 1
-            self._all_dead += 1
+        zero = signals.zero if signals.objective is None else None
+        if record.loss_is_lost() or zero in NAN_KINDS:
+            return self._lost(signals, record, zero)
+        return self._finite(signals, record)
+
+    def _lost(self, signals: Signals, record: LogRecord, zero: str | None) -> Sequence[Detection]:
+        zeros = signals.zeros.streak
+        if zero is not None and zeros.records > self._dead.records + 1:
+            # What the zeros before it were shows only now.
+            self._all_dead += zeros.records - 1
+            self._dead.take(zeros)
         else:
-            self._dead = 0
-            self._overflow += 1
-            self._overflows += 1
-            self._first_overflow = self._first_overflow or record.step
-        often = self._all_dead >= max(MANY_DEAD, DEAD_SHARE * signals.train_rows)
-        if self._dead >= DEAD_RECORDS or self._overflow >= OVERFLOW_RECORDS or often:
-            self._fired = True
-            return (self._detection(record),)
+            self._dead.add(record.step, signals.previous_train_step)
+        self._all_dead += 1
+        self._last_dead = record.step
+        self._first_dead = self._first_dead or self._dead.onset
+        if self._active is not None:
+            return ()
+        needed = DEAD_RECORDS
+        if zero == CONTRADICTED:
+            never = self._last_finite is None
+            needed = RETURNING_ZEROS if signals.zeros.returned else FIRST_ZEROS if never else needed
+        if self._dead.records >= needed:
+            return self._fire(record, self._broke or self._dead.onset, *self._told(signals, record))
+        if self._all_dead >= max(MANY_DEAD, DEAD_SHARE * signals.train_rows):
+            return self._fire(record, self._first_dead, OFTEN, self._numbers(record))
         return ()
 
-    def _detection(self, record: LogRecord) -> Detection:
-        loss, grad_norm = record.metrics["loss"], record.get("grad_norm")
-        return Detection(
+    def _finite(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
+        passed = self._dead.records > 0
+        self._dead.end()
+        self._last_finite = record.step
+        if self._active is not None:
+            return self._passed(record) if passed else ()
+        grad_norm = record.get("grad_norm")
+        if grad_norm is None or isfinite(grad_norm):
+            self._broke, self._last_good = 0, record.step
+            self._last_rate = record.finite("learning_rate")
+        else:
+            # Its window may average what was finite before the loss broke.
+            self._broke = self._broke or record.step
+        fall = self._one_rank.look(signals, record)
+        return () if fall is None else self._fire(record, fall[0], ONE_RANK, fall[1])
+
+    def _passed(self, record: LogRecord) -> Sequence[Detection]:
+        """Say of a NaN after which the loss was finite again that it comes and goes."""
+        fired = self._active
+        if fired is None or fired.variant == ONE_RANK:
+            return ()
+        self._active = fired.replace(
+            step=record.step, variant=OFTEN, evidence={**fired.evidence, **self._numbers(record)}
+        )
+        return (self._active,)
+
+    def _told(self, signals: Signals, record: LogRecord) -> tuple[str, dict[str, Scalar]]:
+        """Return the variant and the numbers of a loss that does not come back."""
+        numbers = self._numbers(record)
+        if not record.loss_is_lost():
+            if signals.zeros.witness == LEAPT:
+                numbers |= {
+                    "loss_before": signals.zeros.usual,
+                    "loss_after": signals.zeros.loss_before,
+                }
+            numbers["still_steps"] = signals.schedule.still_steps
+            return signals.zeros.witness or CONTRADICTED, numbers
+        if isfinite(record.metrics["loss"]):
+            return "hidden", numbers
+        return "default", numbers
+
+    def _numbers(self, record: LogRecord) -> dict[str, Scalar]:
+        return {
+            "loss": record.metrics["loss"],
+            "grad_norm": record.get("grad_norm"),
+            "records": self._all_dead,
+            "steps": self._dead.steps,
+            "last_lost_step": self._last_dead,
+            "last_good_step": self._last_good,
+            "last_finite_step": self._last_finite,
+            "from_first_record": self._last_good is None and record.get("grad_norm") is not None,
+            "learning_rate": self._last_rate,
+        }
+
+    def _fire(
+        self, record: LogRecord, onset: int, variant: str, numbers: Mapping[str, Scalar]
+    ) -> Sequence[Detection]:
+        self._active = Detection(
             self.code,
             self.name,
             Severity.ERROR,
             record.step,
-            self._onset,
+            onset,
             "loss",
-            {
-                "loss": loss,
-                "grad_norm": grad_norm,
-                "records": max(self._all_dead, self._overflow),
-                "last_good_step": self._last_good,
-                "learning_rate": self._last_rate,
-            },
-            variant=self._variant(loss),
+            numbers,
+            variant=variant,
         )
-
-    def _variant(self, loss: float) -> str:
-        if not self._dead:
-            return "overflow"
-        if self._dead < DEAD_RECORDS:
-            return "often"
-        return "hidden" if isfinite(loss) else "default"
-
-    def _note(self, record: LogRecord) -> Sequence[Detection]:
-        return (
-            Detection(
-                self.code,
-                "scattered-overflow",
-                Severity.INFO,
-                record.step,
-                self._first_overflow,
-                "grad_norm",
-                {"overflows": self._overflows, "loss": record.metrics["loss"]},
-            ),
-        )
+        return (self._active,)
 
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""
         return None if signals.train_rows else Skip("no_train_loss")
-
-
-def _state(record: LogRecord) -> str:
-    """Return ``"finite"``, ``"overflow"`` (only the gradient is lost) or ``"dead"``."""
-    if record.loss_is_lost():
-        return "dead"
-    grad_norm = record.get("grad_norm")
-    return "finite" if grad_norm is None or isfinite(grad_norm) else "overflow"

@@ -1,11 +1,12 @@
 """SFT107 zero-loss: the loss is exactly 0 because no label reaches it.
 
 Sees a loss of exactly 0.0 with a gradient norm of exactly 0 (every label is masked), and without a
-logged gradient norm a loss that is 0 from the first record or falls to it in one jump.
+logged gradient norm a loss that is 0 from the first record or falls to it and stays.
 
-Cannot tell, without grad_norm, masked labels from a NaN that the trainer logs as 0; does not fire
-on a loss that shrinks to 0 by learning (a run that memorises), nor in reinforcement learning and
-preference logs, where a loss of 0 is normal: the note ``policy-loss-zero`` says so.
+Cannot tell, without grad_norm, masked labels from a NaN that the trainer logs as 0; where a witness
+says that it is one, or a gradient that is not 0, it is SFT106. Does not fire on a loss that shrinks
+to 0 by learning (a run that memorises), nor in reinforcement learning and preference logs, where a
+loss of 0 is normal: the note ``policy-loss-zero`` says so.
 
 >>> from sftdiag.monitor import Monitor
 >>> monitor = Monitor()
@@ -21,28 +22,30 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import ClassVar
 
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Severity
 from sftdiag.records import TRAIN, LogRecord
+from sftdiag.signals.streak import Streak
 from sftdiag.signals.stream import Signals
+from sftdiag.signals.zeros import BLANK, MASKED
 
 FIRST_RECORDS = 3
 """Zero records in a row from the start of the log that fire: three whole logging windows."""
 
-LATER_RECORDS = 8
-"""Zero records in a row that fire once the loss has been above 0: with batch size 1 and one row
-in ten masked, eight in a row come by chance once in 10**8 steps."""
+LATER_STEPS = 8
+"""Steps in a row that fire once the loss has been above 0, whatever logging_steps is: with batch
+size 1 and one row in ten masked, eight in a row come by chance once in 10**8 steps. A record is 0
+only where each of its steps was."""
+
+LATER_RECORDS = 2
+"""Records that these steps are, at the least."""
 
 WINDOW_STEPS = 100
 """Two first records so many optimizer steps apart are as good as many: the second one is 0 only if
 every step between them was. So is one beside an evaluation loss of exactly 0."""
-
-LEARNED_LOSS = 0.01
-"""A loss that was below this before it read 0 got there by learning: older trainers round to four
-decimals, and memorising runs pass through 0.01 (corpus: 18 of 18)."""
-
 
 NOTE_RECORDS = 5
 """Records of a reinforcement-learning log, each with a loss of 0 or below, before the note."""
@@ -58,8 +61,6 @@ class ZeroLossDetector(Detector):
 
     def __init__(self) -> None:
         self._not_positive = 0
-        self._zeros = 0
-        self._onset = 0
         self._last_loss: float | None = None
         self._grad_norm: float | None = None
         self._entropy: float | None = None
@@ -69,24 +70,22 @@ class ZeroLossDetector(Detector):
         """See :meth:`Detector.update`."""
         if signals.objective is not None:
             return self._note(signals, record)
+        zeros = signals.zeros.streak
         if record.kind != TRAIN:
             losses = record.eval_losses().values()
-            both = bool(losses) and not any(losses) and self._zeros == signals.train_rows > 0
-            return self._fire(record) if both and self._active is None else ()
+            both = bool(losses) and not any(losses) and zeros.records == signals.train_rows > 0
+            unlabelled = both and signals.zero in (MASKED, BLANK) and self._active is None
+            return self._fire(signals, record) if unlabelled else ()
         loss = record.metrics["loss"]
-        grad_norm = record.get("grad_norm")
-        if loss != 0.0 or (grad_norm is not None and grad_norm != 0.0):
-            return self._alive(record, loss)
-        if not self._zeros:
-            self._onset = record.step
-        self._zeros += 1
-        self._grad_norm = grad_norm
+        if signals.zero not in (MASKED, BLANK):
+            return self._alive(record, loss) if loss != 0.0 and isfinite(loss) else ()
+        self._grad_norm = record.get("grad_norm")
         self._entropy, self._tokens = record.finite("entropy"), record.finite("num_tokens")
         if self._last_loss is None and signals.first_loss:
             self._last_loss = signals.first_loss
-        if self._active is not None or not self._is_enough(record.step):
+        if self._active is not None or not self._is_enough(zeros):
             return ()
-        return self._fire(record)
+        return self._fire(signals, record)
 
     def _note(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """Return the note at the NOTE_RECORDS-th loss that no likelihood could have."""
@@ -102,16 +101,18 @@ class ZeroLossDetector(Detector):
         first = signals.first_step if signals.first_step is not None else step
         return (Detection(self.code, note, Severity.INFO, step, first, "loss", numbers),)
 
-    def _fire(self, record: LogRecord) -> Sequence[Detection]:
+    def _fire(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
+        zeros = signals.zeros.streak
         self._active = Detection(
             self.code,
             self.name,
             Severity.ERROR,
             record.step,
-            self._onset,
+            zeros.onset,
             "loss",
             {
-                "records": self._zeros,
+                "records": zeros.records,
+                "steps": zeros.steps,
                 "grad_norm": self._grad_norm,
                 "loss_before": self._last_loss,
                 "entropy": self._entropy,
@@ -121,16 +122,12 @@ class ZeroLossDetector(Detector):
         )
         return (self._active,)
 
-    def _is_enough(self, step: int) -> bool:
+    def _is_enough(self, zeros: Streak) -> bool:
         if self._last_loss is None:
-            apart = step - self._onset >= WINDOW_STEPS
-            return self._zeros >= FIRST_RECORDS or apart
-        if self._grad_norm is None and self._last_loss < LEARNED_LOSS:
-            return False
-        return self._zeros >= LATER_RECORDS
+            return zeros.records >= FIRST_RECORDS or zeros.shown_steps >= WINDOW_STEPS
+        return zeros.records >= LATER_RECORDS and zeros.steps >= LATER_STEPS
 
     def _alive(self, record: LogRecord, loss: float) -> Sequence[Detection]:
-        self._zeros = 0
         self._last_loss = loss
         return self._end(record.step)
 

@@ -10,71 +10,110 @@ class Explains(Value):
     """A finding of code ``cause`` explains those of code ``consequence``.
 
     ``after``: only those that began at its onset or later. ``reason`` is for the reader of this
-    table.
+    table. ``least``: the severity from which the cause explains them.
     """
 
     cause: str
     consequence: str
     after: bool
     reason: str
+    least: Severity = Severity.WARNING
 
 
-TABLE: tuple[Explains, ...] = (
-    Explains("SFT106", "SFT102", False, "the climb ended in NaN"),
-    Explains("SFT106", "SFT104", False, "the climb ended in NaN"),
-    Explains("SFT106", "SFT109", False, "the jump ended in NaN"),
-    Explains("SFT106", "SFT202", True, "no loss after a NaN means anything"),
-    Explains("SFT106", "SFT107", True, "a NaN is logged as a loss of 0"),
-    Explains("SFT106", "SFT101", True, "weights that are NaN do not learn"),
-    Explains("SFT106", "SFT201", True, "no loss after a NaN means anything"),
-    Explains("SFT106", "SFT203", True, "weights that are NaN evaluate to NaN"),
-    Explains("SFT107", "SFT203", False, "the same mask leaves the evaluation rows without a label"),
-    Explains(
-        "SFT201", "SFT202", False, "both say overfitting, and the evaluation shows since when"
-    ),
-    Explains("SFT104", "SFT102", False, "a blow-up is a rebound that went on"),
-    Explains("SFT104", "SFT109", False, "the jump went on"),
-    Explains("SFT104", "SFT201", False, "the evaluation rises because the model is broken"),
-    Explains("SFT106", "SFT105", False, "the spikes ended in NaN"),
-    Explains("SFT104", "SFT105", False, "one of the spikes did not come back"),
-    Explains("SFT102", "SFT105", False, "the same steps that are too large, with lasting harm"),
-    Explains("SFT106", "SFT103", False, "the swing ended in NaN"),
-    Explains("SFT104", "SFT103", False, "a blow-up is a swing that went on"),
-    Explains("SFT109", "SFT101", False, "steps that are too large hold the loss up"),
-    Explains("SFT102", "SFT109", False, "a rise in the warm-up that went on"),
-    Explains(
-        "SFT110", "SFT102", True, "the rate climbs to its peak a second time, without moments"
-    ),
-    Explains("SFT110", "SFT105", True, "steps of an optimizer without moments, at a rising rate"),
-    Explains("SFT110", "SFT109", True, "the rate that the loss rose with climbs a second time"),
-    Explains("SFT103", "SFT102", False, "the swings carry the mean up"),
-    Explains("SFT103", "SFT109", False, "the jump was the first swing"),
-    Explains("SFT103", "SFT201", False, "the evaluation swings with the model"),
-    Explains("SFT103", "SFT105", False, "the largest swings of a loss that swings"),
-    Explains("SFT108", "SFT101", False, "the model unlearns to the level of a blind guess"),
-    Explains("SFT108", "SFT201", False, "labels of another text do not overfit"),
-    Explains("SFT101", "SFT104", False, "a loss that does not move has not blown up"),
-    Explains("SFT107", "SFT101", False, "a loss of 0 is flat, and no label is why"),
-    Explains("SFT107", "SFT201", False, "a model without labels does not overfit"),
-    Explains("SFT101", "SFT201", False, "a model that does not learn does not overfit"),
-    *(
-        Explains(cause, probed, True, "a broken model cannot be asked")
-        for cause in ("SFT106", "SFT104")
-        for probed in ("SFT301", "SFT302", "SFT303")
-    ),
-    Explains("SFT108", "SFT301", False, "labels of another text teach no language"),
-    Explains("SFT108", "SFT302", False, "labels of another text unteach the language"),
-    Explains("SFT108", "SFT303", False, "labels of another text teach no reply"),
-    Explains("SFT107", "SFT303", False, "a model without labels learns no reply"),
-    Explains("SFT101", "SFT303", False, "a model that does not learn learns no reply"),
-    Explains("SFT201", "SFT301", False, "an overfitted model says what it knows by heart"),
-    Explains("SFT202", "SFT301", False, "a model that knows its rows by heart says them"),
-    Explains("SFT303", "SFT301", False, "a reply that does not end runs on in circles"),
-    Explains("SFT409", "SFT406", False, "the mask is made from the template's marks"),
-    Explains("SFT409", "SFT401", False, "the mask is made from the template's marks"),
-    Explains("SFT403", "SFT402", False, "the same length leaves rows without a label"),
-    Explains("SFT408", "SFT402", False, "answers that are cut off whole leave no label"),
-    Explains("SFT410", "SFT414", False, "another template has other tokens"),
+ORDER: tuple[str, ...] = (
+    *("SFT106", "SFT107", "SFT112", "SFT111", "SFT108", "SFT110"),
+    *("SFT104", "SFT103", "SFT102", "SFT109", "SFT105", "SFT101"),
+    *("SFT201", "SFT202", "SFT203", "SFT204"),
+    *("SFT303", "SFT302", "SFT301"),
+    *("SFT409", "SFT403", "SFT408", "SFT410", "SFT401", "SFT402", "SFT406", "SFT414"),
+)
+"""Every code of the table, what breaks more first. A rule explains later ones only, so that no
+finding is, by whatever chain, a consequence of itself: :func:`checked` refuses any other."""
+
+
+def checked(rules: tuple[Explains, ...]) -> tuple[Explains, ...]:
+    """Return the rules.
+
+    Raises:
+        ValueError: one explains a code that does not come later in :data:`ORDER`.
+    """
+    for rule in rules:
+        if ORDER.index(rule.cause) >= ORDER.index(rule.consequence):
+            raise ValueError(f"{rule.cause} cannot explain {rule.consequence}: see ORDER")
+    return rules
+
+
+TABLE: tuple[Explains, ...] = checked(
+    (
+        Explains("SFT106", "SFT102", False, "the climb ended in NaN"),
+        Explains("SFT106", "SFT104", False, "the climb ended in NaN"),
+        Explains("SFT106", "SFT109", False, "the jump ended in NaN"),
+        Explains("SFT106", "SFT202", True, "no loss after a NaN means anything"),
+        Explains("SFT106", "SFT112", False, "the gradient was lost before the loss was"),
+        Explains("SFT107", "SFT112", False, "without a label there is no gradient"),
+        *(
+            Explains("SFT112", code, False, "what came last: no step is made", Severity.ERROR)
+            for code in ("SFT101", "SFT102", "SFT103", "SFT104", "SFT105", "SFT109", "SFT201")
+        ),
+        Explains("SFT106", "SFT107", True, "a NaN is logged as a loss of 0"),
+        Explains("SFT106", "SFT101", True, "weights that are NaN do not learn"),
+        Explains("SFT106", "SFT201", True, "no loss after a NaN means anything"),
+        Explains("SFT106", "SFT203", True, "weights that are NaN evaluate to NaN"),
+        Explains(
+            "SFT107", "SFT203", False, "the same mask leaves the evaluation rows without a label"
+        ),
+        Explains(
+            "SFT201", "SFT202", False, "both say overfitting, and the evaluation shows since when"
+        ),
+        Explains(
+            "SFT104", "SFT101", False, "a loss that was thrown up is not flat as it was before"
+        ),
+        Explains("SFT102", "SFT101", False, "likewise"),
+        Explains("SFT104", "SFT102", False, "a blow-up is a rebound that went on"),
+        Explains("SFT104", "SFT109", False, "the jump went on"),
+        Explains("SFT104", "SFT201", False, "the evaluation rises because the model is broken"),
+        Explains("SFT106", "SFT105", False, "the spikes ended in NaN"),
+        Explains("SFT104", "SFT105", False, "one of the spikes did not come back"),
+        Explains("SFT102", "SFT105", False, "the same steps that are too large, with lasting harm"),
+        Explains("SFT106", "SFT103", False, "the swing ended in NaN"),
+        Explains("SFT104", "SFT103", False, "a blow-up is a swing that went on"),
+        Explains("SFT109", "SFT101", False, "steps that are too large hold the loss up"),
+        Explains("SFT102", "SFT109", False, "a rise in the warm-up that went on"),
+        Explains(
+            "SFT110", "SFT102", True, "the rate climbs to its peak a second time, without moments"
+        ),
+        Explains(
+            "SFT110", "SFT105", True, "steps of an optimizer without moments, at a rising rate"
+        ),
+        Explains("SFT110", "SFT109", True, "the rate that the loss rose with climbs a second time"),
+        Explains("SFT103", "SFT102", False, "the swings carry the mean up"),
+        Explains("SFT103", "SFT109", False, "the jump was the first swing"),
+        Explains("SFT103", "SFT201", False, "the evaluation swings with the model"),
+        Explains("SFT103", "SFT105", False, "the largest swings of a loss that swings"),
+        Explains("SFT108", "SFT101", False, "the model unlearns to the level of a blind guess"),
+        Explains("SFT108", "SFT201", False, "labels of another text do not overfit"),
+        Explains("SFT107", "SFT101", False, "a loss of 0 is flat, and no label is why"),
+        Explains("SFT107", "SFT201", False, "a model without labels does not overfit"),
+        Explains("SFT101", "SFT201", False, "a model that does not learn does not overfit"),
+        *(
+            Explains(cause, probed, True, "a broken model cannot be asked")
+            for cause in ("SFT106", "SFT104")
+            for probed in ("SFT301", "SFT302", "SFT303")
+        ),
+        Explains("SFT108", "SFT301", False, "labels of another text teach no language"),
+        Explains("SFT108", "SFT302", False, "labels of another text unteach the language"),
+        Explains("SFT108", "SFT303", False, "labels of another text teach no reply"),
+        Explains("SFT107", "SFT303", False, "a model without labels learns no reply"),
+        Explains("SFT101", "SFT303", False, "a model that does not learn learns no reply"),
+        Explains("SFT201", "SFT301", False, "an overfitted model says what it knows by heart"),
+        Explains("SFT202", "SFT301", False, "a model that knows its rows by heart says them"),
+        Explains("SFT303", "SFT301", False, "a reply that does not end runs on in circles"),
+        Explains("SFT409", "SFT406", False, "the mask is made from the template's marks"),
+        Explains("SFT409", "SFT401", False, "the mask is made from the template's marks"),
+        Explains("SFT403", "SFT402", False, "the same length leaves rows without a label"),
+        Explains("SFT408", "SFT402", False, "answers that are cut off whole leave no label"),
+        Explains("SFT410", "SFT414", False, "another template has other tokens"),
+    )
 )
 
 
@@ -97,7 +136,7 @@ def explained_by(claim: Claim, claims: tuple[Claim, ...]) -> str | None:
         if rule.consequence != claim.code:
             continue
         for cause in claims:
-            active = cause.resolved_step is None and cause.severity >= Severity.WARNING
+            active = cause.resolved_step is None and cause.severity >= rule.least
             in_time = not rule.after or claim.fired_step >= cause.onset_step
             if cause.code == rule.cause and active and in_time:
                 return cause.id

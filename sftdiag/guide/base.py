@@ -71,11 +71,17 @@ Propose = Callable[[Case], FixText | None]
 
 
 class CauseRule(Value):
-    """A cause: where to look for evidence, and what to change."""
+    """A cause: where to look for evidence, and what to change.
+
+    ``only``: the detection's variants that it can be the cause of; all where empty.
+    ``needs_evidence``: it is named only where a look has something to say.
+    """
 
     id: str
     looks: tuple[Look, ...] = ()
     fixes: tuple[Propose, ...] = ()
+    only: tuple[str, ...] = ()
+    needs_evidence: bool = False
 
 
 class Symptom(Value):
@@ -95,27 +101,32 @@ class Symptom(Value):
 def settle(evidence: tuple[Evidence, ...]) -> Status:
     """Return a cause's status from its evidence.
 
-    One exclusion rules it out, one proof confirms it; support without a counter-argument makes it
-    likely; anything else leaves it possible.
+    One exclusion rules it out; one proof that nothing speaks against confirms it; support without a
+    counter-argument, or a proof with one, makes it likely; anything else leaves it possible, also a
+    proof beside an exclusion: one of the two is none.
     """
     weights = {piece.weight for piece in evidence}
     if Weight.RULES_OUT in weights:
-        return Status.RULED_OUT
+        return Status.POSSIBLE if Weight.CONFIRMS in weights else Status.RULED_OUT
     if Weight.CONFIRMS in weights:
-        return Status.CONFIRMED
+        return Status.LIKELY if Weight.AGAINST in weights else Status.CONFIRMED
     if Weight.SUPPORTS in weights and Weight.AGAINST not in weights:
         return Status.LIKELY
     return Status.POSSIBLE
 
 
-def rank(evidence: tuple[Evidence, ...]) -> tuple[int, bool, bool]:
+Rank = tuple[int, bool, bool, bool]
+
+
+def rank(evidence: tuple[Evidence, ...]) -> Rank:
     """Return a sorting key for causes: the surest first, then those with support, then the rest.
 
-    Of two alike, one with nothing against it comes first.
+    Of two alike, one with a proof comes first, then one with nothing against it.
     """
     weights = {piece.weight for piece in evidence}
     unsupported = not weights & {Weight.CONFIRMS, Weight.SUPPORTS, Weight.FITS}
-    return settle(evidence).value, unsupported, Weight.AGAINST in weights
+    unproved = Weight.CONFIRMS not in weights
+    return settle(evidence).value, unproved, unsupported, Weight.AGAINST in weights
 
 
 def fix(key: str) -> Propose:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sftdiag import texts
 from sftdiag.findings import Cause, Detection, Finding, Fix, Status
 from sftdiag.guide import wording
-from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, rank, settle
+from sftdiag.guide.base import Case, CauseRule, Evidence, Rank, Symptom, Weight, rank, settle
 from sftdiag.guide.symptoms import SYMPTOMS
 from sftdiag.observations import Observation, Outcome
 from sftdiag.signals.stream import Signals
@@ -50,7 +50,7 @@ def diagnose(
         detection.severity,
         detection.series,
         template.format(**values),
-        unit["why"],
+        unit.get("whys", {}).get(detection.variant, unit["why"]),
         detection.onset_step,
         min(fired.values()),
         dict(fired),
@@ -61,9 +61,13 @@ def diagnose(
 
 def _causes(case: Case, symptom: Symptom, lang: str) -> tuple[Cause, ...]:
     """Return the symptom's causes, the best supported first, then in the guide's order."""
-    weighed: list[tuple[tuple[int, bool, bool], int, Cause]] = []
+    weighed: list[tuple[Rank, int, Cause]] = []
     for rule in symptom.causes:
+        if rule.only and case.detection.variant not in rule.only:
+            continue
         evidence = tuple(piece for look in rule.looks if (piece := look(case)) is not None)
+        if rule.needs_evidence and not evidence:
+            continue
         cause = _cause(rule, evidence, case, symptom, lang)
         weighed.append((rank(evidence), len(weighed), cause))
     return tuple(cause for *_, cause in sorted(weighed, key=lambda item: item[:2]))

@@ -12,6 +12,12 @@ from sftdiag.guide.learning_rate import (
     rate_against_ranges,
     rate_near_its_peak,
 )
+from sftdiag.guide.resume import (
+    ADAPTER_STATE,
+    OPTIMIZER_STATE,
+    ROWS_AT_RESUME,
+    steps_did_not_do_it,
+)
 
 SYMPTOM = Symptom(
     "SFT104",
@@ -20,10 +26,13 @@ SYMPTOM = Symptom(
     (
         CauseRule(
             "learning-rate-too-high",
-            (rate_against_ranges, rate_near_its_peak, evaluation_rises_too),
+            (rate_against_ranges, rate_near_its_peak, evaluation_rises_too, steps_did_not_do_it),
             (lower_learning_rate, keep_clipping, fix("go_back")),
         ),
         CauseRule("poor-data", (missing("rows_unseen"),), (fix("look_at_rows"),)),
         GRADIENT_NOT_DIVIDED,
+        ADAPTER_STATE,
+        OPTIMIZER_STATE,
+        ROWS_AT_RESUME,
     ),
 )

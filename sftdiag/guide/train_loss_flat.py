@@ -118,7 +118,8 @@ def gradient_size(case: Case) -> Evidence | None:
     if grad_norm > 0.0 and _few_trainable(case):
         return Evidence(Weight.AGAINST, "gradient_of_few", values)
     if grad_norm == 0.0:
-        return Evidence(Weight.SUPPORTS, "gradient_zero", values)
+        weight = Weight.FITS if adapter_frozen(case) is not None else Weight.SUPPORTS
+        return Evidence(weight, "gradient_zero", values)
     if grad_norm >= ARRIVING_GRAD_NORM:
         return Evidence(Weight.RULES_OUT, "gradient_normal", values)
     return Evidence(Weight.SUPPORTS, "gradient_tiny", values)
@@ -158,6 +159,17 @@ def train_the_weights(case: Case) -> FixText:
     seen = adapter_not_trained(case)
     known = seen is not None and seen.weight is Weight.CONFIRMS
     return FixText("put_in_optimizer" if known else "unfreeze")
+
+
+def adapter_frozen(case: Case) -> Evidence | None:
+    """An adapter that takes part and is trained has a gradient from the first step on, if small.
+
+    One whose B was seen to stay at 0 is cut off from the loss: that has its own evidence.
+    """
+    adapter = case.context.method in ("lora", "qlora") and _unmoved_adapter(case) is None
+    if case.number("grad_norm") != 0.0 or not adapter:
+        return None
+    return Evidence(Weight.SUPPORTS, "adapter_frozen")
 
 
 def trainable_parameters(case: Case) -> Evidence | None:
@@ -241,6 +253,7 @@ SYMPTOM = Symptom(
             "frozen-parameters",
             (
                 trainable_parameters,
+                adapter_frozen,
                 adapter_not_trained,
                 fell_first,
                 check("trainable-share", Weight.CONFIRMS, clean=None),

@@ -12,6 +12,12 @@ from sftdiag.guide.learning_rate import (
     rate_against_ranges,
     rate_near_its_peak,
 )
+from sftdiag.guide.resume import (
+    ADAPTER_STATE,
+    OPTIMIZER_STATE,
+    other_rows,
+    steps_did_not_do_it,
+)
 from sftdiag.guide.row_order import (
     blocks_of_rows,
     look_at_rows,
@@ -32,15 +38,18 @@ SYMPTOM = Symptom(
                 rate_near_its_peak,
                 evaluation_rises_too,
                 steps_have_grown,
+                steps_did_not_do_it,
             ),
             (lower_learning_rate,),
         ),
         CauseRule("too-many-epochs", (passes_over_the_rows, steps_at_epoch_edges), (fewer_epochs,)),
         CauseRule(
             "data-order",
-            (rows_have_changed, blocks_of_rows, rows_sorted_by_kind),
+            (rows_have_changed, blocks_of_rows, rows_sorted_by_kind, other_rows),
             (look_at_rows, fix("shuffle")),
         ),
         GRADIENT_NOT_DIVIDED,
+        ADAPTER_STATE,
+        OPTIMIZER_STATE,
     ),
 )

@@ -67,6 +67,10 @@ def _read(args: Any, state: Any, context: RunContext) -> Past:
         led = led or journal.before(journal.starts(journal.read(folder)), step)
     rows = next((rows for folder in folders if (rows := probes.read(folder))), [])
     changed = journal.changes(led[-1].context, context) if led else {}
+    earlier = led[-1].context.resumed_steps if led else None
+    if earlier:
+        now = context.resumed_steps or ()
+        context = context.replace(resumed_steps=(*(s for s in earlier if s < step), *now))
     lost = led[-1].context.lost_state_steps if led else None
     if lost:
         context = context.replace(lost_state_steps=(*lost, *(context.lost_state_steps or ())))

@@ -14,8 +14,11 @@ from math import isfinite
 from sftdiag.context import RunContext
 from sftdiag.records import EVAL, PROBE, SUMMARY, TRAIN, LogRecord
 from sftdiag.signals.blocks import MAX_BLOCKS, Block, Blocks
+from sftdiag.signals.edge import Edge
 from sftdiag.signals.evaluations import Evaluation, train_level
+from sftdiag.signals.schedule import Schedule
 from sftdiag.signals.staircase import Staircase
+from sftdiag.signals.zeros import NAN_KINDS, Zeros
 
 MAX_EVALS = 256
 """Evaluations kept a series; nine in ten public runs have fewer than 60."""
@@ -52,6 +55,8 @@ class Signals:
         self.block_closed = False
         self.rewound = False
         self.last_train_step = 0
+        self.previous_train_step: int | None = None
+        self.zero: str | None = None
         self.evaluations: dict[str, list[Evaluation]] = {}
         self.evaluations_seen: dict[str, int] = {}
         self.learning_rate: float | None = None
@@ -62,6 +67,9 @@ class Signals:
         self.opening: list[float] = []
         self.recent: deque[tuple[float | None, float]] = deque(maxlen=RECENT)
         self.staircase = Staircase()
+        self.schedule = Schedule()
+        self.zeros = Zeros()
+        self.edge = Edge()
         self._blocks = Blocks()
         self._rows_at_eval: dict[str, int] = {}
         self._loss_rows = 0
@@ -98,6 +106,8 @@ class Signals:
 
     def _update_train(self, record: LogRecord) -> None:
         metrics = record.metrics
+        later = self.train_rows > 0 and record.step > self.last_train_step
+        self.previous_train_step = self.last_train_step if later else None
         self.train_rows += 1
         self.last_train_step = record.step
         if self.objective is None and self.train_rows <= MAX_BLOCKS:
@@ -109,11 +119,16 @@ class Signals:
             if self.peak_learning_rate is None or rate > self.peak_learning_rate:
                 self.peak_learning_rate = rate
                 self.peak_learning_rate_step = record.step
+        self.schedule.add(record.step, record.finite("learning_rate"))
+        self.zero = self.zeros.add(record, self.previous_train_step, self.schedule.still_steps)
         loss = metrics["loss"]
         if record.loss_is_lost() or abs(loss) > LARGEST_LOSS:
             return
+        if self.zero in NAN_KINDS and self.objective is None:
+            return
         if self.first_loss is None:
             self.first_loss = loss
+        self.edge.add(record)
         epoch = record.epoch if record.epoch is not None and isfinite(record.epoch) else None
         self.recent.append((epoch, loss))
         if epoch is not None:
@@ -124,7 +139,9 @@ class Signals:
         self.block_closed = self._blocks.add(record)
 
     def _update_eval(self, record: LogRecord) -> None:
-        for series, loss in record.eval_losses().items():
+        losses = record.eval_losses()
+        self.zeros.evaluated(losses)
+        for series, loss in losses.items():
             if series not in self.evaluations_seen and len(self.evaluations_seen) == MAX_SERIES:
                 continue
             self.evaluations_seen[series] = self.evaluations_seen.get(series, 0) + 1
@@ -164,9 +181,10 @@ class Signals:
         self.learning_rate = None
         self._summary_step = None
         self.rewound = True
+        self.edge.went_back()
         self.last_step = step
         self.recent.clear()
-        self.staircase = Staircase()
+        self.staircase, self.schedule, self.zeros = Staircase(), Schedule(), Zeros()
 
     @property
     def blocks(self) -> list[Block]:

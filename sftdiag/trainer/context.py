@@ -51,6 +51,7 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContex
         per_device_train_batch_size=as_positive(args.per_device_train_batch_size),
         gradient_accumulation_steps=as_positive(args.gradient_accumulation_steps),
         world_size=as_positive(args.world_size),
+        deepspeed=getattr(args, "deepspeed_plugin", None) is not None,
         precision="bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
         optim=_label(args.optim),
         max_grad_norm=as_float(args.max_grad_norm),
@@ -65,6 +66,7 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContex
         assistant_only_loss=_flag(args, "assistant_only_loss"),
         completion_only_loss=_flag(args, "completion_only_loss"),
         sampler=_label(getattr(args, "train_sampling_strategy", None)),
+        resumed_steps=_resumed(state),
         lost_state_steps=schedules.lost_state(state, kwargs),
         versions=_versions(),
     ).filled_from(_from_model(kwargs.get("model")))
@@ -121,6 +123,11 @@ def _planned_steps(args: Any, rows: int | None) -> int:
     steps: int = max(1, ceil(batches / args.gradient_accumulation_steps))
     epochs: float = args.num_train_epochs
     return ceil(epochs * steps)
+
+
+def _resumed(state: Any) -> tuple[int, ...] | None:
+    step = getattr(state, "global_step", None)
+    return None if type(step) is not int else (step,) if step else ()
 
 
 def _warmup_steps(args: Any, max_steps: int) -> int | None:

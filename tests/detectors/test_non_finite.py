@@ -1,15 +1,25 @@
 from __future__ import annotations
 
+import random
 from math import inf, nan
 
 import pytest
 from logs import feed, fired, train_rows
+
+import sftdiag
+from sftdiag.context import RunContext
+from sftdiag.findings import Finding
 
 GOOD = {"loss": 2.0, "grad_norm": 1.0, "entropy": 2.0}
 
 
 def log(*rows: dict[str, float]) -> list[dict[str, float]]:
     return [{"step": step, **row} for step, row in enumerate(rows, start=1)]
+
+
+def last(rows: list[dict[str, float]]) -> Finding:
+    (finding,) = [f for f in sftdiag.analyze({"log_history": rows}).findings if f.code == "SFT106"]
+    return finding
 
 
 @pytest.mark.parametrize(
@@ -48,20 +58,6 @@ def test_one_bad_batch_is_no_lost_run() -> None:
     assert fired(log(*[GOOD] * 5, {"loss": nan}, *[GOOD] * 5)) == []
 
 
-def test_scattered_overflow_is_normal_and_told_once() -> None:
-    overflow = {**GOOD, "grad_norm": inf}
-    rows = log(overflow, overflow, *[GOOD] * 9, overflow, *[GOOD] * 9)
-    assert fired(rows) == [("scattered-overflow", "info", 3)]
-    (finding,) = feed(rows)
-    assert finding.code == "SFT106"
-    assert "Normal with fp16" in finding.why
-
-
-def test_overflow_that_does_not_end() -> None:
-    rows = log(*[GOOD] * 5, *[{**GOOD, "grad_norm": inf}] * 30)
-    assert fired(rows) == [("non-finite", "error", 25)]
-
-
 def test_it_never_resolves() -> None:
     rows = log(*[GOOD] * 5, *[{"loss": nan}] * 3, *[GOOD] * 50)
     assert [f.resolved_step for f in feed(rows)] == [None]
@@ -76,6 +72,147 @@ def test_every_second_record_lost_is_no_bad_batch() -> None:
     assert fired(rows) == [("non-finite", "error", 20)]
     (finding,) = feed(rows)
     assert "10 records" in finding.message
+    assert "Once a weight is NaN" not in finding.why
+
+
+def test_a_nan_that_passes_is_none_in_the_weights() -> None:
+    rows = log(*[GOOD] * 5, *[{"loss": nan}] * 3, *[GOOD] * 2, {"loss": nan}, GOOD)
+    before = last(rows[:8])
+    assert "has not been finite since step 6" in before.message
+    assert "Once a weight is NaN" in before.why
+    after = last(rows)
+    assert "in 4 records, lastly at step 11, and finite in others" in after.message
+    assert "Once a weight is NaN" not in after.why
+    assert (after.severity.label, after.fired_step, after.resolved_step) == ("error", 7, None)
+    assert not any("go back" in fix.text for cause in after.causes for fix in cause.fixes)
+
+
+LEAPS = [2.0, 1.9, 1.8, 1.7, 1.6, 40.0]
+BATCHES = [1.9, 2.3, 1.2, 2.0, 1.4, 2.6]
+
+
+@pytest.mark.parametrize("every", [1, 10, 50])
+@pytest.mark.parametrize(
+    ("losses", "more", "found"),
+    [
+        (LEAPS, {}, True),
+        ([8870.27], {}, True),
+        ([2.0, 1.9, 344093.0], {}, True),
+        (BATCHES, {}, False),
+        (LEAPS, {"grad_norm": 0.0}, False),
+    ],
+)
+def test_two_zeros_behind_a_leap_are_a_hidden_nan(
+    losses: list[float], more: dict[str, float], found: bool, every: int
+) -> None:
+    """Not behind ordinary losses, nor where the gradient says that no label was there."""
+    rows = [{"loss": loss} for loss in losses] + [{"loss": 0.0, **more}] * 2
+    log = [{"step": every * i, **row} for i, row in enumerate(rows, start=1)]
+    non_finite = [f for f in feed(log) if f.code == "SFT106"]
+    assert bool(non_finite) is found
+    if found:
+        assert non_finite[0].fired_step == log[-1]["step"]
+        assert non_finite[0].onset_step == log[-2]["step"]
+
+
+def test_zeros_while_the_schedule_is_held() -> None:
+    """The trainer holds it where a step was skipped; a rate that never moved says nothing."""
+    losses = [2.0, 2.2, 1.9, 2.1, 1.8, 2.0, 0.0, 0.0]
+    held = [{"loss": x, "learning_rate": (9 - min(i, 5)) * 1e-5} for i, x in enumerate(losses)]
+    assert fired(log(*held)) == [("non-finite", "error", 8)]
+    assert fired(log(*({**row, "learning_rate": 1e-5} for row in held))) == []
+
+
+def test_zeros_beside_an_evaluation_that_is_nan() -> None:
+    rows = log(*[GOOD] * 5, {"loss": 0.0}, {"eval_loss": nan}, {"loss": 0.0})
+    rows = [{k: v for k, v in row.items() if k != "grad_norm"} for row in rows]
+    assert fired(rows) == [("non-finite", "error", 8)]
+
+
+@pytest.mark.parametrize(("good", "step"), [(0, 3), (5, 7), (200, 202)])
+def test_a_gradient_that_a_loss_of_zero_cannot_have(good: int, step: int) -> None:
+    rows = log(*[GOOD] * good, *[{"loss": 0.0, "grad_norm": 1.0}] * 10)
+    assert fired(rows) == [("non-finite", "error", step)]
+    (finding,) = feed(rows)
+    assert "gradient norm of 1" in finding.message
+    assert not any(c.id == "label-mask" and c.status.name == "LIKELY" for c in finding.causes)
+
+
+def test_zeros_that_were_learned_have_a_gradient() -> None:
+    losses = [1.0, 0.3, 0.05, 0.004, 0.0003, 0.0, 0.0001, *[0.0] * 20]
+    rows = log(*({"loss": loss, "grad_norm": 0.3 * loss + 1e-3} for loss in losses))
+    assert [code for code, *_ in fired(rows) if code in ("non-finite", "zero-loss")] == []
+
+
+def test_zeros_of_a_policy_have_a_gradient() -> None:
+    rows = log(*[{"loss": 0.0, "grad_norm": 0.2, "reward": 0.5}] * 20)
+    assert fired(rows) == [("policy-loss-zero", "info", 5)]
+
+
+def ranked(fall: float, entropy: float = 1.0, rows: int = 20) -> list[dict[str, float]]:
+    draw = random.Random(0)
+    return log(
+        *(
+            {
+                "loss": 6.667 * (1.0 if step < 10 else fall) * draw.gauss(1.0, 0.004),
+                "entropy": 6.5 * (1.0 if step < 10 else entropy) * draw.gauss(1.0, 0.004),
+                "grad_norm": draw.gauss(1.0, 0.05),
+                "mean_token_accuracy": draw.gauss(0.11, 0.003),
+            }
+            for step in range(rows)
+        )
+    )
+
+
+@pytest.mark.parametrize("ranks", [2, 4, 8])
+def test_nan_on_one_rank_takes_its_part_of_the_loss(ranks: int) -> None:
+    """transformers' filter adds 0 for it: the loss falls by 1/N, and nothing else moves."""
+    rows = ranked(1 - 1 / ranks)
+    context = RunContext(world_size=ranks)
+    assert ("non-finite", "error", 13) in fired(rows, context)
+    finding = next(f for f in feed(rows, context) if f.code == "SFT106")
+    assert f"on 1 of the {ranks} ranks" in finding.message
+    assert "looks like progress" in finding.why
+    for other in (
+        RunContext(world_size=1),
+        RunContext(),
+        RunContext(world_size=ranks, logging_nan_inf_filter=False),
+    ):
+        assert "SFT106" not in {f.code for f in feed(rows, other)}
+
+
+def test_a_fall_that_was_learned_is_none_of_a_rank() -> None:
+    context = RunContext(world_size=2)
+    assert "SFT106" not in {f.code for f in feed(ranked(0.5, entropy=0.5), context)}
+    assert "SFT106" not in {f.code for f in feed(ranked(0.8), context)}
+
+
+@pytest.mark.parametrize(
+    ("facts", "status"),
+    [
+        ({"precision": "fp16"}, "LIKELY"),
+        ({"precision": "bf16", "method": "full"}, "RULED_OUT"),
+        ({"precision": "bf16", "method": "qlora", "quantization": "4bit"}, "POSSIBLE"),
+        ({"dtype": "bfloat16", "method": "full"}, "POSSIBLE"),
+        ({"dtype": "float16"}, "LIKELY"),
+    ],
+)
+def test_what_rules_the_number_format_out_is_proof(facts: dict[str, str], status: str) -> None:
+    """The run's arguments are; the dtype of the stored weights is not."""
+    rows = log(*[GOOD] * 5, *[{"loss": nan}] * 3)
+    (finding,) = feed(rows, RunContext(**facts))
+    found = {cause.id: cause.status.name for cause in finding.causes}
+    assert found["quantization-or-dtype"] == status
+
+
+@pytest.mark.parametrize("first", [1.0446, 344093.0])
+def test_a_first_loss_that_was_finite_speaks_for_labels(first: float) -> None:
+    rows = log({"loss": first, "grad_norm": nan}, *[{"loss": 0.0, "grad_norm": nan}] * 5)
+    finding = next(f for f in feed(rows) if f.code == "SFT106")
+    assert finding.causes[0].id == "hardware-or-kernel"
+    labels = next(cause for cause in finding.causes if cause.id == "label-mask")
+    assert labels.status.name == "POSSIBLE"
+    assert any("finite up to step 1" in text for text in labels.against)
 
 
 def test_a_run_that_was_done_again_is_judged_again() -> None:

@@ -56,10 +56,21 @@ def test_a_loss_that_is_learned_down_to_zero_is_another_thing(tail: list[float])
 
 
 def test_a_few_rows_without_labels() -> None:
-    rows = train_rows(([1.0] * 5 + [0.0] * 3) * 20)
+    """They are no loss of 0; how many they are is SFT112's."""
+    rows = train_rows(([1.0] * 20 + [0.0] * 3) * 20)
     for row in rows:
         row["grad_norm"] = row["loss"]
     assert fired(rows) == []
+
+
+@pytest.mark.parametrize(("every", "step"), [(1, 18), (5, 20), (10, 30)])
+def test_what_is_counted_are_steps(every: int, step: int) -> None:
+    """Eight of them, and two records at the least."""
+    rows = [
+        {"step": s, "loss": 2.0 * (s <= 10), "grad_norm": float(s <= 10)}
+        for s in range(every, 101, every)
+    ]
+    assert fired(rows) == [("zero-loss", "error", step)]
 
 
 def test_it_resolves_when_the_loss_comes_back() -> None:

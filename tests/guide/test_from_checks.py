@@ -257,7 +257,7 @@ PIECES = st.lists(st.sampled_from(list(Weight)), max_size=6)
 def test_more_evidence_never_puts_a_confirmed_cause_behind_an_unconfirmed_one(
     before: list[Weight], more: list[Weight], other: list[Weight]
 ) -> None:
-    """The one rule that does: what rules it out."""
+    """The two that do: what rules it out, and beside a likely one what speaks against it."""
 
     def evidence(weights: list[Weight]) -> tuple[Evidence, ...]:
         return tuple(Evidence(weight, "key") for weight in weights)
@@ -265,9 +265,11 @@ def test_more_evidence_never_puts_a_confirmed_cause_behind_an_unconfirmed_one(
     confirmed = evidence([*before, Weight.CONFIRMS])
     grown = (*confirmed, *evidence(more))
     excluded = any(piece.weight is Weight.RULES_OUT for piece in grown)
-    assert (settle(grown) is Status.CONFIRMED) is not excluded
+    contradicted = any(piece.weight is Weight.AGAINST for piece in grown)
+    assert (settle(grown) is Status.CONFIRMED) is not (excluded or contradicted)
+    assert settle(grown) is not Status.RULED_OUT
     rival = evidence(other)
-    if not excluded and settle(rival) is not Status.CONFIRMED:
+    if not excluded and Weight.CONFIRMS not in other:
         assert rank(grown) < rank(rival)
 
 

@@ -1,0 +1,85 @@
+"""Evidence on losses and gradients that are not finite, shared by SFT106 and SFT112."""
+
+from __future__ import annotations
+
+from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Weight, fix
+from sftdiag.signals.blocks import Block
+from sftdiag.signals.zeros import HUGE, LEAP
+
+RISE_BEFORE = 1.25
+"""Loss of the last block before the NaN over the lowest block: on the labelled runs that blew up it
+was 1.3 to 5, on those with an injected NaN weight 1.0."""
+
+HALF = ("fp16", "float16")
+
+
+def climb_before(case: Case) -> Evidence | None:
+    """The train loss before the last finite record."""
+    before, after = case.number("loss_before"), case.number("loss_after")
+    if before is not None and after is not None and after > LEAP * abs(before):
+        return Evidence(Weight.SUPPORTS, "loss_leapt", {"before": before, "after": after})
+    blocks = blocks_before(case)
+    if len(blocks) < 2:
+        return None
+    low, last = min(block.loss for block in blocks), max(block.loss for block in blocks[-2:])
+    values = {"low": low, "last": last}
+    key = "loss_climbed" if climbed(blocks) else "loss_calm"
+    return Evidence(Weight.SUPPORTS if climbed(blocks) else Weight.AGAINST, key, values)
+
+
+def blocks_before(case: Case) -> list[Block]:
+    """Return the blocks of train losses before the onset."""
+    return [b for b in case.signals.blocks if b.last_step < case.detection.onset_step]
+
+
+def climbed(blocks: list[Block]) -> bool:
+    """Return whether the loss had risen before it was lost."""
+    if len(blocks) < 2:
+        return False
+    low = min(block.loss for block in blocks)
+    return low > 0 and max(block.loss for block in blocks[-2:]) > RISE_BEFORE * low
+
+
+def number_format(case: Case) -> Evidence | None:
+    """fp16 overflows at 65,504; bf16 and fp32 do not.
+
+    What the run's arguments say is proof. The dtype that config.json names is that of the stored
+    weights: a run with fp16=True computes in fp16 all the same.
+    """
+    precision, dtype = case.context.precision, case.context.dtype
+    if precision in HALF or dtype in HALF:
+        half = precision if precision in HALF else dtype
+        return Evidence(Weight.SUPPORTS, "format_fp16", {"precision": half})
+    if precision is None:
+        if dtype is None:
+            return Evidence(Weight.MISSING, "format_unknown")
+        return Evidence(Weight.MISSING, "format_of_the_file", {"dtype": dtype})
+    unquantized = case.context.method is not None and case.context.quantization is None
+    values = {"precision": case.context.computes_in}
+    return Evidence(Weight.RULES_OUT if unquantized else Weight.AGAINST, "format_wide", values)
+
+
+def lost_from_the_start(case: Case) -> Evidence | None:
+    """Numbers that are lost or absurd before training could have done it."""
+    first = case.signals.first_loss
+    if first is not None and first > HUGE:
+        return Evidence(Weight.SUPPORTS, "huge_first_loss", {"loss": first})
+    if case.detection.evidence.get("from_first_record"):
+        return Evidence(Weight.SUPPORTS, "no_gradient_was_finite")
+    return None
+
+
+def overlap_off(case: Case) -> FixText | None:
+    """DeepSpeed's overlap of communication has lost gradients; where it may be in use."""
+    known = case.context.deepspeed
+    if known is False:
+        return None
+    return FixText("deepspeed_overlap" if known else "deepspeed_overlap_if")
+
+
+HARDWARE = CauseRule(
+    "hardware-or-kernel",
+    (lost_from_the_start,),
+    (overlap_off, fix("other_kernels"), fix("load_afresh")),
+)
+"""Kernels, hardware, and weights that were damaged when they were quantized, stored or sent."""

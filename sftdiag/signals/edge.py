@@ -1,0 +1,83 @@
+"""The last jump of the train loss within one record, and signs of a resume in the log."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from sftdiag.records import LogRecord
+from sftdiag.signals.noise import cautious_noise, median
+
+CALM_ROWS = 8
+"""Losses before a jump: their median is its level, six second differences their noise."""
+
+RISE = 1.25
+"""Times the highest of them that a jump rises to, at the least: SFT102's least rise of a level."""
+
+NOISE_FACTOR = 6.0
+"""Noise units above the level, of the one record: SFT102's for a window's mean."""
+
+GAP = 3
+"""Times the usual distance between two records from which rows are missing between them."""
+
+TOKENS, MISSING_ROWS, WENT_BACK = "tokens", "missing_rows", "went_back"
+"""Signs of a resume in the log: TRL's token count begins anew, rows are missing, steps go back."""
+
+
+class Jump:
+    """A jump: the steps before and after it, its level and its height, and what came since.
+
+    One is made a jump, so it is no Value.
+    """
+
+    def __init__(
+        self, before: int, step: int, level: float, height: float, sign: str | None
+    ) -> None:
+        self.before = before
+        self.step = step
+        self.level = level
+        self.height = height
+        self.highest = height
+        self.sign = sign
+
+
+class Edge:
+    """Follows the finite train losses one by one.
+
+    Attributes:
+        jump: the last jump, or None.
+    """
+
+    def __init__(self) -> None:
+        self.jump: Jump | None = None
+        self._calm: deque[float] = deque(maxlen=CALM_ROWS)
+        self._last = 0
+        self._gap = 0
+        self._tokens: float | None = None
+        self._back = False
+
+    def went_back(self) -> None:
+        """The steps went back: what comes next was resumed."""
+        self._back = True
+
+    def add(self, record: LogRecord) -> None:
+        """Take the next finite loss in."""
+        loss, tokens = record.metrics["loss"], record.finite("num_tokens")
+        gap = record.step - self._last
+        if self.jump is not None:
+            self.jump.highest = max(self.jump.highest, loss)
+        if len(self._calm) == CALM_ROWS and loss > RISE * max(self._calm) > 0.0:
+            calm = list(self._calm)
+            level = median(calm)
+            if loss - level > NOISE_FACTOR * cautious_noise(calm):
+                sign = self._sign(gap, tokens)
+                before = record.step - 1 if self._back else self._last
+                self.jump = Jump(before, record.step, level, loss, sign)
+        self._calm.append(loss)
+        self._last, self._gap, self._tokens, self._back = record.step, gap, tokens, False
+
+    def _sign(self, gap: int, tokens: float | None) -> str | None:
+        if self._back:
+            return WENT_BACK
+        if tokens is not None and self._tokens is not None and tokens < self._tokens:
+            return TOKENS
+        return MISSING_ROWS if 0 < GAP * self._gap < gap else None

@@ -1,0 +1,44 @@
+"""The learning rate's steps: does it stand still where it had moved at every record?"""
+
+from __future__ import annotations
+
+MOVED = 4
+"""Records in a row at which the rate moved before one that stands still is news: schedules that
+hold a value for some records, and logs that round the rate, do not move at each of so many."""
+
+
+class Schedule:
+    """Follows the logged rate. A trainer holds the schedule where an optimizer step was skipped."""
+
+    def __init__(self) -> None:
+        self._step = 0
+        self._rate: float | None = None
+        self._moves = 0
+        self._moved = False
+        self._since: int | None = None
+
+    def add(self, step: int, rate: float | None) -> None:
+        """Take the next train record's rate in; None where it logs none."""
+        if rate is None:
+            return
+        last, before = self._rate, self._step
+        self._rate, self._step = rate, step
+        self._moved = last is not None and rate != last
+        if last is None:
+            return
+        if self._moved:
+            self._moves = 1 if self._since is not None else self._moves + 1
+            self._since = None
+        elif self._since is None:
+            self._since = before
+
+    @property
+    def moved(self) -> bool:
+        """Whether the rate of the newest record is another than that of the record before."""
+        return self._moved
+
+    @property
+    def still_steps(self) -> int:
+        """Steps over which a rate that had moved at every record has stood still; 0 where not."""
+        still = self._since is not None and self._moves >= MOVED and bool(self._rate)
+        return self._step - self._since if still and self._since is not None else 0
