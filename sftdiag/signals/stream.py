@@ -30,9 +30,6 @@ OPENING = 40
 """Raw train losses kept from the start: learning rates that are too high show there, while the
 rate climbs, and warm-ups of 3 to 10 % of the steps are over by then in most public runs."""
 
-LARGEST_LOSS = 1e300
-"""Above it a sum of losses overflows; such a loss is no measurement."""
-
 
 class Signals:
     """The state of a run as far as its log goes. ``update`` is the only way in."""
@@ -106,7 +103,7 @@ class Signals:
                 self.peak_learning_rate = rate
                 self.peak_learning_rate_step = record.step
         loss = metrics["loss"]
-        if record.loss_is_lost() or abs(loss) > LARGEST_LOSS:
+        if record.loss_is_lost():
             return
         if self.first_loss is None:
             self.first_loss = loss
@@ -124,7 +121,7 @@ class Signals:
             if series not in self.evaluations_seen and len(self.evaluations_seen) == MAX_SERIES:
                 continue
             self.evaluations_seen[series] = self.evaluations_seen.get(series, 0) + 1
-            if not isfinite(loss) or abs(loss) > LARGEST_LOSS:
+            if not isfinite(loss):
                 continue
             since = min(self._loss_rows - self._rows_at_eval.get(series, 0), len(self.recent))
             train_loss, train_noise = train_level([loss for _, loss in self.recent], since)
