@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from mutated import files
+from mutated import beside, files
 
 from sftdiag.api import replay
 from sftdiag.config import Settings
@@ -60,10 +60,13 @@ def opened(path: Path) -> tuple[Run | None, str]:
         return None, str(error)
 
 
-def check_file(content: bytes) -> None:
+def check_run(content: bytes, others: dict[str, bytes]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "trainer_state.json")
         path.write_bytes(content)
+        for name, written in others.items():
+            Path(folder, name).parent.mkdir(exist_ok=True)
+            Path(folder, name).write_bytes(written)
         run, said = opened(path)
     if run is None:
         assert len(said.splitlines()) == 1
@@ -77,13 +80,13 @@ def check_file(content: bytes) -> None:
 
 
 @settings(max_examples=300, suppress_health_check=list(HealthCheck))
-@given(files())
-def test_a_mutated_log_gives_a_report_or_one_line(content: bytes) -> None:
-    check_file(content)
+@given(files(), beside())
+def test_a_mutated_log_gives_a_report_or_one_line(content: bytes, others: dict[str, bytes]) -> None:
+    check_run(content, others)
 
 
 @pytest.mark.acceptance
 @settings(max_examples=20_000, suppress_health_check=list(HealthCheck), database=None)
-@given(files())
-def test_twenty_thousand_mutated_logs(content: bytes) -> None:
-    check_file(content)
+@given(files(), beside())
+def test_twenty_thousand_mutated_logs(content: bytes, others: dict[str, bytes]) -> None:
+    check_run(content, others)

@@ -201,7 +201,7 @@ class EvalLossRisingDetector(Detector):
         if most < needed:
             return Skip("few_evaluations", {"evaluations": most, "needed": needed})
         if all(point.train_loss is None for point in signals.evaluations[_longest(signals)]):
-            return Skip("no_train_loss")
+            return Skip("no_train_beside" if signals.train_rows else "no_train_loss")
         return None
 
 

@@ -42,7 +42,7 @@ from sftdiag.detectors._spikes import (
     SpikeFinder,
     starting_loss,
 )
-from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
+from sftdiag.detectors.base import Detector, Skip, too_few, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.noise import median
@@ -138,9 +138,7 @@ class LossSpikeDetector(Detector):
         """See :meth:`Detector.skip`."""
         if (unusable := unusable_train_loss(signals)) is not None:
             return unusable
-        if self._finder.rows <= OPENING_ROWS:
-            return Skip("few_points", {"points": self._finder.rows, "needed": OPENING_ROWS + 1})
-        return None
+        return too_few(self._finder.rows, OPENING_ROWS + 1)
 
 
 def _equal_distance(spikes: Sequence[Spike]) -> int | None:

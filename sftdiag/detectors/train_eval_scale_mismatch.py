@@ -139,7 +139,9 @@ class TrainEvalScaleMismatchDetector(Detector):
             return Skip("eval_loss_not_finite")
         count = len(_pairs(signals))
         if count < OVER:
-            return Skip("few_evaluations", {"evaluations": count, "needed": FEW_EVALUATIONS})
+            made = len(signals.main_evaluations)
+            key = "few_evaluations" if made == count else "few_pairs"
+            return Skip(key, {"evaluations": count, "needed": FEW_EVALUATIONS})
         return None
 
 

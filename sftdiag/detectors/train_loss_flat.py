@@ -230,7 +230,9 @@ class TrainLossFlatDetector(Detector):
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""
         if self._active is None and self._flat_without_sign:
-            return Skip("flat_or_converged", {"loss": signals.blocks[-1].loss})
+            logged = signals.blocks[-1].mean_token_accuracy is not None
+            key = "flat_with_accuracy" if logged else "flat_or_converged"
+            return Skip(key, {"loss": signals.blocks[-1].loss})
         waiting = self._wait(signals)
         if waiting is None and self._active is None and len(signals.blocks) < MIN_BLOCKS:
             return Skip("few_points", {"points": len(signals.blocks), "needed": MIN_BLOCKS})

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
-from logs import healthy, overfitting
+from logs import healthy, noisy, overfitting, train_rows
 
 State = dict[str, Any]
 
@@ -47,6 +47,13 @@ def seeds() -> tuple[State, ...]:
     made = [{"log_history": rows, "max_steps": 200} for rows in (healthy(), overfitting())]
     tens = [{"step": step, "loss": 11.76} for step in range(10, 110, 10)]
     made += [{"log_history": tens, "max_steps": 100}, {"log_history": healthy(12, 3)}]
+    losses = noisy([6.0] * 60, 0.003)
+    made += [{"log_history": train_rows(losses, entropy=2.9, mean_token_accuracy=0.0)}]
+    made += [{"log_history": [{"step": r["step"], "loss": r["loss"]} for r in train_rows(losses)]}]
+    rates = [{**row, "learning_rate": 1e-6 * row["step"]} for row in train_rows(losses)]
+    made += [{"log_history": rates, "max_steps": 1000}]
+    made += [{"log_history": [row for row in overfitting() if "eval_loss" in row]}]
+    made = 3 * made
     files = sorted((ROOT / "examples" / "runs").glob("*/trainer_state.json"))
     for folder in FOLDERS:
         found = sorted(p for p in (CORPUS / folder).glob("*.json") if "spec" not in p.name)
@@ -152,7 +159,9 @@ def _plan(name: str, value: Any) -> Mutation:
 
 shares, names = st.floats(0.0, 1.0), st.sampled_from(NAMES)
 lengths = st.sampled_from((1, 1, 2, 3, 8, 40, 200))
-factors = st.sampled_from((0.0, -1.0, 1e-40, 1e-3, 10.0, 1e3, 1e15, 1e30, 1e38, 1e150, 1e299, 1e307))
+factors = st.sampled_from(
+    (0.0, -1.0, 1e-40, 1e-3, 10.0, 1e3, 1e15, 1e30, 1e38, 1e150, 1e299, 1e307)
+)
 mutations: st.SearchStrategy[Mutation] = st.one_of(
     st.builds(_set, names, values, shares, lengths),
     st.builds(_set, st.sampled_from(NAMES[:8]), values, shares, lengths),
@@ -173,13 +182,65 @@ def states(draw: st.DrawFn, most: int = 6) -> State:
     """Draw a state whose rows are objects, as the Trainer writes them, with strange values."""
     state = draw(st.sampled_from(seeds()))
     rows = state["log_history"]
-    start = int(draw(shares) * len(rows))
-    kept = rows[start : start + draw(st.sampled_from((1, 2, 4, 8, 16, 60, 150)))]
+    length = min(len(rows), draw(st.sampled_from((150, 90, 45, 24, 14, 8, 4, 2, 1))))
+    start = int(draw(shares) * (len(rows) - length))
+    kept = rows[start : start + length]
     changed = {**{name: state.get(name) for name in PLAN}, "log_history": [dict(r) for r in kept]}
     for mutate in draw(st.lists(mutations, max_size=most)):
         if changed["log_history"]:
             mutate(changed)
     return changed
+
+
+KNOWN: dict[str, tuple[Any, ...]] = {
+    "vocab_size": (2, 64, 32_000, 151_936, 10**12),
+    "max_steps": (1, 60, 1000, 10**12),
+    "learning_rate": (0.0, 1e-9, 2e-5, 3.0, 1e30),
+    "lr_scheduler_type": ("linear", "cosine", "constant", "unheard of"),
+    "warmup_steps": (0, 5, 10**9),
+    "num_train_epochs": (0.001, 3.0, 1e5),
+    "gradient_accumulation_steps": (1, 4, 32),
+    "world_size": (1, 8),
+    "per_device_train_batch_size": (1, 16),
+    "train_samples": (0, 1, 640),
+    "trainable_parameters": (0, 1, 10**9),
+    "total_parameters": (0, 1, 10**9),
+    "method": ("full", "lora", "qlora"),
+    "lora_r": (1, 16, 4096),
+    "lora_alpha": (0.0, 16.0),
+    "lora_dropout": (0.0, 0.9),
+    "precision": ("bf16", "fp16", "fp32"),
+    "max_grad_norm": (0.0, 1.0),
+    "optim": ("adamw_torch", "sgd"),
+    "loss_type": ("nll", "dft"),
+    "metric_for_best_model": ("eval_loss", "other_loss", "eval_accuracy"),
+    "lost_state_steps": ([], [3]),
+    "lora_b_zero_step": (0, 5),
+    "logging_nan_inf_filter": (True, False),
+}
+"""Fields of context.json, and values that runs have."""
+
+
+@st.composite
+def beside(draw: st.DrawFn) -> dict[str, bytes]:
+    """Draw the files beside a state, by name: mostly none."""
+    found: dict[str, bytes] = {}
+    if draw(st.integers(0, 2)):
+        return found
+    fields = draw(st.lists(st.sampled_from(sorted(KNOWN)), max_size=8, unique=True))
+    context = {name: draw(st.sampled_from(KNOWN[name])) for name in fields}
+    if fields and draw(st.booleans()):
+        context[fields[0]] = draw(st.sampled_from(STRANGE))
+    found["_sftdiag/context.json"] = json.dumps(context).encode()
+    if draw(st.booleans()):
+        changed = {name: [context[name], 7] for name in fields[:2]}
+        start = {"event": "start", "step": draw(st.sampled_from((0, 20, 10**9, *STRANGE)))}
+        lines = [{**start, "context": context, "changed": changed}]
+        found["_sftdiag/findings.jsonl"] = b"\n".join(json.dumps(li).encode() for li in lines)
+    if draw(st.booleans()):
+        model = {"vocab_size": draw(st.sampled_from((*KNOWN["vocab_size"], *STRANGE)))}
+        found["config.json"] = json.dumps(model).encode()
+    return found
 
 
 @st.composite
