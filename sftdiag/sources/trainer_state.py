@@ -21,7 +21,7 @@ def entries(path: str, content: Any) -> list[Mapping[str, Any]]:
     if not isinstance(content, Mapping):
         raise SourceError(path, f"{EXPECTED}; it holds a JSON {_kind(content)}")
     if "log_history" not in content:
-        keys = ", ".join(map(str, list(content)[:5])) or "none"
+        keys = ", ".join(str(key)[:40] for key in list(content)[:5]) or "none"
         raise SourceError(path, f"{EXPECTED}; its keys are {keys}")
     rows = content["log_history"]
     if not isinstance(rows, list):
