@@ -13,6 +13,12 @@ RANDOM, SEQUENTIAL, BY_LENGTH = "random", "sequential", "group_by_length"
 MOST = 10**15
 """No count and no setting of a run is larger: the largest models have 10**13 parameters."""
 
+_NEVER_NONE = (
+    *("vocab_size", "max_steps", "lora_r", "per_device_train_batch_size"),
+    *("gradient_accumulation_steps", "world_size"),
+)
+"""Counts of which every run has one at least."""
+
 _PROMPT_TYPES = ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING")
 
 
@@ -153,6 +159,7 @@ class RunContext(Value):
     def plausible(self) -> RunContext:
         """Return this context without numbers that no run has, as a damaged file may hold them."""
         absurd = [name for name in self.fields if _is_absurd(getattr(self, name))]
+        absurd += [name for name in _NEVER_NONE if getattr(self, name) == 0]
         return self.replace(**dict.fromkeys(absurd)) if absurd else self
 
     def filled_from(self, other: RunContext) -> RunContext:

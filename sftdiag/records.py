@@ -7,7 +7,7 @@ a step, an epoch and finite or non-finite floats under the trainer's own metric 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import copysign, inf, isfinite, isnan
+from math import copysign, inf, isfinite, isnan, nan
 
 from sftdiag.values import Value
 
@@ -201,6 +201,11 @@ def parse_entry(entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
         if alias in train:
             (evaluation if target == EVAL else train)[name] = train.pop(alias)
     train.pop("step", None)
+    if train.get("grad_norm", 0.0) < 0.0:
+        # DeepSpeed's -1 is a norm that is NaN or infinite, and no norm is negative.
+        train["grad_norm"] = nan
+    if train.get("learning_rate", 0.0) < 0.0:
+        del train["learning_rate"]
     epoch = as_epoch(train.pop("epoch", None))
     records: tuple[LogRecord, ...] = ()
     if "loss" in train:

@@ -99,6 +99,33 @@ def test_the_objective(key: str, objective: str | None) -> None:
     assert one({"step": 1, "loss": 0.0, key: 1.0}).objective() == objective
 
 
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [(6e300, math.inf), (-6e300, -math.inf), (1e-310, 0.0), (10**400, math.inf), (3.4e38, 3.4e38)],
+)
+def test_a_number_that_no_float32_can_hold_is_what_one_would_hold(
+    value: float, read: float
+) -> None:
+    assert one({"step": 1, "loss": value}).metrics["loss"] == read
+
+
+@pytest.mark.parametrize("step", [10**13, 1e30, 10**400, "1e30"])
+def test_a_step_beyond_any_plan_is_none(step: object) -> None:
+    assert parse_entry({"step": step, "loss": 1.0}) == ()
+
+
+@pytest.mark.parametrize("epoch", [-1.0, 1e7, math.inf, math.nan, "x", True])
+def test_an_epoch_that_no_run_reaches_is_unknown(epoch: object) -> None:
+    assert one({"step": 1, "loss": 1.0, "epoch": epoch}).epoch is None
+
+
+def test_a_negative_norm_is_deepspeeds_overflow_and_a_negative_rate_is_none() -> None:
+    record = one({"step": 1, "loss": 0.0, "grad_norm": -1.0, "learning_rate": -1e-5})
+    assert math.isnan(record.metrics["grad_norm"])
+    assert record.loss_is_lost()
+    assert "learning_rate" not in record.metrics
+
+
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (

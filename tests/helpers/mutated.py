@@ -130,6 +130,19 @@ def _repeat(start: float, length: int, times: int) -> Mutation:
     return mutate
 
 
+def _insert(name: str, value: Any, ahead: int, start: float) -> Mutation:
+    """Insert a row of one metric, made so many steps ahead of the row before it."""
+
+    def mutate(state: State) -> None:
+        rows = state["log_history"]
+        at = _place(rows, start)
+        step = rows[at].get("step")
+        known = step if type(step) is int else 1
+        rows.insert(at + 1, {name: value, "step": known + ahead})
+
+    return mutate
+
+
 def _every(name: str, every: int) -> Mutation:
     def mutate(state: State) -> None:
         for row in state["log_history"][::every]:
@@ -170,6 +183,13 @@ mutations: st.SearchStrategy[Mutation] = st.one_of(
     st.builds(_rename, names, names),
     st.builds(_move, shares, lengths, shares),
     st.builds(_repeat, shares, lengths, st.integers(0, 4)),
+    st.builds(
+        _insert,
+        st.sampled_from(("eval_loss", "loss", "train_loss")),
+        values,
+        st.sampled_from((0, 1, 600, -20)),
+        shares,
+    ),
     st.builds(_every, names, st.integers(1, 3)),
     st.builds(_steps, st.sampled_from((-3, 0, 1, 10**9, 10**18)), st.sampled_from((-1, 0, 1, 10))),
     st.just(_reverse),
@@ -193,14 +213,14 @@ def states(draw: st.DrawFn, most: int = 6) -> State:
 
 
 KNOWN: dict[str, tuple[Any, ...]] = {
-    "vocab_size": (2, 64, 32_000, 151_936, 10**12),
+    "vocab_size": (0, 1, 2, 64, 32_000, 151_936, 10**12),
     "max_steps": (1, 60, 1000, 10**12),
     "learning_rate": (0.0, 1e-9, 2e-5, 3.0, 1e30),
     "lr_scheduler_type": ("linear", "cosine", "constant", "unheard of"),
     "warmup_steps": (0, 5, 10**9),
     "num_train_epochs": (0.001, 3.0, 1e5),
-    "gradient_accumulation_steps": (1, 4, 32),
-    "world_size": (1, 8),
+    "gradient_accumulation_steps": (0, 1, 4, 32),
+    "world_size": (0, 1, 8),
     "per_device_train_batch_size": (1, 16),
     "train_samples": (0, 1, 640),
     "trainable_parameters": (0, 1, 10**9),

@@ -69,7 +69,9 @@ def test_a_context_with_numbers_that_no_run_has_says_nothing_of_them(tmp_path: P
     kept.parent.mkdir()
     kept.write_text('{"learning_rate": 2e-5, "max_steps": -4, "vocab_size": 1e30}')
     assert open_run(tmp_path).context == RunContext()
-    kept.write_text('{"learning_rate": 2e-5, "max_steps": -4, "max_grad_norm": Infinity}')
+    kept.write_text(
+        '{"learning_rate": 2e-5, "max_steps": -4, "max_grad_norm": Infinity, "world_size": 0}'
+    )
     assert open_run(tmp_path).context == RunContext(learning_rate=2e-5)
     kept.write_text('{"learning_rate": 1%s}' % ("0" * 400))
     assert open_run(tmp_path).context == RunContext()
