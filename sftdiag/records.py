@@ -19,12 +19,11 @@ PROBE = "probe"
 PROBE_PREFIX = "probe/"
 """Begins the names in the rows that probes write; no trainer logs such a name by itself."""
 
-# Other writers' names for the trainer's metrics.
-_ALIASES = {
-    "lr": ("learning_rate", TRAIN),
-    "train/loss": ("loss", TRAIN),
-    "eval/loss": ("eval_loss", EVAL),
-}
+_TRAIN_SPLIT, _EVAL_SPLIT = "train/", "eval/"
+"""Begin the trackers' names for the trainer's metrics: ``train/loss``, ``eval/loss``."""
+
+_CLOSING = frozenset({"train_runtime", "total_flos", "train_samples_per_second"})
+"""One of these beside ``train_loss`` makes it the mean of the whole run."""
 
 LARGEST = 3.4028234663852886e38
 """The largest finite float32. Losses, norms and rates are computed in it or in bfloat16, which ends
@@ -195,11 +194,16 @@ def parse_entry(entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
             evaluation[name] = number
         elif name[:6] == PROBE_PREFIX:
             probed[name] = number
+        elif name[:5] == _EVAL_SPLIT:
+            evaluation.setdefault(f"eval_{name[5:]}", number)
+        elif name[:6] == _TRAIN_SPLIT:
+            train.setdefault(name[6:], number)
         else:
             train[name] = number
-    for alias, (name, target) in _ALIASES.items():
-        if alias in train:
-            (evaluation if target == EVAL else train)[name] = train.pop(alias)
+    if "lr" in train:
+        train.setdefault("learning_rate", train.pop("lr"))
+    if "train_loss" in train and not _CLOSING & train.keys():
+        train.setdefault("loss", train.pop("train_loss"))
     train.pop("step", None)
     if train.get("grad_norm", 0.0) < 0.0:
         # DeepSpeed's -1 is a norm that is NaN or infinite, and no norm is negative.

@@ -73,6 +73,21 @@ def test_named_evaluations_need_a_runtime() -> None:
 
 def test_other_writers_names() -> None:
     assert one({"step": 1, "loss": 1.0, "lr": 5}).metrics["learning_rate"] == 5.0
+    tracked = {"train/loss": 1.0, "train/learning_rate": 2e-5, "train/epoch": 0.5}
+    record = one({"step": 1, **tracked})
+    assert record.metrics == {"loss": 1.0, "learning_rate": 2e-5}
+    assert record.epoch == 0.5
+    named = {"eval/b_loss": 2.0, "eval/b_runtime": 1.0}
+    assert one({"step": 1, "eval/loss": 3.0, **named}).eval_losses() == {
+        "eval_loss": 3.0,
+        "eval_b_loss": 2.0,
+    }
+
+
+def test_a_train_loss_is_a_rows_own_unless_the_run_is_summed_up() -> None:
+    assert one({"step": 9, "train_loss": 1.0}).metrics == {"loss": 1.0}
+    for closing in ("train_runtime", "total_flos"):
+        assert one({"step": 9, "train_loss": 1.0, closing: 3.0}).kind == "summary"
 
 
 @pytest.mark.parametrize(
