@@ -44,6 +44,7 @@ class Signals:
         self.epoch: float | None = None
         self.block_closed = False
         self.rewound = False
+        self.went_back = False
         self.last_train_step = 0
         self.evaluations: dict[str, list[Evaluation]] = {}
         self.evaluations_seen: dict[str, int] = {}
@@ -156,7 +157,7 @@ class Signals:
         self.peak_learning_rate_step = peak.last_step if peak else 0
         self.learning_rate = None
         self._summary_step = None
-        self.rewound = True
+        self.rewound = self.went_back = True
         self.last_step = step
         self.recent.clear()
         self.staircase = Staircase()
