@@ -10,6 +10,15 @@ from sftdiag.values import Value
 RANDOM, SEQUENTIAL, BY_LENGTH = "random", "sequential", "group_by_length"
 """Values of transformers' train_sampling_strategy: the order of the rows."""
 
+MOST = 10**15
+"""No count and no setting of a run is larger: the largest models have 10**13 parameters."""
+
+_NEVER_NONE = (
+    *("vocab_size", "max_steps", "lora_r", "per_device_train_batch_size"),
+    *("gradient_accumulation_steps", "world_size"),
+)
+"""Counts of which every run has one at least."""
+
 _PROMPT_TYPES = ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING")
 
 
@@ -151,10 +160,23 @@ class RunContext(Value):
             product *= part
         return product
 
+    def plausible(self) -> RunContext:
+        """Return this context without numbers that no run has, as a damaged file may hold them."""
+        absurd = [name for name in self.fields if _is_absurd(getattr(self, name))]
+        absurd += [name for name in _NEVER_NONE if getattr(self, name) == 0]
+        return self.replace(**dict.fromkeys(absurd)) if absurd else self
+
     def filled_from(self, other: RunContext) -> RunContext:
         """Return this context with its unknown fields taken from ``other``."""
         missing = {n: getattr(other, n) for n in self.fields if getattr(self, n) is None}
         return self.replace(**missing)
+
+
+def _is_absurd(value: object) -> bool:
+    """Return whether a number is none of a run: negative, not finite or beyond every count."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return not 0 <= value <= MOST
 
 
 def adapter_method(peft_type: str, quantization: str | None) -> str | None:

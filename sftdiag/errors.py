@@ -7,13 +7,18 @@ class SftdiagError(Exception):
     """Base class: catch it to catch everything that sftdiag raises on purpose."""
 
 
+def printable(text: str) -> str:
+    """Return the text on one line: names of files and keys may hold anything."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class SourceError(SftdiagError):
-    """A log that cannot be read: says which file and what was expected."""
+    """A log that cannot be read: says which file and what was expected, on one line."""
 
     def __init__(self, path: object, problem: str) -> None:
         self.path = str(path)
         self.problem = problem
-        super().__init__(f"{self.path}: {problem}")
+        super().__init__(printable(f"{self.path}: {problem}"))
 
 
 class ConfigError(SftdiagError):

@@ -7,7 +7,7 @@ a step, an epoch and finite or non-finite floats under the trainer's own metric 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isfinite, isnan
+from math import copysign, inf, isfinite, isnan, nan
 
 from sftdiag.values import Value
 
@@ -19,16 +19,28 @@ PROBE = "probe"
 PROBE_PREFIX = "probe/"
 """Begins the names in the rows that probes write; no trainer logs such a name by itself."""
 
-# Other writers' names for the trainer's metrics.
-_ALIASES = {
-    "lr": ("learning_rate", TRAIN),
-    "token_acc": ("mean_token_accuracy", TRAIN),
-    "train/loss": ("loss", TRAIN),
-    "eval/loss": ("eval_loss", EVAL),
-}
+_OTHER_NAMES = (("lr", "learning_rate"), ("token_acc", "mean_token_accuracy"))
+"""Other tools' names for the trainer's metrics: LLaMA-Factory's and ms-swift's."""
 
-MAX_WHOLE = 2**53
-"""Whole numbers up to here are floats exactly."""
+_TRAIN_SPLIT, _EVAL_SPLIT = "train/", "eval/"
+"""Begin the trackers' names for the trainer's metrics: ``train/loss``, ``eval/loss``."""
+
+_CLOSING = frozenset({"train_runtime", "total_flos", "train_samples_per_second"})
+"""One of these beside ``train_loss`` makes it the mean of the whole run."""
+
+LARGEST = 3.4028234663852886e38
+"""The largest finite float32. Losses, norms and rates are computed in it or in bfloat16, which ends
+there too: a number beyond it is an overflow, whoever wrote it. Sums and squares of what is left
+stay finite."""
+
+SMALLEST = 2.0**-149
+"""The smallest float32 above 0: what is smaller is 0, and the inverse of what is left finite."""
+
+MAX_STEPS = 10**12
+"""No run and no plan has more optimizer steps, nor tokens, where a tool counts those as steps."""
+
+MAX_EPOCHS = 1e6
+"""Nor more epochs; streaming runs plan 9223372036854775807, which is no plan at all."""
 
 # One of these in a train row means that the loss is not a likelihood of labels:
 # TRL's GRPO, PPO and RLOO log rewards, its DPO, ORPO, KTO and CPO trainers log rewards/chosen and
@@ -114,31 +126,46 @@ class LogRecord(Value):
 
 def as_positive(value: object) -> int | None:
     """Return a whole number above zero, as counts and sizes are; None for anything else."""
-    return value if type(value) is int and value > 0 else None
+    return value if type(value) is int and 0 < value <= MAX_STEPS else None
 
 
 def as_float(value: object) -> float | None:
-    """Return a number, a numeric string such as ``"NaN"`` or a 0-d array as float, else None."""
+    """Return a number, a numeric string such as ``"NaN"`` or a 0-d array as float, else None.
+
+    The float is one that a float32 could be: infinite above :data:`LARGEST`, 0 below
+    :data:`SMALLEST`.
+
+    Examples:
+        >>> as_float(1.5), as_float("NaN"), as_float(6e300), as_float(1e-310), as_float(True)
+        (1.5, nan, inf, 0.0, None)
+    """
+    number: float
     if type(value) is float:
-        return value
-    if type(value) is int and -MAX_WHOLE < value < MAX_WHOLE:
-        return float(value)
-    if isinstance(value, bool) or value is None or isinstance(value, (list, tuple, dict)):
-        return None
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        return None
+        number = value
+    else:
+        if isinstance(value, bool) or value is None or isinstance(value, (list, tuple, dict)):
+            return None
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except OverflowError:
+            return inf if value > 0 else -inf  # type: ignore[operator]
+        except (TypeError, ValueError, RuntimeError):
+            return None
+    if SMALLEST <= number <= LARGEST:
+        return number
+    size = abs(number)
+    return copysign(inf if size > LARGEST else 0.0 if size < SMALLEST else size, number)
 
 
 def as_step(value: object) -> int | None:
-    """Return a step count as int when it is a whole number of at least 0, else None."""
-    if type(value) is int:
-        return value if value >= 0 else None
-    number = as_float(value)
-    if number is None or not isfinite(number) or number < 0:
-        return None
-    return int(number)
+    """Return a step count as int when it is from 0 to :data:`MAX_STEPS`, else None."""
+    number = value if type(value) is int else as_float(value)
+    return int(number) if number is not None and 0 <= number <= MAX_STEPS else None
+
+
+def as_epoch(value: float | None) -> float | None:
+    """Return the epochs done where a run can have done so many, else None."""
+    return value if value is not None and 0.0 <= value < MAX_EPOCHS else None
 
 
 def parse_entry(entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
@@ -154,31 +181,40 @@ def parse_entry(entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
     """
     if type(entry) is not dict and not isinstance(entry, Mapping):
         return ()
-    step: object = entry.get("step")
-    if type(step) is not int or step < 0:
-        step = as_step(step)
-        if step is None:
-            return ()
+    step = as_step(entry.get("step"))
+    if step is None:
+        return ()
     train: dict[str, float] = {}
     evaluation: dict[str, float] = {}
     probed: dict[str, float] = {}
     for name, value in entry.items():
-        number = value if type(value) is float else as_float(value)
+        # Most are ordinary floats, which need no look.
+        usual = type(value) is float and SMALLEST <= value <= LARGEST
+        number: float | None = value if usual else as_float(value)  # type: ignore[assignment]
         if number is None or type(name) is not str:
             continue
         if name[:5] == "eval_":
             evaluation[name] = number
         elif name[:6] == PROBE_PREFIX:
             probed[name] = number
+        elif name[:5] == _EVAL_SPLIT:
+            evaluation.setdefault(f"eval_{name[5:]}", number)
+        elif name[:6] == _TRAIN_SPLIT:
+            train.setdefault(name[6:], number)
         else:
             train[name] = number
-    for alias, (name, target) in _ALIASES.items():
-        if alias in train:
-            (evaluation if target == EVAL else train)[name] = train.pop(alias)
+    for other, name in _OTHER_NAMES:
+        if other in train:
+            train.setdefault(name, train.pop(other))
+    if "train_loss" in train and not _CLOSING & train.keys():
+        train.setdefault("loss", train.pop("train_loss"))
     train.pop("step", None)
-    epoch = train.pop("epoch", None)
-    if epoch is not None and not isfinite(epoch):
-        epoch = None
+    if train.get("grad_norm", 0.0) < 0.0:
+        # DeepSpeed's -1 is a norm that is NaN or infinite, and no norm is negative.
+        train["grad_norm"] = nan
+    if train.get("learning_rate", 0.0) < 0.0:
+        del train["learning_rate"]
+    epoch = as_epoch(train.pop("epoch", None))
     records: tuple[LogRecord, ...] = ()
     if "loss" in train:
         records = (LogRecord(TRAIN, step, epoch, train),)

@@ -142,10 +142,17 @@ def decode(expected: Any, data: Any) -> Any:
         if issubclass(expected, Enum) and str(data).upper() in expected.__members__:
             return expected[str(data).upper()]
         if expected is float and isinstance(data, (int, float, str)) and type(data) is not bool:
-            return float(data)
+            return _as_float(data)
         if isinstance(data, expected) and not (expected is int and type(data) is bool):
             return data
     raise ValueError(f"expected {getattr(expected, '__name__', expected)}, got {data!r}")
+
+
+def _as_float(data: float | str) -> float:
+    try:
+        return float(data)
+    except OverflowError:
+        raise ValueError("expected a float, got a whole number beyond it") from None
 
 
 def _decode_union(choices: tuple[Any, ...], data: Any) -> Any:

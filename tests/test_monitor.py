@@ -148,10 +148,10 @@ def test_what_was_not_looked_at_is_named() -> None:
     ("log", "reason"),
     [
         ([{"step": 1, "loss": 1.0}], "too few points"),
-        ([{"loss": 1.0}], "no row with a step has been logged"),
+        ([{"loss": 1.0}], "no row with a step and a loss has been logged"),
         (
             [{"step": 1, "train_runtime": 1.0, "train_loss": 1.0}],
-            "no row with a step has been logged",
+            "no row with a step and a loss has been logged",
         ),
         (train_rows([0.0] * 100, reward=0.1), "reinforcement-learning"),
         (train_rows([0.5] * 100, **{"rewards/chosen": 0.1}), "preference-training"),

@@ -73,6 +73,21 @@ def test_named_evaluations_need_a_runtime() -> None:
 
 def test_other_writers_names() -> None:
     assert one({"step": 1, "loss": 1.0, "lr": 5}).metrics["learning_rate"] == 5.0
+    tracked = {"train/loss": 1.0, "train/learning_rate": 2e-5, "train/epoch": 0.5}
+    record = one({"step": 1, **tracked})
+    assert record.metrics == {"loss": 1.0, "learning_rate": 2e-5}
+    assert record.epoch == 0.5
+    named = {"eval/b_loss": 2.0, "eval/b_runtime": 1.0}
+    assert one({"step": 1, "eval/loss": 3.0, **named}).eval_losses() == {
+        "eval_loss": 3.0,
+        "eval_b_loss": 2.0,
+    }
+
+
+def test_a_train_loss_is_a_rows_own_unless_the_run_is_summed_up() -> None:
+    assert one({"step": 9, "train_loss": 1.0}).metrics == {"loss": 1.0}
+    for closing in ("train_runtime", "total_flos"):
+        assert one({"step": 9, "train_loss": 1.0, closing: 3.0}).kind == "summary"
 
 
 @pytest.mark.parametrize(
@@ -97,6 +112,33 @@ def test_a_hidden_nan_is_seen(metrics: dict[str, float], lost: bool) -> None:
 )
 def test_the_objective(key: str, objective: str | None) -> None:
     assert one({"step": 1, "loss": 0.0, key: 1.0}).objective() == objective
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [(6e300, math.inf), (-6e300, -math.inf), (1e-310, 0.0), (10**400, math.inf), (3.4e38, 3.4e38)],
+)
+def test_a_number_that_no_float32_can_hold_is_what_one_would_hold(
+    value: float, read: float
+) -> None:
+    assert one({"step": 1, "loss": value}).metrics["loss"] == read
+
+
+@pytest.mark.parametrize("step", [10**13, 1e30, 10**400, "1e30"])
+def test_a_step_beyond_any_plan_is_none(step: object) -> None:
+    assert parse_entry({"step": step, "loss": 1.0}) == ()
+
+
+@pytest.mark.parametrize("epoch", [-1.0, 1e7, math.inf, math.nan, "x", True])
+def test_an_epoch_that_no_run_reaches_is_unknown(epoch: object) -> None:
+    assert one({"step": 1, "loss": 1.0, "epoch": epoch}).epoch is None
+
+
+def test_a_negative_norm_is_deepspeeds_overflow_and_a_negative_rate_is_none() -> None:
+    record = one({"step": 1, "loss": 0.0, "grad_norm": -1.0, "learning_rate": -1e-5})
+    assert math.isnan(record.metrics["grad_norm"])
+    assert record.loss_is_lost()
+    assert "learning_rate" not in record.metrics
 
 
 anything = st.recursive(

@@ -98,8 +98,10 @@ def of_evaluations(signals: Signals) -> Rise | None:
 
 def last_period(signals: Signals) -> list[float]:
     """Return the block losses of the last period of length grouping."""
-    since = signals.last_step - WINDOW_STEPS
-    return [block.loss for block in signals.blocks if block.last_step > since]
+    blocks = signals.blocks
+    # Counted from the last train row: an evaluation's step may be far ahead of it.
+    since = blocks[-1].last_step - WINDOW_STEPS if blocks else 0
+    return [block.loss for block in blocks if block.last_step > since]
 
 
 def low_end(losses: Sequence[float]) -> float:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 
 from sftdiag.signals.noise import cautious_noise, median
-from sftdiag.signals.stream import LARGEST_LOSS, RECENT, Signals
+from sftdiag.signals.stream import RECENT, Signals
 from sftdiag.values import Value
 
 OPENING_ROWS = 20
@@ -116,7 +117,7 @@ class SpikeFinder:
     def _bar(self, signals: Signals, level: float) -> float:
         """Return how far above the level a spike must stand."""
         if self.rows <= OPENING_ROWS or level <= 0.0:
-            return LARGEST_LOSS
+            return inf
         return max(
             NOISE_FACTOR * cautious_noise(list(self._calm)),
             TAIL_FACTOR * self.largest,

@@ -62,6 +62,16 @@ class Detector(ABC):
         """Return why no judgement is possible so far, or None when it is."""
 
 
+def too_few(points: int, needed: int) -> Skip | None:
+    """Return that there are too few points, or None where there are not: then another reason is."""
+    return Skip("few_points", {"points": points, "needed": needed}) if points < needed else None
+
+
+def no_evaluations(signals: Signals) -> Skip:
+    """Return why there is no evaluation loss to look at although some were logged."""
+    return Skip("evaluations_void" if signals.went_back else "eval_loss_not_finite")
+
+
 def unusable_train_loss(signals: Signals) -> Skip | None:
     """Return why the training loss is no measure of learning in this log, or None."""
     if signals.objective is not None:

@@ -50,7 +50,7 @@ from sftdiag.detectors._eval_rise import (
 )
 from sftdiag.detectors._eval_wasted import decay_left, wasted
 from sftdiag.detectors._staircase_note import staircase_note
-from sftdiag.detectors.base import Detector, Skip
+from sftdiag.detectors.base import Detector, Skip, no_evaluations
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.evaluations import Evaluation
@@ -196,12 +196,12 @@ class EvalLossRisingDetector(Detector):
             return Skip("no_eval_loss")
         most = max((len(points) for points in signals.evaluations.values()), default=0)
         if most == 0:
-            return Skip("eval_loss_not_finite")
+            return no_evaluations(signals)
         needed = _needed(signals, most)
         if most < needed:
             return Skip("few_evaluations", {"evaluations": most, "needed": needed})
         if all(point.train_loss is None for point in signals.evaluations[_longest(signals)]):
-            return Skip("no_train_loss")
+            return Skip("no_train_beside" if signals.train_rows else "no_train_loss")
         return None
 
 

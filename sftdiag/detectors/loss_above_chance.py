@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
+from sftdiag.detectors.base import Detector, Skip, too_few, unusable_train_loss
 from sftdiag.findings import Detection, Severity
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.noise import median
@@ -58,6 +58,11 @@ SOME_ACCURACY = 0.3
 """Token accuracy at which the labels do belong to the text after all."""
 
 
+ACCURACY = "mean_token_accuracy"
+TELLING = frozenset({ACCURACY, "entropy"})
+"""The columns that tell it together where the vocabulary is not known."""
+
+
 class LossAboveChanceDetector(Detector):
     """Judges the first records; resolves when the tokens are predicted after all."""
 
@@ -71,11 +76,13 @@ class LossAboveChanceDetector(Detector):
         self._first_step = 0
         self._logged = False
         self._looked = False
+        self._columns: set[str] = set()
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
         if self._looked and self._active is None:
             return ()
+        self._columns.update(TELLING.intersection(record.metrics))
         if record.kind != TRAIN or signals.objective is not None or record.loss_is_lost():
             return ()
         accuracy, entropy = record.finite("mean_token_accuracy"), record.finite("entropy")
@@ -139,7 +146,12 @@ class LossAboveChanceDetector(Detector):
         if self._logged or self._active is not None:
             return None
         if signals.context.chance_loss is None:
-            return Skip("no_entropy")
-        if not self._looked:
-            return Skip("few_points", {"points": self._seen, "needed": CHANCE_RECORDS})
-        return None
+            if self._columns == TELLING:
+                return too_few(0, RECORDS)
+            return Skip("accuracy_alone" if ACCURACY in self._columns else "no_entropy")
+        if self._looked:
+            return None
+        if not self._seen and len(signals.opening) > 1:
+            return Skip("judged_before")
+        # What keeps it from looking at the records it has is the rate.
+        return too_few(self._seen, CHANCE_RECORDS) or Skip("warmup")

@@ -39,7 +39,7 @@ from operator import mul
 from typing import ClassVar
 
 from sftdiag.detectors._saw_tooth import SawTooth
-from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
+from sftdiag.detectors.base import Detector, Skip, too_few, unusable_train_loss
 from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Detection, Severity
 from sftdiag.ranges import LARGEST_VOCABULARY, SMALLEST_VOCABULARY
@@ -205,9 +205,7 @@ class LossOscillationDetector(Detector):
         """See :meth:`Detector.skip`."""
         if (unusable := unusable_train_loss(signals)) is not None:
             return unusable
-        if signals.train_rows < WINDOW:
-            return Skip("few_points", {"points": signals.train_rows, "needed": WINDOW})
-        return None
+        return too_few(signals.train_rows, WINDOW)
 
 
 def _look(rows: Sequence[tuple[int, float, float | None]]) -> _Look:

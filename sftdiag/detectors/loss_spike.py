@@ -42,11 +42,11 @@ from sftdiag.detectors._spikes import (
     SpikeFinder,
     starting_loss,
 )
-from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
+from sftdiag.detectors.base import Detector, Skip, too_few, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.noise import median
-from sftdiag.signals.stream import LARGEST_LOSS, Signals
+from sftdiag.signals.stream import Signals
 
 REPEATED = 3
 """Separate spikes that make a warning."""
@@ -84,8 +84,6 @@ class LossSpikeDetector(Detector):
         if record.kind != TRAIN or signals.objective is not None or record.loss_is_lost():
             return ()
         loss = record.metrics["loss"]
-        if abs(loss) > LARGEST_LOSS:
-            return ()
         spike = self._finder.take(signals, loss, record.step)
         if spike is None:
             return self._resolve(record.step)
@@ -140,9 +138,7 @@ class LossSpikeDetector(Detector):
         """See :meth:`Detector.skip`."""
         if (unusable := unusable_train_loss(signals)) is not None:
             return unusable
-        if self._finder.rows <= OPENING_ROWS:
-            return Skip("few_points", {"points": self._finder.rows, "needed": OPENING_ROWS + 1})
-        return None
+        return too_few(self._finder.rows, OPENING_ROWS + 1)
 
 
 def _equal_distance(spikes: Sequence[Spike]) -> int | None:

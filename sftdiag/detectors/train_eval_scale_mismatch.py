@@ -31,7 +31,7 @@ from collections.abc import Sequence
 from math import inf, log
 from typing import ClassVar
 
-from sftdiag.detectors.base import Detector, Skip
+from sftdiag.detectors.base import Detector, Skip, no_evaluations
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.ranges import LARGEST_VOCABULARY
 from sftdiag.records import EVAL, LogRecord
@@ -136,10 +136,12 @@ class TrainEvalScaleMismatchDetector(Detector):
         if not signals.train_rows:
             return Skip("no_train_loss")
         if not signals.evaluations.get(signals.main_series):
-            return Skip("eval_loss_not_finite")
+            return no_evaluations(signals)
         count = len(_pairs(signals))
         if count < OVER:
-            return Skip("few_evaluations", {"evaluations": count, "needed": FEW_EVALUATIONS})
+            made = len(signals.main_evaluations)
+            key = "few_evaluations" if made == count else "few_pairs"
+            return Skip(key, {"evaluations": count, "needed": FEW_EVALUATIONS})
         return None
 
 

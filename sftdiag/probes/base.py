@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import ClassVar
 
 from sftdiag.findings import Detection, Scalar, Severity
@@ -23,19 +24,36 @@ BEFORE = f"{PROBE_PREFIX}before"
 SKIPPED = "skipped/"
 """Begins the measure that says why there is none: ``probe/<name>/skipped/<reason>``."""
 
+REASONS = frozenset(
+    {
+        *("no_prompts", "over_budget", "not_finite", "probe_failed"),
+        *("sharded", "encoder_decoder", "vision", "no_language_model"),
+    }
+)
+"""The reasons that are written; a row with another one is of another writer and says nothing."""
+
 IN_A_ROW = 2
 """Probes in a row that must agree: a model in motion may loop at one evaluation and not at the
 next. The last one of the plan, and one without a plan, stands alone: there is no next."""
+
+LATE = 0.5
+"""Share of the planned steps from which what a sound model learns late counts: how replies end, and
+where the model before training was not measured, how they differ from the reference answers. A base
+model goes round in circles and speaks for the user until it has learned not to."""
 
 LEAST_PROMPTS = 6
 """Prompts below which a share over prompts says nothing: its noise is a fifth and more."""
 
 
 class Seen(Value):
-    """What a probe sees at one evaluation: which of its sentences tells it, and the numbers."""
+    """What a probe sees at one evaluation: which of its sentences tells it, and the numbers.
+
+    ``unmeasured``: nothing sound was measured before, so that it counts from :data:`LATE` on.
+    """
 
     variant: str
     evidence: Mapping[str, Scalar]
+    unmeasured: bool = False
 
 
 class Probe(ABC):
@@ -46,12 +64,14 @@ class Probe(ABC):
         name: the symptom's name.
         severity: the severity it fires at.
         asks: what it needs of the model: ``"replies"``, ``"samples"``, ``"losses"``.
+        always: the measures that no row of its own lacks.
     """
 
     code: ClassVar[str]
     name: ClassVar[str]
     severity: ClassVar[Severity] = Severity.WARNING
     asks: ClassVar[tuple[str, ...]]
+    always: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:
         self._since: int | None = None
@@ -72,7 +92,10 @@ class Probe(ABC):
 
     @abstractmethod
     def note(self, measures: Mapping[str, float]) -> None:
-        """Keep what later measures are compared with; called after :meth:`judge`."""
+        """Keep what later measures are compared with, as of a model before training or a sound one.
+
+        Called after :meth:`judge`, unless that saw something: what is sick is no measure.
+        """
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """Look at a record of kind ``"probe"``; see :meth:`Detector.update`."""
@@ -81,7 +104,11 @@ class Probe(ABC):
             return ()
         reason = next((key for key in measures if key.startswith(SKIPPED)), None)
         if reason is not None:
-            self._reason = Skip(reason.removeprefix(SKIPPED), {"number": measures[reason]})
+            key = reason.removeprefix(SKIPPED)
+            if key in REASONS:
+                self._reason = Skip(key, {"number": measures[reason]})
+            return ()
+        if any(name not in measures for name in self.always):
             return ()
         if BEFORE in record.metrics:
             self._reason = Skip("no_probe_yet")
@@ -90,7 +117,10 @@ class Probe(ABC):
         planned = signals.max_steps
         progress = min(1.0, record.step / planned) if planned else 1.0
         verdict = self.judge(measures, progress)
-        self.note(measures)
+        if not isinstance(verdict, Seen):
+            self.note(measures)
+        elif verdict.unmeasured and progress < LATE:
+            verdict = Skip("early", {"share": LATE})
         if isinstance(verdict, Skip):
             self._reason = verdict
             return ()
@@ -104,8 +134,13 @@ class Probe(ABC):
         return self._reason or Skip("needs_model")
 
     def _own(self, record: LogRecord) -> dict[str, float]:
+        """Return the row's measures of this probe; what is not finite is none."""
         own = f"{PROBE_PREFIX}{self.name}/"
-        return {k.removeprefix(own): v for k, v in record.metrics.items() if k.startswith(own)}
+        return {
+            name.removeprefix(own): value
+            for name, value in record.metrics.items()
+            if name.startswith(own) and isfinite(value)
+        }
 
     def _live(self, seen: Seen | None, step: int, needed: int) -> Sequence[Detection]:
         if seen is None:

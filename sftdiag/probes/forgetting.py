@@ -24,14 +24,14 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import exp, log
+from math import log
 from typing import ClassVar
 
 from sftdiag.findings import Scalar
 from sftdiag.observations import Skip
 from sftdiag.probes.answers import Losses
 from sftdiag.probes.base import Probe, Seen
-from sftdiag.probes.measures import Estimate, beyond, estimate, mean_of, named
+from sftdiag.probes.measures import Estimate, beyond, estimate, factor_of, mean_of, named
 
 NEVER_KNOWN = 0.6
 """Share of the loss of a blind guess above which a text was no text to the model before: there is
@@ -92,14 +92,15 @@ class ForgettingProbe(Probe):
             if texts is not None and texts < LEAST_TEXTS:
                 reason = reason and Skip("few_texts", {"texts": int(texts), "needed": LEAST_TEXTS})
                 continue
-            if rise is None or texts is None:
+            loss, before = measures.get(f"{start}loss"), measures.get(f"{start}before")
+            if rise is None or texts is None or loss is None or before is None:
                 continue
             if beyond(rise, NO_CHANGE, FORGOTTEN):
-                factor = exp(min(rise.value, 50.0))
+                factor = factor_of(rise.value)
                 evidence: dict[str, Scalar] = {
                     "texts": int(texts),
-                    "loss": measures[f"{start}loss"],
-                    "before": measures[f"{start}before"],
+                    "loss": loss,
+                    "before": before,
                     "rise": rise.value,
                     "factor": factor,
                 }

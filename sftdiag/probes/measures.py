@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import hypot, sqrt
+from math import exp, hypot, sqrt
 
 from sftdiag.values import Value
 
@@ -12,6 +12,10 @@ Tokens = Sequence[int]
 SURE = 3.0
 """Standard errors from which a difference is no noise: by chance once in 700 looks, and a pattern
 must show at two probes in a row."""
+
+
+MOST_LOG = 50.0
+"""Logarithm up to which a factor is told: beyond it only its being huge counts."""
 
 
 class Estimate(Value):
@@ -25,6 +29,11 @@ def beyond(high: Estimate, low: Estimate, least: float) -> bool:
     """Return whether ``high`` is above ``low`` by ``least`` or more, and surely so."""
     difference = high.value - low.value
     return difference >= least and difference > SURE * hypot(high.error, low.error)
+
+
+def factor_of(logarithm: float) -> float:
+    """Return the factor of a logarithm, within what :data:`MOST_LOG` allows."""
+    return exp(max(-MOST_LOG, min(logarithm, MOST_LOG)))
 
 
 def mean_of(values: Sequence[float]) -> Estimate:

@@ -7,7 +7,8 @@ replies' length against the references'.
 
 Cannot judge style beyond that, nor ends without reference answers, nor lengths where these are
 longer than the limit. Ends and lengths are judged from half of the planned steps on: before, a
-sound model may not have learned them yet.
+sound model may not have learned them yet; so are marks where the model before training was not
+measured.
 
 >>> from sftdiag.monitor import Monitor
 >>> from sftdiag.context import RunContext
@@ -29,13 +30,13 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import exp, log
+from math import log
 from typing import ClassVar
 
 from sftdiag.observations import Skip
 from sftdiag.probes.answers import Reply
-from sftdiag.probes.base import LEAST_PROMPTS, Probe, Seen
-from sftdiag.probes.measures import Estimate, beyond, estimate, mean_of, named
+from sftdiag.probes.base import LATE, LEAST_PROMPTS, Probe, Seen
+from sftdiag.probes.measures import Estimate, beyond, estimate, factor_of, mean_of, named
 
 UNENDED = 0.5
 """Share of replies without an end, beyond the references' none."""
@@ -51,9 +52,6 @@ MARKED = 0.2
 ODD_LENGTH = log(3.0)
 """Replies three times as long or as short as the references: models differ by less than two."""
 
-LATE = 0.5
-"""Share of the planned steps from which ends and lengths are learned."""
-
 
 class UnnaturalRepliesProbe(Probe):
     """Fires when two probes in a row show it; resolves when two in a row do not."""
@@ -61,6 +59,7 @@ class UnnaturalRepliesProbe(Probe):
     code: ClassVar[str] = "SFT303"
     name: ClassVar[str] = "unnatural-replies"
     asks: ClassVar[tuple[str, ...]] = ("replies",)
+    always: ClassVar[tuple[str, ...]] = ("prompts",)
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,7 +102,7 @@ class UnnaturalRepliesProbe(Probe):
             **{name: measures.get(name) for name in names},
             "prompts": int(prompts),
             "marked_before": self._least_marked.value if self._least_marked else None,
-            "length_factor": exp(length.value) if length else None,
+            "length_factor": factor_of(length.value) if length else None,
         }
         late = progress >= LATE
         if late and self._does_not_end(measures):
@@ -111,7 +110,8 @@ class UnnaturalRepliesProbe(Probe):
         marked = estimate(measures, "marked")
         if marked and beyond(marked, self._least_marked or Estimate(0.0, 0.0), MARKED):
             known = "reference_marked" in measures
-            return Seen("marked" if known else "marked_no_reference", evidence)
+            unmeasured = self._least_marked is None
+            return Seen("marked" if known else "marked_no_reference", evidence, unmeasured)
         if late and length is not None and abs(length.value) >= ODD_LENGTH:
             size = Estimate(abs(length.value), length.error)
             if beyond(size, Estimate(0.0, 0.0), ODD_LENGTH):

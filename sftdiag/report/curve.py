@@ -66,7 +66,7 @@ def draw(report: Report) -> list[str]:
     lines = [f"{labels.get(i, ''):>{LABEL}} ┤{row.rstrip()}" for i, row in enumerate(rows)]
     lines.append(f"{'':>{LABEL}} └{'─' * WIDTH}")
     lines.append(_ticks(first, last, onset))
-    names = ["─ loss", *(f"o {curve.series}" for curve in curves if curve.series != "loss")]
+    names = [f"{'─' if curve.series == 'loss' else 'o'} {curve.series}" for curve in curves]
     legend = "   ".join(names) + ("   log scale" if use_log else "")
     return [*lines, f"{'':>{LABEL}}  {legend}"]
 

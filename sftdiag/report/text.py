@@ -79,9 +79,12 @@ def lines(
         if drawn:
             yield Line(0)
             yield from (Line(0, ((row, ""),)) for row in drawn)
+    explained: set[str] = set()
     for finding in report.findings:
         yield Line(0)
-        yield from _finding(finding, words, brief=_said_already(finding, report))
+        again = finding.name in explained
+        yield from _finding(finding, words, brief=_said_already(finding, report), again=again)
+        explained.add(finding.name)
         yield from below(finding)
     yield Line(0)
     colon, comma = words["colon"], words["comma"]
@@ -116,7 +119,8 @@ def _facts(report: Report, words: Mapping[str, Any]) -> str:
     if summary.last_step is None or summary.first_step is None:
         return ""
     if summary.max_steps:
-        facts = [words["planned"].format(last=summary.last_step, planned=summary.max_steps)]
+        key = "planned" if summary.last_step <= summary.max_steps else "beyond_plan"
+        facts = [words[key].format(last=summary.last_step, planned=summary.max_steps)]
     else:
         facts = [words["steps"].format(first=summary.first_step, last=summary.last_step)]
     if summary.epochs:
@@ -133,7 +137,10 @@ def _said_already(finding: Finding, report: Report) -> bool:
     )
 
 
-def _finding(finding: Finding, words: Mapping[str, Any], *, brief: bool = False) -> Iterator[Line]:
+def _finding(
+    finding: Finding, words: Mapping[str, Any], *, brief: bool = False, again: bool = False
+) -> Iterator[Line]:
+    """Yield a finding; ``again`` without what another onset of the same pattern has explained."""
     label, colon = finding.severity.label, words["colon"]
     is_note = finding.severity is Severity.INFO
     if finding.by_check and not finding.fired_step:
@@ -154,7 +161,9 @@ def _finding(finding: Finding, words: Mapping[str, Any], *, brief: bool = False)
     dated = ((" · " + words["comma"].join(times), "dim"),) if times else ()
     yield Line(0, (head, severity, *dated))
     yield Line(2, ((finding.message, ""),))
-    yield Line(2, ((words["meaning" if is_note else "why"] + colon, "bold"), (finding.why, "")))
+    if not again:
+        meaning = words["meaning" if is_note else "why"]
+        yield Line(2, ((meaning + colon, "bold"), (finding.why, "")))
     if brief or finding.consequence_of is not None or (is_note and not finding.by_check):
         return
     if not finding.by_check:

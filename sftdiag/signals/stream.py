@@ -37,9 +37,6 @@ NOMINAL_STEPS = 500
 """Length of a run whose plan is not known: five times the guide's smoke test, after which a clear
 fall is due, and no less than two thirds of the public runs have."""
 
-LARGEST_LOSS = 1e300
-"""Above it a sum of losses overflows; such a loss is no measurement."""
-
 
 class Signals:
     """The state of a run as far as its log goes. ``update`` is the only way in."""
@@ -54,6 +51,7 @@ class Signals:
         self.epoch: float | None = None
         self.block_closed = False
         self.rewound = False
+        self.went_back = False
         self.last_train_step = 0
         self.previous_train_step: int | None = None
         self.zero: str | None = None
@@ -122,7 +120,7 @@ class Signals:
         self.schedule.add(record.step, record.finite("learning_rate"))
         self.zero = self.zeros.add(record, self.previous_train_step, self.schedule.still_steps)
         loss = metrics["loss"]
-        if record.loss_is_lost() or abs(loss) > LARGEST_LOSS:
+        if record.loss_is_lost():
             return
         if self.zero in NAN_KINDS and self.objective is None:
             return
@@ -145,7 +143,7 @@ class Signals:
             if series not in self.evaluations_seen and len(self.evaluations_seen) == MAX_SERIES:
                 continue
             self.evaluations_seen[series] = self.evaluations_seen.get(series, 0) + 1
-            if not isfinite(loss) or abs(loss) > LARGEST_LOSS:
+            if not isfinite(loss):
                 continue
             since = min(self._loss_rows - self._rows_at_eval.get(series, 0), len(self.recent))
             train_loss, train_noise = train_level([loss for _, loss in self.recent], since)
@@ -180,7 +178,7 @@ class Signals:
         self.peak_learning_rate_step = peak.last_step if peak else 0
         self.learning_rate = None
         self._summary_step = None
-        self.rewound = True
+        self.rewound = self.went_back = True
         self.edge.went_back()
         self.last_step = step
         self.recent.clear()

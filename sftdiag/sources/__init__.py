@@ -83,7 +83,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     # A checkpoint's run is the folder above it; any other folder's parent is not this run's.
     in_checkpoint = os.path.basename(folder).startswith("checkpoint-")
     folders = (folder, os.path.dirname(folder)) if in_checkpoint else (folder,)
-    known = kept(folders, CONTEXT_FILE, RunContext())
+    known = kept(folders, CONTEXT_FILE, RunContext()).plausible()
     own = trainer_state.context(content)
     if known.max_steps is not None:
         # The state's epochs are rounded up from max_steps where that was given; the callback saw.
@@ -118,7 +118,7 @@ def kept(folders: tuple[str, ...], name: tuple[str, str], unknown: _Kept) -> _Ke
             try:
                 with open(path, encoding="utf-8") as file:
                     return type(unknown).from_dict(json.load(file))
-            except (OSError, ValueError, TypeError, AttributeError):
+            except (OSError, ValueError, TypeError, AttributeError, RecursionError):
                 continue
     return unknown
 
@@ -126,22 +126,31 @@ def kept(folders: tuple[str, ...], name: tuple[str, str], unknown: _Kept) -> _Ke
 def _read_json(path: str) -> Any:
     try:
         with open(path, "rb") as file:
-            text = file.read().decode("utf-8-sig")
+            content = file.read()
+        # By its first bytes: PowerShell writes UTF-16.
+        text = content.decode(json.detect_encoding(content))
     except OSError as error:
         raise SourceError(path, f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SourceError(path, f"is no text; {trainer_state.EXPECTED}") from None
+    except UnicodeDecodeError as error:
+        problem = f"is no text in UTF-8 (byte {error.start})"
+        raise SourceError(path, f"{problem}; {trainer_state.EXPECTED}") from None
     if text.startswith(_GIT_LFS):
         raise SourceError(path, "is a Git LFS pointer, not the log; run `git lfs pull`")
     if not text.strip():
         raise SourceError(path, f"is empty; {trainer_state.EXPECTED}")
     try:
         return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        cut = text.lstrip()[0] in "{[" and text.rstrip()[-1] not in "}]"
+    except json.JSONDecodeError as error:
+        shown = text.rstrip()
+        cut = text.lstrip()[0] in "{[" and (shown[-1] not in "}]" or error.pos >= len(shown))
         problem = "JSON that ends too early" if cut else "not JSON"
-        where = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise SourceError(path, f"{problem}{where}; {trainer_state.EXPECTED}") from None
+        where = f"{problem} (line {error.lineno})"
+        raise SourceError(path, f"{where}; {trainer_state.EXPECTED}") from None
+    except (ValueError, RecursionError) as error:
+        # Python reads whole numbers of up to 4300 digits.
+        deep = isinstance(error, RecursionError)
+        problem = "JSON nested too deep" if deep else "a number of too many digits"
+        raise SourceError(path, f"holds {problem}; {trainer_state.EXPECTED}") from None
 
 
 def _runs_below(folder: str, depth: int) -> list[str]:

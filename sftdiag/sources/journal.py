@@ -73,7 +73,7 @@ def starts(events: Iterable[Mapping[str, Any]]) -> list[Segment]:
         except (ValueError, TypeError):
             continue
         led = before(led, segment.after_step)
-        led.append(segment)
+        led.append(segment.replace(context=segment.context.plausible()))
     return led
 
 

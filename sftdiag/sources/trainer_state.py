@@ -7,12 +7,9 @@ from typing import Any
 
 from sftdiag.context import RunContext
 from sftdiag.errors import SourceError
-from sftdiag.records import as_float, as_positive
+from sftdiag.records import MAX_EPOCHS, as_float, as_positive
 
 EXPECTED = "expected a trainer_state.json: a JSON object with a list log_history"
-
-MAX_EPOCHS = 1e6
-"""Streaming runs write 9223372036854775807 epochs: no plan at all."""
 
 
 def entries(path: str, content: Any) -> list[Mapping[str, Any]]:
@@ -24,7 +21,7 @@ def entries(path: str, content: Any) -> list[Mapping[str, Any]]:
     if not isinstance(content, Mapping):
         raise SourceError(path, f"{EXPECTED}; it holds a JSON {_kind(content)}")
     if "log_history" not in content:
-        keys = ", ".join(map(str, list(content)[:5])) or "none"
+        keys = ", ".join(str(key)[:40] for key in list(content)[:5]) or "none"
         raise SourceError(path, f"{EXPECTED}; its keys are {keys}")
     rows = content["log_history"]
     if not isinstance(rows, list):

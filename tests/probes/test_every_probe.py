@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 from probes.rows import STEADY, fed, fired, log_row, row
 
+import sftdiag.detectors
 import sftdiag.probes
+from sftdiag import texts
 from sftdiag.context import RunContext
 from sftdiag.findings import Severity
 from sftdiag.guide.symptoms import SYMPTOMS
 from sftdiag.probes import PROBES, Probe
+from sftdiag.probes.base import REASONS
 from sftdiag.records import parse_entry
 from sftdiag.signals.stream import Signals
 
@@ -65,6 +68,50 @@ def test_the_last_probe_of_the_plan_stands_alone(kind: type[Probe]) -> None:
     assert fired(rows) == [(kind.name, 100, 100)]
     assert fired(rows, max_steps=200) == []
     assert fired(rows, max_steps=None) == [(kind.name, 100, 100)]
+
+
+SICK_FROM_THE_START = {
+    "repetitive-output": [SICK["repetitive-output"], {"distinct": 0.1, "distinct_error": 0.03}],
+    "unnatural-replies": [{"marked": 0.8, "marked_error": 0.1}],
+}
+"""What is held against the reference answers where nothing was measured before training."""
+
+
+@pytest.mark.parametrize(
+    ("name", "sick"), [(name, sick) for name, each in SICK_FROM_THE_START.items() for sick in each]
+)
+def test_what_was_sick_when_first_asked_is_no_measure(name: str, sick: dict[str, float]) -> None:
+    rows = [row(name, step, **sick) for step in range(10, 101, 10)]
+    assert fired(rows) == [(name, 60, 50)]
+    # A model that has not learned it yet: what it learns in the first half is no fault.
+    early = [row(name, step, **(sick if step < 50 else {})) for step in range(10, 101, 10)]
+    assert fired(early) == []
+    assert "less than 50%" in fed(rows[:4]).report().skipped[name]
+    # As it was before training.
+    assert fired([row(name, 0, before=True, **sick), *rows]) == []
+    # Sound once, it is the measure.
+    assert fired([row(name, 10), *rows[1:]]) == [(name, 30, 20)]
+
+
+def test_replies_without_reference_answers_have_the_first_as_their_measure() -> None:
+    name, alone = "repetitive-output", dict.fromkeys(STEADY["repetitive-output"])
+    alone |= {"prompts": 16, "greedy": 0.7, "greedy_error": 0.05}
+    assert fired([row(name, step, **alone) for step in range(10, 101, 10)]) == []
+    rows = [row(name, 10, **{**alone, "greedy": 0.1}), row(name, 100, **alone)]
+    assert fired(rows) == [(name, 100, 100)]
+
+
+@each
+def test_a_row_of_another_writer_says_nothing(kind: type[Probe]) -> None:
+    own = f"probe/{kind.name}/"
+    for measures in ({"x": 1.0}, {"prompts": math.nan}, {"texts": math.inf}, {"skipped/x": 1.0}):
+        report = fed([{"step": 1, **{own + name: v for name, v in measures.items()}}]).report()
+        assert report.findings == ()
+
+
+def test_every_reason_has_its_words() -> None:
+    words = texts.load(sftdiag.detectors.__file__, "skipped", "en")
+    assert words.keys() >= REASONS
 
 
 @each

@@ -115,6 +115,40 @@ def test_it_repeats_what_it_was_taught(tmp_path: Path) -> None:
     assert "repetitive-output" in callback.report.ran
 
 
+def one_word(trainer: Any) -> None:
+    """Train on one word ten times as every answer; the evaluation rows stay as they were."""
+    tokenizer = trainer.processing_class
+    answer = [tokenizer.convert_tokens_to_ids("red")] * 10 + [tokenizer.eos_token_id]
+
+    def turn(row: dict[str, Any]) -> dict[str, Any]:
+        start = next(index for index, label in enumerate(row["labels"]) if label != -100)
+        ids = [*row["input_ids"][:start], *answer]
+        return {"input_ids": ids, "labels": [-100] * start + answer}
+
+    trainer.train_dataset = trainer.train_dataset.map(turn)
+
+
+@pytest.mark.parametrize(
+    ("lang", "words"), [("en", "in the reference answers"), ("zh", "参考答案中为 0%")]
+)
+def test_a_bare_callback_names_one_word_by_the_reference_answers(
+    tmp_path: Path, lang: str, words: str
+) -> None:
+    """Nothing was measured before training, and what was first asked repeats itself already."""
+    trainer = finetune.make_trainer("none", tmp_path, max_steps=40, eval_steps=10)
+    one_word(trainer)
+    callback = sftdiag.DiagnosticsCallback(probes=asking("repetitive-output"), lang=lang)
+    trainer.add_callback(callback)
+    trainer.train()
+    finetune.save_log(trainer, tmp_path)
+    assert probe_rows.read(str(tmp_path))[0]["step"] == 10
+    repeats = found(callback.report)["SFT301"]
+    assert (repeats.onset_step, repeats.fired_step, repeats.resolved_step) == (20, 30, None)
+    assert repeats.evidence["best"] is None
+    assert words in repeats.message
+    assert found(sftdiag.analyze(tmp_path, lang=lang)) == {"SFT301": repeats}
+
+
 @pytest.mark.acceptance
 def test_a_lora_run_knows_its_base_from_the_adapter(tmp_path: Path, pretrained: Any) -> None:
     from peft import LoraConfig, get_peft_model

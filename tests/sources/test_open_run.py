@@ -19,7 +19,7 @@ BAD = {
     "empty": (b"", "is empty"),
     "blank": (b" \n", "is empty"),
     "text": (b"epoch 1 loss 2.0", "not JSON (line 1)"),
-    "binary": (bytes(range(256)), "is no text"),
+    "binary": (bytes(range(255, -1, -1)), "is no text"),
     "half": (STATE[: len(STATE) // 2].encode(), "JSON that ends too early (line 1)"),
     "a list": (b"[1, 2]", "it holds a JSON list"),
     "null": (b"null", "it holds a JSON null"),
@@ -31,7 +31,14 @@ BAD = {
         b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n",
         "Git LFS pointer",
     ),
-    "deep": (b"[" * 100_000, "JSON that ends too early"),
+    "deep": (b"[" * 100_000, "JSON nested too deep"),
+    "utf-16 of something else": ("epoch 1".encode("utf-16"), "not JSON (line 1)"),
+    "latin-1": (b'{"log_history": [{"step": 1, "x": "\xe9"}]}', "no text in UTF-8 (byte 35)"),
+    "cut behind a row": (b'{"log_history": [{"step": 1}', "JSON that ends too early (line 1)"),
+    "a comma is missing": (b'{"log_history": [{"step": 1}\n{"step": 2}]}', "not JSON (line 2)"),
+    "digits": (b'{"log_history": [{"step": ' + b"9" * 5000 + b"}]}", "too many digits"),
+    "a key of two lines": (b'{"a\\nb": 1}', "its keys are a\\nb"),
+    "history is a text": (b'{"log_history": "x"}', "log_history is a JSON string"),
 }
 
 
@@ -49,10 +56,25 @@ def test_bad_input_is_one_line_that_names_the_file(
     assert "\n" not in message
 
 
-def test_a_bom_is_simply_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_bom_is_simply_read(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "state.json"
-    path.write_bytes(b"\xef\xbb\xbf" + STATE.encode())
+    path.write_bytes(STATE.encode(encoding))
     assert len(open_run(path).entries) == 2
+
+
+def test_a_context_with_numbers_that_no_run_has_says_nothing_of_them(tmp_path: Path) -> None:
+    write_state(tmp_path / "trainer_state.json", train_rows([1.0]))
+    kept = tmp_path / "_sftdiag" / "context.json"
+    kept.parent.mkdir()
+    kept.write_text('{"learning_rate": 2e-5, "max_steps": -4, "vocab_size": 1e30}')
+    assert open_run(tmp_path).context == RunContext()
+    kept.write_text(
+        '{"learning_rate": 2e-5, "max_steps": -4, "max_grad_norm": Infinity, "world_size": 0}'
+    )
+    assert open_run(tmp_path).context == RunContext(learning_rate=2e-5)
+    kept.write_text('{"learning_rate": 1%s}' % ("0" * 400))
+    assert open_run(tmp_path).context == RunContext()
 
 
 def test_bare_nan_tokens_are_read(tmp_path: Path) -> None:
