@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.accuracy.healthy import healthy
+from benchmarks.accuracy.healthy import TRAPS, healthy
+from benchmarks.accuracy.healthy_kinds import KINDS, healthy_of_kind
 from benchmarks.accuracy.runs import CODES, Run
 from benchmarks.accuracy.sick import LADDERS, sick
 from sftdiag.context import RunContext
@@ -137,8 +138,13 @@ def overfitguard() -> Iterator[History]:
 
 
 def generated_healthy(count: int) -> Iterator[Run]:
-    """Return so many healthy runs of the generator."""
-    return (healthy(SEED, number) for number in range(count))
+    """Return so many healthy runs of both generators, in turn: every trap, then every kind."""
+    for number in range(count):
+        turn, place = divmod(number, len(TRAPS) + len(KINDS))
+        if place < len(TRAPS):
+            yield healthy(SEED, turn * len(TRAPS) + place)
+        else:
+            yield healthy_of_kind(SEED, turn * len(KINDS) + place - len(TRAPS))
 
 
 def generated_sick(count: int) -> Iterator[Run]:
