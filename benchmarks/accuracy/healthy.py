@@ -5,7 +5,7 @@ everything follows from (seed, number). Kinds that depend on how a trainer write
 runs of few rows, are in :mod:`benchmarks.accuracy.healthy_kinds`.
 
 Two things changed after the first scoring, for a healthy run must have learned: a curve that moved
-less than labellers call flat now falls by :data:`LEAST_MOVE` (nearly all of ``converged``, 3 % of
+less than labellers call flat now falls by ``LEAST_MOVE`` (nearly all of ``converged``, 3 % of
 the others; runs that rest at their floor are a kind of their own), and a loss in units of its own
 says that it is one.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.accuracy.curves import (
+    LEAST_MOVE,
     SCHEDULERS,
     VOCABULARIES,
     Array,
@@ -24,6 +25,7 @@ from benchmarks.accuracy.curves import (
     decay,
     draw_plan,
     log_uniform,
+    moved,
     noise,
     rows,
     schedule,
@@ -47,11 +49,6 @@ TRAPS = (
     "near-zero",
     "plateau",
 )
-
-LEAST_MOVE = 0.018
-"""Share by which the mean level falls from the first to the last third, at the least: of 337
-labelled public runs none that must stay silent moved less, all that moved less than 1.4 % are
-sick."""
 
 
 def healthy(seed: int, number: int) -> Run:
@@ -96,17 +93,7 @@ def _level(draw: Draw, trap: str, plan: Plan) -> Array:
     if trap == "plateau":
         turn = int(plan.records * draw.uniform(0.2, 0.5))
         curve[turn:] = curve[turn]
-    return _moved(curve, LEAST_MOVE + (1 - kept if trap == "converged" else 0.0))
-
-
-def _moved(curve: Array, least: float) -> Array:
-    """Return the curve, with a steady fall added where it moves less than ``least``."""
-    third = max(1, len(curve) // 3)
-    missing = least - (1 - curve[-third:].mean() / curve[:third].mean())
-    if missing <= 0:
-        return curve
-    # The thirds' centres are two thirds of the run apart.
-    return np.asarray(curve * (1 - 1.5 * missing * np.linspace(0.0, 1.0, len(curve))))
+    return moved(curve, LEAST_MOVE + (1 - kept if trap == "converged" else 0.0))
 
 
 def _shape(

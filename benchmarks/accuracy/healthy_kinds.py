@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.accuracy.curves import SCHEDULERS, Array, Draw, Log, log_uniform, rows, schedule
-from benchmarks.accuracy.healthy import LEAST_MOVE
+from benchmarks.accuracy.curves import Draw, Log, log_uniform, rows
 from benchmarks.accuracy.runs import Run
 from benchmarks.accuracy.windows import (
     VOCABULARIES,
     Shape,
     chance,
+    drawn_rate,
+    learning,
     log_of,
     rounded,
     with_predictions,
@@ -36,35 +37,12 @@ class Made(NamedTuple):
     vocabulary: int | None = None
 
 
-def _rate(draw: Draw, shape: Shape, warmup: float | None = None) -> Array:
-    """Return the learning rate a step: mostly TRL's default, linear without a warm-up."""
-    name = "linear" if draw.random() < 0.5 else str(draw.choice(SCHEDULERS))
-    start = float(draw.choice([0.0, 0.0, 0.03, 0.1])) if warmup is None else warmup
-    # transformers 5 writes the rate a step was made with, older ones the next step's.
-    before = 1 / len(shape.share) if draw.random() < 0.5 else 0.0
-    return schedule(name, shape.share - before, start, log_uniform(draw, 5e-6, 5e-4))
-
-
-def _learning(draw: Draw, shape: Shape, start: float, end: float, rate: Array) -> Array:
-    """Return a course that falls as the learning rate adds up: a power law or an exponential."""
-    made = np.cumsum(rate) / max(1e-12, float(np.sum(rate)))
-    if draw.random() < 0.5:
-        course = (1 + log_uniform(draw, 2, 40) * made) ** -draw.uniform(0.4, 1.5)
-    else:
-        course = np.exp(-log_uniform(draw, 1.5, 15) * made)
-    course = (course - course[-1]) / max(1e-12, 1.0 - course[-1])
-    level = end + (start - end) * course
-    third = max(1, len(level) // 3)
-    missing = LEAST_MOVE - (1 - level[-third:].mean() / level[:third].mean())
-    return np.asarray(level * (1 - 1.5 * max(0.0, missing) * made))
-
-
-def _ordinary(draw: Draw, shape: Shape, least_kept: float = 0.3) -> Made:
-    rate = _rate(draw, shape)
+def _ordinary(draw: Draw, shape: Shape) -> Made:
+    rate = drawn_rate(draw, shape)
     start = draw.uniform(0.7, 3.5)
     # A few dozen steps at a usual rate take a tenth off, thousands a half.
-    kept = draw.uniform(least_kept, 0.95)
-    log_ = log_of(draw, shape, _learning(draw, shape, start, start * kept, rate), rate)
+    kept = draw.uniform(0.3, 0.95)
+    log_ = log_of(draw, shape, learning(draw, start, start * kept, rate), rate)
     if draw.random() < 0.5:
         log_ = with_predictions(draw, log_)
     return Made(shape, rounded(draw, log_))
@@ -97,16 +75,17 @@ def _padded_start(draw: Draw) -> Made:
     every = int(draw.choice([1, 10]))
     count = int(log_uniform(draw, 20, 200))
     shape = Shape(count, every, log_uniform(draw, 0.02, 0.1), int(draw.choice([0, 5, 10])))
-    rate = _rate(draw, shape)
+    rate = drawn_rate(draw, shape)
     rest = draw.uniform(0.8, 2.5)
-    level = _learning(draw, shape, rest, rest * draw.uniform(0.4, 0.85), rate)
+    level = learning(draw, rest, rest * draw.uniform(0.4, 0.85), rate)
     # The padding is learned within a tenth of the run at most.
     first = chance(vocabulary) * draw.uniform(1.02, 1.4)
     span = max(2.0, len(level) * draw.uniform(0.02, 0.08))
-    level = level + (first - rest) * np.exp(-np.arange(len(level)) / span)
-    log_ = log_of(draw, shape, level, rate)
+    padding = (first - rest) * np.exp(-np.arange(len(level)) / span)
+    log_ = log_of(draw, shape, level + padding, rate)
     if draw.random() < 0.5:
-        log_ = with_predictions(draw, log_)
+        # The model is sure of its text, which is not what the labels hold.
+        log_ = with_predictions(draw, log_, np.asarray(shape.means(level + 0.4 * padding)))
     return Made(shape, rounded(draw, log_), vocabulary if draw.random() < 0.5 else None)
 
 
@@ -116,16 +95,17 @@ def _from_scratch(draw: Draw) -> Made:
     every = int(draw.choice([1, 10, 50]))
     count = int(log_uniform(draw, 40, 300))
     shape = Shape(count, every, log_uniform(draw, 0.005, 0.04), int(draw.choice([0, 5, 20])))
-    rate = _rate(draw, shape, warmup=float(draw.choice([0.01, 0.03, 0.1])))
+    rate = drawn_rate(draw, shape, warmup=float(draw.choice([0.01, 0.03, 0.1])))
     guess = chance(vocabulary) * draw.uniform(1.0, 1.02)
     end = draw.uniform(2.8, 6.5)
     # By the root of the rate: a decay of the rate brings a fall of its own, so it falls to the end.
     made = np.cumsum(np.sqrt(rate)) / float(np.sum(np.sqrt(rate)))
     course = (1 + log_uniform(draw, 30, 300) * made) ** -draw.uniform(0.15, 0.4)
     course = (course - course[-1]) / (1.0 - course[-1])
-    log_ = log_of(draw, shape, np.asarray(end + (guess - end) * course), rate)
+    level = np.asarray(end + (guess - end) * course)
+    log_ = log_of(draw, shape, level, rate)
     if draw.random() < 0.4:
-        log_ = with_predictions(draw, log_)
+        log_ = with_predictions(draw, log_, np.minimum(log_.loss, chance(vocabulary)))
     return Made(shape, rounded(draw, log_), vocabulary if draw.random() < 0.7 else None)
 
 
@@ -135,7 +115,7 @@ def _at_floor(draw: Draw) -> Made:
     count = int(log_uniform(draw, 10, 200))
     noise = log_uniform(draw, 0.05, 0.3)
     shape = Shape(count, every, noise, int(draw.choice([0, 5, 10])))
-    rate = _rate(draw, shape)
+    rate = drawn_rate(draw, shape)
     floor = log_uniform(draw, 0.05, 0.5)
     # The least that an evaluation of such a run moved was 0.37 %.
     fall = log_uniform(draw, 0.004, 0.02)
@@ -152,9 +132,9 @@ def _fixed_set(draw: Draw) -> Made:
     count = int(log_uniform(draw, 20, 200))
     evaluations = min(count, int(draw.choice([5, 10, 20, 40])))
     shape = Shape(count, every, log_uniform(draw, 0.05, 0.3), evaluations, 2.0)
-    rate = _rate(draw, shape)
+    rate = drawn_rate(draw, shape)
     start = draw.uniform(0.7, 3.5)
-    level = _learning(draw, shape, start, start * draw.uniform(0.6, 0.97), rate)
+    level = learning(draw, start, start * draw.uniform(0.6, 0.97), rate)
     # Seeds differ by as much as this set rises behind its best: nothing to act on.
     turn = draw.uniform(0.5, 0.8)
     behind = np.clip((shape.share - turn) / (1 - turn), 0.0, 1.0)

@@ -11,7 +11,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.accuracy.curves import Array, Draw, Log, Plan, log_uniform
+from benchmarks.accuracy.curves import (
+    LEAST_MOVE,
+    SCHEDULERS,
+    Array,
+    Draw,
+    Log,
+    Plan,
+    log_uniform,
+    moved,
+    schedule,
+)
 
 VOCABULARIES = (32_000, 151_936, 262_144)
 """Of Llama 2, Qwen 2 and Gemma 3: the smallest in wide use, a usual one, the largest."""
@@ -96,16 +106,38 @@ def log_of(
     )
 
 
-def with_predictions(draw: Draw, log_: Log, over: float = 1.0) -> Log:
+def drawn_rate(draw: Draw, shape: Shape, warmup: float | None = None) -> Array:
+    """Return the learning rate a step: mostly TRL's default, linear without a warm-up."""
+    name = "linear" if draw.random() < 0.5 else str(draw.choice(SCHEDULERS))
+    start = float(draw.choice([0.0, 0.0, 0.03, 0.1])) if warmup is None else warmup
+    # transformers 5 writes the rate a step was made with, older ones the next step's.
+    before = 1 / len(shape.share) if draw.random() < 0.5 else 0.0
+    return schedule(name, shape.share - before, start, log_uniform(draw, 5e-6, 5e-4))
+
+
+def learning(draw: Draw, start: float, end: float, rate: Array) -> Array:
+    """Return a course that falls as the learning rate adds up: a power law or an exponential."""
+    made = np.cumsum(rate) / max(1e-12, float(np.sum(rate)))
+    if draw.random() < 0.5:
+        course = (1 + log_uniform(draw, 2, 40) * made) ** -draw.uniform(0.4, 1.5)
+    else:
+        course = np.exp(-log_uniform(draw, 1.5, 15) * made)
+    course = (course - course[-1]) / max(1e-12, 1.0 - course[-1])
+    return moved(np.asarray(end + (start - end) * course), LEAST_MOVE)
+
+
+def with_predictions(draw: Draw, log_: Log, certain: Array | None = None) -> Log:
     """Return the log with entropy and token accuracy, as TRL writes them.
 
     Args:
         draw: the random numbers.
         log_: the series.
-        over: the loss over the entropy; far above 1 is a model that is surely wrong.
+        certain: the loss that the model's own certainty would have; the log's at default. Far below
+            the log's loss is a model that is surely wrong.
     """
     count = len(log_.loss)
-    entropy = log_.loss / over * draw.uniform(0.94, 1.06) * draw.normal(1.0, 0.01, count)
+    sure = log_.loss if certain is None else certain
+    entropy = sure * draw.uniform(0.94, 1.0) * draw.normal(1.0, 0.01, count)
     accuracy = np.exp(-0.42 * log_.loss) + draw.normal(0.0, 0.005, count)
     return log_._replace(entropy=entropy, accuracy=np.clip(accuracy, 0.0, 1.0))
 
