@@ -84,8 +84,11 @@ def _padded_start(draw: Draw) -> Made:
     padding = (first - rest) * np.exp(-np.arange(len(level)) / span)
     log_ = log_of(draw, shape, level + padding, rate)
     if draw.random() < 0.5:
-        # The model is sure of its text, which is not what the labels hold.
-        log_ = with_predictions(draw, log_, np.asarray(shape.means(level + 0.4 * padding)))
+        # Of the labels only the text is known to the model at first; later the padding, too.
+        log_ = with_predictions(draw, log_, shape.means(level + 0.4 * padding))
+        text = draw.uniform(0.15, 0.35)
+        known = text * np.exp(-0.42 * level) + (1 - text) * np.exp(-padding)
+        log_ = log_._replace(accuracy=shape.means(known))
     return Made(shape, rounded(draw, log_), vocabulary if draw.random() < 0.5 else None)
 
 
