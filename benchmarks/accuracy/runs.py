@@ -103,7 +103,9 @@ class Judgement(NamedTuple):
     Attributes:
         alarms: every code that reached a warning at any step, with the first such step.
         primary: the code it names first at the end, or None.
+        error: an alarm reached an error at some step.
     """
 
     alarms: tuple[Alarm, ...]
     primary: str | None
+    error: bool = False

@@ -56,7 +56,12 @@ LADDERS = {
         "bad_labels", "level", (5.0, 6.0, 7.0, 8.0), _rests_high, optional=frozenset({5.0})
     ),
     "too low": Ladder(
-        "too_low", "evaluation loss", (0.05, 0.01, 0.001), _too_low, evaluations=_few
+        "too_low",
+        "evaluation loss",
+        (0.05, 0.01, 0.001),
+        _too_low,
+        evaluations=_few,
+        optional=frozenset({0.05}),
     ),
     "negative": Ladder("negative", "below 0", (0.05, 0.5, 5.0), _negative),
 }
