@@ -47,6 +47,18 @@ def judged(judge: Callable[[Run], Judgement], runs: Sequence[Run]) -> dict[str, 
     return {run.name: judgement for run, judgement in zip(runs, said, strict=True)}
 
 
+def _made_and_judged(number: int) -> tuple[Run, Judgement]:
+    run = sets.healthy_in_turn(number)
+    return run._replace(rows=[]), judges.sftdiag(run)
+
+
+def judged_healthy(count: int) -> tuple[list[Run], dict[str, Judgement]]:
+    """Make and judge so many healthy runs on all cores; return them without their rows."""
+    with Pool() as pool:
+        pairs = pool.map(_made_and_judged, range(count), chunksize=20)
+    return [run for run, _ in pairs], {run.name: said for run, said in pairs}
+
+
 class Page:
     """The page in the making: its lines, and the figures for the table before and after.
 
@@ -58,10 +70,11 @@ class Page:
     """
 
     def __init__(self, healthy: int, sick: int, rung: int, python: Path | None) -> None:
-        self.healthy = list(sets.generated_healthy(healthy))
+        self.healthy = healthy
         self.sick = sick
         self.rung = rung
         self.python = python
+        self.said: Said = {}
         self.figures: before.Figures = {}
 
     def lines(self) -> list[str]:
@@ -105,8 +118,7 @@ class Page:
         return [f"## peft: {len(runs)} fine-tunes of one model", "", *nothing_learned(runs, said)]
 
     def _healthy(self) -> list[str]:
-        runs = self.healthy
-        self.said = judged(judges.sftdiag, runs)
+        runs, self.said = judged_healthy(self.healthy)
         self.figures |= before.of_healthy(runs, self.said)
         s = score(runs, self.said)
         errors = sum(one.error for one in self.said.values())
@@ -118,7 +130,7 @@ class Page:
         ]
         lines += table(("trap", "alarms of sftdiag at any step"), kinds)
         if self.python is not None:
-            few = runs[:PEER_HEALTHY]
+            few = list(sets.generated_healthy(PEER_HEALTHY))
             rates = peers.replay(self.python, few)
             rows = [(n, share((r := score(few, j)).alarmed, r.healthy)) for n, j in rates.items()]
             lines += table((f"peer, on the first {len(few)}", "alarms at any step"), rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.accuracy import judges, sets
 from benchmarks.accuracy.ladders import doubtless
-from benchmarks.accuracy.page import judged
+from benchmarks.accuracy.page import judged, judged_healthy
 from benchmarks.accuracy.score import score
 
 HEALTHY = 1_100
@@ -25,8 +25,7 @@ LIMITS = {
 
 def quick() -> int:
     """Score small sets; return 1 and say so when a rate is worse than its limit."""
-    healthy = list(sets.generated_healthy(HEALTHY))
-    said = judged(judges.sftdiag, healthy)
+    healthy, said = judged_healthy(HEALTHY)
     alarms = score(healthy, said)
     rates = {"healthy alarms": alarms.alarmed / alarms.healthy}
     rates["healthy errors"] = float(sum(one.error for one in said.values()))

@@ -179,13 +179,16 @@ def overfitguard() -> Iterator[History]:
 
 
 def generated_healthy(count: int) -> Iterator[Run]:
-    """Return so many healthy runs of both generators, in turn: every trap, then every kind."""
-    for number in range(count):
-        turn, place = divmod(number, len(TRAPS) + len(KINDS))
-        if place < len(TRAPS):
-            yield healthy(SEED, turn * len(TRAPS) + place)
-        else:
-            yield healthy_of_kind(SEED, turn * len(KINDS) + place - len(TRAPS))
+    """Return so many healthy runs of both generators."""
+    return (healthy_in_turn(number) for number in range(count))
+
+
+def healthy_in_turn(number: int) -> Run:
+    """Return the healthy run of a place in the turns: every trap, then every kind."""
+    turn, place = divmod(number, len(TRAPS) + len(KINDS))
+    if place < len(TRAPS):
+        return healthy(SEED, turn * len(TRAPS) + place)
+    return healthy_of_kind(SEED, turn * len(KINDS) + place - len(TRAPS))
 
 
 def generated_sick(count: int) -> Iterator[Run]:
