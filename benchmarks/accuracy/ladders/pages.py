@@ -112,14 +112,21 @@ def breakdown(said: Outcomes) -> list[str]:
         cells = []
         for _, key, values in by:
             rates = power.rates(mine, key)
-            cells += [f"{rates[value].share:.0%}" for value in values]
+            late = values is EVERY
+            cells += [_short(rates[v], late) if v in rates else "-" for v in values]
         rows.append((disease, len(mine), *cells))
     return [
         "Share found over all sizes that need a warning, by what else differs (noise: of one step, "
-        "as a share of the loss; less where the disease says so).",
+        "as a share of the loss; less where the disease says so). After a comma: median rows until "
+        "then.",
         "",
         *table(("disease", "runs", *head), rows),
     ]
+
+
+def _short(rate: Rate, with_delay: bool) -> str:
+    late = f", {rate.after:g}" if with_delay and rate.after is not None else ""
+    return f"{rate.share:.0%}{late}"
 
 
 def beyond_doubt(found: Sequence[doubtless.Held]) -> list[str]:
