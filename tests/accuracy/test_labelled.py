@@ -7,18 +7,16 @@ from pathlib import Path
 import pytest
 
 from benchmarks.accuracy import judges, labelled
-from benchmarks.accuracy.ladders.power import LADDERS, SEED
-from benchmarks.accuracy.ladders.rungs import Cell, run_of
-
-DISEASE = "NaN after a jump"
+from benchmarks.accuracy.ladders import power
+from benchmarks.accuracy.ladders.rungs import Cell
 
 FIELDS = ("id", "primary", "alternatives", "warn_expected", "onset_a", "repo")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A set of four runs: two lost ones, one of them under another label, and two sound ones."""
-    lost = run_of(SEED, 0, LADDERS[DISEASE], Cell(DISEASE, 30.0, 20, 1, 0)).rows
+    """A set of five runs: of two logs, one lost and one sound, under right and wrong labels."""
+    lost = power.made(Cell("NaN after a jump", 30.0, 20, 1, 0)).rows
     sound = [{"step": step, "loss": 3.0 - 0.02 * step, "learning_rate": 1e-4} for step in range(60)]
     (tmp_path / "runs").mkdir()
     with open(tmp_path / "labels.csv", "w", newline="") as file:

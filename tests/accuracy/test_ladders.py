@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 
 from benchmarks.accuracy.ladders import doubtless, pages, power
-from benchmarks.accuracy.ladders.power import LADDERS, SEED, Outcome
-from benchmarks.accuracy.ladders.rungs import EVERY, MIX, Cell, run_of
+from benchmarks.accuracy.ladders.power import LADDERS, Outcome
+from benchmarks.accuracy.ladders.rungs import EVERY, MIX, Cell
 from benchmarks.accuracy.runs import Run
 
 
 def made(disease: str, size: float, rows: int, every: int = 1, number: int = 0) -> Run:
-    place = list(LADDERS).index(disease)
-    return run_of(SEED, place, LADDERS[disease], Cell(disease, size, rows, every, number))
+    return power.made(Cell(disease, size, rows, every, number))
 
 
 @pytest.mark.parametrize("disease", LADDERS)

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 from benchmarks.accuracy import judges
 from benchmarks.accuracy.ladders import blown, evaluations, flat, levels
 from benchmarks.accuracy.ladders.rungs import EVERY, MIX, Cell, Ladder, run_of
+from benchmarks.accuracy.runs import Run
 
 SEED = 3
 
@@ -49,9 +50,14 @@ def cells(count: int = MIX) -> Iterator[Cell]:
                     yield from (Cell(disease, size, rows, every, n) for n in range(count))
 
 
+def made(cell: Cell) -> Run:
+    """Return the run of a cell."""
+    return run_of(SEED, list(LADDERS).index(cell.disease), LADDERS[cell.disease], cell)
+
+
 def outcome(cell: Cell) -> Outcome:
     """Make and judge the run of a cell."""
-    run = run_of(SEED, list(LADDERS).index(cell.disease), LADDERS[cell.disease], cell)
+    run = made(cell)
     said = judges.sftdiag(run)
     named = next((alarm.step for alarm in said.alarms if alarm.code in run.codes), None)
     wrong = said.primary is not None and said.primary not in run.codes
