@@ -66,16 +66,28 @@ def of_ladders(said: power.Outcomes, held: Sequence[doubtless.Held]) -> Figures:
     return figures
 
 
+def of_real_beds(runs: Sequence[Run], said: Said) -> Figures:
+    """Return the share found of the diseases that were laid on real healthy runs."""
+    return {
+        f"on real runs, {kind}: found": Figure(
+            s.seen, s.sick, None if s.delay is None else s.delay + 1
+        )
+        for kind, group in by_kind(runs).items()
+        for s in [score(group, said)]
+    }
+
+
 def write(figures: Figures) -> None:
     """Keep these figures as those of before, with the commit they are of."""
     command = ["git", "log", "-1", "--format=%h", "--", "sftdiag"]
     done = subprocess.run(
         command, capture_output=True, text=True, check=True, cwd=STORED.parents[2]
     )
-    kept = {"commit": done.stdout.strip(), "figures": figures}
-    text = json.dumps(kept, indent=0, ensure_ascii=False)
-    # One figure a line.
-    STORED.write_text(text.replace("[\n", "[").replace(",\nnull\n]", ", null]") + "\n")
+    # One figure a line, so that a change of one is a change of one line.
+    told = [f"{json.dumps(name)}: {json.dumps(figure)}" for name, figure in figures.items()]
+    commit = json.dumps(done.stdout.strip())
+    text = ",\n".join(told)
+    STORED.write_text(f'{{"commit": {commit}, "figures": {{\n{text}\n}}}}\n')
 
 
 def stored() -> tuple[str, Figures]:

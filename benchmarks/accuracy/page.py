@@ -8,7 +8,7 @@ from multiprocessing import Pool
 from pathlib import Path
 
 from benchmarks.accuracy import before, judges, overfitguard, peers, sets
-from benchmarks.accuracy.ladders import doubtless, pages, power
+from benchmarks.accuracy.ladders import doubtless, on_real, pages, power
 from benchmarks.accuracy.reasons import better_cells, earlier
 from benchmarks.accuracy.runs import Judgement, Run
 from benchmarks.accuracy.score import by_kind, score
@@ -140,7 +140,11 @@ class Page:
         said = power.outcomes(power.cells(self.rung))
         held = doubtless.held()
         self.figures |= before.of_ladders(said, held)
-        return pages.lines(said, held, self.said, self.rung)
+        sick = list(on_real.runs())
+        said_real = judged(judges.sftdiag, sick)
+        self.figures |= before.of_real_beds(sick, said_real)
+        lines = pages.lines(said, held, self.said, self.rung)
+        return [*lines, *on_real.lines(sick, said_real)]
 
     def _sick(self) -> list[str]:
         sick = list(sets.generated_sick(self.sick))
