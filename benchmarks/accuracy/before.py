@@ -15,6 +15,8 @@ from benchmarks.accuracy.tables import number, share, table
 
 STORED = Path(__file__).with_name("before.json")
 
+ROOT = Path(__file__).resolve().parents[2]
+
 Said = Mapping[str, Judgement]
 
 
@@ -80,9 +82,7 @@ def of_real_beds(runs: Sequence[Run], said: Said) -> Figures:
 def write(figures: Figures) -> None:
     """Keep these figures as those of before, with the commit they are of."""
     command = ["git", "log", "-1", "--format=%h", "--", "sftdiag"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=True, cwd=STORED.parents[2]
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     # One figure a line, so that a change of one is a change of one line.
     told = [f"{json.dumps(name)}: {json.dumps(figure)}" for name, figure in figures.items()]
     commit = json.dumps(done.stdout.strip())
