@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy import sets
+from benchmarks.accuracy.ladders import power
 from benchmarks.accuracy.runs import Run
 from benchmarks.gpu.finetunes import replay, results
 from sftdiag.api import make_settings
@@ -71,14 +72,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--healthy", type=int, default=10_000, help="generated healthy runs")
     parser.add_argument("--sick", type=int, default=10, help="generated sick runs a size")
+    parser.add_argument("--rung", type=int, default=1, help="runs a rung of the ladders")
     options = parser.parse_args(arguments)
     for name, say, runs in (
         ("real", said_whole, sets.real()),
         ("gpu", said_whole, sets.gpu()),
         ("tiny", said_whole, sets.tiny()),
+        ("peft", said, sets.peft()),
         ("overfitguard", said, (history.run for history in sets.overfitguard())),
         ("generated healthy", said, sets.generated_healthy(options.healthy)),
         ("generated sick", said, sets.generated_sick(options.sick)),
+        ("ladders", said, (power.made(cell) for cell in power.cells(options.rung))),
         ("stored GPU runs", said_of_stored, results.load(STORED)),
     ):
         count, code = digest(say, runs)

@@ -49,13 +49,16 @@ def _replayed(run: Run, least: Severity) -> Judgement:
         monitor.feed_entry(row)
     report = monitor.report()
     alarms = []
+    error = False
     for finding in report.findings:
         fired = finding.fired.items()
         steps = [step for label, step in fired if Severity.parse(label) >= least]
         if steps and finding.name not in NOTES:
             alarms.append(Alarm(finding.code, min(steps)))
+            error |= Severity.ERROR.label in finding.fired
     primary = report.primary
-    return Judgement(tuple(sorted(alarms, key=lambda a: a.step)), primary.code if primary else None)
+    first = primary.code if primary else None
+    return Judgement(tuple(sorted(alarms, key=lambda a: a.step)), first, error)
 
 
 def never(run: Run) -> Judgement:

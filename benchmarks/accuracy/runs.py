@@ -17,9 +17,16 @@ CODES: Mapping[str, frozenset[str]] = {
         "oscillation": "103 104",
         "divergence": "104 103 106",
         "loss_rise": "102 104",
-        "flat_loss": "101 108",
+        "flat_loss": "101 108 111",
+        "bad_labels": "111 108 101",
         "lr-low": "101",
         "frozen": "101",
+        "lr_zero": "101",
+        "schedule_over": "101",
+        "skipped": "112 106",
+        "summed": "111 204",
+        "too_low": "111 202",
+        "negative": "111",
         "zero_or_nan": "106 107 203",
         "mask-all": "107",
         "nan": "106",
@@ -96,7 +103,9 @@ class Judgement(NamedTuple):
     Attributes:
         alarms: every code that reached a warning at any step, with the first such step.
         primary: the code it names first at the end, or None.
+        error: an alarm reached an error at some step.
     """
 
     alarms: tuple[Alarm, ...]
     primary: str | None
+    error: bool = False

@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.accuracy.healthy import healthy
+from benchmarks.accuracy.healthy import TRAPS, healthy
+from benchmarks.accuracy.healthy_kinds import KINDS, healthy_of_kind
 from benchmarks.accuracy.runs import CODES, Run
 from benchmarks.accuracy.sick import LADDERS, sick
-from sftdiag.context import RunContext
+from sftdiag.context import RunContext, adapter_method
 from sftdiag.sources import open_run
 
 SEED = 3
@@ -48,17 +49,58 @@ def corpus() -> Path:
 
 def real() -> list[Run]:
     """Return the public runs; a fold is a repository."""
+    return labelled(corpus() / "real")
+
+
+def labelled(folder: Path) -> list[Run]:
+    """Return the runs of a folder that holds labels.csv and runs/, as the public sets do."""
     runs = []
-    with open(corpus() / "real" / "labels.csv", newline="") as file:
+    with open(folder / "labels.csv", newline="") as file:
         for row in csv.DictReader(file):
-            log = open_run(corpus() / "real" / "runs" / f"{row['id']}.json")
+            log = open_run(folder / "runs" / f"{row['id']}.json")
             label = row["primary"]
             if label == "disputed":
-                label = next((a for a in row["alternatives"].split("|") if a in CODES), label)
-            onset = int(row["onset_a"]) if row["onset_a"] else None
+                others = (row.get("alternatives") or "").split("|")
+                label = next((other for other in others if other in CODES), label)
+            onset = int(float(row["onset_a"])) if row.get("onset_a") else None
             rows = [dict(entry) for entry in log.entries]
-            run = Run(row["id"], row["repo"], label, row["warn_expected"], rows, log.context, onset)
-            runs.append(run)
+            kind = row.get("repo") or row["id"]
+            warn = row["warn_expected"]
+            runs.append(Run(row["id"], kind, label, warn, rows, log.context, onset))
+    return runs
+
+
+LEARNED_NOTHING, LEARNED = 0.02, 0.3
+"""Test accuracy below which a fine-tune of the PEFT set is sick, and above which it is healthy."""
+
+PEFT_VOCABULARY = 128_256
+"""Of Llama 3.2."""
+
+
+def peft() -> list[Run]:
+    """Return the fine-tunes of one model by many methods: 20 train losses, no evaluation.
+
+    The accuracy is the answer, so neither that of the test nor that of the validation is told.
+    """
+    runs = []
+    for item in json.loads((corpus() / "peft" / "metamathqa.json").read_text()):
+        method = item["method"]
+        context = RunContext(
+            method="full" if method == "full" else adapter_method(method, None),
+            vocab_size=PEFT_VOCABULARY,
+            learning_rate=item["learning_rate"],
+            lr_scheduler_type=item["scheduler"],
+            max_steps=item["max_steps"],
+            per_device_train_batch_size=item["batch_size"],
+            trainable_parameters=item["trainable"],
+            total_parameters=item["total"],
+        )
+        accuracy = item["test_accuracy"]
+        sick, well = accuracy < LEARNED_NOTHING, accuracy >= LEARNED
+        warn = "yes" if sick else "no" if well else "either"
+        label = "flat_loss" if sick else "healthy"
+        rows = [dict(entry) for entry in item["log_history"]]
+        runs.append(Run(item["name"], method, label, warn, rows, context, rows[0]["step"]))
     return runs
 
 
@@ -137,8 +179,16 @@ def overfitguard() -> Iterator[History]:
 
 
 def generated_healthy(count: int) -> Iterator[Run]:
-    """Return so many healthy runs of the generator."""
-    return (healthy(SEED, number) for number in range(count))
+    """Return so many healthy runs of both generators."""
+    return (healthy_in_turn(number) for number in range(count))
+
+
+def healthy_in_turn(number: int) -> Run:
+    """Return the healthy run of a place in the turns: every trap, then every kind."""
+    turn, place = divmod(number, len(TRAPS) + len(KINDS))
+    if place < len(TRAPS):
+        return healthy(SEED, turn * len(TRAPS) + place)
+    return healthy_of_kind(SEED, turn * len(KINDS) + place - len(TRAPS))
 
 
 def generated_sick(count: int) -> Iterator[Run]:

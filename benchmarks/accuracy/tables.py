@@ -63,6 +63,29 @@ def misses(runs: Sequence[Run], said: Said) -> list[str]:
     return table(("run", "label", "said"), rows) if rows else ["None.", ""]
 
 
+def nothing_learned(runs: Sequence[Run], said: Said) -> list[str]:
+    """Return which of the runs that learn nothing are named and which others are alarmed."""
+    s = score(runs, said)
+    between = [run for run in runs if run.warn == "either"]
+    heard = sum(bool(said[run.name].alarms) for run in between)
+    lines = [
+        f"Learn nothing (test accuracy below 0.02): named {share(s.seen, s.sick)}. Learn (0.3 and "
+        f"more): alarmed {share(s.alarmed, s.healthy)}. Between: alarmed {heard} of "
+        f"{len(between)}.",
+        "",
+    ]
+    rows = []
+    for run in runs:
+        losses = [row["loss"] for row in run.rows if "loss" in row]
+        alarms = said[run.name].alarms
+        if run.warn == "yes" or alarms:
+            fall = f"{1 - losses[-1] / losses[0]:.1%}"
+            words = ", ".join(f"{alarm.code} at step {alarm.step}" for alarm in alarms)
+            what = {"yes": "learns nothing", "no": "learns"}.get(run.warn, "between")
+            rows.append((run.name, what, fall, words or "nothing"))
+    return lines + table(("fine-tune", "it", "loss fell by", "said"), rows)
+
+
 def left_out(group: str, runs: Sequence[Run]) -> list[str]:
     """Return what is right when the constants are chosen without the run's own group."""
     right, sick, wrong, count, missed = crossval.leave_one_out(runs)

@@ -1,0 +1,1 @@
+"""Sick runs on ladders: size, row count, logging_steps, noise and vocabulary of every disease."""
