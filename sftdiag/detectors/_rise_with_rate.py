@@ -60,7 +60,9 @@ def of_train_loss(signals: Signals) -> Rise | None:
     if not signals.block_closed or not _near_the_peak(signals):
         return None
     climb = climb_of(signals, 0, MIN_RISE)
-    if climb is None or learns(climb) or climb.rise <= NOISE_FACTOR * climb.noise:
+    if climb is None or learns(climb.recent, climb.accuracy_gain):
+        return None
+    if climb.rise <= NOISE_FACTOR * climb.noise:
         return None
     blocks = (b.learning_rate for b in signals.blocks if b.last_step >= climb.lowest_step)
     if not _climbed_since(signals, next(blocks, None), climb.lowest_step):

@@ -10,7 +10,8 @@ is broken. It is an error where an evaluation since then lies clearly above the 
 start, and the last one before it below: both series say that all that was learned is being lost.
 
 The note ``weighted-loss-rises`` says that the loss rises while more tokens are predicted: normal
-for losses weighted by the model's own probability, such as TRL's ``loss_type="dft"``.
+for losses weighted by the model's own probability, such as TRL's ``loss_type="dft"``, which are
+nowhere above 1/e.
 
 Cannot tell a learning rate that is too large from data that became harder, nor see a rise shorter
 than a window; a bump at the peak of the learning rate is below its bar.
@@ -30,6 +31,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import exp
 from typing import ClassVar
 
 from sftdiag.detectors._sudden_jump import LOST, SUDDEN, SuddenJump, lost_by_evaluation
@@ -49,6 +51,10 @@ MIN_RISE = 0.05
 
 SHARE_OF_FALL = 0.25
 """Rise as a share of what was learned, the fall from the start to the lowest window."""
+
+MOST_WEIGHTED = exp(-1.0)
+"""Nats: -p ln p, a loss weighted by the probability itself, is nowhere higher; a loss above it is
+another, and its rise is one."""
 
 LOOKS = 3
 """Closed blocks in a row that must show it: one may be a last, smaller batch of an epoch."""
@@ -89,7 +95,7 @@ class TrainLossReboundDetector(Detector):
                 return ()
             return self._end(record.step)
         climb = climb_of(signals, WINDOW_STEPS, MIN_RISE)
-        if climb is None or climb.rise <= bar(climb) or learns(climb):
+        if climb is None or climb.rise <= bar(climb) or learns(climb.recent, climb.accuracy_gain):
             self._looks = 0
             return self._note(signals, record.step)
         if climb.recent > climb.start or climb.start - climb.lowest <= bar(climb):
@@ -128,7 +134,9 @@ class TrainLossReboundDetector(Detector):
         if self._noted or signals.blocks[-1].mean_token_accuracy is None:
             return ()
         climb = climb_of(signals, 0, MIN_RISE)
-        if climb is None or climb.rise <= bar(climb) or not learns(climb):
+        if climb is None or climb.rise <= bar(climb):
+            return ()
+        if not learns(climb.recent, climb.accuracy_gain):
             return ()
         self._noted = True
         numbers = {
@@ -160,9 +168,10 @@ def _is_back(signals: Signals, rebound: Detection) -> bool:
     return recent - lowest <= max(BACK * NOISE_FACTOR * noise, MIN_RISE * abs(lowest))
 
 
-def learns(climb: Climb) -> bool:
-    """Return whether token accuracy rises with the loss, as it does with DFT's."""
-    return climb.accuracy_gain is not None and climb.accuracy_gain > MOVED_ACCURACY
+def learns(loss: float, accuracy_gain: float | None) -> bool:
+    """Return whether token accuracy rises with the loss, as it does with DFT's, and no higher."""
+    weighted = accuracy_gain is not None and accuracy_gain > MOVED_ACCURACY
+    return weighted and loss <= MOST_WEIGHTED
 
 
 def evidence(signals: Signals, climb: Climb) -> dict[str, float | int | str | None]:
