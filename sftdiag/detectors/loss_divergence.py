@@ -30,7 +30,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from sftdiag.detectors._leap import LeapWatch
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.detectors.train_loss_rebound import BACK, bar, evidence, learns, rate_and_epoch, skip
 from sftdiag.findings import Detection, Severity
@@ -76,7 +75,6 @@ class LossDivergenceDetector(Detector):
         self._held = 0
         self._highest = 0.0
         self._first_step: int | None = None
-        self._leaps = LeapWatch()
         self._leapt_from: float | None = None
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
@@ -84,7 +82,7 @@ class LossDivergenceDetector(Detector):
         if signals.objective is not None:
             return ()
         self._see_highest(signals, record)
-        if leapt := self._leap(signals, record):
+        if leapt := self._leap(signals, record.step):
             return leapt
         if not signals.block_closed:
             return self._sudden(signals, record)
@@ -117,11 +115,9 @@ class LossDivergenceDetector(Detector):
         )
         return (self._active,)
 
-    def _leap(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
+    def _leap(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Look for a leap to a multiple of all rows so far."""
-        if record.kind != TRAIN or record.loss_is_lost():
-            return ()
-        leap = self._leaps.look(record.step, record.metrics["loss"], signals.context)
+        leap = signals.leap
         if leap is None or self._active is not None:
             return ()
         self._blown = True
@@ -129,15 +125,15 @@ class LossDivergenceDetector(Detector):
         numbers = {
             "loss_start": leap.highest,
             "loss_lowest": leap.highest,
-            "loss_recent": median(leap.rows),
+            "loss_recent": leap.level,
             **rate_and_epoch(signals),
         }
         self._active = Detection(
             self.code,
             self.name,
             Severity.ERROR,
-            record.step,
-            leap.step,
+            step,
+            leap.from_step,
             "loss",
             numbers,
             variant="leap",
@@ -151,7 +147,7 @@ class LossDivergenceDetector(Detector):
         climb = climb_of(signals)
         if (
             climb is None
-            or learns(climb.recent, climb.accuracy_gain)
+            or learns(climb.lowest, climb.recent, climb.accuracy_gain)
             or climb.rise <= bar(climb)
             or climb.recent <= height
         ):
@@ -196,7 +192,7 @@ class LossDivergenceDetector(Detector):
         before_it = signals.blocks[0].mean_token_accuracy
         accuracy = record.finite("mean_token_accuracy")
         gain = accuracy - before_it if accuracy is not None and before_it is not None else None
-        if learns(median(last), gain):
+        if learns(level, median(last), gain):
             return ()
         self._blown = True
         numbers = {

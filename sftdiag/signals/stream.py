@@ -15,6 +15,7 @@ from sftdiag.context import RunContext
 from sftdiag.records import EVAL, PROBE, SUMMARY, TRAIN, LogRecord
 from sftdiag.signals.blocks import MAX_BLOCKS, Block, Blocks
 from sftdiag.signals.evaluations import Evaluation, train_level
+from sftdiag.signals.leap import Leap, LeapWatch
 from sftdiag.signals.staircase import Staircase
 
 MAX_EVALS = 256
@@ -58,6 +59,8 @@ class Signals:
         self.opening: list[float] = []
         self.recent: deque[tuple[float | None, float]] = deque(maxlen=RECENT)
         self.staircase = Staircase()
+        self.leap: Leap | None = None
+        self._leaps = LeapWatch()
         self._blocks = Blocks()
         self._rows_at_eval: dict[str, int] = {}
         self._loss_rows = 0
@@ -71,6 +74,7 @@ class Signals:
             after it.
         """
         self.block_closed = self.rewound = False
+        self.leap = None
         if record.kind == PROBE:
             return True
         if record.kind == SUMMARY:
@@ -116,6 +120,7 @@ class Signals:
             self.staircase.add(epoch, loss, record.step, self.recent)
         if len(self.opening) < OPENING:
             self.opening.append(loss)
+        self.leap = self._leaps.look(record.step, loss, self.context)
         self._loss_rows += 1
         self.block_closed = self._blocks.add(record)
 
@@ -163,6 +168,7 @@ class Signals:
         self.last_step = step
         self.recent.clear()
         self.staircase = Staircase()
+        self._leaps = LeapWatch()
 
     @property
     def blocks(self) -> list[Block]:
