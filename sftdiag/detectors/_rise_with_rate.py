@@ -32,6 +32,14 @@ TOGETHER = 0.5
 """Rise of the train loss over that of the evaluation loss: one cause moves both alike, and batches
 too noisy to show it by themselves get both halves of the doubt."""
 
+MOST_OF_PLAN = 0.5
+"""Share of the planned steps over which a train loss that stays up after a leap is an error, too;
+a first row that was low by chance is no leap."""
+
+UP_EVALUATIONS = 2
+"""Evaluations since a leap that make an error where they are up, the train loss is, and the rate
+climbs no more."""
+
 FIRST_EPOCH = 1.0
 """Up to here no row was seen twice, so an evaluation loss that rises is not SFT201's."""
 
@@ -60,7 +68,9 @@ def of_train_loss(signals: Signals) -> Rise | None:
     if not signals.block_closed or not _near_the_peak(signals):
         return None
     climb = climb_of(signals, 0, MIN_RISE)
-    if climb is None or learns(climb) or climb.rise <= NOISE_FACTOR * climb.noise:
+    if climb is None or learns(climb.lowest, climb.recent, climb.accuracy_gain):
+        return None
+    if climb.rise <= NOISE_FACTOR * climb.noise:
         return None
     blocks = (b.learning_rate for b in signals.blocks if b.last_step >= climb.lowest_step)
     if not _climbed_since(signals, next(blocks, None), climb.lowest_step):
@@ -94,6 +104,30 @@ def of_evaluations(signals: Signals) -> Rise | None:
     if trained - best.train_loss < TOGETHER * (recent - best.loss):
         return None
     return Rise(series, losses[0], best.loss, best.step, recent)
+
+
+def up_since(signals: Signals, step: int, level: float) -> bool:
+    """Return whether evaluations, or most of the plan, say that the loss is up since a leap.
+
+    Args:
+        signals: the run so far.
+        step: the step of the leap.
+        level: what counts as up.
+    """
+    rows = [block.loss for block in signals.blocks if block.last_step > step]
+    if signals.learning_rate_rises or min(rows, default=0.0) <= level:
+        return False
+    if signals.max_steps and signals.last_step - step >= MOST_OF_PLAN * signals.max_steps:
+        return True
+    points = [point.loss for point in signals.main_evaluations if point.step >= step]
+    return len(points) >= UP_EVALUATIONS and min(points) > level
+
+
+def evaluations_fall(signals: Signals, first_step: int) -> bool:
+    """Return whether evaluations fell since the first row, which then was low by chance."""
+    points = signals.main_evaluations
+    before = [point.loss for point in points if point.step <= first_step]
+    return bool(before) and points[-1].loss < before[-1]
 
 
 def last_period(signals: Signals) -> list[float]:

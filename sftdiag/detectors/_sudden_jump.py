@@ -1,4 +1,4 @@
-"""The training loss jumps within one record, stays up, and the model predicts half as well."""
+"""The training loss jumps within one record and stays up: it doubles, or the accuracy halves."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from sftdiag.findings import Detection, Scalar
 from sftdiag.records import LogRecord
 from sftdiag.signals.climb import ABOVE_START
+from sftdiag.signals.leap import LEAP, LONG, LOWEST
 from sftdiag.signals.noise import cautious_noise, mean, median
 from sftdiag.signals.stream import Signals
 
-SUDDEN, LOST = "sudden", "sudden_lost"
-"""The variants: a jump alone, and one whose evaluation says that what was learned is lost."""
+SUDDEN, LOST, DOUBLED = "sudden", "sudden_lost", "doubled"
+"""The variants: a jump alone, one whose evaluation says that what was learned is lost, and one so
+high that no token accuracy is needed."""
 
 CALM_ROWS = 10
 """Rows whose medians are the level: eight second differences for its noise."""
@@ -80,6 +82,42 @@ class SuddenJump:
         level = median(losses)
         rise = max(NOISE_FACTOR * cautious_noise(losses), LEVEL_SHARE * level)
         return level > 0.0 and row.loss - level > rise
+
+
+class Doubling:
+    """Follows the losses alone: a few rows at a multiple of the highest of those before.
+
+    Of 15,000 places in labelled healthy runs with eight rows before, the next three were never
+    above 1.16 times their highest; length grouping makes it 1.4 on generated ones.
+    """
+
+    def __init__(self) -> None:
+        self._calm: deque[float] = deque(maxlen=CALM_ROWS)
+        self._high: list[float] = []
+        self._step = 0
+
+    def look(self, record: LogRecord) -> tuple[int, dict[str, Scalar]] | None:
+        """Return the step before the jump and its numbers at the last of its first rows."""
+        if record.loss_is_lost():
+            return None
+        loss = record.metrics["loss"]
+        if len(self._calm) < CALM_ROWS or loss <= LEAP * max(LOWEST, *self._calm):
+            self._calm.extend((*self._high, loss))
+            self._high = []
+            self._step = record.step
+            return None
+        self._high.append(loss)
+        if len(self._high) < LONG:
+            return None
+        before = list(self._calm)
+        self._calm.clear()
+        numbers: dict[str, Scalar] = {
+            "loss_lowest": median(before),
+            "loss_recent": median(self._high),
+            "noise": cautious_noise(before),
+        }
+        self._high = []
+        return self._step, numbers
 
 
 def lost_by_evaluation(signals: Signals, jump: Detection) -> dict[str, Scalar] | None:

@@ -4,12 +4,13 @@ How a learning rate that is too high mostly looks with Adam: no swing, but a jum
 records, while the rate climbs or at once, then a quiet descent that ends high. The median of five
 records must exceed the first loss by the opening's own noise and by a share of the loss, with no
 fall before it. Where the opening is shorter than two periods of length grouping, whose saw-tooth
-looks the same, a smaller jump waits until the lowest fifth of a whole period is as high.
+looks the same, a smaller jump waits until the lowest fifth of a whole period is as high. A leap to
+a multiple of the first rows, which SFT104 tells until the loss is back there, is told at once.
 
 Or, milder: the loss fell during the warm-up, then rose again while the rate went on to its peak,
 and the lowest fifth of a whole period stays above where it was; or evaluations of the first epoch
 did. A train loss that is still up two periods after its onset is an error, and so are evaluations
-that stay up for two periods more.
+that stay up for two periods more; after a leap already two evaluations, or most of the plan.
 
 Cannot see a milder excess of the rate, which only ends somewhat high; says nothing when token
 accuracy rises in the jump, as with losses that are weighted by the model's own probability (DFT).
@@ -36,12 +37,15 @@ from sftdiag.detectors._rise_with_rate import (
     LAST_EVALUATIONS,
     MIN_RISE,
     Rise,
+    evaluations_fall,
     last_period,
     low_end,
     of_evaluations,
     of_train_loss,
+    up_since,
 )
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
+from sftdiag.detectors.train_loss_rebound import learns
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import EVAL, TRAIN, LogRecord
 from sftdiag.signals.climb import WINDOW_STEPS, window_size
@@ -51,8 +55,9 @@ from sftdiag.signals.stream import OPENING, Signals
 MEDIAN_OF = 5
 """Records whose median is compared: two bad batches among them do not matter."""
 
-MIN_RECORDS = 12
-"""Records before the opening's noise is known: ten second differences."""
+MIN_RECORDS = 7
+"""Records before the opening's noise is known: five second differences, of which little is known;
+``unsure_factor`` makes the bar 2.3 times as high."""
 
 NOISE_FACTOR = 5.5
 """Jump in units of the opening's noise. The first loss alone is one draw of it: of generated
@@ -88,6 +93,10 @@ BEGINS_LATE = 3
 FALL_BEFORE = 0.1
 """A loss that has fallen by so much first is not in its opening any more: SFT102."""
 
+FALL_BEFORE_LEAP = 0.5
+"""The same where the loss leaps to a multiple of its highest: noise alone makes rows a tenth lower,
+and SFT104, which tells the leap, is over as soon as the loss is back at its first value."""
+
 
 class EarlyLossJumpDetector(Detector):
     """Looks at :data:`~sftdiag.signals.stream.OPENING` records and the warm-up; fires once."""
@@ -106,6 +115,7 @@ class EarlyLossJumpDetector(Detector):
         self._peak = -inf
         self._peak_step = 0
         self._agreed = False
+        self._leapt = False
         self._first_step: int | None = None
         self._first_accuracy: float | None = None
 
@@ -142,7 +152,7 @@ class EarlyLossJumpDetector(Detector):
         took = self._told - jump.onset_step
         lasted = signals.last_step >= max(since + LASTING * WINDOW_STEPS, self._told + took)
         if of_train:
-            up = self._train_stays_up(signals) if lasted else None
+            up = self._train_stays_up(signals, lasted=lasted)
         else:
             up = self._evaluations_stay_up(signals, jump.series, lasted=lasted)
         if up is None:
@@ -153,9 +163,13 @@ class EarlyLossJumpDetector(Detector):
         self._active = jump.replace(step=record.step, severity=Severity.ERROR)
         return (self._active,)
 
-    def _train_stays_up(self, signals: Signals) -> bool | None:
-        """Return whether the train loss is still up; None where no block says so yet."""
-        return low_end(last_period(signals)) > self._level if signals.block_closed else None
+    def _train_stays_up(self, signals: Signals, *, lasted: bool) -> bool | None:
+        """Return whether the train loss is still up; None where nothing says so yet."""
+        if self._leapt and up_since(signals, self._peak_step, self._level):
+            return True
+        if not lasted or not signals.block_closed:
+            return None
+        return low_end(last_period(signals)) > self._level
 
     def _evaluations_stay_up(self, signals: Signals, series: str, *, lasted: bool) -> bool | None:
         """Likewise whether all evaluations since the finding were up."""
@@ -183,18 +197,23 @@ class EarlyLossJumpDetector(Detector):
             # The log went back behind its opening, which has been judged.
             self._over = True
             return ()
+        first, level = opening[0], median(opening[-MEDIAN_OF:])
+        if signals.leap is not None and min(opening) >= (1 - FALL_BEFORE_LEAP) * first:
+            self._peak, self._peak_step, self._leapt = signals.leap.level, record.step, True
+            return self._fire_above(signals, record.step)
         if len(opening) < MEDIAN_OF + 1:
             return ()
-        first, level = opening[0], median(opening[-MEDIAN_OF:])
         fell = min(opening) < (1 - FALL_BEFORE) * first
         gain = self._accuracy_gain(record)
-        if not fell and gain <= MOVED_ACCURACY and level > self._peak:
+        if not fell and not learns(first, level, gain) and level > self._peak:
             self._peak, self._peak_step = level, record.step
             self._agreed = gain < -MOVED_ACCURACY
         if len(opening) < MIN_RECORDS:
             return ()
         if self._began_before(signals, record):
             self._over = True
+            return ()
+        if evaluations_fall(signals, self._first_step):
             return ()
         # The noise is known better with every record, so a peak is tried again.
         jump = self._peak - first

@@ -3,6 +3,8 @@
 A comparison of windows as in SFT102, with a last window that lies clearly above the first one:
 everything learned is lost, and more. A warning at first where the height is one that a saw-tooth or
 a window of odd rows could reach; an error when it is beyond that, leaps, or lasts a window more.
+A leap to a multiple of all rows so far needs no window: two to five rows are enough, from the
+second row of the log on.
 
 Cannot see a blow-up that is over within a window, nor tell a learning rate from bad data.
 
@@ -13,6 +15,11 @@ Cannot see a blow-up that is over within a window, nor tell a learning rate from
 ...     for finding in monitor.feed_entry({"step": step, "loss": loss}):
 ...         print(step, finding.code, finding.severity.label, finding.onset_step)
 53 SFT104 error 50
+>>> monitor = Monitor()
+>>> for step, loss in enumerate((1.6, 11.8, 10.4, 10.4, 10.3), start=1):
+...     for finding in monitor.feed_entry({"step": step, "loss": loss}):
+...         print(step, finding.code, finding.severity.label, finding.onset_step)
+4 SFT104 error 1
 
 References:
     Chowdhery et al. (2022, arXiv 2204.02311, section 5.1): restart before it and skip some batches.
@@ -28,7 +35,7 @@ from sftdiag.detectors.train_loss_rebound import BACK, bar, evidence, learns, ra
 from sftdiag.findings import Detection, Severity
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.climb import ABOVE_START, WINDOW_BLOCKS, WINDOW_STEPS, Climb, climb_of
-from sftdiag.signals.noise import MOVED_ACCURACY, cautious_noise, median
+from sftdiag.signals.noise import cautious_noise, median
 from sftdiag.signals.stream import Signals
 
 SUDDEN_RECORDS = 3
@@ -68,17 +75,23 @@ class LossDivergenceDetector(Detector):
         self._held = 0
         self._highest = 0.0
         self._first_step: int | None = None
+        self._leapt_from: float | None = None
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
         if signals.objective is not None:
             return ()
         self._see_highest(signals, record)
+        if leapt := self._leap(signals, record.step):
+            return leapt
         if not signals.block_closed:
             return self._sudden(signals, record)
-        if signals.first_loss is None or len(signals.block_losses) < 2 * WINDOW_BLOCKS:
+        few = len(signals.block_losses) < 2 * WINDOW_BLOCKS
+        if signals.first_loss is None or (few and self._leapt_from is None):
             return ()
-        start = max(signals.first_loss, median(signals.block_losses[:WINDOW_BLOCKS]))
+        start = self._leapt_from
+        if start is None:
+            start = max(signals.first_loss, median(signals.block_losses[:WINDOW_BLOCKS]))
         height = ABOVE_START * start
         self._start = start
         if self._active is not None:
@@ -102,12 +115,42 @@ class LossDivergenceDetector(Detector):
         )
         return (self._active,)
 
+    def _leap(self, signals: Signals, step: int) -> Sequence[Detection]:
+        """Look for a leap to a multiple of all rows so far."""
+        leap = signals.leap
+        if leap is None or self._active is not None:
+            return ()
+        self._blown = True
+        self._start = self._leapt_from = leap.highest
+        numbers = {
+            "loss_start": leap.highest,
+            "loss_lowest": leap.highest,
+            "loss_recent": leap.level,
+            **rate_and_epoch(signals),
+        }
+        self._active = Detection(
+            self.code,
+            self.name,
+            Severity.ERROR,
+            step,
+            leap.from_step,
+            "loss",
+            numbers,
+            variant="leap",
+        )
+        return (self._active,)
+
     def _climb(self, signals: Signals, height: float) -> Climb | None:
         """Return the climb to a last window above this height, or None."""
         if signals.block_losses[-1] <= height:
             return None
         climb = climb_of(signals)
-        if climb is None or learns(climb) or climb.rise <= bar(climb) or climb.recent <= height:
+        if (
+            climb is None
+            or learns(climb.lowest, climb.recent, climb.accuracy_gain)
+            or climb.rise <= bar(climb)
+            or climb.recent <= height
+        ):
             return None
         if climb.recent > BEYOND_GROUPING * self._start:
             return climb
@@ -148,8 +191,8 @@ class LossDivergenceDetector(Detector):
             return ()
         before_it = signals.blocks[0].mean_token_accuracy
         accuracy = record.finite("mean_token_accuracy")
-        learned = accuracy - before_it if accuracy is not None and before_it is not None else 0.0
-        if learned > MOVED_ACCURACY:  # DFT's loss rises while the model learns
+        gain = accuracy - before_it if accuracy is not None and before_it is not None else None
+        if learns(level, median(last), gain):
             return ()
         self._blown = True
         numbers = {

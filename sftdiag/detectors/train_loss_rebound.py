@@ -4,13 +4,15 @@ Compares the mean of a last window (an eighth of a long log, 50 steps at least) 
 window before it. The rise must exceed the noise of such a mean, a share of the loss and a share of
 the fall, and the last window must still lie below the start: above it, SFT104 speaks.
 
-At once it speaks where the loss jumps within one record by far more than its noise, the token
-accuracy falls below half, and both stay there for five records: the rows have changed, or the model
-is broken. It is an error where an evaluation since then lies clearly above the train loss of the
-start, and the last one before it below: both series say that all that was learned is being lost.
+At once it speaks where the loss jumps within one record to a multiple of the rows before and stays
+there for four records; or by far more than its noise, the token accuracy falls below half, and
+both stay there for five: the rows have changed, or the model is broken. The latter is an error
+where an evaluation since then lies clearly above the train loss of the start, and the last one
+before it below: both series say that all that was learned is being lost.
 
 The note ``weighted-loss-rises`` says that the loss rises while more tokens are predicted: normal
-for losses weighted by the model's own probability, such as TRL's ``loss_type="dft"``.
+for losses weighted by the model's own probability, such as TRL's ``loss_type="dft"``, which are
+nowhere above 1/e.
 
 Cannot tell a learning rate that is too large from data that became harder, nor see a rise shorter
 than a window; a bump at the peak of the learning rate is below its bar.
@@ -30,13 +32,22 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import exp
 from typing import ClassVar
 
-from sftdiag.detectors._sudden_jump import LOST, SUDDEN, SuddenJump, lost_by_evaluation
+from sftdiag.detectors._sudden_jump import (
+    DOUBLED,
+    LOST,
+    SUDDEN,
+    Doubling,
+    SuddenJump,
+    lost_by_evaluation,
+)
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import EVAL, TRAIN, LogRecord
 from sftdiag.signals.climb import WINDOW_BLOCKS, WINDOW_STEPS, Climb, climb_of, window_size
+from sftdiag.signals.leap import LEAP
 from sftdiag.signals.noise import MOVED_ACCURACY
 from sftdiag.signals.stream import Signals
 
@@ -49,6 +60,10 @@ MIN_RISE = 0.05
 
 SHARE_OF_FALL = 0.25
 """Rise as a share of what was learned, the fall from the start to the lowest window."""
+
+MOST_WEIGHTED = exp(-1.0)
+"""Nats: -p ln p, a loss weighted by the probability itself, is nowhere higher; a loss above it is
+another, and its rise is one."""
 
 LOOKS = 3
 """Closed blocks in a row that must show it: one may be a last, smaller batch of an epoch."""
@@ -69,6 +84,7 @@ class TrainLossReboundDetector(Detector):
         self._noted = False
         self._looks = 0
         self._sudden_jump = SuddenJump()
+        self._doubling = Doubling()
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
@@ -77,10 +93,14 @@ class TrainLossReboundDetector(Detector):
         if record.kind == EVAL:
             return self._lost(signals, record.step)
         sudden = self._sudden_jump.look(record)
-        if sudden is not None and self._active is None:
-            before, numbers = sudden
+        doubled = self._doubling.look(record)
+        active = self._active
+        known = active is not None and (sudden is None or active.variant != DOUBLED)
+        if (jump := sudden or doubled) is not None and not known:
+            before, numbers = jump
             numbers |= {"loss_start": signals.first_loss, **rate_and_epoch(signals)}
-            self._active = self._rebound(record.step, before, numbers, SUDDEN)
+            variant = SUDDEN if sudden is not None else DOUBLED
+            self._active = self._rebound(record.step, before, numbers, variant)
             return self._lost(signals, record.step) or (self._active,)
         if not signals.block_closed:
             return ()
@@ -89,7 +109,11 @@ class TrainLossReboundDetector(Detector):
                 return ()
             return self._end(record.step)
         climb = climb_of(signals, WINDOW_STEPS, MIN_RISE)
-        if climb is None or climb.rise <= bar(climb) or learns(climb):
+        if (
+            climb is None
+            or climb.rise <= bar(climb)
+            or learns(climb.lowest, climb.recent, climb.accuracy_gain)
+        ):
             self._looks = 0
             return self._note(signals, record.step)
         if climb.recent > climb.start or climb.start - climb.lowest <= bar(climb):
@@ -128,7 +152,10 @@ class TrainLossReboundDetector(Detector):
         if self._noted or signals.blocks[-1].mean_token_accuracy is None:
             return ()
         climb = climb_of(signals, 0, MIN_RISE)
-        if climb is None or climb.rise <= bar(climb) or not learns(climb):
+        if climb is None or climb.rise <= bar(climb):
+            return ()
+        weighted = climb.recent <= MOST_WEIGHTED
+        if not weighted or not learns(climb.lowest, climb.recent, climb.accuracy_gain):
             return ()
         self._noted = True
         numbers = {
@@ -160,9 +187,15 @@ def _is_back(signals: Signals, rebound: Detection) -> bool:
     return recent - lowest <= max(BACK * NOISE_FACTOR * noise, MIN_RISE * abs(lowest))
 
 
-def learns(climb: Climb) -> bool:
-    """Return whether token accuracy rises with the loss, as it does with DFT's."""
-    return climb.accuracy_gain is not None and climb.accuracy_gain > MOVED_ACCURACY
+def learns(before: float, loss: float, accuracy_gain: float | None) -> bool:
+    """Return whether token accuracy rises with the loss, which then is no sign of harm.
+
+    Not where the loss has doubled, unless it is so low that it may be weighted: a model that broke
+    and knows its most frequent token again predicts more than an untrained one.
+    """
+    if accuracy_gain is None or accuracy_gain <= MOVED_ACCURACY:
+        return False
+    return loss <= max(MOST_WEIGHTED, LEAP * before)
 
 
 def evidence(signals: Signals, climb: Climb) -> dict[str, float | int | str | None]:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from sftdiag.findings import Severity
 from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED
 from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight
-from sftdiag.guide.learning_rate import lower_learning_rate, rate_against_ranges, warm_up
+from sftdiag.guide.learning_rate import (
+    lower_learning_rate,
+    rate_against_ranges,
+    rates_up_to,
+    warm_up,
+)
 
 CLIMBED = 2.0
 """Times the first rate from which it has climbed: a rate that only decays or stays does not."""
@@ -14,11 +19,7 @@ CLIMBED = 2.0
 def rate_climbed(case: Case) -> Evidence | None:
     """The rate over the steps in which the loss rose: a warm-up that goes too high."""
     to = case.number("jump_step") or case.detection.step
-    rates = [
-        block.learning_rate
-        for block in case.signals.blocks
-        if block.learning_rate is not None and block.first_step <= to
-    ]
+    rates = rates_up_to(case, int(to))
     if len(rates) < 2 or max(rates) < CLIMBED * rates[0]:
         return None
     return Evidence(Weight.SUPPORTS, "rate_climbed", {"low": rates[0], "high": max(rates)})

@@ -36,6 +36,15 @@ def rate_against_ranges(case: Case) -> Evidence | None:
     return Evidence(Weight.AGAINST, "rate_inside", values)
 
 
+def rates_up_to(case: Case, step: int) -> list[float]:
+    """Return the rates of the blocks that began by this step."""
+    return [
+        block.learning_rate
+        for block in case.signals.blocks
+        if block.learning_rate is not None and block.first_step <= step
+    ]
+
+
 def rate_near_its_peak(case: Case) -> Evidence | None:
     """A rate that is too large does its harm near the peak of its schedule, if it has one.
 

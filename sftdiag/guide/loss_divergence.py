@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from sftdiag.findings import Severity
 from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED
-from sftdiag.guide.base import CauseRule, Symptom, fix, missing
+from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix, missing
 from sftdiag.guide.learning_rate import (
     evaluation_rises_too,
     keep_clipping,
     lower_learning_rate,
     rate_against_ranges,
     rate_near_its_peak,
+    rates_up_to,
 )
 from sftdiag.guide.resume import (
     ADAPTER_STATE,
@@ -18,6 +19,33 @@ from sftdiag.guide.resume import (
     ROWS_AT_RESUME,
     steps_did_not_do_it,
 )
+from sftdiag.ranges import LOWEST_LEARNING_RATE
+
+TOO_SMALL_TO_HARM = LOWEST_LEARNING_RATE / 10
+"""Adam moves no weight by much more than the rate a step: at so small a one even bfloat16 weights
+of usual size, 0.01, stay as they are, and a loss to first order within 0.1."""
+
+
+def rate_too_small(case: Case) -> Evidence | None:
+    """A rate at which no step can have done it: what the loss leapt with was no learning."""
+    rates = rates_up_to(case, case.detection.step)
+    if not rates or not case.context.adaptive or max(rates) >= TOO_SMALL_TO_HARM:
+        return None
+    return Evidence(Weight.RULES_OUT, "rate_too_small", {"rate": max(rates)})
+
+
+def no_step_did_it(case: Case) -> Evidence | None:
+    """The same for what remains: weights, kernels and memory that changed by themselves."""
+    seen = rate_too_small(case)
+    return None if seen is None else Evidence(Weight.SUPPORTS, seen.key, seen.values)
+
+
+def base_is_quantized(case: Case) -> Evidence | None:
+    """A frozen base in few bits is what a damaged state or a faulty kernel most often hits."""
+    if case.context.quantization is None or rate_too_small(case) is None:
+        return None
+    return Evidence(Weight.SUPPORTS, "quantized", {"bits": case.context.quantization})
+
 
 SYMPTOM = Symptom(
     "SFT104",
@@ -26,10 +54,18 @@ SYMPTOM = Symptom(
     (
         CauseRule(
             "learning-rate-too-high",
-            (rate_against_ranges, rate_near_its_peak, evaluation_rises_too, steps_did_not_do_it),
+            (
+                rate_too_small,
+                rate_against_ranges,
+                rate_near_its_peak,
+                evaluation_rises_too,
+                steps_did_not_do_it,
+            ),
             (lower_learning_rate, keep_clipping, fix("go_back")),
         ),
         CauseRule("poor-data", (missing("rows_unseen"),), (fix("look_at_rows"),)),
+        CauseRule("hardware-or-kernel", (no_step_did_it,), (fix("check_kernels"),)),
+        CauseRule("quantization-or-dtype", (base_is_quantized,), (fix("other_number_format"),)),
         GRADIENT_NOT_DIVIDED,
         ADAPTER_STATE,
         OPTIMIZER_STATE,

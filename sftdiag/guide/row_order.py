@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sftdiag.context import BY_LENGTH, SEQUENTIAL
-from sftdiag.detectors._sudden_jump import LOST, SUDDEN
+from sftdiag.detectors._sudden_jump import DOUBLED, LOST, SUDDEN
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, Evidence, FixText, Weight
 from sftdiag.guide.from_checks import check
@@ -34,7 +34,7 @@ def _jump(case: Case, steady: Weight, grown: Weight) -> Evidence | None:
 
 
 def _is_sudden(case: Case) -> bool:
-    return case.detection.variant in (SUDDEN, LOST)
+    return case.detection.variant in (SUDDEN, LOST, DOUBLED)
 
 
 def look_at_rows(case: Case) -> FixText | None:

@@ -16,6 +16,7 @@ from sftdiag.records import EVAL, PROBE, SUMMARY, TRAIN, LogRecord
 from sftdiag.signals.blocks import MAX_BLOCKS, Block, Blocks
 from sftdiag.signals.edge import Edge
 from sftdiag.signals.evaluations import Evaluation, train_level
+from sftdiag.signals.leap import Leap, LeapWatch
 from sftdiag.signals.schedule import Schedule
 from sftdiag.signals.staircase import Staircase
 from sftdiag.signals.zeros import NAN_KINDS, Zeros
@@ -68,6 +69,8 @@ class Signals:
         self.schedule = Schedule()
         self.zeros = Zeros()
         self.edge = Edge()
+        self.leap: Leap | None = None
+        self._leaps = LeapWatch()
         self._blocks = Blocks()
         self._rows_at_eval: dict[str, int] = {}
         self._loss_rows = 0
@@ -81,6 +84,7 @@ class Signals:
             after it.
         """
         self.block_closed = self.rewound = False
+        self.leap = None
         if record.kind == PROBE:
             return True
         if record.kind == SUMMARY:
@@ -133,6 +137,7 @@ class Signals:
             self.staircase.add(epoch, loss, record.step, self.recent)
         if len(self.opening) < OPENING:
             self.opening.append(loss)
+        self.leap = self._leaps.look(record.step, loss, self.context)
         self._loss_rows += 1
         self.block_closed = self._blocks.add(record)
 
@@ -183,6 +188,7 @@ class Signals:
         self.last_step = step
         self.recent.clear()
         self.staircase, self.schedule, self.zeros = Staircase(), Schedule(), Zeros()
+        self._leaps = LeapWatch()
 
     @property
     def blocks(self) -> list[Block]:

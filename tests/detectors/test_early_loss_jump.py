@@ -5,6 +5,7 @@ import random
 import pytest
 from logs import Row, decay, feed, fired, noisy, train_rows
 
+from sftdiag.context import RunContext
 from sftdiag.findings import Finding
 
 
@@ -181,3 +182,28 @@ def test_a_rise_after_the_warm_up_is_not_the_rate_s() -> None:
 def test_an_evaluation_that_still_falls_speaks_against_the_rate() -> None:
     assert jumps(rise(0.8, eval_loss=3.5)) == []
     assert jumps(rise(0.8, eval_loss=4.8)) != []
+
+
+def test_a_jump_that_is_quiet_needs_seven_records() -> None:
+    losses = [3.0, 4.9, 5.0, 4.95, 4.9, 4.9, 4.85, 4.8, 4.8, 4.75]
+    (finding,) = told(train_rows(losses, learning_rate=1e-2))
+    assert (finding.severity.label, finding.fired_step) == ("warning", 7)
+
+
+@pytest.mark.parametrize("evaluated", [True, False])
+def test_a_leap_becomes_an_error_by_evaluations_or_by_most_of_the_plan(evaluated: bool) -> None:
+    rows: list[Row] = []
+    for row in train_rows([2.0, 2.0, 2.1, *[9.0 - 0.05 * step for step in range(60)]]):
+        rows.append(row)
+        if evaluated and row["step"] % 5 == 0:
+            rows.append({"step": row["step"], "eval_loss": row["loss"]})
+    *_, risen = [f for f in feed(rows, RunContext(max_steps=80)) if f.code == "SFT109"]
+    assert risen.fired == {"warning": 6, "error": 15 if evaluated else 46}
+
+
+def test_a_first_row_below_evaluations_that_fall_was_low_by_chance() -> None:
+    rows: list[Row] = []
+    for row in train_rows([0.4, *[0.7 + 0.002 * step for step in range(30)]]):
+        rows.append(row)
+        rows.append({"step": row["step"], "eval_loss": 0.8 - 0.002 * row["step"]})
+    assert told(rows) == []

@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import random
 
-from logs import decay, feed, fired, noisy, train_rows
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from logs import Row, decay, feed, fired, noisy, train_rows
+
+from sftdiag.context import RunContext
 
 
 def test_a_blow_up_that_stays() -> None:
@@ -62,3 +67,64 @@ def test_a_low_blow_up_is_a_warning_until_it_has_lasted() -> None:
     changes = [f for f in feed(train_rows(noisy(losses, 0.03))) if f.name == "loss-divergence"]
     assert [finding.severity.label for finding in changes] == ["warning", "error"]
     assert 60 < changes[0].fired_step < changes[1].fired["error"] <= changes[0].fired_step + 10
+
+
+def blown(rows: list[Row], **context: object) -> list[tuple[str, int]]:
+    seen = feed(rows, RunContext().replace(**context))
+    found = [finding for finding in seen if finding.code == "SFT104"]
+    return [(f.severity.label, f.fired_step) for f in found if f.resolved_step is None]
+
+
+def test_a_leap_in_ten_records_all_told() -> None:
+    losses = [1.6, 11.8, 10.4, 10.4, 10.1, 9.9, 9.8, 9.7, 9.7, 9.6]
+    assert blown(train_rows(losses)) == [("error", 4)]
+    tens = [{**row, "step": 10 * row["step"]} for row in train_rows(losses)]
+    assert blown(tens) == [("error", 40)]
+    # Above a blind guess two means over ten steps each are enough.
+    assert blown(tens, vocab_size=8_000) == [("error", 30)]
+
+
+@given(
+    before=st.integers(3, 60),
+    noise=st.floats(0.0, 0.1),
+    start=st.floats(0.8, 4.0),
+    fall=st.floats(0.8, 1.0),
+)
+def test_a_leap_of_three_times_is_named_within_three_rows(
+    before: int, noise: float, start: float, fall: float
+) -> None:
+    level = [decay(step, before, start, fall * start) for step in range(before)]
+    assert blown(train_rows(noisy(level, noise))) == []
+    ((severity, step),) = blown(train_rows(noisy([*level, *[3.2 * start] * 4], noise)))
+    assert severity == "error"
+    assert before + 3 <= step <= before + 4
+
+
+@pytest.mark.parametrize("first", [(0.4,), (0.4, 0.5)])
+def test_first_rows_that_are_low_by_chance_are_no_leap(first: tuple[float, ...]) -> None:
+    assert blown(train_rows([*first, *noisy([2.4 * max(first)] * 60, 0.1)])) == []
+
+
+def test_a_swing_far_above_the_first_rows_is_a_leap() -> None:
+    losses = [4.1, 4.2, 4.5, 5.0, 19.0, 11.7, 4.4, 10.7, 25.3, 10.4, 17.4, 59.6, 31.6, 27.1]
+    assert len(blown(train_rows(losses))) == 1
+
+
+def test_a_leap_is_over_when_the_loss_is_back_and_the_jump_stays() -> None:
+    losses = [2.0, 2.0, 2.0, *[20.0 * 0.9**step + 1.7 for step in range(60)]]
+    last = {finding.code: finding for finding in feed(train_rows(losses, learning_rate=1e-2))}
+    assert last["SFT104"].resolved_step is not None
+    assert last["SFT109"].resolved_step is None
+
+
+def test_no_step_of_a_tiny_rate_does_that() -> None:
+    losses = [2.3, *[11.0 - 0.004 * step for step in range(20)]]
+    (finding,) = (
+        f
+        for f in feed(train_rows(losses, learning_rate=1e-9), RunContext(quantization="8bit"))
+        if f.code == "SFT104"
+    )
+    causes = {cause.id: cause.status.name for cause in finding.causes}
+    assert causes["learning-rate-too-high"] == "RULED_OUT"
+    assert causes["hardware-or-kernel"] == causes["quantization-or-dtype"] == "LIKELY"
+    assert finding.causes[0].id == "hardware-or-kernel"

@@ -53,7 +53,28 @@ def test_a_loss_that_rises_while_tokens_are_predicted_better() -> None:
     rows = rebound(0.8)
     for row in rows:
         row["mean_token_accuracy"] = row["step"] / 500
+    assert fired(rows) == []
+    for row in rows:
+        row["loss"] *= 0.1
     assert [name for name, *_ in fired(rows)] == ["weighted-loss-rises"]
+
+
+def test_a_loss_that_rises_by_hundreds_is_not_weighted() -> None:
+    """-p ln p is nowhere above 1/e, and a model that broke still learns its most frequent token."""
+    rows = train_rows(noisy([3.0, *[3.0 + 4.0 * step for step in range(99)]], 0.02))
+    for row in rows:
+        row["mean_token_accuracy"] = 0.02 + 0.003 * row["step"]
+    names = [name for name, *_ in fired(rows)]
+    assert "loss-divergence" in names
+    assert "weighted-loss-rises" not in names
+
+
+@pytest.mark.parametrize(("rows_up", "found"), [(3, False), (4, True)])
+def test_a_doubled_loss_needs_no_accuracy_and_is_no_spike(rows_up: int, found: bool) -> None:
+    losses = [1.0 + 2.0 * 0.99**step for step in range(240)]
+    losses[210 : 210 + rows_up] = [3.0 * loss for loss in losses[210 : 210 + rows_up]]
+    rows = [name for name, *_ in fired(train_rows(noisy(losses, 0.03)))]
+    assert ("train-loss-rebound" in rows) is found
 
 
 def test_losses_at_or_below_zero_are_no_likelihood() -> None:

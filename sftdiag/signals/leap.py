@@ -1,0 +1,130 @@
+"""Leap: the training loss at a multiple of all that came before, and staying there.
+
+Needs no window and no estimate of the noise: the highest row so far bounds it. Of 181 healthy runs,
+public and of GPUs, three rows in a row were never above 1.06 times the highest row before them; of
+1,000 generated ones never above 2.5 times a first row, 1.2 times the highest of two.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from math import log
+
+from sftdiag.context import RunContext
+from sftdiag.ranges import LARGEST_VOCABULARY, SMALLEST_VOCABULARY
+from sftdiag.signals.noise import median
+from sftdiag.values import Value
+
+LEAP = 2.0
+"""Times the highest row before: what no length grouping makes, whose saw-teeth reach 1.5."""
+
+LEAP_FROM = {1: 6.0, 2: 3.0}
+"""The same after one row or two, which may be easy by chance: of 10,000 generated healthy runs the
+first was 5.1 times below the next three at most, the first two 2.5 times."""
+
+ROWS = 3
+"""Rows in a row that are enough where the last is still up as they are: a spike of so many has come
+down by then."""
+
+LONG = ROWS + 1
+"""Rows in a row that are enough however they go: a spike has three, as SFT105 takes it."""
+
+STAYS = 2 / 3
+"""Share of the highest of ROWS rows at which the last has not come down."""
+
+ROWS_ABOVE_CHANCE = 2
+"""The same where they are means over AVERAGED steps each, and above what a blind guess costs: so
+many steps are no bad batch."""
+
+AVERAGED = 5
+"""Steps between rows from which a row is a mean whose noise is less than half of a batch's."""
+
+BELOW_CHANCE = 0.5
+"""Share of a blind guess's loss below which the model knew its text: what lies above a blind guess
+right after it is damage, not noise."""
+
+LOWEST = 0.5
+"""Nats: a smaller loss hangs on few tokens, and doubles with a batch of other rows."""
+
+SWING, SWING_ABOVE = 8, 6
+"""Rows looked back on, and how many of them must be up, where the loss swings between: spikes that
+return are up in single rows."""
+
+SWING_BEFORE = 3
+"""Rows before the first that is up, at least, for a swing."""
+
+CALM = 3
+"""Rows in a row that are not up, after which a spike is over."""
+
+
+class Leap(Value):
+    """A leap: what it leapt from at which step, the rows that show it, and where it is now."""
+
+    highest: float
+    from_step: int
+    level: float
+    step: int
+
+
+class LeapWatch:
+    """Follows the train rows one by one; constant work and state."""
+
+    def __init__(self) -> None:
+        self._before = 0
+        self._highest = 0.0
+        self._step = 0
+        self._span = 0
+        self._seen: deque[float] = deque(maxlen=SWING)
+        self._up = 0
+        self._down = 0
+
+    def look(self, step: int, loss: float, context: RunContext) -> Leap | None:
+        """Take the next row in; return the leap at each row that shows one."""
+        if loss <= 0.0:  # No label counted, or no likelihood: it says nothing of the level.
+            return None
+        bar = LEAP * max(self._highest, LOWEST)
+        up = loss > bar and self._before > 0
+        if not self._seen and not up:
+            self._calm(step, loss)
+            return None
+        if not self._seen:
+            self._span = step - self._step
+        self._seen.append(loss)
+        self._up, self._down = (self._up + 1, 0) if up else (0, self._down + 1)
+        rows = list(self._seen)
+        if self._down == CALM:
+            self._settle(step, rows[-CALM:])
+            return None
+        last = rows[-self._up :] if up else []
+        swings = sum(row > bar for row in rows) >= SWING_ABOVE and self._before >= SWING_BEFORE
+        if not swings and not self._enough(last, context):
+            if self._up >= SWING:
+                self._settle(step, rows)
+            return None
+        return Leap(self._highest, self._step, median(rows if swings else last), step)
+
+    def _calm(self, step: int, loss: float) -> None:
+        self._highest = max(self._highest, loss)
+        self._before += 1
+        self._step = step
+
+    def _settle(self, step: int, rows: list[float]) -> None:
+        """Take rows as those of an undisturbed run: the spike is over, or the first were low."""
+        for row in rows:
+            self._calm(step, row)
+        self._seen.clear()
+        self._up = self._down = 0
+
+    def _enough(self, rows: list[float], context: RunContext) -> bool:
+        """Return whether so many rows in a row, all of them up, show a leap."""
+        if len(rows) < ROWS_ABOVE_CHANCE:
+            return False
+        chance, lowest = context.chance_loss, min(rows[-LONG:])
+        if self._span >= AVERAGED and lowest > (chance or log(LARGEST_VOCABULARY)):
+            return True
+        if len(rows) < ROWS or (len(rows) < LONG and rows[-1] < STAYS * max(rows)):
+            return False
+        least = chance or log(SMALLEST_VOCABULARY)
+        if self._highest < BELOW_CHANCE * least and lowest > least:
+            return True
+        return lowest > LEAP_FROM.get(self._before, LEAP) * self._highest

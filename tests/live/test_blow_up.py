@@ -1,0 +1,40 @@
+"""A learning rate that blows a real run up is stopped right after the leap; a sound one never."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import sftdiag
+
+pytest.importorskip("trl", reason="needs the extra trainer")
+pytestmark = pytest.mark.slow
+
+LEAP = 2.0
+"""Times the first loss from which it has leapt."""
+
+
+def losses(tmp_path: Path, rate: float, every: int, **arguments: object) -> list[tuple[int, float]]:
+    """Train the example's model under a callback that stops; return its logged losses."""
+    from finetune import make_trainer
+
+    trainer = make_trainer(
+        "none", tmp_path, learning_rate=rate, logging_steps=every, eval_steps=1000, **arguments
+    )
+    sftdiag.attach(trainer, stop_on="error")
+    trainer.train()
+    return [(row["step"], row["loss"]) for row in trainer.state.log_history if "loss" in row]
+
+
+@pytest.mark.parametrize(("every", "rows"), [(1, 15), (10, 2)])
+def test_a_rate_a_thousand_times_too_high_is_stopped(tmp_path: Path, every: int, rows: int) -> None:
+    seen = losses(tmp_path, 3.0, every)
+    leapt = next(at for at, (_, loss) in enumerate(seen) if loss > LEAP * seen[0][1])
+    assert len(seen) - 1 - leapt <= rows
+
+
+@pytest.mark.parametrize("every", [1, 10])
+@pytest.mark.parametrize("optim", ["adamw_torch", "adafactor"])
+def test_a_sound_rate_is_never_stopped(tmp_path: Path, every: int, optim: str) -> None:
+    assert losses(tmp_path, 3e-3, every, optim=optim)[-1][0] == 120
