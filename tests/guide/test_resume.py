@@ -1,4 +1,4 @@
-"""A jump in the first record after a resume: what was not loaded, and nothing that contradicts it."""
+"""A jump in the first record after a resume: what was not loaded, and what must not be said."""
 
 from __future__ import annotations
 
