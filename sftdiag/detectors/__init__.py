@@ -6,6 +6,7 @@ from sftdiag.detectors.base import Detector, Skip
 from sftdiag.detectors.early_loss_jump import EarlyLossJumpDetector
 from sftdiag.detectors.eval_loss_rising import EvalLossRisingDetector
 from sftdiag.detectors.eval_not_finite import EvalNotFiniteDetector
+from sftdiag.detectors.implausible_loss import ImplausibleLossDetector
 from sftdiag.detectors.learning_rate_restarted import LearningRateRestartedDetector
 from sftdiag.detectors.loss_above_chance import LossAboveChanceDetector
 from sftdiag.detectors.loss_divergence import LossDivergenceDetector
@@ -30,6 +31,7 @@ DETECTORS: tuple[type[Detector], ...] = (
     LossAboveChanceDetector,
     EarlyLossJumpDetector,
     LearningRateRestartedDetector,
+    ImplausibleLossDetector,
     StepsSkippedDetector,
     EvalLossRisingDetector,
     MemorizationDetector,

@@ -55,6 +55,13 @@ TABLE: tuple[Explains, ...] = checked(
             Explains("SFT112", code, False, "what came last: no step is made", Severity.ERROR)
             for code in ("SFT101", "SFT102", "SFT103", "SFT104", "SFT105", "SFT109", "SFT201")
         ),
+        Explains("SFT106", "SFT111", False, "weights or numbers that were lost have no level"),
+        Explains("SFT107", "SFT111", False, "a loss of 0 has no level, and no label is why"),
+        *(
+            Explains("SFT111", code, False, "what is no loss of text has no course to judge")
+            for code in ("SFT101", "SFT108", "SFT102", "SFT103", "SFT105", "SFT109", "SFT201")
+        ),
+        Explains("SFT111", "SFT202", False, "what costs nothing from the start is not learned"),
         Explains("SFT106", "SFT107", True, "a NaN is logged as a loss of 0"),
         Explains("SFT106", "SFT101", True, "weights that are NaN do not learn"),
         Explains("SFT106", "SFT201", True, "no loss after a NaN means anything"),

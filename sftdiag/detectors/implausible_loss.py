@@ -1,0 +1,279 @@
+"""SFT111 implausible-loss: a loss at a level that a mean cross entropy over text cannot have.
+
+What the level alone proves, in variants:
+
+- ``far``: three times ln V and more, from the first rows on: a sum, or a broken model;
+- ``above``: above ln V in every row, after the warm-up too (up to 1.4 times a known ln V that is
+  SFT108's to tell);
+- ``summed``: the same beside a usual evaluation loss, or a usual loss once it is divided by the
+  known accumulation steps: a sum, not a mean;
+- ``blind``: within half a percent of ln V in every row: a blind guess that does not move;
+- ``random_weights``: first loss and entropy those of a blind guess, no token right: the pretrained
+  weights are not there, whatever falls later;
+- ``resting``: half of the plan is done and the loss has never been below 6 nats, though it began no
+  blind guess: far above what a pretrained model has on text;
+- ``low_eval``, ``low_train``: near 0 within the first epoch, where no row was seen twice;
+- ``negative``: below 0, which no likelihood is.
+
+A first loss above ln V that comes down to a usual level is the note ``first-loss-above-chance``.
+
+Cannot see a level that is wrong and usual (a loss divided once too often); says nothing of a loss
+that was at a usual level before (SFT104), nor in reinforcement-learning and preference logs.
+
+>>> from sftdiag.monitor import Monitor
+>>> monitor = Monitor()
+>>> for step in range(1, 10):
+...     row = {"step": step, "loss": 138.0 - step, "learning_rate": 2e-5}
+...     for finding in monitor.feed_entry(row):
+...         print(step, finding.code, finding.severity.label, finding.onset_step)
+3 SFT111 warning 1
+
+References:
+    transformers issues 35204 and 37766 and axolotl issue 2039: sums over accumulation steps;
+    Karpathy, "A recipe for training neural networks": the first loss against ln V.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf, log
+from typing import ClassVar
+
+from sftdiag.detectors._levels import (
+    ABOVE,
+    FAR,
+    NEAR_ZERO,
+    RESTING,
+    USUAL_SHARE,
+    blind_guess,
+    chance,
+)
+from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
+from sftdiag.detectors.loss_above_chance import MOST, NO_ACCURACY
+from sftdiag.detectors.train_eval_scale_mismatch import LEAST_RATIO, ratio_of
+from sftdiag.findings import Detection, Scalar, Severity
+from sftdiag.ranges import LARGEST_VOCABULARY, SMALLEST_VOCABULARY, speak_of
+from sftdiag.records import EVAL, TRAIN, LogRecord
+from sftdiag.signals.stream import Signals
+
+FAR_ROWS = 3
+"""Rows, all of them far above, that settle it: one may be an odd batch."""
+
+ROWS = 5
+"""Rows, all of them above or at ln V, with the rate no longer climbing."""
+
+ROWS_WITHOUT_RATE = 10
+"""The same in a log without a learning rate: warm-ups are mostly over by then."""
+
+RESTED = 0.5
+"""Share of the plan after which a loss that never was at a usual level rests."""
+
+JUMPED = 1.15
+"""Largest of the first losses over the very first from which the height is a jump's (SFT109)."""
+
+NEGATIVE_ROWS = 3
+"""Rows below 0: a rounded 0 is not."""
+
+LEAST_NEGATIVE = 1e-4
+"""What a mean of small losses can be off by in half precision."""
+
+FIRST_EPOCH = 1.0
+"""Epochs within which no row is seen twice, so that nothing is known by heart."""
+
+FIRST_LOSS = 0.1
+"""First loss from which a loss near 0 is a fall: below it the log begins there."""
+
+HUGE = 64.0
+"""Times ln V that no accumulation and no number of processes in use explains."""
+
+
+class ImplausibleLossDetector(Detector):
+    """Judges levels; one finding at a time, the first that fits."""
+
+    code: ClassVar[str] = "SFT111"
+    name: ClassVar[str] = "implausible-loss"
+    severity: ClassVar[Severity] = Severity.ERROR
+    notes: ClassVar[tuple[str, ...]] = ("first-loss-above-chance",)
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._first_step = 0
+        self._lowest = inf
+        self._highest = -inf
+        self._negative = 0
+        self._noted = False
+
+    def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
+        """See :meth:`Detector.update`."""
+        if signals.objective is not None:
+            return ()
+        if record.kind == EVAL:
+            return self._evaluated(signals, record)
+        if record.kind != TRAIN or record.loss_is_lost() or signals.zero is not None:
+            return ()
+        loss = record.metrics["loss"]
+        self._rows += 1
+        if self._rows == 1:
+            self._first_step = record.step
+        self._lowest, self._highest = min(self._lowest, loss), max(self._highest, loss)
+        self._negative += loss <= -LEAST_NEGATIVE
+        if self._active is not None:
+            return self._follow(signals, record.step)
+        return self._judge(signals, record) or self._note(signals, record.step)
+
+    def _judge(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
+        """Look at the train losses so far for the first variant that fits."""
+        step, bound = record.step, chance(signals)
+        if self._negative == NEGATIVE_ROWS and not signals.context.custom_loss:
+            return self._fire(signals, step, "negative", Severity.WARNING)
+        if self._rows == 1:
+            return self._random_weights(signals, record)
+        last = [loss for _, loss in signals.recent][-FAR_ROWS:]
+        if self._low(signals, last):
+            return self._fire(signals, step, "low_train", Severity.WARNING)
+        if self._rows >= FAR_ROWS and self._lowest > FAR * bound:
+            return self._high(signals, step, "far")
+        settled = self._rows >= (ROWS if signals.learning_rate is not None else ROWS_WITHOUT_RATE)
+        if not settled or _climbs(signals):
+            return ()
+        guess = blind_guess(signals, self._lowest, self._highest)
+        if guess is not None:
+            return self._fire(signals, step, "blind", Severity.ERROR, guess)
+        # SFT108 tells what lies a little above a known vocabulary.
+        above = ABOVE if signals.context.chance_loss is None else MOST
+        if self._lowest > above * bound:
+            return self._high(signals, step, "above")
+        return self._resting(signals, step)
+
+    def _random_weights(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
+        """Look at the first row: does the model guess blindly, and is it one that should not?"""
+        accuracy, entropy = record.finite("mean_token_accuracy"), record.finite("entropy")
+        if accuracy is None or entropy is None or accuracy >= NO_ACCURACY:
+            return ()
+        least = USUAL_SHARE + (1 - USUAL_SHARE) * 0.8
+        guess = signals.context.chance_loss or log(SMALLEST_VOCABULARY)
+        loss = record.metrics["loss"]
+        blind = entropy >= least * guess and least * guess <= loss <= ABOVE * chance(signals)
+        if not blind or not speak_of(signals.context.total_parameters):
+            return ()
+        return self._fire(signals, record.step, "random_weights", Severity.WARNING, guess)
+
+    def _low(self, signals: Signals, last: Sequence[float]) -> bool:
+        """Return whether the last rows are near 0 within the first epoch, and fell there."""
+        epoch, first = signals.epoch, signals.first_loss
+        if epoch is None or epoch > FIRST_EPOCH or first is None or first < FIRST_LOSS:
+            return False
+        return len(last) == FAR_ROWS and all(0.0 <= loss < NEAR_ZERO for loss in last)
+
+    def _resting(self, signals: Signals, step: int) -> Sequence[Detection]:
+        """Look for a loss that began high, never came down, and was no blind guess."""
+        if self._lowest < RESTING or signals.share_of_plan(signals.last_step) < RESTED:
+            return ()
+        first = signals.first_loss or 0.0
+        from_scratch = blind_guess(signals, first, first) is not None
+        if from_scratch or max(signals.opening, default=0.0) > JUMPED * first:
+            return ()
+        return self._fire(signals, step, "resting", Severity.WARNING)
+
+    def _high(self, signals: Signals, step: int, variant: str) -> Sequence[Detection]:
+        """Fire for a loss above ln V: a sum where one explains it, else by what it costs."""
+        bound = chance(signals)
+        steps = signals.context.gradient_accumulation_steps
+        loss = signals.recent[-1][1]
+        if steps is not None and steps > 1 and loss / steps < USUAL_SHARE * bound:
+            return self._fire(signals, step, "summed", Severity.WARNING, times=float(steps))
+        points = signals.main_evaluations
+        # An evaluation is made one batch at a time: nothing is summed there.
+        no_sum = steps == 1 or self._lowest > HUGE * bound
+        no_sum |= bool(points) and points[-1].loss > ABOVE * bound
+        return self._fire(signals, step, variant, Severity.ERROR if no_sum else Severity.WARNING)
+
+    def _evaluated(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
+        """Look at an evaluation: beside a train loss above ln V, and for one near 0."""
+        series = signals.main_series
+        loss = record.finite(series) if series else None
+        if series is None or loss is None or not signals.main_evaluations:
+            return ()
+        point = signals.main_evaluations[-1]
+        ratio = ratio_of(point)
+        if self._active is not None and self._active.variant not in ("far", "above"):
+            return ()
+        high = log(LARGEST_VOCABULARY)
+        beside = point.train_loss is not None and point.train_loss > high > loss
+        if beside and ratio is not None and ratio >= LEAST_RATIO and self._lowest > high:
+            return self._fire(signals, record.step, "summed", Severity.WARNING, times=ratio)
+        if self._active is not None or signals.epoch is None or signals.epoch > FIRST_EPOCH:
+            return ()
+        if not 0.0 < loss < NEAR_ZERO:
+            return ()
+        return self._fire(signals, record.step, "low_eval", Severity.WARNING)
+
+    def _fire(
+        self,
+        signals: Signals,
+        step: int,
+        variant: str,
+        severity: Severity,
+        guess: float | None = None,
+        times: float | None = None,
+    ) -> Sequence[Detection]:
+        points = signals.main_evaluations
+        numbers: dict[str, Scalar] = {
+            "loss_first": signals.first_loss,
+            "loss": signals.recent[-1][1] if signals.recent else signals.first_loss,
+            "loss_lowest": self._lowest,
+            "chance_loss": guess or chance(signals),
+            "vocabulary": signals.context.vocab_size or LARGEST_VOCABULARY,
+            "rows": self._rows,
+            "eval_loss": points[-1].loss if points else None,
+            "ratio": times,
+            "times": times,
+            "accumulation": signals.context.gradient_accumulation_steps,
+            "epoch": signals.epoch,
+            "peak_learning_rate": signals.peak_learning_rate,
+        }
+        onset = self._first_step or step
+        self._active = Detection(
+            self.code, self.name, severity, step, onset, "loss", numbers, variant=variant
+        )
+        return (self._active,)
+
+    def _follow(self, signals: Signals, step: int) -> Sequence[Detection]:
+        """Resolve a level that is left for good; what a few rows prove for all time stays."""
+        assert self._active
+        last = [loss for _, loss in signals.recent][-FAR_ROWS:]
+        ends = {
+            "far": chance(signals),
+            "above": chance(signals),
+            "blind": (1 - 2 * (ABOVE - 1)) * float(self._active.evidence["chance_loss"] or 0.0),
+            "resting": RESTING,
+        }
+        below = ends.get(self._active.variant)
+        if below is None or len(last) < FAR_ROWS or max(last) >= below:
+            return ()
+        return self._end(step)
+
+    def _note(self, signals: Signals, step: int) -> Sequence[Detection]:
+        """Say once that the first loss was above ln V, when the loss has come down."""
+        first, bound = signals.first_loss, chance(signals)
+        if self._noted or first is None or first <= ABOVE * bound or self._rows <= FAR_ROWS:
+            return ()
+        last = [loss for _, loss in signals.recent][-FAR_ROWS:]
+        if max(last) >= USUAL_SHARE * bound:
+            return ()
+        self._noted = True
+        numbers = {"loss_first": first, "loss": last[-1], "chance_loss": bound}
+        onset = self._first_step
+        name = self.notes[0]
+        return (Detection(self.code, name, Severity.INFO, step, onset, "loss", numbers),)
+
+    def skip(self, signals: Signals) -> Skip | None:
+        """See :meth:`Detector.skip`."""
+        return unusable_train_loss(signals)
+
+
+def _climbs(signals: Signals) -> bool:
+    """Return whether the learning rate is still climbing, or has only just reached its peak."""
+    recent = signals.blocks[-2].first_step if len(signals.blocks) > 1 else signals.last_step
+    rises = signals.learning_rate_rises or signals.peak_learning_rate_step > recent
+    return signals.learning_rate is not None and rises
