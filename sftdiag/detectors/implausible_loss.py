@@ -50,11 +50,12 @@ from sftdiag.detectors._levels import (
 )
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.detectors.loss_above_chance import MOST, NO_ACCURACY
-from sftdiag.detectors.train_eval_scale_mismatch import LEAST_RATIO, ratio_of
+from sftdiag.detectors.train_eval_scale_mismatch import FIRST_EPOCH, LEAST_RATIO, ratio_of
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.ranges import LARGEST_VOCABULARY, SMALLEST_VOCABULARY, speak_of
 from sftdiag.records import EVAL, TRAIN, LogRecord
 from sftdiag.signals.stream import Signals
+from sftdiag.signals.zeros import LEARNED
 
 FAR_ROWS = 3
 """Rows, all of them far above, that settle it: one may be an odd batch."""
@@ -76,9 +77,6 @@ NEGATIVE_ROWS = 3
 
 LEAST_NEGATIVE = 1e-4
 """What a mean of small losses can be off by in half precision."""
-
-FIRST_EPOCH = 1.0
-"""Epochs within which no row is seen twice, so that nothing is known by heart."""
 
 FIRST_LOSS = 0.1
 """First loss from which a loss near 0 is a fall: below it the log begins there."""
@@ -109,7 +107,7 @@ class ImplausibleLossDetector(Detector):
             return ()
         if record.kind == EVAL:
             return self._evaluated(signals, record)
-        if record.kind != TRAIN or record.loss_is_lost() or signals.zero is not None:
+        if record.kind != TRAIN or record.loss_is_lost() or signals.zero not in (None, LEARNED):
             return ()
         loss = record.metrics["loss"]
         self._rows += 1

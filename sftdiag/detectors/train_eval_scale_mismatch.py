@@ -2,8 +2,9 @@
 
 Two signs. From the first evaluation on, the train loss beside it is a constant multiple (1.8 times
 or more) of the evaluation loss, or the other way round, while the model learns: a gap that comes
-from learning grows or closes, a scale does not. Or the train loss is above the blind guess of the
-largest vocabulary while the evaluation loss is below it: a sum, not a mean.
+from learning grows or closes, a scale does not. Or the evaluation loss is three times the train
+loss and more at the first evaluations, in the first epoch, where nothing is known by heart. (A train
+loss above ln V beside a usual evaluation loss is SFT111's to tell: a sum, not a mean.)
 
 The run may be sound; but losses on two scales cannot be compared, and a loss that is not divided
 by the accumulation steps makes the gradient larger too.
@@ -28,12 +29,11 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf, log
+from math import inf
 from typing import ClassVar
 
 from sftdiag.detectors.base import Detector, Skip, no_evaluations
 from sftdiag.findings import Detection, Scalar, Severity
-from sftdiag.ranges import LARGEST_VOCABULARY
 from sftdiag.records import EVAL, LogRecord
 from sftdiag.signals.evaluations import Evaluation
 from sftdiag.signals.noise import median
@@ -58,12 +58,15 @@ MOST_NOISE = 0.20
 LEARNED = 0.03
 """Change of the evaluation loss, as a share, from which a constant ratio says anything."""
 
-LARGEST_CHANCE = log(LARGEST_VOCABULARY)
-"""Blind guess over the largest vocabulary in use (Gemma's): a mean above it is a sum."""
+GAP = 3.0
+"""Evaluation over train loss that no fresh rows of one distribution have: healthy corpus runs stay
+below 1.6 in their first epoch."""
+
+FIRST_EPOCH = 1.0
+"""Epochs within which no row is seen twice, so that nothing is known by heart."""
 
 OVER = 2
-"""Evaluations in a row beside which the train loss must be above it, and after which a ratio that
-no longer holds is let go."""
+"""Evaluations that show a gap, and after which a ratio that no longer holds is let go."""
 
 LOST = 2.5
 """Times CONSTANT that the ratio may move once told."""
@@ -92,10 +95,10 @@ class TrainEvalScaleMismatchDetector(Detector):
             if any(self._holds(train / loss) for _, train, loss, _ in pairs[-OVER:]):
                 return ()
             return self._end(record.step)
-        variant = _variant(pairs)
+        variant = _variant(pairs, signals.main_evaluations[0].epoch)
         if variant is None:
             return ()
-        told = pairs[-OVER:] if variant == "summed" else pairs
+        told = pairs[-OVER:] if variant == "gap" else pairs
         self._ratio = median([train / loss for _, train, loss, _ in told])
         self._active = Detection(
             self.code,
@@ -111,8 +114,8 @@ class TrainEvalScaleMismatchDetector(Detector):
 
     def _holds(self, ratio: float) -> bool:
         """Return whether a later ratio is still the one that was told."""
-        if self._active is not None and self._active.variant == "summed":
-            return ratio >= LEAST_RATIO
+        if self._active is not None and self._active.variant == "gap":
+            return 1.0 / ratio >= LEAST_RATIO
         return abs(ratio / self._ratio - 1.0) <= LOST * CONSTANT
 
     def _evidence(
@@ -170,13 +173,13 @@ def _pairs(signals: Signals) -> list[tuple[int, float, float, float]]:
     ]
 
 
-def _variant(pairs: Sequence[tuple[int, float, float, float]]) -> str | None:
+def _variant(
+    pairs: Sequence[tuple[int, float, float, float]], first_epoch: float | None
+) -> str | None:
     """Return which sentence tells the mismatch, or None where there is none."""
-    if all(
-        train > LARGEST_CHANCE > loss and train / loss >= LEAST_RATIO
-        for _, train, loss, _ in pairs[-OVER:]
-    ):
-        return "summed"
+    fresh = first_epoch is not None and first_epoch <= FIRST_EPOCH
+    if fresh and all(loss >= GAP * train for _, train, loss, _ in pairs[:OVER]):
+        return "gap"
     if len(pairs) < FEW_EVALUATIONS:
         return None
     ratios = [train / loss for _, train, loss, _ in pairs]

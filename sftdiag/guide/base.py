@@ -73,7 +73,8 @@ Propose = Callable[[Case], FixText | None]
 class CauseRule(Value):
     """A cause: where to look for evidence, and what to change.
 
-    ``only``: the detection's variants that it can be the cause of; all where empty.
+    ``only``: the detection's variants that it can be the cause of; all where empty. ``but``: those
+    that it cannot be the cause of.
     ``needs_evidence``: it is named only where a look has something to say.
     """
 
@@ -82,6 +83,7 @@ class CauseRule(Value):
     fixes: tuple[Propose, ...] = ()
     only: tuple[str, ...] = ()
     needs_evidence: bool = False
+    but: tuple[str, ...] = ()
 
 
 class Symptom(Value):

@@ -63,7 +63,8 @@ def _causes(case: Case, symptom: Symptom, lang: str) -> tuple[Cause, ...]:
     """Return the symptom's causes, the best supported first, then in the guide's order."""
     weighed: list[tuple[Rank, int, Cause]] = []
     for rule in symptom.causes:
-        if rule.only and case.detection.variant not in rule.only:
+        variant = case.detection.variant
+        if variant in rule.but or (rule.only and variant not in rule.only):
             continue
         evidence = tuple(piece for look in rule.looks if (piece := look(case)) is not None)
         if rule.needs_evidence and not evidence:

@@ -7,6 +7,7 @@ from sftdiag.findings import Severity
 from sftdiag.guide.accumulation import CAUSE
 from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check
+from sftdiag.guide.lost_numbers import base_quantized
 
 HIGH = ("far", "above")
 SUM = (*HIGH, "summed")
@@ -52,12 +53,6 @@ def never_moved(case: Case) -> Evidence | None:
     if share is None:
         return Evidence(Weight.MISSING, "trainable_unknown")
     return Evidence(Weight.FITS, "trainable_share", {"share": share})
-
-
-def base_quantized(case: Case) -> Evidence | None:
-    """A base in few bits is what damage at quantizing, storing or sharding most often hits."""
-    bits = case.context.quantization
-    return Evidence(Weight.SUPPORTS, "quantized", {"bits": bits}) if bits else None
 
 
 def packed(case: Case) -> Evidence | None:

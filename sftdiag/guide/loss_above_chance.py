@@ -5,6 +5,7 @@ from __future__ import annotations
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check
+from sftdiag.guide.lost_numbers import base_quantized
 
 
 def labels_contradict_the_text(case: Case) -> Evidence | None:
@@ -34,6 +35,7 @@ SYMPTOM = Symptom(
             (labels_contradict_the_text, check("prompt-trained")),
             (fix("check_mask"),),
         ),
+        CauseRule("quantization-or-dtype", (base_quantized,), (fix("other_base"),)),
         CauseRule("chat-template", (check("template-mismatch"),), (fix("check_template"),)),
     ),
 )

@@ -59,6 +59,12 @@ def number_format(case: Case) -> Evidence | None:
     return Evidence(Weight.RULES_OUT if unquantized else Weight.AGAINST, "format_wide", values)
 
 
+def base_quantized(case: Case) -> Evidence | None:
+    """A base in few bits is what damage at quantizing, storing or sharding most often hits."""
+    bits = case.context.quantization
+    return Evidence(Weight.SUPPORTS, "base_quantized", {"bits": bits}) if bits else None
+
+
 def lost_from_the_start(case: Case) -> Evidence | None:
     """Numbers that are lost or absurd before training could have done it."""
     first = case.signals.first_loss

@@ -10,11 +10,13 @@ from math import log
 
 from sftdiag.detectors._flat_signs import HUGE_GRAD_NORM, LOSS_OVER_ENTROPY, WEAK_GRAD_NORM
 from sftdiag.detectors.loss_above_chance import ABOVE_CHANCE, NO_ACCURACY
+from sftdiag.detectors.train_loss_flat import RATE
 from sftdiag.findings import Severity
 from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED, scale_of_the_losses
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check
 from sftdiag.guide.movement import fell_first, movement, raise_learning_rate, slope_follows_rate
+from sftdiag.guide.still_rate import OF_THE_RATE
 from sftdiag.ranges import LARGEST_VOCABULARY, LOWEST_LEARNING_RATE, learning_rate_ranges, speak_of
 
 BLIND_GUESS = 0.03
@@ -206,65 +208,66 @@ def numeric_format(case: Case) -> Evidence | None:
     return Evidence(weight, "format_known", {"precision": precision})
 
 
+OF_THE_LOSS = (
+    CauseRule(
+        "learning-rate-too-low",
+        (rate_against_ranges, movement, slope_follows_rate),
+        (raise_learning_rate,),
+    ),
+    CauseRule(
+        "label-mask",
+        (
+            labels_against_predictions,
+            loss_above_chance,
+            began_above_chance,
+            check("no-supervised-token", Weight.CONFIRMS),
+            check("prompt-trained", clean=None),
+        ),
+        (fix("check_mask"),),
+    ),
+    CauseRule(
+        "chat-template",
+        (
+            labels_against_predictions,
+            check("generation-markers", clean=None),
+            check("template-mismatch"),
+        ),
+        (fix("check_template"),),
+    ),
+    CauseRule(
+        "label-misalignment",
+        (
+            labels_against_predictions,
+            loss_above_chance,
+            began_above_chance,
+            check("label-misalignment", Weight.CONFIRMS, Weight.RULES_OUT),
+        ),
+        (fix("check_alignment"),),
+    ),
+    CauseRule(
+        "vanishing-gradient", (gradient_size, adapter_without_gradient), (let_gradient_arrive,)
+    ),
+    CauseRule(
+        "frozen-parameters",
+        (
+            trainable_parameters,
+            adapter_frozen,
+            adapter_not_trained,
+            fell_first,
+            check("trainable-share", Weight.CONFIRMS, clean=None),
+        ),
+        (train_the_weights,),
+    ),
+    CauseRule("quantization-or-dtype", (numeric_format, began_above_chance), (fix("use_bf16"),)),
+    CauseRule("weights-not-loaded", (blind_guess,), (fix("load_weights"),)),
+    # A sum at its floor stands as high as a mean that never moved.
+    GRADIENT_NOT_DIVIDED,
+)
+"""Causes of a loss that does not move although the rate is up."""
+
 SYMPTOM = Symptom(
     "SFT101",
     "train-loss-flat",
     Severity.ERROR,
-    (
-        CauseRule(
-            "learning-rate-too-low",
-            (rate_against_ranges, movement, slope_follows_rate),
-            (raise_learning_rate,),
-        ),
-        CauseRule(
-            "label-mask",
-            (
-                labels_against_predictions,
-                loss_above_chance,
-                began_above_chance,
-                check("no-supervised-token", Weight.CONFIRMS),
-                check("prompt-trained", clean=None),
-            ),
-            (fix("check_mask"),),
-        ),
-        CauseRule(
-            "chat-template",
-            (
-                labels_against_predictions,
-                check("generation-markers", clean=None),
-                check("template-mismatch"),
-            ),
-            (fix("check_template"),),
-        ),
-        CauseRule(
-            "label-misalignment",
-            (
-                labels_against_predictions,
-                loss_above_chance,
-                began_above_chance,
-                check("label-misalignment", Weight.CONFIRMS, Weight.RULES_OUT),
-            ),
-            (fix("check_alignment"),),
-        ),
-        CauseRule(
-            "vanishing-gradient", (gradient_size, adapter_without_gradient), (let_gradient_arrive,)
-        ),
-        CauseRule(
-            "frozen-parameters",
-            (
-                trainable_parameters,
-                adapter_frozen,
-                adapter_not_trained,
-                fell_first,
-                check("trainable-share", Weight.CONFIRMS, clean=None),
-            ),
-            (train_the_weights,),
-        ),
-        CauseRule(
-            "quantization-or-dtype", (numeric_format, began_above_chance), (fix("use_bf16"),)
-        ),
-        CauseRule("weights-not-loaded", (blind_guess,), (fix("load_weights"),)),
-        # A sum at its floor stands as high as a mean that never moved.
-        GRADIENT_NOT_DIVIDED,
-    ),
+    (*(cause.replace(but=tuple(RATE)) for cause in OF_THE_LOSS), *OF_THE_RATE),
 )
