@@ -124,9 +124,7 @@ class Signals:
         self.schedule.add(record.step, record.finite("learning_rate"))
         self.zero = self.zeros.add(record, self.previous_train_step, self.schedule.still_steps)
         loss = metrics["loss"]
-        if record.loss_is_lost():
-            return
-        if self.zero in NAN_KINDS and self.objective is None:
+        if self.loss_is_lost(record):
             return
         if self.first_loss is None:
             self.first_loss = loss
@@ -189,6 +187,11 @@ class Signals:
         self.recent.clear()
         self.staircase, self.schedule, self.zeros = Staircase(), Schedule(), Zeros()
         self._leaps = LeapWatch()
+
+    def loss_is_lost(self, record: LogRecord) -> bool:
+        """Return whether the newest train record's loss is NaN, infinite, or a 0 that hides one."""
+        hidden = self.zero in NAN_KINDS and self.objective is None
+        return hidden or record.loss_is_lost()
 
     @property
     def blocks(self) -> list[Block]:
