@@ -87,9 +87,6 @@ STANDS = 0.5
 """Share of a rise that every later evaluation must still stand at: one that the whole rise hardly
 passed its bar with would come back by its own noise."""
 
-BEGINS_LATE = 3
-"""Times the distance of two records: a log whose first record is later begins in mid-run."""
-
 FALL_BEFORE = 0.1
 """A loss that has fallen by so much first is not in its opening any more: SFT102."""
 
@@ -110,7 +107,6 @@ class EarlyLossJumpDetector(Detector):
         self._told = 0
         self._waited = False
         self._over = False
-        self._mid_run = False
         self._waits = False
         self._peak = -inf
         self._peak_step = 0
@@ -182,7 +178,7 @@ class EarlyLossJumpDetector(Detector):
         return True if lasted and len(since) >= LAST_EVALUATIONS else None
 
     def _above_the_first(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
-        if self._over:
+        if self._over or signals.begins_in_mid_run:
             return ()
         if self._waits:
             return self._after_a_period(signals, record)
@@ -210,9 +206,6 @@ class EarlyLossJumpDetector(Detector):
             self._agreed = gain < -MOVED_ACCURACY
         if len(opening) < MIN_RECORDS:
             return ()
-        if self._began_before(signals, record):
-            self._over = True
-            return ()
         if evaluations_fall(signals, self._first_step):
             return ()
         # The noise is known better with every record, so a peak is tried again.
@@ -228,13 +221,6 @@ class EarlyLossJumpDetector(Detector):
                 self._over, self._waits = False, True
             return ()
         return self._fire_above(signals, record.step)
-
-    def _began_before(self, signals: Signals, record: LogRecord) -> bool:
-        """Return whether the log begins in mid-run, when the rate no longer climbs."""
-        first, records = self._first_step or 0, len(signals.opening)
-        apart = (record.step - first) / (records - 1)
-        self._mid_run = first > BEGINS_LATE * apart and not signals.learning_rate_rises
-        return self._mid_run
 
     def _after_a_period(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """Fire when a whole period of length grouping, its low end too, is that high."""
@@ -299,7 +285,7 @@ class EarlyLossJumpDetector(Detector):
         """See :meth:`Detector.skip`."""
         if (unusable := unusable_train_loss(signals)) is not None:
             return unusable
-        if self._mid_run:
+        if signals.begins_in_mid_run:
             return Skip("no_first_records")
         if len(signals.opening) < MIN_RECORDS:
             values = {"points": len(signals.opening), "needed": MIN_RECORDS}

@@ -115,7 +115,7 @@ class LossOscillationDetector(Detector):
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
-        if record.kind != TRAIN or signals.objective is not None or record.loss_is_lost():
+        if record.kind != TRAIN or signals.objective is not None or signals.loss_is_lost(record):
             return ()
         note = self._saw_tooth.note(self.code, signals, record)
         grad_norm = record.finite("grad_norm")

@@ -81,7 +81,7 @@ class LossSpikeDetector(Detector):
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
-        if record.kind != TRAIN or signals.objective is not None or record.loss_is_lost():
+        if record.kind != TRAIN or signals.objective is not None or signals.loss_is_lost(record):
             return ()
         loss = record.metrics["loss"]
         spike = self._finder.take(signals, loss, record.step)

@@ -90,7 +90,7 @@ class StepsSkippedDetector(Detector):
             self._evaluated(signals, record)
             return ()
         grad_norm = record.get("grad_norm")
-        if grad_norm is None or record.loss_is_lost():
+        if grad_norm is None or signals.loss_is_lost(record):
             return ()
         if isfinite(grad_norm):
             return self._made(signals, record, grad_norm)

@@ -10,6 +10,9 @@ both stay there for five: the rows have changed, or the model is broken. The lat
 where an evaluation since then lies clearly above the train loss of the start, and the last one
 before it below: both series say that all that was learned is being lost.
 
+Likewise where it jumps within one record at a resume (known, or shown by the log: a token count
+that begins anew, missing rows, steps that go back), or back to where the run began, and stays up.
+
 The note ``weighted-loss-rises`` says that the loss rises while more tokens are predicted: normal
 for losses weighted by the model's own probability, such as TRL's ``loss_type="dft"``, which are
 nowhere above 1/e.
@@ -35,6 +38,7 @@ from collections.abc import Mapping, Sequence
 from math import exp
 from typing import ClassVar
 
+from sftdiag.detectors._resume_jump import ResumeJump
 from sftdiag.detectors._sudden_jump import (
     DOUBLED,
     LOST,
@@ -85,6 +89,7 @@ class TrainLossReboundDetector(Detector):
         self._looks = 0
         self._sudden_jump = SuddenJump()
         self._doubling = Doubling()
+        self._resume_jump = ResumeJump()
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
@@ -102,6 +107,12 @@ class TrainLossReboundDetector(Detector):
             variant = SUDDEN if sudden is not None else DOUBLED
             self._active = self._rebound(record.step, before, numbers, variant)
             return self._lost(signals, record.step) or (self._active,)
+        resumed = self._resume_jump.look(signals, record)
+        if resumed is not None and self._active is None:
+            variant, before, numbers = resumed
+            numbers |= {"loss_start": signals.first_loss, **rate_and_epoch(signals)}
+            self._active = self._rebound(record.step, before, numbers, variant)
+            return (self._active,)
         if not signals.block_closed:
             return ()
         if self._active is not None:

@@ -75,6 +75,13 @@ def lost_from_the_start(case: Case) -> Evidence | None:
     return None
 
 
+def not_from_training(case: Case) -> Evidence | None:
+    """The same against the learning rate: no step had been made, or one at the most."""
+    piece = lost_from_the_start(case)
+    at_once = case.detection.evidence.get("from_first_record") or case.signals.first_step in (0, 1)
+    return Evidence(Weight.AGAINST, piece.key, piece.values) if piece and at_once else None
+
+
 def overlap_off(case: Case) -> FixText | None:
     """DeepSpeed's overlap of communication has lost gradients; where it may be in use."""
     known = case.context.deepspeed

@@ -13,12 +13,13 @@ from sftdiag.guide.lost_numbers import (
     blocks_before,
     climb_before,
     climbed,
+    not_from_training,
     number_format,
 )
-from sftdiag.signals.zeros import CONTRADICTED
+from sftdiag.signals.zeros import CONTRADICTED, STILL
 
 PASSING = (OFTEN, ONE_RANK)
-"""The variants in which the weights are not NaN."""
+"""The variants in which the weights are not NaN; where steps are skipped they need not be."""
 
 
 def rows_have_labels(case: Case) -> Evidence | None:
@@ -33,9 +34,17 @@ def rows_have_labels(case: Case) -> Evidence | None:
     return Evidence(Weight.SUPPORTS, "never_finite")
 
 
+def scaler_skips(case: Case) -> Evidence | None:
+    """A schedule that is held is one whose steps are skipped, as fp16's loss scaler does."""
+    steps = case.number("still_steps")
+    if case.detection.variant != STILL or case.context.precision == "bf16":
+        return None
+    return Evidence(Weight.SUPPORTS, "scaler_skips", {"steps": int(steps or 0)})
+
+
 def go_back(case: Case) -> FixText | None:
     """Name the last step whose weights were sound: before the climb, if there was one."""
-    if case.detection.variant in PASSING:
+    if case.detection.variant in (*PASSING, STILL):
         return None
     step = case.number("last_good_step")
     blocks = blocks_before(case)
@@ -54,12 +63,12 @@ SYMPTOM = Symptom(
     (
         CauseRule(
             "learning-rate-too-high",
-            (climb_before, rate_against_ranges),
+            (climb_before, rate_against_ranges, not_from_training),
             (go_back, lower_learning_rate, keep_clipping),
         ),
         CauseRule(
             "quantization-or-dtype",
-            (number_format, check("precision", clean=None)),
+            (number_format, scaler_skips, check("precision", clean=None)),
             (go_back, fix("use_bf16")),
         ),
         HARDWARE,

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+from sftdiag.detectors._resume_jump import AT_ONCE, resumed_at
+from sftdiag.detectors._resume_jump import back_at_the_start as near_the_start
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Weight
 from sftdiag.signals.edge import MISSING_ROWS, TOKENS, WENT_BACK, Jump
 
-AT_ONCE = 1.1
-"""Times its first record that a jump may reach later: a blow-up goes on climbing, weights that were
-not loaded are worst in the first record and learn from then on."""
-
-LIKE_THE_START = 0.1
-"""Share by which the height of a jump may miss the first loss: the run begins again from there."""
-
-LEARNED = 0.8
-"""Share of the first loss that the level before must be below, for that to say anything."""
+NEAR_THE_START = 0.1
+"""Share by which the height of a jump may miss the first loss: one sign among others."""
 
 SIGNS = {
     TOKENS: "resumed_by_tokens",
@@ -33,10 +28,9 @@ def _jump(case: Case) -> Jump | None:
 
 def _resumed(case: Case, jump: Jump) -> tuple[str, int] | None:
     """Return what says that the run was resumed at the jump, and after which step."""
-    known = (*(case.context.resumed_steps or ()), *(case.context.lost_state_steps or ()))
-    for step in known:
-        if jump.before <= step < jump.step:
-            return "resumed_at", step
+    step = resumed_at(case.signals, jump)
+    if step is not None:
+        return "resumed_at", step
     return None if jump.sign is None else (SIGNS[jump.sign], jump.before)
 
 
@@ -68,9 +62,7 @@ def rose_at_once(case: Case) -> Evidence | None:
 def back_at_the_start(case: Case) -> Evidence | None:
     """What was learned is gone: the loss is where the run began."""
     jump, first = _jump(case), case.signals.first_loss
-    if jump is None or first is None or jump.level > LEARNED * first:
-        return None
-    if abs(jump.height - first) > LIKE_THE_START * first:
+    if jump is None or not near_the_start(case.signals, jump, NEAR_THE_START):
         return None
     return Evidence(Weight.SUPPORTS, "back_at_the_start", {"height": jump.height, "first": first})
 

@@ -8,7 +8,7 @@ from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check
 from sftdiag.guide.learning_rate import keep_clipping, lower_learning_rate, rate_against_ranges
-from sftdiag.guide.lost_numbers import HARDWARE, climb_before, number_format
+from sftdiag.guide.lost_numbers import HARDWARE, climb_before, not_from_training, number_format
 
 
 def schedule_is_held(case: Case) -> Evidence | None:
@@ -65,7 +65,7 @@ SYMPTOM = Symptom(
         HARDWARE.replace(only=NOT_FINITE),
         CauseRule(
             "learning-rate-too-high",
-            (climb_before, rate_against_ranges),
+            (climb_before, rate_against_ranges, not_from_training),
             (lower_learning_rate, keep_clipping),
             NOT_FINITE,
         ),

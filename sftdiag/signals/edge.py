@@ -24,17 +24,18 @@ TOKENS, MISSING_ROWS, WENT_BACK = "tokens", "missing_rows", "went_back"
 
 
 class Jump:
-    """A jump: the steps before and after it, its level and its height, and what came since.
+    """A jump: the steps before and after it, its level, noise and height, and what came since.
 
     One is made a jump, so it is no Value.
     """
 
     def __init__(
-        self, before: int, step: int, level: float, height: float, sign: str | None
+        self, before: int, step: int, level: float, noise: float, height: float, sign: str | None
     ) -> None:
         self.before = before
         self.step = step
         self.level = level
+        self.noise = noise
         self.height = height
         self.highest = height
         self.sign = sign
@@ -67,11 +68,11 @@ class Edge:
             self.jump.highest = max(self.jump.highest, loss)
         if len(self._calm) == CALM_ROWS and loss > RISE * max(self._calm) > 0.0:
             calm = list(self._calm)
-            level = median(calm)
-            if loss - level > NOISE_FACTOR * cautious_noise(calm):
+            level, noise = median(calm), cautious_noise(calm)
+            if loss - level > NOISE_FACTOR * noise:
                 sign = self._sign(gap, tokens)
                 before = record.step - 1 if self._back else self._last
-                self.jump = Jump(before, record.step, level, loss, sign)
+                self.jump = Jump(before, record.step, level, noise, loss, sign)
         self._calm.append(loss)
         self._last, self._gap, self._tokens, self._back = record.step, gap, tokens, False
 

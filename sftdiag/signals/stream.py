@@ -39,6 +39,11 @@ NOMINAL_STEPS = 500
 fall is due, and no less than two thirds of the public runs have."""
 
 
+BEGINS_LATE = 3
+"""Times the distance of its first two train records: a log whose first one is later begins in
+mid-run, unless the rate still climbs."""
+
+
 class Signals:
     """The state of a run as far as its log goes. ``update`` is the only way in."""
 
@@ -55,6 +60,7 @@ class Signals:
         self.went_back = False
         self.last_train_step = 0
         self.previous_train_step: int | None = None
+        self.begins_in_mid_run = False
         self.zero: str | None = None
         self.evaluations: dict[str, list[Evaluation]] = {}
         self.evaluations_seen: dict[str, int] = {}
@@ -121,12 +127,14 @@ class Signals:
             if self.peak_learning_rate is None or rate > self.peak_learning_rate:
                 self.peak_learning_rate = rate
                 self.peak_learning_rate_step = record.step
+        if self.train_rows == 2 and self.previous_train_step is not None:
+            first = self.previous_train_step
+            late = first > BEGINS_LATE * (record.step - first)
+            self.begins_in_mid_run = late and not self.learning_rate_rises
         self.schedule.add(record.step, record.finite("learning_rate"))
         self.zero = self.zeros.add(record, self.previous_train_step, self.schedule.still_steps)
         loss = metrics["loss"]
-        if record.loss_is_lost():
-            return
-        if self.zero in NAN_KINDS and self.objective is None:
+        if self.loss_is_lost(record):
             return
         if self.first_loss is None:
             self.first_loss = loss
@@ -189,6 +197,11 @@ class Signals:
         self.recent.clear()
         self.staircase, self.schedule, self.zeros = Staircase(), Schedule(), Zeros()
         self._leaps = LeapWatch()
+
+    def loss_is_lost(self, record: LogRecord) -> bool:
+        """Return whether the newest train record's loss is NaN, infinite, or a 0 that hides one."""
+        hidden = self.zero in NAN_KINDS and self.objective is None
+        return hidden or record.loss_is_lost()
 
     @property
     def blocks(self) -> list[Block]:

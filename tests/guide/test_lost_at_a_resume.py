@@ -1,4 +1,4 @@
-"""A jump in the first record after a resume: what was not loaded, and what must not be said."""
+"""A jump in the first record after a resume: what was not loaded, and nothing beside it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_resume_that_the_log_shows(sign: str) -> None:
 
 
 def test_a_loss_that_is_back_where_the_run_began() -> None:
-    cause = first_cause(judged(resumed((3.0, 2.2), 5)))
+    cause = first_cause(judged(resumed((decay(5, AT), 2.1), 5)))
     assert (cause.id, cause.status.name) == ("adapter-state", "LIKELY")
     assert any("where the run began" in text for text in cause.because)
 
