@@ -40,11 +40,13 @@ from math import inf
 from typing import ClassVar
 
 from sftdiag.detectors._eval_rise import (
+    MIN_RISE,
     Fall,
     Rise,
     first_rise,
     floor_since,
     smoothed_rise,
+    stands_out,
     steadiness,
     train_fall,
 )
@@ -71,10 +73,6 @@ FEW_EVALUATIONS = 6
 NOISE_FACTOR = 5.0
 """Rise in noise units. The largest rise of pure noise, over all looks of a series of 6 to 100
 evaluations, has its 99.5 % quantile at 2.7 to 5.3 units (normal and Student t with 3 degrees)."""
-
-MIN_RISE = 0.03
-"""Rise as a share of the best: below 3 % the benefit of stopping earlier is within what two runs
-with other seeds differ by."""
 
 CLEAR_FALL = 0.10
 """Fall of the train loss since the best, as a share, from which two evaluations may say what else
@@ -162,7 +160,7 @@ class EvalLossRisingDetector(Detector):
         learned = train_fall(points, rise.index, signals.peak_learning_rate_step)
         if few:
             missing = _needed(signals, len(losses)) - len(losses)
-            severity = _severity_of_few(rise, learned, missing)
+            severity = _severity_of_few(losses, rise, learned, missing)
         else:
             severity = _severity(signals, points, losses, rise, learned)
         if severity is None:
@@ -217,16 +215,23 @@ def _needed(signals: Signals, done: int) -> int:
     return MIN_EVALUATIONS + (planned > SHORT_PLAN) + (planned > MEDIUM_PLAN)
 
 
-def _severity_of_few(rise: Rise, learned: Fall, missing: int) -> Severity | None:
-    """Return what a rise is while no noise can be told, or None.
+def _severity_of_few(
+    losses: Sequence[float], rise: Rise, learned: Fall, missing: int
+) -> Severity | None:
+    """Return what a rise is while little is known of the noise, or None.
 
     Args:
+        losses: the series so far.
         rise: the rise.
         learned: the fall of the train loss since the best.
         missing: evaluations that a plan of this length still waits for.
     """
     clear = learned.sure and learned.share >= FEW_FALL
-    if not learned.share or missing > clear:
+    if not learned.share:
+        return None
+    if stands_out(losses):
+        return Severity.WARNING
+    if missing > clear:
         return None
     bar = FEW_RISE_LEARNED if clear else FEW_RISE
     return Severity.WARNING if rise.recent > bar * abs(rise.level) else None
@@ -245,8 +250,10 @@ def _severity(
     clear = learned.sure and learned.share >= CLEAR_FALL
     size, noise = abs(rise.level), NOISE_FACTOR * rise.noise
     bar = max(noise, MIN_RISE * size)
-    if rise.lasting > bar or (
-        clear and (rise.recent > bar or _steady(signals, points, losses, rise))
+    if (
+        stands_out(losses)
+        or rise.lasting > bar
+        or (clear and (rise.recent > bar or _steady(signals, points, losses, rise)))
     ):
         wasting = wasted(signals, losses, rise, learned, bar, clear=clear)
         return Severity.ERROR if wasting else Severity.WARNING

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from math import ceil
 
-from sftdiag.detectors.eval_loss_rising import FEW_EVALUATIONS, MIN_RISE
+from sftdiag.detectors._eval_rise import MIN_RISE
+from sftdiag.detectors.eval_loss_rising import FEW_EVALUATIONS
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.epochs import steps_at_epoch_edges

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sftdiag.detectors.eval_loss_rising import MIN_RISE
+from sftdiag.detectors._eval_rise import MIN_RISE
 from sftdiag.guide.base import Case, Evidence, FixText, Weight
 from sftdiag.ranges import USUAL_LEARNING_RATE, WARMUP_SHARE, learning_rate_ranges, speak_of
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sftdiag.detectors.eval_loss_rising import MIN_RISE
+from sftdiag.detectors._eval_rise import MIN_RISE
 from sftdiag.detectors.memorization import LOW_LOSS
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
