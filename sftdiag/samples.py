@@ -48,7 +48,8 @@ class Sample(Value):
         full_answer_tokens: tokens of its replies before, or None.
         padding_labels: padding positions that have a label nevertheless.
         left_out: what of the raw row the chat template leaves out, such as ``"tool_calls"``.
-        prompt_lost: tokens at the end of the prompt alone that the whole row has not.
+        prompt_lost: tokens at the end of the prompt alone that the whole row has not; None where
+            they were not compared.
         roles: who speaks in the raw row's messages, in the order of their first turns.
 
     Raises:
@@ -66,7 +67,7 @@ class Sample(Value):
     full_answer_tokens: int | None = None
     padding_labels: int = 0
     left_out: tuple[str, ...] = ()
-    prompt_lost: int = 0
+    prompt_lost: int | None = None
     roles: tuple[str, ...] = ()
 
     def _validate(self) -> None:
@@ -103,6 +104,7 @@ class Split(Value):
         dropped: rows that the preparation dropped without a word; None when unknown.
         unseen: why there are no samples.
         places: index in the set of each sample; None when unknown.
+        converted: the columns of rows that TRL does not read, as other frameworks do; or None.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Split(Value):
     dropped: int | None = None
     unseen: Skip | None = None
     places: tuple[int, ...] | None = None
+    converted: str | None = None
 
 
 class Tokenization(Value):

@@ -32,7 +32,7 @@ from sftdiag.checks._shares import share_of_rows
 from sftdiag.checks.base import Check, Inputs, labelled, without_rows
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
-from sftdiag.samples import TEXT, TOKENS, Sample, Split, Tokenization
+from sftdiag.samples import PROMPT_COMPLETION, TEXT, TOKENS, Sample, Split, Tokenization
 
 TRAINED, MASKED, ABSENT = "trained", "masked", "absent"
 
@@ -103,6 +103,9 @@ class EndOfTurnUntrainedCheck(Check):
             MASKED: FixText("mask"),
             ABSENT: FixText("append"),
         }
+        beside = any(s.row is not None and TEXT in s.row for s in split.samples)
+        if kind == ABSENT and split.format == PROMPT_COMPLETION and beside:
+            fixes[variant] = FixText("text_column")
         unknown = split.format in (TEXT, TOKENS) and not any(s.answers for s in split.samples)
         end = known.end_of_turn if known.end_of_turn is not None else known.eos_token_ids[0]
         return self.observation(
@@ -140,7 +143,9 @@ def _goes_on(sample: Sample, known: Tokenization) -> bool:
 
 def _last_word(sample: Sample, known: Tokenization) -> int:
     """Return where the text of a row without known answers ends."""
-    end = len(sample.input_ids)
+    end = known.without_header(sample.input_ids)
+    while end > 1 and sample.input_ids[end - 1] in known.turns.blanks:
+        end -= 1
     while end > 1 and sample.input_ids[end - 1] in known.stops:
         end -= 1
     return end

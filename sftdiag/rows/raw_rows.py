@@ -38,19 +38,20 @@ class RawRows:
         """Return what a raw row is."""
         return forms.format_of(row, self.text_field)
 
-    def answers(self, row: Any, input_ids: tuple[int, ...]) -> tuple[Spans | None, int]:
+    def answers(self, row: Any, input_ids: tuple[int, ...]) -> tuple[Spans | None, int | None]:
         """Return the replies in a row's tokens, None where they cannot be told.
 
-        Beside them stands how many tokens at the end of the prompt alone are not in the row.
+        Beside them stands how many tokens at the end of the prompt alone are not in the row; None
+        where they were not compared.
         """
         form = self.format_of(row)
         if form == PROMPT_COMPLETION:
-            start, lost = self.prompt_end(row, input_ids)
+            start, missing = self.prompt_end(row, input_ids)
             end = len(input_ids)
             while end > start and input_ids[end - 1] in self.known.stops:
                 end -= 1
-            return ((start, end),) if start < end else (), lost
-        lost = 0
+            return ((start, end),) if start < end else (), missing
+        lost: int | None = None
         if form == CONVERSATION and "prompt" in row and self._compared < PROMPTS:
             self._compared += 1
             lost = self.prompt_end(row, input_ids)[1]
