@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,6 +98,16 @@ def by_trainer(
         except Exception as error:
             return Said(refused=f"TRL: {type(error).__name__}")
         return _said(preflight(trainer, train_on_prompt=True))
+
+
+def without_cache() -> None:
+    """Keep datasets from hashing a tokenizer of many megabytes for each step of a preparation."""
+    import datasets
+    from datasets.fingerprint import Hasher
+
+    datasets.disable_progress_bars()
+    numbers = count()
+    Hasher.hash = classmethod(lambda cls, value: f"{next(numbers):016x}")
 
 
 def tiny(known: Any) -> Any:

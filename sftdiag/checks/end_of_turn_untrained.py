@@ -106,7 +106,9 @@ class EndOfTurnUntrainedCheck(Check):
         beside = any(s.row is not None and TEXT in s.row for s in split.samples)
         if kind == ABSENT and split.format == PROMPT_COMPLETION and beside:
             fixes[variant] = FixText("text_column")
-        unknown = split.format in (TEXT, TOKENS) and not any(s.answers for s in split.samples)
+        plain = split.format in (TEXT, TOKENS) and not any(s.answers for s in split.samples)
+        # A mask says what the answers are, also where no template's marks do.
+        unknown = plain and all(s.supervised_tokens == len(s.labels) - 1 for s in split.samples)
         end = known.end_of_turn if known.end_of_turn is not None else known.eos_token_ids[0]
         return self.observation(
             Severity.INFO if unknown else Severity.WARNING,

@@ -129,16 +129,21 @@ class _Lesson:
     def _header(self, after: str) -> tuple[str, str]:
         """Return what follows the last reply in two: its end, and the mark of another reply.
 
-        Such a mark is what stands before a reply, and the template writes it unasked.
+        A template that is asked for a reply and writes no more than unasked, and the same behind an
+        answer as behind a question, writes the mark always.
         """
-        before = self._whole.cut(self._whole.between(0))
         asked = self._asked()
-        if not asked.startswith(before.rstrip()) or not before.strip():
+        if not asked.strip() or asked != self._asked(add_generation_prompt=True):
             return after, ""
-        for mark in (before[len(self._first_closing(before)) :], before):
-            if mark.strip() and after.endswith(mark):
-                return after[: len(after) - len(mark)], mark
-        return after, ""
+        shared = _common(after[::-1], asked[::-1])[::-1]
+        header = shared
+        if shared == after:
+            header = shared[len(self._first_closing(shared)) :]
+        else:
+            # What is shared may begin within a token's name.
+            starts = [place for place in range(len(shared)) if self._first_closing(shared[place:])]
+            header = shared[starts[0] :] if starts else ""
+        return (after[: len(after) - len(header)], header) if header.strip() else (after, "")
 
     def _asked(self, **more: Any) -> str:
         """Return what follows a question that has no answer yet."""
@@ -153,9 +158,8 @@ class _Lesson:
         """
         part = self._whole.between(0)
         before = self._whole.cut(part)
-        closing = "" if header else _common(before, self._asked())
-        if header:
-            closing = before[: len(before) - len(header)]
+        asked = self._asked()
+        closing = _common(before, asked[: len(asked) - len(header)])
         mark = before[len(closing) :]
         if not mark.strip():
             closing, mark = "", before
