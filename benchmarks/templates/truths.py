@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from benchmarks.templates.kinds import ROWS, TOOL, TOOLS, Row, facts, thought
+from benchmarks.templates.kinds import TOOL, TOOLS, Row, facts, thought
 
 BESIDE = {"from": "role", "value": "content"}
 
@@ -38,7 +38,7 @@ def truth_of(known: Any, kind: str, rows: list[Row]) -> Truth:
     codes = set(_left_out(known, kind, row, text))
     said = "assistant" in {m["role"] for m in _messages(row)}
     codes |= set() if said else {"SFT410"}
-    if said and text.endswith(_header(known)) and text.endswith(_header(known) * 1):
+    if said and text.endswith(_header(known)):
         codes.add("SFT406")
     return Truth(frozenset(codes) | _prefix(known, row))
 
@@ -56,7 +56,7 @@ def _left_out(known: Any, kind: str, row: Row, text: str) -> list[str]:
     if kind == "tool calls":
         without = _render(known, {**row, "tools": None})
         told = (TOOL in _only_call(without), TOOLS[0]["function"]["description"] in text)
-        result = str(facts(0)[3]) + "\n" in text + "\n" or f"{facts(0)[2]}, {facts(0)[3]}" in text
+        result = f"{facts(0)[2]}, {facts(0)[3]}" in text
         return [] if all((*told, result)) else ["SFT424"]
     counts = {"thinking, one turn": 1, "thinking in each turn": 3, "reasoning_content": 2}
     wanted = [thought(0, turn) for turn in range(counts.get(kind, 0))]
@@ -118,6 +118,3 @@ def _as_trl(row: Row) -> Row:
     if "conversations" in row:
         return {"messages": [{BESIDE[k]: v for k, v in m.items()} for m in row["conversations"]]}
     return row
-
-
-__all__ = ["ROWS", "Truth", "stops_elsewhere", "truth_of"]

@@ -39,6 +39,7 @@ from sftdiag.checks.unread_input import UnreadInputCheck
 from sftdiag.checks.warmup_share import WarmupShareCheck
 from sftdiag.findings import RowsSeen
 from sftdiag.observations import Observation, Outcome, Skip
+from sftdiag.samples import Split
 
 CHECKS: tuple[Check, ...] = (
     NoSupervisedTokenCheck(),
@@ -98,8 +99,17 @@ def run_checks(inputs: Inputs, codes: str = "SFT") -> Outcome:
         else:
             ran.append(check.name)
             observations += (o.replace(step=inputs.step) for o in found)
-    rows = (RowsSeen(s.name, len(s.samples), s.total, undetected(s)) for s in inputs.splits)
-    return Outcome(tuple(observations), tuple(ran), skipped, tuple(rows))
+    rows = tuple(
+        RowsSeen(split.name, len(split.samples), split.total, undetected(split), _trained(split))
+        for split in inputs.splits
+    )
+    return Outcome(tuple(observations), tuple(ran), skipped, rows)
+
+
+def _trained(split: Split) -> float | None:
+    """Return the share of the tokens that reach the loss; None of rows without a token."""
+    tokens = sum(len(sample.input_ids) for sample in split.samples)
+    return sum(sample.supervised_tokens for sample in split.samples) / tokens if tokens else None
 
 
 __all__ = ["CHECKS", "Check", "Inputs", "run_checks"]
