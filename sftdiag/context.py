@@ -55,6 +55,7 @@ class RunContext(Value):
         assistant_only_loss: TRL masks all but the assistant's tokens.
         completion_only_loss: TRL masks the prompt of prompt-completion rows.
         custom_loss: the loss is a function of the user's own.
+        formatting_ignored: TRL was given a formatting function that it does not use.
         sampler: the order of the rows: ``"random"``, ``"sequential"`` or ``"group_by_length"``.
         optim: the optimizer's name in transformers.
         max_grad_norm: the gradient is clipped to this norm; 0 is off.
@@ -103,6 +104,7 @@ class RunContext(Value):
     assistant_only_loss: bool | None = None
     completion_only_loss: bool | None = None
     custom_loss: bool | None = None
+    formatting_ignored: bool | None = None
     sampler: str | None = None
     optim: str | None = None
     max_grad_norm: float | None = None

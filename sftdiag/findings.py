@@ -175,12 +175,14 @@ class RowsSeen(Value):
         total: rows of the set; None when unknown.
         undetected: a fault in a smaller share of the rows may not show (95 %); 0 when all were
             looked at.
+        trained: share of the rows' tokens that reach the loss; None when unknown.
     """
 
     split: str
     rows: int
     total: int | None
     undetected: float
+    trained: float | None = None
 
 
 class Curve(Value):

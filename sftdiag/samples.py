@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sftdiag.observations import Skip
+from sftdiag.turns import Spans as Spans
+from sftdiag.turns import Turns, replies
 from sftdiag.values import EMPTY, Value
 
 IGNORE_INDEX = -100
@@ -29,9 +31,6 @@ TOKENS = "tokens"
 OWN_STYLE = "own"
 """The style of a row in which the tokenizer's own template is found."""
 
-Spans = tuple[tuple[int, int], ...]
-"""Parts of a sequence as (first token, token after the last)."""
-
 
 class Sample(Value):
     """A tokenized row.
@@ -48,6 +47,10 @@ class Sample(Value):
         full_tokens: tokens of the row before it was cut to a maximum length, or None.
         full_answer_tokens: tokens of its replies before, or None.
         padding_labels: padding positions that have a label nevertheless.
+        left_out: what of the raw row the chat template leaves out, such as ``"tool_calls"``.
+        prompt_lost: tokens at the end of the prompt alone that the whole row has not; None where
+            they were not compared.
+        roles: who speaks in the raw row's messages, in the order of their first turns.
 
     Raises:
         ValueError: input_ids and labels differ in length.
@@ -63,6 +66,9 @@ class Sample(Value):
     full_tokens: int | None = None
     full_answer_tokens: int | None = None
     padding_labels: int = 0
+    left_out: tuple[str, ...] = ()
+    prompt_lost: int | None = None
+    roles: tuple[str, ...] = ()
 
     def _validate(self) -> None:
         """Refuse what the class says it refuses."""
@@ -98,6 +104,7 @@ class Split(Value):
         dropped: rows that the preparation dropped without a word; None when unknown.
         unseen: why there are no samples.
         places: index in the set of each sample; None when unknown.
+        converted: the columns of rows that TRL does not read, as other frameworks do; or None.
     """
 
     name: str
@@ -107,6 +114,7 @@ class Split(Value):
     dropped: int | None = None
     unseen: Skip | None = None
     places: tuple[int, ...] | None = None
+    converted: str | None = None
 
 
 class Tokenization(Value):
@@ -118,12 +126,16 @@ class Tokenization(Value):
         pad_token_id: the padding token, or None.
         reply_opening: the template's tokens between a user's text and the reply; empty without a
             template, or where they cannot be told.
-        end_of_turn: the template's token after a reply, or None.
+        end_of_turn: the template's token after a reply; None where it writes none.
+        turns: what else is known of the template's turns.
         has_template: whether there is a chat template.
         generation_markers: whether it marks what the assistant says.
         end_of_turn_marked: whether the end of turn is inside these marks; None when unknown.
         differs_from_saved: whether the template is another than the one saved with the tokenizer;
             None when there is none to compare.
+        adds_bos: whether the tokenizer puts ``bos_token_id`` before a plain text.
+        generation_known: whether ``eos_token_ids`` holds what the model's generation stops at.
+        truncates_left: whether the tokenizer cuts the beginning of a long text.
         untrained_token_ids: tokens added to the vocabulary whose embedding no gradient reaches.
         names: token id as text to its name, of the special tokens above.
     """
@@ -133,18 +145,30 @@ class Tokenization(Value):
     pad_token_id: int | None = None
     reply_opening: tuple[int, ...] = ()
     end_of_turn: int | None = None
+    turns: Turns = Turns()
     has_template: bool = False
     generation_markers: bool = False
     end_of_turn_marked: bool | None = None
     differs_from_saved: bool | None = None
+    adds_bos: bool = False
+    generation_known: bool = False
+    truncates_left: bool = False
     untrained_token_ids: tuple[int, ...] = ()
     names: Mapping[str, str] = EMPTY
 
     @property
     def stops(self) -> frozenset[int]:
         """The tokens that end a turn or the whole text."""
-        ends = (*self.eos_token_ids, self.end_of_turn)
+        ends = (*self.eos_token_ids, self.end_of_turn, *self.turns.ends)
         return frozenset(token for token in ends if token is not None)
+
+    @property
+    def separators(self) -> frozenset[int]:
+        """The tokens that stand only where a text begins or ends: none that turns use."""
+        ends = {*self.eos_token_ids, self.bos_token_id}
+        return frozenset(
+            token for token in ends - {self.end_of_turn, *self.turns.inside} if token is not None
+        )
 
     def name(self, token: int | None) -> str:
         """Return a special token's name, else its number."""
@@ -158,21 +182,14 @@ class Tokenization(Value):
             >>> known.answers((7, 5, 2, 8, 9, 4, 4, 2, 8, 9, 6))
             ((5, 7), (10, 11))
         """
-        opening, stops = self.reply_opening, self.stops
-        if not opening:
+        openings = tuple(mark for mark in (self.reply_opening, *self.turns.replies) if mark)
+        if not openings:
             return ()
-        spans: list[tuple[int, int]] = []
-        place, length = 0, len(opening)
-        while True:
-            try:
-                place = input_ids.index(opening[0], place)
-            except ValueError:
-                return tuple(spans)
-            if input_ids[place : place + length] != opening:
-                place += 1
-                continue
-            start = end = place + length
-            while end < len(input_ids) and input_ids[end] not in stops:
-                end += 1
-            spans.append((start, end))
-            place = end
+        turns = self.turns
+        return replies(input_ids, openings, turns.others, self.stops, turns.blanks)
+
+    def without_header(self, input_ids: tuple[int, ...]) -> int:
+        """Return the length of a sequence without the mark of another reply at its end."""
+        header = self.turns.header_after
+        ends = bool(header) and input_ids[-len(header) :] == header
+        return len(input_ids) - len(header) if ends else len(input_ids)

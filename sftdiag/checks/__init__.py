@@ -6,6 +6,7 @@ from sftdiag.checks._shares import undetected
 from sftdiag.checks.answers_of_other_rows import AnswersOfOtherRowsCheck
 from sftdiag.checks.answers_truncated import AnswersTruncatedCheck
 from sftdiag.checks.base import Check, Inputs
+from sftdiag.checks.content_left_out import ContentLeftOutCheck
 from sftdiag.checks.double_bos import DoubleBosCheck
 from sftdiag.checks.duplicate_rows import DuplicateRowsCheck
 from sftdiag.checks.effective_batch_size import EffectiveBatchSizeCheck
@@ -25,6 +26,7 @@ from sftdiag.checks.no_supervised_token import NoSupervisedTokenCheck
 from sftdiag.checks.packing_without_boundaries import PackingWithoutBoundariesCheck
 from sftdiag.checks.padding_trained import PaddingTrainedCheck
 from sftdiag.checks.precision import PrecisionCheck
+from sftdiag.checks.prompt_not_prefix import PromptNotPrefixCheck
 from sftdiag.checks.prompt_trained import PromptTrainedCheck
 from sftdiag.checks.rows_dropped import RowsDroppedCheck
 from sftdiag.checks.rows_in_blocks import RowsInBlocksCheck
@@ -33,9 +35,11 @@ from sftdiag.checks.special_tokens_untrained import SpecialTokensUntrainedCheck
 from sftdiag.checks.template_mismatch import TemplateMismatchCheck
 from sftdiag.checks.train_rows_in_eval import TrainRowsInEvalCheck
 from sftdiag.checks.trainable_share import TrainableShareCheck
+from sftdiag.checks.unread_input import UnreadInputCheck
 from sftdiag.checks.warmup_share import WarmupShareCheck
 from sftdiag.findings import RowsSeen
 from sftdiag.observations import Observation, Outcome, Skip
+from sftdiag.samples import Split
 
 CHECKS: tuple[Check, ...] = (
     NoSupervisedTokenCheck(),
@@ -58,6 +62,9 @@ CHECKS: tuple[Check, ...] = (
     PaddingTrainedCheck(),
     AnswersOfOtherRowsCheck(),
     RowsInBlocksCheck(),
+    ContentLeftOutCheck(),
+    PromptNotPrefixCheck(),
+    UnreadInputCheck(),
     LearningRateRangeCheck(),
     EffectiveBatchSizeCheck(),
     EpochsForDataSizeCheck(),
@@ -92,8 +99,17 @@ def run_checks(inputs: Inputs, codes: str = "SFT") -> Outcome:
         else:
             ran.append(check.name)
             observations += (o.replace(step=inputs.step) for o in found)
-    rows = (RowsSeen(s.name, len(s.samples), s.total, undetected(s)) for s in inputs.splits)
-    return Outcome(tuple(observations), tuple(ran), skipped, tuple(rows))
+    rows = tuple(
+        RowsSeen(split.name, len(split.samples), split.total, undetected(split), _trained(split))
+        for split in inputs.splits
+    )
+    return Outcome(tuple(observations), tuple(ran), skipped, rows)
+
+
+def _trained(split: Split) -> float | None:
+    """Return the share of the tokens that reach the loss; None of rows without a token."""
+    tokens = sum(len(sample.input_ids) for sample in split.samples)
+    return sum(sample.supervised_tokens for sample in split.samples) / tokens if tokens else None
 
 
 __all__ = ["CHECKS", "Check", "Inputs", "run_checks"]

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from sftdiag.checks.base import Inputs
-from sftdiag.samples import Split
+from sftdiag.samples import TOKENS, Sample, Split
 
 LEAST_AT_CAP = 0.02
 """Share of the rows that must have the very same greatest length for it to be a cut: natural
 lengths of long rows rarely agree."""
 
+MOST_UNENDED = 0.5
+"""Share of the shorter rows that may end without an end token: where more do, such an end is how
+these rows are made, and tells of no cut."""
+
 
 def cap_of(inputs: Inputs, split: Split) -> int | None:
-    """Return the length at which rows were cut, the argument's or the one that shows, or None."""
+    """Return the length at which rows were cut, the argument's or the one that shows, or None.
+
+    It shows by raw rows that are longer; of tokenized rows by many of the same greatest length that
+    do not end as the shorter ones do.
+    """
     if inputs.context.max_length is not None:
         return inputs.context.max_length
-    counts = Counter(len(sample.input_ids) for sample in split.samples)
-    longest = max(counts)
-    enough = counts[longest] >= max(2, LEAST_AT_CAP * len(split.samples))
-    return longest if enough and len(counts) > 1 else None
+    longest = max(len(sample.input_ids) for sample in split.samples)
+    if any(_is_shorter(sample) for sample in split.samples):
+        return longest
+    if split.format != TOKENS:
+        return None
+    shorter = [s for s in split.samples if len(s.input_ids) < longest]
+    unended = sum(not _ended(inputs, sample) for sample in shorter)
+    at_cap = len(split.samples) - len(shorter)
+    enough = at_cap >= max(2, LEAST_AT_CAP * len(split.samples))
+    return longest if enough and shorter and unended <= MOST_UNENDED * len(shorter) else None
 
 
 def cut_rows(inputs: Inputs, split: Split) -> list[int]:
@@ -34,15 +46,26 @@ def cut_rows(inputs: Inputs, split: Split) -> list[int]:
     stops = inputs.tokenization.stops if inputs.tokenization is not None else frozenset()
     cut = []
     for index, sample in enumerate(split.samples):
-        length = len(sample.input_ids)
         if sample.full_tokens is not None:
-            is_cut = sample.full_tokens > length
+            is_cut = _is_shorter(sample)
         else:
-            ended = any(token in stops for token in sample.input_ids[-2:])
-            is_cut = length >= cap and bool(stops) and not ended
+            is_cut = len(sample.input_ids) >= cap and bool(stops) and not _ended(inputs, sample)
         if is_cut:
             cut.append(index)
     return cut
+
+
+def _is_shorter(sample: Sample) -> bool:
+    return sample.full_tokens is not None and sample.full_tokens > len(sample.input_ids)
+
+
+def _ended(inputs: Inputs, sample: Sample) -> bool:
+    """Return whether a row ends as a text ends: with an end token, and white space behind it."""
+    known = inputs.tokenization
+    if known is None:
+        return True
+    end = known.without_header(sample.input_ids)
+    return any(token in known.stops for token in sample.input_ids[max(0, end - 2) : end])
 
 
 def full_lengths(split: Split) -> list[int]:

@@ -1,7 +1,8 @@
 """SFT407 double-bos: rows begin with the begin-of-text token twice.
 
 Sees: rows whose first two tokens both are the tokenizer's begin-of-text token: the template wrote
-one and the tokenizer added another.
+one and the tokenizer added another. A note where plain text has none, though the chat template
+begins every conversation with it and the tokenizer does not add it.
 
 Cannot see: a template that writes another token by that name.
 
@@ -26,6 +27,7 @@ from sftdiag.checks._shares import share_of_rows
 from sftdiag.checks.base import Check, Inputs, without_rows
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
+from sftdiag.samples import PROMPT_COMPLETION, TEXT
 
 
 class DoubleBosCheck(Check):
@@ -62,4 +64,24 @@ class DoubleBosCheck(Check):
                         example=twice[0],
                     )
                 )
-        return found
+        return found or self._missing(inputs, bos)
+
+    def _missing(self, inputs: Inputs, bos: int) -> Sequence[Observation]:
+        """Return that plain text begins without the token that conversations begin with."""
+        split, known = inputs.train, inputs.tokenization
+        if known is None or known.turns.begins != bos or known.adds_bos:
+            return ()
+        if split.format not in (TEXT, PROMPT_COMPLETION):
+            return ()
+        rows = [i for i, s in enumerate(split.samples) if bos not in s.input_ids]
+        if len(rows) < len(split.samples):
+            return ()
+        return [
+            self.observation(
+                Severity.INFO,
+                variant="missing",
+                evidence={**share_of_rows(len(rows), split), "token": known.name(bos)},
+                fixes=(FixText("add"),),
+                example=rows[0],
+            )
+        ]

@@ -40,6 +40,10 @@ TEMPLATE_ROWS, NEAREST = 100, 3
 """A piece of so many different rows is the template's and finds no copy; of the rest the rows with
 the most pieces in common are compared. Both keep the work in proportion to the rows."""
 
+COMMON = 0.5
+"""Share of the different rows from which on a piece says nothing of a copy: a list of tools or a
+system prompt is in all of them, and longer than what they say."""
+
 MANY = 0.2
 """Share of copies for a warning: the set is a fifth smaller than it looks."""
 
@@ -79,8 +83,13 @@ def _copies(rows: Sequence[tuple[int, ...]]) -> list[int]:
     by_hash: dict[int, list[int]] = {}
     sketches: list[frozenset[int]] = []
     copies = []
+    grams = {row: _grams(row) for row in rows}
+    often: Counter[int] = Counter(chain(*grams.values()))
+    least = COMMON * max(LEAST_ROWS, len(grams))
+    common = {gram for gram, count in often.items() if count > least}
     for index, row in enumerate(rows):
-        sketch = _sketch(row)
+        own = grams[row] - common or grams[row]
+        sketch = frozenset(sorted(own)[:SKETCH])
         sketches.append(sketch)
         held = (by_hash.setdefault(value, []) for value in sketch)
         rare = [earlier for earlier in held if len(earlier) < TEMPLATE_ROWS]
@@ -93,10 +102,9 @@ def _copies(rows: Sequence[tuple[int, ...]]) -> list[int]:
     return copies
 
 
-def _sketch(row: tuple[int, ...]) -> frozenset[int]:
-    """Return the smallest hashes of a row's grams; hashes of integers are the same in any run."""
-    grams = {hash(row[i : i + GRAM]) for i in range(max(1, len(row) - GRAM + 1))}
-    return frozenset(sorted(grams)[:SKETCH])
+def _grams(row: tuple[int, ...]) -> frozenset[int]:
+    """Return the hashes of a row's grams; hashes of integers are the same in any run."""
+    return frozenset(hash(row[i : i + GRAM]) for i in range(max(1, len(row) - GRAM + 1)))
 
 
 def _agreement(one: frozenset[int], other: frozenset[int]) -> float:

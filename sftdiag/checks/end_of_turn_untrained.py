@@ -2,7 +2,9 @@
 
 Sees: answers without the token that ends a turn or the text, or with it but masked, as a collator
 does that masks the padding token where padding is the end-of-text token. Every token that ends
-generation counts, the tokenizer's and the model's.
+generation counts, the tokenizer's and the model's, and those that the template was seen to write
+after replies. Then, that rows are trained beyond the last answer's end: the template writes the
+mark of another answer there, asked or not.
 
 Cannot see: whether the model had learned to stop before.
 
@@ -30,7 +32,7 @@ from sftdiag.checks._shares import share_of_rows
 from sftdiag.checks.base import Check, Inputs, labelled, without_rows
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
-from sftdiag.samples import TEXT, TOKENS, Sample, Split, Tokenization
+from sftdiag.samples import PROMPT_COMPLETION, TEXT, TOKENS, Sample, Split, Tokenization
 
 TRAINED, MASKED, ABSENT = "trained", "masked", "absent"
 
@@ -67,10 +69,29 @@ class EndOfTurnUntrainedCheck(Check):
         if not ends:
             return Skip("no_answer_ends")
         if counts[TRAINED] >= RARELY * len(ends):
-            return ()
+            return self._header_after(split, known)
         kind = MASKED if counts[MASKED] > counts[ABSENT] else ABSENT
         rows = [index for index, end in ends if end == kind]
         return [self._found(split, known, kind, rows, counts)]
+
+    def _header_after(self, split: Split, known: Tokenization) -> Sequence[Observation]:
+        """Return that rows go on after the last answer's end, with the mark of another answer."""
+        rows = [i for i, sample in enumerate(split.samples) if _goes_on(sample, known)]
+        if len(rows) < RARELY * len(split.samples):
+            return ()
+        return [
+            self.observation(
+                Severity.WARNING,
+                cause=self.causes[1],
+                variant="goes_on",
+                evidence={
+                    **share_of_rows(len(rows), split),
+                    "token": known.name(known.end_of_turn),
+                },
+                fixes=(FixText("unasked"),),
+                example=rows[0],
+            )
+        ]
 
     def _found(
         self, split: Split, known: Tokenization, kind: str, rows: list[int], counts: Counter[str]
@@ -82,7 +103,12 @@ class EndOfTurnUntrainedCheck(Check):
             MASKED: FixText("mask"),
             ABSENT: FixText("append"),
         }
-        unknown = split.format in (TEXT, TOKENS) and not any(s.answers for s in split.samples)
+        beside = any(s.row is not None and TEXT in s.row for s in split.samples)
+        if kind == ABSENT and split.format == PROMPT_COMPLETION and beside:
+            fixes[variant] = FixText("text_column")
+        plain = split.format in (TEXT, TOKENS) and not any(s.answers for s in split.samples)
+        # A mask says what the answers are, also where no template's marks do.
+        unknown = plain and all(s.supervised_tokens == len(s.labels) - 1 for s in split.samples)
         end = known.end_of_turn if known.end_of_turn is not None else known.eos_token_ids[0]
         return self.observation(
             Severity.INFO if unknown else Severity.WARNING,
@@ -103,15 +129,25 @@ def _ends(sample: Sample, known: Tokenization) -> Iterator[str]:
     for start, end in sample.answers if sample.answers else ((0, _last_word(sample, known)),):
         if not (end > start and sample.is_supervised(end - 1)):
             continue
-        if end == len(sample.input_ids):
+        if end == len(sample.input_ids) or sample.input_ids[end] not in known.stops:
             yield ABSENT
         else:
             yield TRAINED if sample.is_supervised(end) else MASKED
 
 
+def _goes_on(sample: Sample, known: Tokenization) -> bool:
+    """Return whether the mark of another answer is trained at the end of a row."""
+    end = known.without_header(sample.input_ids)
+    return end < len(sample.input_ids) and all(
+        sample.is_supervised(place) for place in range(end, len(sample.input_ids))
+    )
+
+
 def _last_word(sample: Sample, known: Tokenization) -> int:
     """Return where the text of a row without known answers ends."""
-    end = len(sample.input_ids)
+    end = known.without_header(sample.input_ids)
+    while end > 1 and sample.input_ids[end - 1] in known.turns.blanks:
+        end -= 1
     while end > 1 and sample.input_ids[end - 1] in known.stops:
         end -= 1
     return end

@@ -26,7 +26,7 @@ from typing import ClassVar
 from sftdiag.checks.base import ARGUMENTS, Check, Inputs
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
-from sftdiag.samples import CONVERSATION
+from sftdiag.samples import CONVERSATION, Split
 
 
 class GenerationMarkersCheck(Check):
@@ -47,8 +47,7 @@ class GenerationMarkersCheck(Check):
             return Skip("no_template")
         wanted = inputs.context.assistant_only_loss
         if not known.generation_markers:
-            whole = inputs.train.format == CONVERSATION and not inputs.context.completion_only_loss
-            if not wanted and (not whole or inputs.train_on_prompt):
+            if not wanted and (inputs.train_on_prompt or not _whole(inputs.train)):
                 return ()
             severity = Severity.ERROR if wanted else Severity.INFO
             return [self._found(severity, "missing" if wanted else "unused", "add")]
@@ -64,3 +63,10 @@ class GenerationMarkersCheck(Check):
         return self.observation(
             severity, series=ARGUMENTS, variant=variant, evidence=evidence or {}, fixes=fixes
         )
+
+
+def _whole(split: Split) -> bool:
+    """Return whether conversations are trained whole: every token of every row has a label."""
+    return split.format == CONVERSATION and all(
+        sample.supervised_tokens == len(sample.labels) - 1 for sample in split.samples
+    )

@@ -4,8 +4,9 @@ Sees: sequences of several samples whose batch does not say where each begins: n
 position ids, or a padding mask that makes attention pass them over. TRL's ``wrapped`` packing is
 one.
 
-Cannot see: attention code of your own. For tokenized text without replies it is a note, since
-language modelling is mostly done so.
+Cannot see: attention code of your own, and samples put together by hand where the template begins
+or ends every turn with the token that begins or ends a text. For tokenized text without replies it
+is a note, since language modelling is mostly done so.
 
 Example:
     >>> from sftdiag.samples import Sample, Split, Tokenization
@@ -30,9 +31,12 @@ from sftdiag.checks._shares import share_of_rows
 from sftdiag.checks.base import Check, Inputs, without_rows
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
-from sftdiag.samples import Sample, Tokenization
+from sftdiag.samples import CONVERSATION, PROMPT_COMPLETION, Sample, Tokenization
 
 WRAPPED = "wrapped"
+
+TURNS_BEGIN = ("Llama 2 or Mistral",)
+"""Styles that begin each turn of a user with the begin-of-text token."""
 
 
 class PackingWithoutBoundariesCheck(Check):
@@ -52,10 +56,12 @@ class PackingWithoutBoundariesCheck(Check):
         if known is None:
             return Skip("no_tokenizer")
         wrapped = inputs.context.packing_strategy == WRAPPED
+        # A conversation, and a prompt with its completion, is one sample however many turns it has.
+        one_each = split.format in (CONVERSATION, PROMPT_COMPLETION) and not inputs.context.packing
         mixed = [
             index
             for index, sample in enumerate(split.samples)
-            if len(sample.starts) == 1 and (wrapped or _texts(sample, known) > 1)
+            if len(sample.starts) == 1 and (wrapped or (not one_each and _texts(sample, known) > 1))
         ]
         if not mixed:
             return ()
@@ -74,10 +80,14 @@ class PackingWithoutBoundariesCheck(Check):
 def _texts(sample: Sample, known: Tokenization) -> int:
     """Return how many texts a sequence holds, by the tokens that begin and end one.
 
-    An end-of-text token that also ends turns says nothing, nor one that repeats.
+    A token that the template writes around turns says nothing, nor an end that repeats.
     """
-    ids, bos = sample.input_ids, known.bos_token_id
-    begun = sum(token == bos for token in ids[2:]) if bos is not None else 0
-    ends = set(known.eos_token_ids) - {known.end_of_turn, bos}
-    ended = sum(token in ends and after not in known.stops for token, after in pairwise(ids))
+    ids, separators = sample.input_ids, known.separators
+    if sample.style in TURNS_BEGIN:
+        separators -= {known.bos_token_id, *known.eos_token_ids}
+    begun = sum(token == known.bos_token_id and token in separators for token in ids[2:])
+    ended = sum(
+        token in separators and token != known.bos_token_id and after not in known.stops
+        for token, after in pairwise(ids)
+    )
     return 1 + max(begun, ended)

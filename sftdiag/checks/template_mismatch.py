@@ -1,8 +1,8 @@
 """SFT410 template-mismatch: rows are written in another chat template than the tokenizer's.
 
 Sees: rows with the marks of another known template than the tokenizer's own, training and
-evaluation rows in different ones, and a tokenizer whose template is not the one saved beside it (a
-note).
+evaluation rows in different ones, conversations whose turns belong to roles that the template does
+not know (human and gpt), and a tokenizer whose template is not the one saved beside it (a note).
 
 Cannot see: templates that leave no mark that is known, and what the model was trained with before.
 
@@ -29,10 +29,17 @@ from sftdiag.checks._shares import share_of_rows
 from sftdiag.checks.base import ARGUMENTS, Check, Inputs, without_rows
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
-from sftdiag.samples import OWN_STYLE, Split
+from sftdiag.samples import OWN_STYLE, Sample, Split
 
 MOST = 0.5
 """Share of the rows that must have a style for it to be the set's."""
+
+ALIASES = frozenset(
+    {"human", "gpt", "chatgpt", "bing", "bard", "bot", "chatbot", "ai", "model", "instruction"}
+    | {"output", "response", "observation", "function_call", "prompter", "User", "Assistant"}
+)
+"""What data sets call those who speak, where TRL and templates say user, assistant and tool. They
+may be named in a report; other names are text of a row."""
 
 
 class TemplateMismatchCheck(Check):
@@ -64,6 +71,23 @@ class TemplateMismatchCheck(Check):
                 fixes=(FixText("own"),),
                 example=rows[0],
             )
+        strange = [i for i, s in enumerate(inputs.train.samples) if _strange(s)]
+        if (
+            known is not None
+            and known.has_template
+            and len(strange) >= MOST * len(inputs.train.samples)
+        ):
+            roles = {r for i in strange for r in inputs.train.samples[i].roles}
+            yield self.observation(
+                Severity.WARNING,
+                variant="roles_left_out" if _left_out(inputs.train, strange) else "roles",
+                evidence={
+                    **share_of_rows(len(strange), inputs.train),
+                    "roles": ", ".join(sorted(roles & ALIASES)) or "-",
+                },
+                fixes=(FixText("roles"),),
+                example=strange[0],
+            )
         for split in inputs.evaluations:
             other = _style(split) if split.samples else style
             if other != style:
@@ -80,6 +104,16 @@ class TemplateMismatchCheck(Check):
             yield self.observation(
                 Severity.INFO, series=ARGUMENTS, variant="replaced", fixes=(FixText("saved"),)
             )
+
+
+def _strange(sample: Sample) -> bool:
+    """Return whether a conversation has no answer that the template writes as the assistant's."""
+    others = set(sample.roles) - {"assistant"}
+    return not sample.answers and not others.isdisjoint(ALIASES) and others == set(sample.roles)
+
+
+def _left_out(split: Split, rows: Sequence[int]) -> bool:
+    return all("roles" in split.samples[i].left_out for i in rows)
 
 
 def _style(split: Split) -> str | None:

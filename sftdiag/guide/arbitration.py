@@ -25,7 +25,8 @@ ORDER: tuple[str, ...] = (
     *("SFT104", "SFT103", "SFT102", "SFT109", "SFT105", "SFT101"),
     *("SFT201", "SFT202", "SFT203", "SFT204"),
     *("SFT303", "SFT302", "SFT301"),
-    *("SFT409", "SFT403", "SFT408", "SFT410", "SFT401", "SFT402", "SFT406", "SFT414"),
+    *("SFT404", "SFT409", "SFT410", "SFT424", "SFT422", "SFT421", "SFT403", "SFT408"),
+    *("SFT401", "SFT402", "SFT405", "SFT406", "SFT414", "SFT416", "SFT417"),
 )
 """Every code of the table, what breaks more first. A rule explains later ones only, so that no
 finding is, by whatever chain, a consequence of itself: :func:`checked` refuses any other."""
@@ -122,6 +123,12 @@ TABLE: tuple[Explains, ...] = checked(
         Explains("SFT403", "SFT402", False, "the same length leaves rows without a label"),
         Explains("SFT408", "SFT402", False, "answers that are cut off whole leave no label"),
         Explains("SFT410", "SFT414", False, "another template has other tokens"),
+        Explains("SFT404", "SFT406", False, "labels that moved miss the end of the answer"),
+        Explains("SFT410", "SFT401", False, "roles that the template does not know have no label"),
+        Explains("SFT410", "SFT406", False, "another template ends turns with another token"),
+        Explains("SFT410", "SFT416", False, "rows of which nothing is written are the same"),
+        Explains("SFT424", "SFT421", False, "calls that are not written leave empty answers"),
+        Explains("SFT424", "SFT416", False, "rows without what tells them apart are the same"),
     )
 )
 

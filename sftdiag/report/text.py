@@ -72,6 +72,11 @@ def lines(
     """Yield the report's lines."""
     words = words_of(report.language)
     yield from _verdict(report, words)
+    if not report.findings and report.rows and report.summary.last_step is None:
+        from sftdiag.report import quiet
+
+        yield from (Line(0, parts) for parts in quiet.lines(report, words))
+        return
     if curve:
         from sftdiag.report.curve import draw
 

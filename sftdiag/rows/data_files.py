@@ -12,12 +12,12 @@ from sftdiag.checks import Inputs
 from sftdiag.config import Settings
 from sftdiag.context import RunContext
 from sftdiag.errors import SourceError
-from sftdiag.rows import tokenization
+from sftdiag.rows import forms, tokenization
 from sftdiag.rows.preflight import PreflightReport, report_on
 from sftdiag.rows.raw_rows import RawRows
 from sftdiag.rows.row_tokens import EXPECTED, load_tokenizer
 from sftdiag.rows.samples import described
-from sftdiag.samples import IGNORE_INDEX, PROMPT_COMPLETION, TEXT, TOKENS, Sample, Split
+from sftdiag.samples import IGNORE_INDEX, PROMPT_COMPLETION, TEXT, Sample, Split
 from sftdiag.sources.rows import Rows
 from sftdiag.trainer.places import ROWS, spread
 
@@ -53,11 +53,17 @@ def inspect_data(
     if known is None:
         raise SourceError(os.fspath(tokenizer), "expected a tokenizer of text")
     raw = RawRows(loaded, known, template)
-    maker = _Maker(raw, max_length, assistant_only_loss, full)
+    maker = _Maker(raw, os.fspath(tokenizer), max_length, assistant_only_loss, full)
     chosen = settings or Settings()
+    train = maker.split("train", data)
+    first: Any = train.samples[0].row
     inputs = Inputs(
-        RunContext(max_length=max_length, assistant_only_loss=assistant_only_loss),
-        maker.split("train", data),
+        RunContext(
+            max_length=max_length,
+            assistant_only_loss=assistant_only_loss,
+            completion_only_loss="prompt" in first and "completion" in first,
+        ),
+        train,
         (maker.split("eval", evaluation),) if evaluation is not None else (),
         known,
         chosen.train_on_prompt,
@@ -69,9 +75,15 @@ class _Maker:
     """Makes Samples of raw rows."""
 
     def __init__(
-        self, raw: RawRows, max_length: int | None, assistant_only: bool, full: bool
+        self,
+        raw: RawRows,
+        tokenizer: str,
+        max_length: int | None,
+        assistant_only: bool,
+        full: bool,
     ) -> None:
         self._raw = raw
+        self._tokenizer = tokenizer
         self._max_length = max_length
         self._assistant_only = assistant_only
         self._full = full
@@ -81,29 +93,43 @@ class _Maker:
         if not rows:
             raise SourceError(os.fspath(path), "holds no rows")
         samples = []
-        for place, row in rows:
-            sample = self._sample(row, name)
+        for place, given in rows:
+            try:
+                sample = self._sample(forms.from_alpaca(given), name)
+            except Exception as error:
+                raise self._refused(os.fspath(path), place + 1, error) from None
             if sample is None:
-                raise SourceError(os.fspath(path), _problem(row, place + 1))
+                raise SourceError(os.fspath(path), _problem(given, place + 1))
             samples.append(sample)
         places = tuple(place for place, _ in rows)
-        form = self._raw.format_of(rows[0][1])
+        form = self._raw.format_of(samples[0].row)
         return Split(name, tuple(samples), total, form, places=places)
+
+    def _refused(self, path: str, number: int, error: Exception) -> SourceError:
+        """Return what the tokenizer or its template says of a row that it does not take."""
+        if not self._raw.known.has_template:
+            problem = "has no chat template, and the rows are conversations"
+            return SourceError(self._tokenizer, problem)
+        said = str(error).strip().partition("\n")[0] or type(error).__name__
+        line = getattr(error, "lineno", None)
+        if type(error).__name__ == "TemplateSyntaxError":
+            problem = f"its chat template has a syntax error in line {line}: {said}"
+            return SourceError(self._tokenizer, problem)
+        return SourceError(path, f"row {number}: the tokenizer's chat template refuses it: {said}")
 
     def _sample(self, row: Any, split: str) -> Sample | None:
         """Return a row as TRL makes it, or None where it cannot be made."""
+        if "input_ids" in row:
+            given = tuple(row["input_ids"])
+            return self._cut(Sample(given, tuple(row.get("labels") or given), row, split))
         form = self._raw.format_of(row)
-        if form == TOKENS and "input_ids" in row:
-            ids = tuple(row["input_ids"])
-            return self._cut(Sample(ids, tuple(row.get("labels") or ids), row, split))
-        if form == TOKENS:
+        whole = self._with_end(row, form)
+        ids = self._raw.tokens(whole)
+        if ids is None:
             return None
-        ids = self._raw.full(self._with_end(row, form)) or ()
-        if not ids:
-            return None
-        sample = Sample(ids, ids, row, split)
-        if form == PROMPT_COMPLETION or (form != TEXT and "prompt" in row):
-            start = (self._raw.answers(row, ids) or ((0, 0),))[-1][0]
+        sample = Sample(ids, ids, row, split, full_tokens=len(ids))
+        if "prompt" in row and form != TEXT:
+            start = self._raw.prompt_end(row, ids)[0]
             labels = (*(IGNORE_INDEX for _ in range(start)), *ids[start:])
             return self._cut(sample.replace(labels=labels))
         if form != TEXT and self._assistant_only:
@@ -117,7 +143,8 @@ class _Maker:
     def _with_end(self, row: Any, form: str) -> Any:
         """Return the row with the end-of-text token that TRL appends."""
         end, field = self._raw.tokenizer.eos_token, self._raw.text_field
-        field = "completion" if form == PROMPT_COMPLETION else field
+        # TRL asks for the text first, also where prompt and completion are what it trains.
+        field = field if field in row or form == TEXT else "completion"
         text = row.get(field)
         if form not in (PROMPT_COMPLETION, TEXT) or not end or text.endswith(end):
             return row

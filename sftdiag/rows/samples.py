@@ -94,7 +94,18 @@ class RowReader:
             both = self._collate([self._used(rows[short]), self._used(rows[long])])
             padding = _from_batch(both).padding_labels
             samples[short] = samples[short].replace(padding_labels=padding)
+        if self._max_length is None:
+            self._look_for_cuts(samples, lengths[long])
         return tuple(samples)
+
+    def _look_for_cuts(self, samples: list[Sample], longest: int) -> None:
+        """Compare the longest rows, which no argument cuts, with their raw rows."""
+        places = [i for i, sample in enumerate(samples) if len(sample.input_ids) == longest]
+        for place in places if len(places) > 1 else ():
+            whole = self._with_full(samples[place])
+            if whole.full_tokens is None or whole.full_tokens <= longest:
+                return
+            samples[place] = whole
 
     def _sample(self, row: Any, split: str) -> Sample:
         sample = _from_batch(self._collate([self._used(row)]))
@@ -104,10 +115,14 @@ class RowReader:
             return sample
         sample = described(sample, self._raw)
         cut = self._max_length is not None and len(sample.input_ids) >= self._max_length
-        full = self._raw.full(raw) if cut else None
-        if full is None:
+        return self._with_full(sample) if cut else sample
+
+    def _with_full(self, sample: Sample) -> Sample:
+        """Return the sample with its length before it was cut, where its raw row tells."""
+        full = self._raw.full(sample.row) if self._raw is not None else None
+        if self._raw is None or full is None:
             return sample
-        answers = self._raw.answers(raw, full) or ()
+        answers = self._raw.answers(sample.row, full)[0] or ()
         return sample.replace(
             full_tokens=len(full),
             full_answer_tokens=sum(end - start for start, end in answers) or None,
@@ -120,10 +135,20 @@ class RowReader:
 
 
 def described(sample: Sample, raw: RawRows) -> Sample:
-    """Return the sample with its replies and its style."""
-    own = raw.known.answers(sample.input_ids)
-    style = OWN_STYLE if own else style_of(raw.tokenizer.decode(sample.input_ids))
-    return sample.replace(answers=raw.answers(sample.row, sample.input_ids), style=style)
+    """Return the sample with its replies, its style and what its template leaves out."""
+    own = raw.known.turns.style
+    style: str | None = OWN_STYLE
+    if not raw.known.answers(sample.input_ids):
+        style = style_of(raw.tokenizer.decode(sample.input_ids))
+        style = OWN_STYLE if own is not None and style == own else style
+    answers, lost = raw.answers(sample.row, sample.input_ids)
+    return sample.replace(
+        answers=answers,
+        style=style,
+        left_out=raw.left_out(sample.row),
+        prompt_lost=lost,
+        roles=raw.roles(sample.row),
+    )
 
 
 def _own_copy(collate: Any) -> Any:

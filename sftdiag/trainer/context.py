@@ -34,8 +34,17 @@ def from_trainer(trainer: Any) -> RunContext:
         train_samples=length(getattr(trainer, "train_dataset", None)),
         eval_samples=None if None in rows else sum(n for n in rows if n is not None),
         completion_only_loss=_flag(trainer, "completion_only_loss"),
+        formatting_ignored=_formatting_ignored(trainer),
         custom_loss=getattr(trainer, "compute_loss_func", None) is not None,
     )
+
+
+def _formatting_ignored(trainer: Any) -> bool | None:
+    """Return whether TRL trains the messages of rows that a formatting function was given for."""
+    if getattr(trainer, "_formatting_func", None) is None:
+        return None
+    columns = getattr(getattr(trainer, "train_dataset", None), "column_names", None)
+    return "messages" in columns if columns else None
 
 
 def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContext:

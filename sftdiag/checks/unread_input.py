@@ -1,0 +1,78 @@
+"""SFT426 unread-input: something that was given is not read.
+
+Sees: a formatting function beside conversations, which TRL trains without it; a
+train_sampling_strategy that is nearly one of transformers' and is taken for none, so that the rows
+are drawn at random; rows of a file whose columns TRL does not read (a note: they were read as
+LLaMA-Factory and ms-swift read them).
+
+Cannot see: arguments of scripts of your own.
+
+Example:
+    >>> from sftdiag.context import RunContext
+    >>> found = UnreadInputCheck().look(Inputs(RunContext(sampler="group_by_lenght")))
+    >>> [(one.variant, one.fixes[0].changes) for one in found]
+    [('sampler', {'SFTConfig.train_sampling_strategy': ('group_by_lenght', 'group_by_length')})]
+
+References:
+    TRL 1.16, SFTTrainer._prepare_dataset: messages come before what a formatting function made.
+    transformers 5.23, Trainer._get_train_sampler: any other name is random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from typing import ClassVar
+
+from sftdiag.checks.base import ARGUMENTS, Check, Inputs
+from sftdiag.context import BY_LENGTH, RANDOM, SEQUENTIAL
+from sftdiag.findings import Severity
+from sftdiag.observations import FixText, Observation, Skip
+
+STRATEGIES = (RANDOM, SEQUENTIAL, BY_LENGTH, "batch_rebalance")
+"""What transformers 5.23 takes for a train_sampling_strategy."""
+
+NEARLY = 0.8
+"""Likeness (difflib) from which a name is a slip of the pen: a letter or two changed are above 0.9,
+the names among each other below 0.5. Another name may be a later version's."""
+
+
+class UnreadInputCheck(Check):
+    """Looks at what was given beside what is read."""
+
+    code: ClassVar[str] = "SFT426"
+    name: ClassVar[str] = "unread-input"
+    severity: ClassVar[Severity] = Severity.WARNING
+    causes: ClassVar[tuple[str, ...]] = ("poor-data", "data-order")
+    by_rows: ClassVar[bool] = False
+
+    def look(self, inputs: Inputs) -> Sequence[Observation] | Skip:
+        """See :meth:`Check.look`."""
+        return tuple(self._found(inputs))[:1]
+
+    def _found(self, inputs: Inputs) -> Iterator[Observation]:
+        if inputs.context.formatting_ignored:
+            yield self.observation(
+                Severity.WARNING, series=ARGUMENTS, variant="formatting", fixes=(FixText("rows"),)
+            )
+        sampler = inputs.context.sampler
+        if sampler is not None and sampler not in STRATEGIES:
+            meant = get_close_matches(sampler, STRATEGIES, 1, NEARLY)
+            if meant:
+                change = {"SFTConfig.train_sampling_strategy": (sampler, meant[0])}
+                yield self.observation(
+                    Severity.WARNING,
+                    cause=self.causes[1],
+                    series=ARGUMENTS,
+                    variant="sampler",
+                    evidence={"given": sampler, "meant": meant[0]},
+                    fixes=(FixText("strategy", changes=change),),
+                )
+        if inputs.train.converted is not None:
+            yield self.observation(
+                Severity.INFO,
+                series=ARGUMENTS,
+                variant="columns",
+                evidence={"columns": inputs.train.converted},
+                fixes=(FixText("columns"),),
+            )

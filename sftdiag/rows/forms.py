@@ -1,0 +1,86 @@
+"""What a raw row is by its columns, and the messages in it, as TRL reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from sftdiag.samples import CONVERSATION, PROMPT_COMPLETION, TEXT, TOKENS
+
+MESSAGES = ("messages", "conversations", "conversation")
+"""Columns that hold a conversation."""
+
+Message = dict[str, Any]
+
+_NAMES: dict[Any, Any] = {"from": "role", "value": "content"}
+
+
+class Talk(NamedTuple):
+    """The messages of a row: its prompt's, none where it has no prompt, and the others."""
+
+    prompt: list[Message]
+    rest: list[Message]
+
+    @property
+    def messages(self) -> list[Message]:
+        """All messages in turn."""
+        return [*self.prompt, *self.rest]
+
+
+def format_of(row: Any, text_field: str = "text") -> str:
+    """Return what a raw row is, in the order in which TRL asks."""
+    if not isinstance(row, Mapping):
+        return TOKENS
+    if "prompt" in row and "completion" in row:
+        return CONVERSATION if isinstance(row["prompt"], list) else PROMPT_COMPLETION
+    if any(isinstance(row.get(name), list) for name in MESSAGES):
+        return CONVERSATION
+    return TEXT if isinstance(row.get(text_field), str) else TOKENS
+
+
+def talk_of(row: Any) -> Talk | None:
+    """Return the messages of a conversation's row, or None."""
+    if not isinstance(row, Mapping):
+        return None
+    prompt, completion = row.get("prompt"), row.get("completion")
+    if isinstance(prompt, list) and isinstance(completion, list):
+        return Talk(_plain(prompt), _plain(completion))
+    if "prompt" in row and "completion" in row:
+        return None
+    found = next((row[name] for name in MESSAGES if isinstance(row.get(name), list)), None)
+    return Talk([], _plain(found)) if found is not None else None
+
+
+def from_alpaca(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a row of Alpaca's columns as prompt and completion messages; any other as it is.
+
+    As LLaMA-Factory and ms-swift read them: the input follows the instruction on a line of its own,
+    and the answer alone is trained. TRL does not read these columns.
+    """
+    instruction, output = row.get("instruction"), row.get("output")
+    if not isinstance(instruction, str) or not isinstance(output, str):
+        return row
+    if format_of(row) != TOKENS or "input_ids" in row:
+        return row
+    parts = [part for part in (instruction, row.get("input")) if isinstance(part, str) and part]
+    prompt: list[Message] = []
+    if isinstance(row.get("system"), str) and row["system"]:
+        prompt.append({"role": "system", "content": row["system"]})
+    for asked, answered in row.get("history") or []:
+        prompt += [
+            {"role": "user", "content": asked},
+            {"role": "assistant", "content": answered},
+        ]
+    prompt.append({"role": "user", "content": "\n".join(parts)})
+    completion = [{"role": "assistant", "content": output}]
+    kept = {n: v for n, v in row.items() if n not in ("instruction", "input", "output", "history")}
+    return {**kept, "prompt": prompt, "completion": completion}
+
+
+def _plain(messages: Any) -> list[Message]:
+    """Return messages under TRL's names, without the keys that Arrow filled with None."""
+    return [
+        {str(_NAMES.get(key, key)): value for key, value in message.items() if value is not None}
+        for message in messages
+        if isinstance(message, Mapping)
+    ]
