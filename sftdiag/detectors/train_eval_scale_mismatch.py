@@ -3,8 +3,8 @@
 Two signs. From the first evaluation on, the train loss beside it is a constant multiple (1.8 times
 or more) of the evaluation loss, or the other way round, while the model learns: a gap that comes
 from learning grows or closes, a scale does not. Or the evaluation loss is three times the train
-loss and more at the first evaluations, in the first epoch, where nothing is known by heart. (A train
-loss above ln V beside a usual evaluation loss is SFT111's to tell: a sum, not a mean.)
+loss and more at the first evaluations, in the first epoch, where nothing is known by heart. (A loss
+above ln V beside a usual evaluation loss is SFT111's to tell: a sum, not a mean.)
 
 The run may be sound; but losses on two scales cannot be compared, and a loss that is not divided
 by the accumulation steps makes the gradient larger too.
