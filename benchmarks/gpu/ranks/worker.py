@@ -1,6 +1,6 @@
 """One rank: does the cases that it is given, one after another, each under a hard time limit.
 
-    torchrun --nproc-per-node 2 -m benchmarks.gpu.ranks.worker BACKEND DEVICE FOLDER CASE:N...
+    torchrun --nproc-per-node 2 -m benchmarks.gpu.ranks.worker BACKEND DEVICE FOLDER LIMIT CASE:N...
 
 Writes a line of json a case to ``FOLDER/rank-N.jsonl``. A case that is not over in time ends the
 process, and with it the other rank.
@@ -22,7 +22,7 @@ LIMIT = 60
 """Seconds for a case."""
 
 
-def main(backend: str, device: str, folder: Path, wanted: list[str]) -> None:
+def main(backend: str, device: str, folder: Path, limit: int, wanted: list[str]) -> None:
     """Do the cases."""
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     from transformers.utils import logging as theirs
@@ -38,7 +38,7 @@ def main(backend: str, device: str, folder: Path, wanted: list[str]) -> None:
     bench = Bench(backend, rank, world, folder / "runs", cuda=device == "cuda")
     bench.trainer()  # which starts the process group, in whatever time that takes
     for name in wanted:
-        faulthandler.dump_traceback_later(LIMIT, exit=True)
+        faulthandler.dump_traceback_later(limit, exit=True)
         told.lines.clear()
         began = time.monotonic()
         seen: dict[str, Any] = {"case": name}
@@ -62,4 +62,4 @@ def main(backend: str, device: str, folder: Path, wanted: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4:])
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), sys.argv[5:])
