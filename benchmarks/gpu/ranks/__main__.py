@@ -16,7 +16,7 @@ BACKENDS = ("ddp", "fsdp2", "zero2", "zero3")
 RESULTS = Path(__file__).parent / "results"
 
 
-def order(backend: str, repetitions: int, only: list[str] | None) -> list[str]:
+def order(backend: str, device: str, repetitions: int, only: list[str] | None) -> list[str]:
     """Return the cases of a backend: each once first, then again those that are repeated."""
     from benchmarks.gpu.ranks.cases import CASES
 
@@ -25,7 +25,7 @@ def order(backend: str, repetitions: int, only: list[str] | None) -> list[str]:
     chosen = {
         name: case
         for name, case in CASES.items()
-        if backend not in case.skip and (only is None or name in only)
+        if case.fits(backend, device) and (only is None or name in only)
     }
     first = [f"{name}:0" for name in chosen]
     often = [name for name, case in chosen.items() if case.often]
@@ -38,10 +38,13 @@ def make(chosen: argparse.Namespace) -> int:
     deadline = time.monotonic() + chosen.seconds
 
     def one(backend: str) -> int:
-        cases = order(backend, chosen.repetitions, chosen.cases)
+        cases = order(backend, chosen.device, chosen.repetitions, chosen.cases)
         result = run(backend, chosen.device, cases, limit=chosen.limit, deadline=deadline)
-        (chosen.out / f"{backend}.json").write_text(json.dumps(result, indent=0) + "\n")
         wrong = report.problems(result)
+        text = json.dumps(report.compact(result), separators=(",", ":")).replace(
+            '"ranks":', '\n"ranks":'
+        )
+        (chosen.out / f"{backend}.json").write_text(text + "\n")
         print(f"{backend}: {len(result['cases'])} of {len(cases)}, wrong: {len(wrong)}", flush=True)
         for line in wrong:
             print(f"  {line}", flush=True)

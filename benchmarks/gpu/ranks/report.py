@@ -40,8 +40,36 @@ def problems(result: Result) -> list[str]:
     return wrong
 
 
+def compact(result: Result) -> Result:
+    """Return the result without what is looked at once: of repetitions that went well the steps."""
+    cases = {}
+    for name, seen in result["cases"].items():
+        case, _, count = name.partition(":")
+        if _problem(case, seen) is not None:
+            cases[name] = seen
+            continue
+        ranks = [dict(rank) for rank in seen["ranks"]]
+        for rank in ranks:
+            rank["runs"] = [_compact(run, case, again=count != "0") for run in rank["runs"]]
+            if count != "0":
+                del rank["told"]
+        cases[name] = {"ranks": ranks, "well": True}
+    return {**result, "cases": cases}
+
+
+def _compact(run: Mapping[str, Any], case: str, *, again: bool) -> dict[str, Any]:
+    kept = {"step", "raised", "refused", "smoke", "error", "seconds"}
+    if not again:
+        kept |= {"verdict", "findings", "skipped", "reason", "smoke_steps"}
+    if case in ("unwatched", "healthy"):
+        kept.add("log")
+    return {key: value for key, value in run.items() if key in kept}
+
+
 def _problem(name: str, seen: Mapping[str, Any]) -> str | None:
     """Return what is wrong with one repetition of a case."""
+    if seen.get("well"):
+        return None
     ranks = seen["ranks"]
     if "ended" in seen:
         return f"ended by the time limit or a crash: ...{seen['ended'][-300:]!r}"
