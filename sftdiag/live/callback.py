@@ -13,7 +13,7 @@ import logging
 import os
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sftdiag.api import Selectors, make_settings, project_settings
 from sftdiag.config import Trigger
@@ -32,17 +32,16 @@ from sftdiag.outlets.fan_out import Outlets
 from sftdiag.outlets.webhook import Webhook
 from sftdiag.policy import Policy
 from sftdiag.probes.settings import Probes
+from sftdiag.probing import prober_of
 from sftdiag.rows.preflight import RunChecks
 from sftdiag.sources.journal import Segment
 from sftdiag.trainer import context as trainer_context
+from sftdiag.trainer.saves import say_where_it_breaks
 
 try:
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 except ImportError as error:
     raise ImportError("this needs transformers: pip install 'sftdiag[trainer]'") from error
-
-if TYPE_CHECKING:
-    from sftdiag.probing.prober import Prober
 
 
 class DiagnosticsCallback(TrainerCallback):
@@ -111,7 +110,7 @@ class DiagnosticsCallback(TrainerCallback):
         self.webhook = Webhook(address) if address else None
         self.known = RunContext()
         self.checks = RunChecks(self.settings)
-        self.prober = _prober(Probes.parse(probes))
+        self.prober = prober_of(Probes.parse(probes))
         self.smoke = SmokeWatch(smoke_steps, self.settings.lang)
         self._adapter = AdapterLook()
         self._faults = Faults()
@@ -161,6 +160,7 @@ class DiagnosticsCallback(TrainerCallback):
             outlets = Outlets(args, self.settings.lang, self.webhook, self._faults)
             outlets.start(before.start, state.trial_name)
             outlets.keep_probe_rows(before.probe_rows, afresh=True)
+            read("the saves", partial(say_where_it_breaks, args, state, self.settings.lang), None)
         watch = Watch(self._monitor, self.policy, args, state, before.checkpoints, outlets)
         watch.waiting = not ranks.alone
         self._watch = watch
@@ -291,12 +291,3 @@ class DiagnosticsCallback(TrainerCallback):
         if self._watch is not None:
             self._watch = None
             self._faults.run("the ranks", self._agreement.ranks.leave, None)
-
-
-def _prober(settings: Probes | None) -> Prober | None:
-    if settings is None:
-        return None
-    # torch loads only for a run whose model is asked.
-    from sftdiag.probing.prober import Prober
-
-    return Prober(settings)
