@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from sftdiag.context import RunContext
     from sftdiag.errors import ConfigError, SftdiagError, SourceError, UnhealthyRunError
     from sftdiag.findings import Cause, Finding, Fix, Report, Severity, Status
-    from sftdiag.live.callback import DiagnosticsCallback, attach
+    from sftdiag.live.attach import attach
+    from sftdiag.live.callback import DiagnosticsCallback
     from sftdiag.live.smoke import smoke_test
     from sftdiag.monitor import Monitor
     from sftdiag.probes.settings import Probes
@@ -39,7 +40,7 @@ _HOME = {
     "__version__": "version",
     "analyze": "api",
     "assert_healthy": "api",
-    "attach": "live.callback",
+    "attach": "live.attach",
     "preflight": "rows.preflight",
     "recommend": "tuning.recommend",
     "smoke_test": "live.smoke",

@@ -23,10 +23,10 @@ class Checked:
         """
         from sftdiag.guide import preflight
 
-        known = self.outcome
+        known, said = self.outcome, preflight.selected(outcome, self._settings)
         since = tuple(o for o in known.observations if o.step >= self._resumed_after)
-        new = preflight.selected(outcome, self._settings).beyond(known.replace(observations=since))
-        self.outcome = known.joined(new)
+        new = said.beyond(known.replace(observations=since))
+        self.outcome = known.joined(new).located(said)
         return preflight.findings(new, self._settings.lang)
 
     def end_all(self, step: int, because: str) -> None:

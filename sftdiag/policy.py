@@ -112,6 +112,11 @@ class Policy(Value):
             settings.save_on_stop,
         )
 
+    @property
+    def acts(self) -> bool:
+        """Whether anything stops or raises."""
+        return self.stop_on != Rule() or self.raise_on != Rule()
+
     def decide(self, finding: Finding) -> Decision:
         """Return what to do now; depends on the finding alone, so all ranks decide alike."""
         if finding.resolved_step is not None or finding.consequence_of is not None:

@@ -87,7 +87,11 @@ def message(seen: Observation, lang: str) -> str:
     """Return what was seen, with its numbers."""
     values = _phrases({**seen.evidence, "series": seen.series}, lang)
     unit = texts.load(checks_package.__file__, seen.name, lang)
-    return str(unit["seen"][seen.variant].format(**values))
+    text = str(unit["seen"][seen.variant].format(**values))
+    if not seen.ranks:
+        return text
+    words = texts.load(checks_package.__file__, "ranks", lang)
+    return text + str(words["seen_on"].format(ranks=", ".join(map(str, seen.ranks))))
 
 
 def fixes(seen: Observation, lang: str) -> tuple[Fix, ...]:
@@ -116,9 +120,15 @@ def _finding(seen: Observation, lang: str) -> Finding:
         seen.step,
         seen.step,
         {seen.severity.label: seen.step},
-        evidence=dict(seen.evidence),
+        evidence=_evidence(seen),
         causes=(cause,),
     )
+
+
+def _evidence(seen: Observation) -> dict[str, Scalar]:
+    if not seen.ranks:
+        return dict(seen.evidence)
+    return {**seen.evidence, "ranks": ", ".join(map(str, seen.ranks))}
 
 
 def _phrases(evidence: Mapping[str, Scalar], lang: str) -> dict[str, Scalar]:

@@ -1,67 +1,47 @@
-"""DiagnosticsCallback and attach: sftdiag inside transformers' Trainer and TRL's trainers.
+"""DiagnosticsCallback: sftdiag inside transformers' Trainer and TRL's trainers.
 
 The rules that keep the run unharmed: decisions come from ``logs``, which are the same on every
-rank, and are made on every rank alike; input and output happen on world rank 0 only; nothing of the
+rank, and from what the ranks told each other, and are made on every rank alike; input and output
+happen on world rank 0 only; nothing of the
 run is changed, neither its logs nor its state, mode, RNG or batches; a part of sftdiag that fails
 is said once and switched off.
 """
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 from sftdiag.api import Selectors, make_settings, project_settings
 from sftdiag.config import Trigger
 from sftdiag.context import RunContext
-from sftdiag.errors import ConfigError, UnhealthyRunError
-from sftdiag.faults import Faults, say
+from sftdiag.faults import Faults
 from sftdiag.findings import Report
 from sftdiag.live.adapter import AdapterLook
-from sftdiag.live.ranks import agreed
-from sftdiag.live.resume import Past, past
-from sftdiag.live.smoke import SmokeWatch
+from sftdiag.live.agreement import Agreement, Start, Word, joined
+from sftdiag.live.ranks import Ranks
+from sftdiag.live.resume import Past, past, resumed
+from sftdiag.live.smoke_watch import SmokeWatch
+from sftdiag.live.unharmed import unharmed
 from sftdiag.live.watch import Watch
 from sftdiag.monitor import Monitor
 from sftdiag.outlets.fan_out import Outlets
 from sftdiag.outlets.webhook import Webhook
 from sftdiag.policy import Policy
 from sftdiag.probes.settings import Probes
-from sftdiag.report.one_line import tell
-from sftdiag.rows.preflight import RunChecks, guarded_report
-from sftdiag.sources import probes as probe_rows
+from sftdiag.probing import prober_of
+from sftdiag.rows.preflight import RunChecks
 from sftdiag.sources.journal import Segment
 from sftdiag.trainer import context as trainer_context
-from sftdiag.trainer.fingerprint import fingerprint
+from sftdiag.trainer.saves import say_where_it_breaks
 
 try:
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 except ImportError as error:
     raise ImportError("this needs transformers: pip install 'sftdiag[trainer]'") from error
-
-if TYPE_CHECKING:
-    from sftdiag.probing.prober import Prober
-
-_Event = TypeVar("_Event", bound=Callable[..., None])
-
-
-def _unharmed(event: _Event) -> _Event:
-    """Keep a fault of an event from the run: log it once and switch that event off."""
-
-    @functools.wraps(event)
-    def wrapper(self: DiagnosticsCallback, *args: Any, **kwargs: Any) -> None:
-        if not self.enabled:
-            return
-        try:
-            self._faults.run(event.__name__, lambda: event(self, *args, **kwargs), None)
-        except UnhealthyRunError:
-            self._watch = None
-            raise
-
-    return cast("_Event", wrapper)
 
 
 class DiagnosticsCallback(TrainerCallback):
@@ -130,12 +110,15 @@ class DiagnosticsCallback(TrainerCallback):
         self.webhook = Webhook(address) if address else None
         self.known = RunContext()
         self.checks = RunChecks(self.settings)
-        self.prober = _prober(Probes.parse(probes))
+        self.prober = prober_of(Probes.parse(probes))
         self.smoke = SmokeWatch(smoke_steps, self.settings.lang)
         self._adapter = AdapterLook()
         self._faults = Faults()
         self._monitor = Monitor(settings=self.settings)
         self._watch: Watch | None = None
+        self._agreement = Agreement(Ranks())
+        self._word = Word()
+        self._logged = 0
 
     @property
     def report(self) -> Report:
@@ -153,53 +136,92 @@ class DiagnosticsCallback(TrainerCallback):
         self._faults = Faults(logging.ERROR if state.is_world_process_zero else logging.DEBUG)
         self._begin(args, state, control, **kwargs)
 
-    @_unharmed
+    @unharmed
     def _begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self._watch = None
         self.smoke.begin(state.global_step)
         self._adapter.begin(state.global_step)
-        read = self._faults.run
-        known = read(
-            "the context",
-            lambda: trainer_context.from_callback(args, state, kwargs),
-            RunContext(),
-        )
+        read, seen = self._faults.run, partial(trainer_context.from_callback, args, state, kwargs)
+        known = read("the context", seen, RunContext())
         context = self.known.filled_from(known)
-        alone = Past(Segment(state.global_step, context))
-        before = read("the resume", lambda: past(args, state, context), alone)
-        mine, first = (self.policy, self.settings), state.is_world_process_zero
-        self.policy, self.settings = read("the settings", lambda: agreed(*mine, first), mine)
-        self._monitor = Monitor(before.start.context, self.settings, on_fault=self._faults.failed)
-        self._monitor.take_checks(before.checked)
-        rows = probe_rows.merged(state.log_history, before.probe_rows)
-        self._monitor.replay(rows, before.parts)
+        without = Ranks(args.process_index, args.world_size)
+        ranks = read("the ranks", partial(Ranks.of, args), without)
+        self._agreement = Agreement(ranks)
+        read("the ranks", ranks.announce, None)
+        before = Past(Segment(state.global_step, context))
+        if ranks.first:
+            before = read("the resume", lambda: past(args, state, context), before)
+        self._logged = len(state.log_history)
+        self._monitor = resumed(before, state.log_history, self.settings, self._faults)
         outlets = None
         if state.is_world_process_zero:
             outlets = Outlets(args, self.settings.lang, self.webhook, self._faults)
             outlets.start(before.start, state.trial_name)
             outlets.keep_probe_rows(before.probe_rows, afresh=True)
+            read("the saves", partial(say_where_it_breaks, args, state, self.settings.lang), None)
         watch = Watch(self._monitor, self.policy, args, state, before.checkpoints, outlets)
+        watch.waiting = not ranks.alone
         self._watch = watch
         watch.learn(before.start.context, control)
         checked = read("the checks", lambda: self.checks.at_start(args, state, kwargs), None)
-        asked = self.prober
+        asked = self.prober if ranks.first else None
         new = asked.begin(args, state, kwargs, before.probe_rows) if asked is not None else []
         watch.take(checked, new, control)
+        start = Start.of(self.policy, self.settings, before) if ranks.first else None
+        parts = (part.longest for part in (asked, self.checks) if part is not None)
+        seconds = tuple(longest for longest in parts if longest is not None)
+        self._word = Word(checked, self.settings.train_on_prompt, seconds, start, tuple(new))
 
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Meet the other ranks once: by the end of a step each has begun it."""
+        if self._watch is not None and self._watch.waiting:
+            self._meet(self._watch, args, state, control)
+
+    @unharmed
+    def _meet(
+        self, watch: Watch, args: TrainingArguments, state: TrainerState, control: TrainerControl
+    ) -> None:
+        """Take what all ranks said, go by what rank 0 starts with, and act from now on."""
+        mine, agreement = self._word, self._agreement
+        watch.passive = True
+        try:
+            meet = partial(agreement.meet, mine, args.device)
+            words = self._faults.run("the ranks", meet, list[Word]())
+            start = words[0].start if words else None
+            if start is None:
+                self._give_up(watch, state, control)
+                return
+            rows = () if agreement.ranks.first else words[0].rows
+            if not agreement.ranks.first:
+                log = state.log_history[: self._logged]
+                self.policy, self.settings = start.policy, start.settings(self.settings)
+                self._monitor = resumed(start.past, log, self.settings, self._faults)
+                watch.adopt(self._monitor, self.policy, start.past.checkpoints)
+            watch.take(joined(words), rows, control)
+            watch.passive = False
+        finally:
+            watch.release(control)
+
+    def _give_up(self, watch: Watch, state: TrainerState, control: TrainerControl) -> None:
+        """Act on nothing from now on, since a rank is missing, and say so."""
+        watch.passive = True
+        wanted = self.policy.acts or self.prober is not None
+        self._agreement.say_who_is_missing(self.settings.lang, wanted=wanted)
+        if self.prober is not None:
+            watch.take(None, self.prober.give_up(state, "rank_missing"), control)
+
+    @unharmed
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Look once whether gradients arrive, where a smoke test was asked for."""
-        if self.smoke.waiting:
-            self._look(state, kwargs.get("model"))
+        self.smoke.look(state.global_step, kwargs.get("model"))
 
-    @_unharmed
-    def _look(self, state: TrainerState, model: Any) -> None:
-        self.smoke.look(state.global_step, model)
-
-    @_unharmed
+    @unharmed
     def on_log(
         self,
         args: TrainingArguments,
@@ -222,22 +244,33 @@ class DiagnosticsCallback(TrainerCallback):
             # The trackers' runs are still open now, and may be closed at on_train_end.
             self._watch.conclude()
 
-    @_unharmed
+    @unharmed
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Check an evaluation set's rows once, and ask the model, where that was asked for."""
-        watch = self._watch
+        watch, agreement = self._watch, self._agreement
         if watch is None:
             return
+        if watch.waiting:
+            self._meet(watch, args, state, control)
         checked = self._faults.run(
             "the checks", lambda: self.checks.at_evaluation(args, state, kwargs), None
         )
-        rows = self.prober.evaluate(args, state, kwargs) if self.prober is not None else []
-        # A fault of one rank in here must not keep it from asking with the others next time.
-        self._faults.run("an evaluation", lambda: watch.take(checked, rows, control), None)
+        asked = self.prober if agreement.ranks.first else None
+        rows = asked.evaluate(args, state, kwargs) if asked is not None else []
+        mine = Word(checked, self.settings.train_on_prompt, rows=tuple(rows))
+        words = [mine]
+        if not watch.passive:
+            # A fault of one rank in what is around must not keep it from the others next time.
+            words = self._faults.run("the ranks", partial(agreement.at_evaluation, mine), [])
+            if not words:
+                self._give_up(watch, state, control)
+                words = [mine]
+        take = partial(watch.take, joined(words), words[0].rows, control)
+        self._faults.run("an evaluation", take, None)
 
-    @_unharmed
+    @unharmed
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
@@ -245,54 +278,16 @@ class DiagnosticsCallback(TrainerCallback):
         if self._watch is not None:
             self._watch.saved()
 
-    @_unharmed
+    @unharmed
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Say the verdict, unless that is done, and wait a moment for what is under way."""
-        watch, self._watch = self._watch, None
-        if watch is not None:
-            watch.conclude()
+        if self._watch is not None:
+            self._watch.conclude()
+        self._over()
 
-
-def attach(
-    trainer: Any, stop_on: Trigger = None, raise_on: Trigger = None, **options: Any
-) -> DiagnosticsCallback:
-    """Add a :class:`DiagnosticsCallback` that also knows what only the trainer knows.
-
-    Args:
-        trainer: a transformers or TRL trainer, before ``train()``.
-        stop_on: see :class:`DiagnosticsCallback`.
-        raise_on: see :class:`DiagnosticsCallback`.
-        options: its other arguments.
-
-    Returns:
-        The callback; ``callback.report`` is the diagnosis.
-
-    Raises:
-        ConfigError: the trainer has one already, or an option is wrong.
-    """
-    present = trainer.callback_handler.callbacks
-    if any(isinstance(callback, DiagnosticsCallback) for callback in present):
-        raise ConfigError("this trainer has a DiagnosticsCallback already")
-    callback = DiagnosticsCallback(stop_on, raise_on, **options)
-    rows = fingerprint(trainer.eval_dataset) if callback.enabled else None
-    callback.known = trainer_context.from_trainer(trainer).replace(eval_fingerprint=rows)
-    callback.checks = RunChecks(callback.settings, trainer)
-    if callback.prober is not None:
-        callback.prober.trainer = trainer
-    trainer.add_callback(callback)
-    if callback.enabled and callback.known.train_samples == 0 and trainer.is_world_process_zero():
-        # train() fails before on_train_begin: what the checks know is told now or never.
-        for finding in guarded_report(trainer, callback.settings).at_least("error"):
-            say(logging.ERROR, tell(finding, callback.settings.lang))
-    return callback
-
-
-def _prober(settings: Probes | None) -> Prober | None:
-    if settings is None:
-        return None
-    # torch loads only for a run whose model is asked.
-    from sftdiag.probing.prober import Prober
-
-    return Prober(settings)
+    def _over(self) -> None:
+        if self._watch is not None:
+            self._watch = None
+            self._faults.run("the ranks", self._agreement.ranks.leave, None)

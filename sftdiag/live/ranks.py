@@ -1,62 +1,240 @@
-"""What rank 0 reads from its disk, told to every rank, so that all decide alike."""
+"""What the ranks of one run tell each other, so that all decide alike and none waits for ever.
+
+Words go through the key-value store that the process group was started with. No collective: a rank
+without the callback could not take part in one. Nothing that another run wrote is read as this
+one's: rank 0 names the run by a token of its own, the others put their words under it, each with a
+token of its own, and a verdict counts for a rank only if it holds that rank's. A verdict is written
+once (compare and set) and read by all: a rank that no longer waits settles it as well, so that no
+two ranks go by different ones.
+"""
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Callable
-from datetime import timedelta
+import time
+import uuid
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from sftdiag.config import Settings
-from sftdiag.policy import Policy
+GRACE = 2.0
+"""Seconds for a rank to announce itself once the ranks have met: it did so before its first step,
+of whose end every rank waits for the others, and a word takes the store milliseconds."""
 
-PATIENCE = timedelta(seconds=20)
-"""How long a rank waits for rank 0's word. Ranks leave the last collective within a second, and a
-rank 0 that runs without the callback never says a word."""
+PATIENCE = 30.0
+"""Seconds for the word of a rank that has announced itself; it is at the same place of the run, and
+late only by what other callbacks do there on one rank."""
 
-_calls = itertools.count()
+LONG_PATIENCE = 300.0
+"""Likewise at an evaluation, where a callback may write samples; and beyond the probes' budget."""
+
+Verdict = Mapping[str, Any]
+"""The words of all ranks, or those that are ``absent`` or ``late``; and the tokens it holds for."""
+
+_PAUSES = (0.001, 0.05)
+"""Seconds between two looks, the first and the longest."""
+
+_GONE = "gone"
+_met: dict[str, str] = {}
+"""The token of each rank's announcement that this process has met with last."""
 
 
-def from_rank_zero(read: Callable[[], Any], *, is_rank_zero: bool) -> Any:
-    """Return what ``read`` returns on rank 0, which must be plain JSON, on every rank.
+class Ranks:
+    """The ranks of one ``train()``, seen from one of them.
 
-    Goes through the key-value store that the process group was started with. No collective: a
-    rank on which sftdiag is off is waited for by none, and rank 0 waits for no one.
+    Args:
+        rank: this one's number.
+        count: how many there are.
+        store: of torch.distributed; None where there is none.
+        place: where in the store they meet.
+
+    Attributes:
+        missing: the ranks that did not come, once that is known.
+        why: a key of ranks.toml for what is wrong: ``"absent"``, ``"late"`` or ``"no_store"``.
     """
-    store = _store()
-    if store is None:
-        return read()
-    key = f"sftdiag/{next(_calls)}"
-    if is_rank_zero:
-        word = read()
-        store.set(key, json.dumps(word))
-        return word
-    try:
-        store.wait([key], PATIENCE)
-    except Exception:  # each kind of store has its own
-        return read()
-    return json.loads(store.get(key))
 
+    def __init__(
+        self, rank: int = 0, count: int = 1, store: Any = None, place: str = "run"
+    ) -> None:
+        self.rank, self.count = rank, count
+        self.missing: tuple[int, ...] = ()
+        self.why: str | None = None if store is not None or count == 1 else "no_store"
+        self._store = store
+        self._place = f"sftdiag/{place}"
+        self._token = uuid.uuid4().hex
+        self._run = self._token
+        # An announcement met with before is one of a run that an error has ended.
+        self._old = dict(_met)
+        self._calls = 0
 
-def agreed(policy: Policy, settings: Settings, is_rank_zero: bool) -> tuple[Policy, Settings]:
-    """Return rank 0's choices on every rank: each host may have a settings file of its own."""
-    mine = {
-        "policy": policy.to_dict(),
-        "select": sorted(settings.select),
-        "ignore": sorted(settings.ignore),
-    }
-    chosen = from_rank_zero(lambda: mine, is_rank_zero=is_rank_zero)
-    selected = {name: frozenset(chosen[name]) for name in ("select", "ignore")}
-    return Policy.from_dict(chosen["policy"]), settings.replace(**selected)
+    @classmethod
+    def of(cls, args: Any, place: str = "run") -> Ranks:
+        """Return the ranks that train with these TrainingArguments."""
+        from torch import distributed
 
+        if not (distributed.is_available() and distributed.is_initialized()):
+            return cls(args.process_index, args.world_size)
+        rank, count = distributed.get_rank(), distributed.get_world_size()
+        store = distributed.distributed_c10d._get_default_store() if count > 1 else None
+        return cls(rank, count, store, place)
 
-def _store() -> Any:
-    """Return the process group's store; None where there is no group of several processes."""
-    from torch import distributed
+    @property
+    def alone(self) -> bool:
+        """Whether there is one rank only."""
+        return self.count == 1
 
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return None
-    if distributed.get_world_size() == 1:
-        return None
-    return distributed.distributed_c10d._get_default_store()
+    @property
+    def first(self) -> bool:
+        """Whether this is the rank whose word counts where they must not differ."""
+        return self.rank == 0
+
+    @property
+    def speaks(self) -> bool:
+        """Whether this rank is the one to say that another is missing: the first that is there."""
+        if self._store is None:
+            return self.first
+        return all(q in self.missing or not self._announced(q) for q in range(self.rank))
+
+    def announce(self) -> None:
+        """Let the others know that this rank has the callback; waits for none."""
+        if self._store is not None:
+            self._put(self._name(self.rank), self._token)
+            # The store answers a client in order: once it answers this, the others see the word.
+            self._store.check([self._name(self.rank)])
+
+    def leave(self) -> None:
+        """Take the announcement back."""
+        if self._store is not None:
+            self._put(self._name(self.rank), _GONE)
+
+    def meet(self, word: Any, *, grace: float = GRACE, patience: float = PATIENCE) -> list[Any]:
+        """Give this rank's first word, which must be plain JSON, and take those of all ranks.
+
+        Args:
+            word: of this rank.
+            grace: seconds for a rank to announce itself.
+            patience: seconds for a rank that has.
+
+        Returns:
+            The words by rank, or none where a rank is missing.
+        """
+        if self.alone:
+            return [word]
+        if self._store is None:
+            return []
+        meets = self._gather if self.first else self._join
+        verdict = meets(word, grace, patience)
+        _met.update({self._name(int(rank)): t for rank, t in verdict.get("tokens", {}).items()})
+        _met[self._name(0)] = self._run
+        return self._taken(verdict)
+
+    def exchange(self, word: Any, *, patience: float = LONG_PATIENCE) -> list[Any]:
+        """Likewise, once the ranks have met: every rank must come here as often as the others."""
+        if self.alone:
+            return [word]
+        if self.why is not None:
+            return []
+        before, self._calls = self._key(self._run), self._calls + 1
+        key = self._key(self._run)
+        if self.first:
+            words, late = self._words(key, word, patience)
+            if not late:
+                # Who has given this word has read the verdict before it.
+                for name in (before, *(f"{before}/{q}" for q in range(1, self.count))):
+                    self._store.delete_key(name)
+            return self._taken(self._settle(key, {"late": late} if late else {"words": words}))
+        self._put(f"{key}/{self.rank}", self._signed(word))
+        if self._until(lambda: self._has(key), 2 * patience):
+            return self._taken(self._get(key))
+        return self._taken(self._settle(key, {"late": [0]}))
+
+    def _gather(self, word: Any, grace: float, patience: float) -> Verdict:
+        """Meet as the first rank: wait for the others' words and write the verdict."""
+        others = range(1, self.count)
+        key = self._key(self._run)
+        self._until(lambda: all(self._announced(q) for q in others), grace)
+        tokens = {str(q): token for q in others if (token := self._announced(q))}
+        absent = [q for q in others if str(q) not in tokens]
+        if absent:
+            return self._settle(key, {"absent": absent, "tokens": tokens})
+        words, late = self._words(key, word, patience, tokens)
+        verdict = {"late": late} if late else {"words": words}
+        return self._settle(key, {**verdict, "tokens": tokens})
+
+    def _join(self, word: Any, grace: float, patience: float) -> Verdict:
+        """Meet as another rank: put the word under the first rank's token, wait for the verdict."""
+        if not self._until(lambda: self._announced(0) is not None, grace):
+            return {"absent": [q for q in range(self.count) if not self._announced(q)]}
+
+        def answered() -> bool:
+            run = self._announced(0) or self._run
+            if run != self._run:
+                self._run = run
+                self._put(f"{self._key(run)}/{self.rank}", self._signed(word))
+            return self._mine() is not None
+
+        if not self._until(answered, 2 * patience):
+            self._settle(self._key(self._run), {"late": [0], "tokens": {}})
+        return self._mine() or {"late": [0]}
+
+    def _mine(self) -> Verdict | None:
+        """Return the first verdict where it is one on this rank, not one of another run."""
+        key = self._key(self._run)
+        verdict: Verdict = self._get(key) if self._has(key) else {}
+        return verdict if verdict.get("tokens", {}).get(str(self.rank)) == self._token else None
+
+    def _words(
+        self, key: str, word: Any, patience: float, tokens: dict[str, str] | None = None
+    ) -> tuple[list[Any], list[int]]:
+        """Return the words by rank, and the ranks that gave none in time."""
+        keys = {q: f"{key}/{q}" for q in range(1, self.count)}
+        self._until(lambda: self._has(*keys.values()), patience)
+        given = {q: self._get(name) for q, name in keys.items() if self._has(name)}
+        if tokens is not None:
+            tokens.update({str(q): signed["token"] for q, signed in given.items()})
+        words = [word, *(signed["word"] for signed in given.values())]
+        return words, [q for q in keys if q not in given]
+
+    def _taken(self, verdict: Verdict) -> list[Any]:
+        for why in ("absent", "late"):
+            if why in verdict:
+                self.why, self.missing = why, tuple(verdict[why])
+        return list(verdict.get("words", ()))
+
+    def _signed(self, word: Any) -> dict[str, Any]:
+        return {"token": self._token, "word": word}
+
+    def _name(self, rank: int) -> str:
+        return f"{self._place}/rank/{rank}"
+
+    def _key(self, run: str) -> str:
+        return f"{self._place}/{run}/{self._calls}"
+
+    def _announced(self, rank: int) -> str | None:
+        """Return the token of a rank's newest announcement."""
+        name = self._name(rank)
+        token = self._get(name) if self._has(name) else _GONE
+        return None if token in (_GONE, self._old.get(name)) else str(token)
+
+    def _has(self, *keys: str) -> bool:
+        return bool(self._store.check(list(keys)))
+
+    def _get(self, key: str) -> Any:
+        return json.loads(self._store.get(key))
+
+    def _put(self, key: str, word: Any) -> None:
+        self._store.set(key, json.dumps(word))
+
+    def _settle(self, key: str, verdict: Verdict) -> Verdict:
+        """Write a verdict unless there is one; return the one that counts."""
+        settled: Verdict = json.loads(self._store.compare_set(key, "", json.dumps(verdict)))
+        return settled
+
+    def _until(self, ready: Callable[[], bool], seconds: float) -> bool:
+        """Return whether something comes true in time."""
+        end, (pause, longest) = time.monotonic() + seconds, _PAUSES
+        while not ready():
+            if time.monotonic() > end:
+                return False
+            time.sleep(pause)
+            pause = min(2 * pause, longest)
+        return True

@@ -1,14 +1,16 @@
-"""Resume: what earlier processes left of a run, alike on every rank."""
+"""Resume: what earlier processes left of a run."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sftdiag.config import Settings
 from sftdiag.context import RunContext
-from sftdiag.live.ranks import from_rank_zero
+from sftdiag.faults import Faults
 from sftdiag.live.stopping import run_folder
+from sftdiag.monitor import Monitor
 from sftdiag.observations import Outcome
 from sftdiag.sources import CHECKS_FILE, checkpoints, journal, kept, probes
 from sftdiag.sources.journal import Segment
@@ -39,21 +41,13 @@ class Past(Value):
 
 
 def past(args: Any, state: Any, context: RunContext) -> Past:
-    """Return what rank 0 finds in the run's folder, else in that of the checkpoint resumed from.
+    """Return what is in the run's folder, else in that of the checkpoint resumed from.
 
     Args:
         args: the run's TrainingArguments.
         state: its TrainerState.
-        context: what is known of the run; all go by what rank 0 knows.
+        context: what is known of the run.
     """
-    return Past.from_dict(
-        from_rank_zero(
-            lambda: _read(args, state, context).to_dict(), is_rank_zero=state.is_world_process_zero
-        )
-    )
-
-
-def _read(args: Any, state: Any, context: RunContext) -> Past:
     folders = [args.output_dir or ""]
     if isinstance(args.resume_from_checkpoint, str):
         folders.append(os.path.dirname(os.path.abspath(args.resume_from_checkpoint)))
@@ -81,3 +75,13 @@ def _read(args: Any, state: Any, context: RunContext) -> Past:
         kept(tuple(folders), CHECKS_FILE, Outcome()).until(step),
         tuple(row for row in rows if row["step"] <= step),
     )
+
+
+def resumed(
+    before: Past, log: Sequence[Mapping[str, Any]], settings: Settings, faults: Faults
+) -> Monitor:
+    """Return a monitor that has taken in what is left, and the log that came with it."""
+    monitor = Monitor(before.start.context, settings, on_fault=faults.failed)
+    monitor.take_checks(before.checked)
+    monitor.replay(probes.merged(log, before.probe_rows), before.parts)
+    return monitor

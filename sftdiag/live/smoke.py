@@ -1,7 +1,4 @@
-"""smoke_test(trainer): the first steps at the peak rate, judged, and everything put back.
-
-Also :class:`SmokeWatch`, which judges the first steps of the real run for the callback.
-"""
+"""smoke_test(trainer): the first steps at the peak rate, judged, and everything put back."""
 
 from __future__ import annotations
 
@@ -18,6 +15,8 @@ from sftdiag.context import RunContext
 from sftdiag.errors import ConfigError
 from sftdiag.faults import say
 from sftdiag.findings import Report, Severity
+from sftdiag.live.smoke_ranks import SmokeRanks
+from sftdiag.live.smoke_watch import look_at_gradients
 from sftdiag.live.snapshot import Snapshot, as_size
 from sftdiag.monitor import Monitor
 from sftdiag.observations import Outcome
@@ -25,7 +24,6 @@ from sftdiag.records import as_float
 from sftdiag.rows.preflight import from_trainer
 from sftdiag.trainer import context as trainer_context
 from sftdiag.tuning import smoke as judging
-from sftdiag.tuning.numbers import number
 from sftdiag.tuning.smoke import STEPS, WARMUP, Gradients, SmokeTest, judge
 
 try:
@@ -67,7 +65,8 @@ def smoke_test(
     with at most 20 steps of warm-up and then the peak rate, logging every step. They end early when
     an error is found. Afterwards parameters, optimizer, schedule, scaler, state, arguments and
     random number generators are as before: the real run is bit-identical to one without the test.
-    What is not given (None) comes from the nearest ``sftdiag.toml`` or ``pyproject.toml``.
+    What is not given (None) comes from the nearest ``sftdiag.toml`` or ``pyproject.toml``. With
+    several ranks every one of them calls it.
 
     Args:
         trainer: a transformers or TRL trainer, before ``train()``.
@@ -81,16 +80,16 @@ def smoke_test(
 
     Raises:
         ConfigError: the trainer cannot be put back (DeepSpeed, FSDP, a streaming dataset, too
-            little memory), or an option is wrong.
+            little memory), a rank does not come, or an option is wrong.
     """
     if steps < 1:
         raise ConfigError(f"steps must be 1 or more, got {steps!r}")
     settings = resolve_settings(select=select, ignore=ignore, lang=lang)
     settings = settings.replace(ignore=settings.ignore | BY_EVALUATION)
-    _refuse(trainer)
+    ranks = SmokeRanks(trainer.args, settings.lang)
+    snapshot = _snapshot(trainer, ranks)
     planned = trainer_context.of_trainer(trainer).max_steps or steps
     steps = min(steps, planned)
-    snapshot = Snapshot(trainer)
     words = texts.load(judging.__file__, "smoke", settings.lang)
     if trainer.is_world_process_zero():
         size = as_size(snapshot.size)
@@ -98,15 +97,39 @@ def smoke_test(
     watch = _Watch(settings, steps)
     failure = None
     try:
-        seen = from_trainer(trainer).replace(train_on_prompt=settings.train_on_prompt)
-        watch.outcome = run_checks(seen)
-        _arrange(trainer, planned, steps, watch)
-        trainer.train()
+        try:
+            seen = from_trainer(trainer).replace(train_on_prompt=settings.train_on_prompt)
+            watch.outcome = run_checks(seen)
+            _arrange(trainer, planned, steps, watch)
+        except Exception as error:
+            failure = _describe(error, words)
+        watch.outcome, failure = ranks.share(watch.outcome, failure)
+        if failure is None:
+            trainer.train()
     except Exception as error:
         failure = _describe(error, words)
     finally:
         snapshot.restore()
+    _, failure = ranks.share(Outcome(), failure)
+    ranks.leave()
     return judge(watch.report, watch.losses, gradients=watch.gradients, failure=failure)
+
+
+def _snapshot(trainer: Any, ranks: SmokeRanks) -> Snapshot:
+    """Return what the trainer is put back by, once every rank has its own.
+
+    Raises:
+        ConfigError: a rank cannot be put back, or is missing.
+    """
+    snapshot, refusal = None, None
+    try:
+        _refuse(trainer)
+        snapshot = Snapshot(trainer)
+    except ConfigError as error:
+        refusal = str(error)
+    ranks.begin(refusal)
+    assert snapshot is not None
+    return snapshot
 
 
 def _refuse(trainer: Any) -> None:
@@ -162,16 +185,6 @@ def _describe(error: Exception, words: texts.Texts) -> str:
     return text
 
 
-def look_at_gradients(model: Any) -> Gradients | None:
-    """Return how many trainable tensors a gradient reaches; None where gradients are spread."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    seen = [p.grad for p in trained if p.grad is not None]
-    # A rank that asked a DTensor would wait for the others' parts.
-    if not seen or any(hasattr(grad, "to_local") for grad in seen):
-        return None
-    return Gradients(sum(bool((grad != 0).any()) for grad in seen), len(trained))
-
-
 class _Watch(TrainerCallback):
     """Feeds the smoke test's log to a monitor, and ends it at the first error."""
 
@@ -218,64 +231,3 @@ class _Watch(TrainerCallback):
         for finding in self.monitor.feed_entry(entry):
             if finding.severity >= Severity.ERROR and finding.resolved_step is None:
                 control.should_training_stop = True
-
-
-class SmokeWatch:
-    """Judges the first steps of a real run, once.
-
-    Args:
-        steps: after how many optimizer steps; None never.
-        lang: language of the line.
-
-    Attributes:
-        result: the verdict, once the steps are over.
-        waiting: the steps are not over yet.
-
-    Raises:
-        ConfigError: ``steps`` is below 1.
-    """
-
-    def __init__(self, steps: int | None, lang: str) -> None:
-        if steps is not None and steps < 1:
-            raise ConfigError(f"smoke_steps must be 1 or more, got {steps!r}")
-        self.steps = steps
-        self.result: SmokeTest | None = None
-        self._words = texts.load(judging.__file__, "smoke", lang)
-        self.waiting = False
-        self._losses: list[float] = []
-        self._gradients: Gradients | None = None
-
-    def begin(self, step: int) -> None:
-        """Start afresh; a run that is resumed after its first steps is not judged by them."""
-        self.waiting = self.steps is not None and step < self.steps
-        self.result, self._losses, self._gradients = None, [], None
-
-    def look(self, step: int, model: Any) -> None:
-        """Look at the gradients once, half way."""
-        if self.waiting and self.steps is not None and step == self.steps // 2:
-            self._gradients = look_at_gradients(model)
-
-    def due(self, step: int, logs: Mapping[str, Any]) -> bool:
-        """Take in a row of the log; return whether the first steps are over with it."""
-        if not self.waiting or self.steps is None:
-            return False
-        loss = as_float(logs.get("loss"))
-        if loss is not None:
-            self._losses.append(loss)
-        return step >= self.steps
-
-    def judge(
-        self, logs: Mapping[str, Any], report: Report, context: RunContext, state: Any
-    ) -> None:
-        """Judge the first steps, and say so in one line on world rank 0."""
-        self.waiting = False
-        self.result = judge(report, self._losses, gradients=self._gradients)
-        step = state.global_step
-        line = f"{self._words['after'].format(step=step)}{self.result.line}"
-        rate, peak = as_float(logs.get("learning_rate")), context.learning_rate
-        warmup = context.warmup_steps or 0
-        if rate is not None and peak and step < warmup:
-            shown = {"rate": number(rate), "peak": number(peak), "warmup": warmup}
-            line += self._words["semicolon"] + self._words["below_peak"].format(**shown)
-        if state.is_world_process_zero:
-            say(logging.INFO if self.result.go else logging.WARNING, line, always=True)

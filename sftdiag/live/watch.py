@@ -27,6 +27,10 @@ class Watch:
         state: its TrainerState.
         checkpoints: those in the run's folder.
         outlets: where to tell; None on the other ranks.
+
+    Attributes:
+        waiting: the ranks have not met yet: rows are kept, and nothing is acted on.
+        passive: nothing is ever acted on, since a rank is missing.
     """
 
     def __init__(
@@ -40,6 +44,9 @@ class Watch:
     ) -> None:
         self.monitor = monitor
         self.stop: Stop | None = None
+        self.waiting = False
+        self.passive = False
+        self._rows: list[Mapping[str, Any]] = []
         self._policy = policy
         self._args = args
         self._state = state
@@ -50,7 +57,23 @@ class Watch:
 
     def feed(self, row: Mapping[str, Any], control: Any) -> None:
         """Take in a row of the log, in a dict of its own."""
-        self._handle(self.monitor.feed_entry(row), control)
+        if self.waiting:
+            self._rows.append(row)
+        else:
+            self._handle(self.monitor.feed_entry(row), control)
+
+    def adopt(self, monitor: Monitor, policy: Policy, checkpoints: Iterable[int]) -> None:
+        """Go by what the first rank starts with."""
+        self.monitor, self._policy = monitor, policy
+        self._checkpoints = Checkpoints(checkpoints)
+
+    def release(self, control: Any) -> None:
+        """Act from now on, also on what was found before the ranks met."""
+        self.waiting = False
+        self._handle((), control)
+        rows, self._rows = self._rows, []
+        for row in rows:
+            self.feed(row, control)
 
     def learn(self, known: RunContext, control: Any) -> None:
         """Take in what became known of the run, and keep it beside the log."""
@@ -69,7 +92,7 @@ class Watch:
         if self._outlets is not None:
             self._outlets.keep_probe_rows(rows)
         for row in rows:
-            self.feed(row, control)
+            self._handle(self.monitor.feed_entry(row), control)
 
     def saved(self) -> None:
         """Follow the trainer, which has saved a checkpoint."""
@@ -77,6 +100,9 @@ class Watch:
 
     def conclude(self) -> None:
         """Tell the verdict once, and of a stop what was saved and where to go back to."""
+        for row in self._rows:
+            self.monitor.feed_entry(row)
+        self._rows = []
         if self._outlets is None or self._concluded:
             return
         self._concluded = True
@@ -96,7 +122,7 @@ class Watch:
 
     def _due(self, changed: tuple[Finding, ...]) -> Iterable[Finding]:
         """Return the findings to act on now; in the grace period none, at its end those held."""
-        if self._state.global_step < self._policy.grace_steps:
+        if self.waiting or self._state.global_step < self._policy.grace_steps:
             self._held |= {finding.id for finding in changed}
             return ()
         if not self._held:
@@ -105,6 +131,8 @@ class Watch:
         return [finding for finding in self.monitor.report().findings if finding.id in held]
 
     def _act(self, finding: Finding, control: Any) -> None:
+        if self.passive:
+            return
         decision = self._policy.decide(finding)
         if decision.stop_and_raise:
             self.conclude()

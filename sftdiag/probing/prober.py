@@ -1,6 +1,6 @@
 """Measure the model itself: what the callback calls at the start and at every evaluation.
 
-World rank 0 asks, and the others wait for its rows, so that all feed the same numbers and decide
+World rank 0 asks, and its rows are told to the others, so that all feed the same numbers and decide
 alike. Weights that are sharded over ranks are not asked.
 """
 
@@ -59,16 +59,35 @@ class Prober:
             kwargs: the callback's.
             rows: kept by the part of the run that is resumed.
         """
-        self._questions, self._kept, self._last_step = None, None, None
+        self._questions, self._kept, self._last_step, self._refused = None, None, None, None
         self._before = {name for row in rows if BEFORE in row for name in _probes_of(row)}
-        return self._together(state, lambda: self._at_start(args, state, kwargs, rows))
+        return self._guarded(state, lambda: self._at_start(args, state, kwargs, rows))
 
     def evaluate(self, args: Any, state: Any, kwargs: Mapping[str, Any]) -> list[Row]:
         """Ask the model, once a step; return the new rows."""
         if state.global_step == self._last_step or self._refused is not None:
             return []
         self._last_step = state.global_step
-        return self._together(state, lambda: self._at_evaluation(args, state, kwargs))
+        return self._guarded(state, lambda: self._at_evaluation(args, state, kwargs))
+
+    @property
+    def longest(self) -> float | None:
+        """Seconds that an evaluation's questions may take; None where none are asked any more."""
+        if self._refused is not None:
+            return None
+        return 2 * self._settings.seconds * len(self._settings.kinds)
+
+    def give_up(self, state: Any, reason: str) -> list[Row]:
+        """Ask nothing more, for a reason (a key of the skipped texts); return the row that says so.
+
+        Args:
+            state: the trainer's state.
+            reason: why.
+        """
+        if self._refused is not None:
+            return []
+        self._refused = reason
+        return [self._reasons(state.global_step, state.epoch, reason)]
 
     def ask_before(self, model: Any, tokenizer: Any) -> list[Row]:
         """Ask a finished model's base; return its row.
@@ -182,21 +201,13 @@ class Prober:
             row[f"{PROBE_PREFIX}{kind.name}/{SKIPPED}{key}"] = 1.0
         return row
 
-    def _together(self, state: Any, ask: Callable[[], list[Row]]) -> list[Row]:
-        """Ask on world rank 0 and give its rows to every rank; a fault ends the probes only."""
-        rows: list[Row] = []
-        if state.is_world_process_zero:
-            try:
-                rows = ask()
-            except Exception:
-                logger.exception("sftdiag's probes failed and are off for the rest of this run")
-                self._refused = "probe_failed"
-                rows = [self._reasons(state.global_step, state.epoch, self._refused)]
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            box: list[Any] = [rows, self._refused]
-            torch.distributed.broadcast_object_list(box, src=0)
-            rows, self._refused = box
-        return rows
+    def _guarded(self, state: Any, ask: Callable[[], list[Row]]) -> list[Row]:
+        """Ask; a fault ends the probes only."""
+        try:
+            return ask()
+        except Exception:
+            logger.exception("sftdiag's probes failed and are off for the rest of this run")
+            return self.give_up(state, "probe_failed")
 
 
 def _samples(trainer: Any) -> Sequence[Sample]:

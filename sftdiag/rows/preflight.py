@@ -112,6 +112,14 @@ class RunChecks:
         self._inputs = self._base
         self._outcome = Outcome()
 
+    @property
+    def longest(self) -> float | None:
+        """Seconds that may have to be waited for them at an evaluation; None where they are done.
+
+        A set's rows are read while every rank is at the same evaluation: nothing is added.
+        """
+        return None if self._trainer is not None else 0.0
+
     def at_start(self, args: Any, state: Any, kwargs: Mapping[str, Any]) -> Outcome:
         """Return what the checks say before step 1 (or where a run is resumed)."""
         if self._trainer is not None:

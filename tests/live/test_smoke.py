@@ -15,7 +15,7 @@ import sftdiag
 finetune = pytest.importorskip("finetune", reason="needs the extra trainer")
 
 from sftdiag.live import snapshot  # noqa: E402
-from sftdiag.live.smoke import Gradients, look_at_gradients  # noqa: E402
+from sftdiag.live.smoke_watch import Gradients, look_at_gradients  # noqa: E402
 
 pytestmark = pytest.mark.slow
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +54,66 @@ def check_run(folder: Path, policy: str, told: list[str]) -> None:
     assert events["start"] == events["end"] == 1
     saved = sorted(entry.name for entry in folder.iterdir() if entry.name.startswith("checkpoint"))
     assert saved == [f"checkpoint-{step}" for step in (20, 40, 60) if policy != "fsdp"]
+
+
+def cases(backend: str, names: list[str], repetitions: int = 1) -> dict[str, Any]:
+    """Do cases of benchmarks/gpu/ranks on two processes; none may hang, and all go as they must."""
+    from benchmarks.gpu.ranks import report
+    from benchmarks.gpu.ranks.launch import LIMIT, run
+
+    wanted = [f"{name}:{n}" for n in range(repetitions) for name in names]
+    deadline = time.monotonic() + 180 + LIMIT * len(wanted)
+    result = run(backend, "cpu", wanted, limit=LIMIT, deadline=deadline)
+    assert report.problems(result) == []
+    assert list(result["cases"]) == wanted
+    return {name: result["cases"][f"{name}:0"]["ranks"] for name in names}
+
+
+def steps(ranks: list[Any]) -> list[list[int]]:
+    return [[run["step"] for run in rank["runs"]] for rank in ranks]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_ranks_decide_alike() -> None:
+    """Each case once, on one pair of processes."""
+    seen = cases(
+        "ddp",
+        ["raise", "rows-stop", "rows-eval", "more-before", "resume", "smoke", "probes", "best"],
+    )
+    assert [run["raised"][:12] for rank in seen["raise"] for run in rank["runs"]] == [
+        "error SFT106"
+    ] * 2
+    # Only rank 1's rows are faulty: both stop, at once, and say whose rows they are.
+    assert steps(seen["rows-stop"]) == [[1], [1]]
+    assert steps(seen["rows-eval"]) == [[10], [10]]
+    for name in ("rows-stop", "rows-eval"):
+        first, *_ = seen[name][0]["told"]
+        assert "SFT401" in first
+        assert "Only the rows of rank 1 show it" in first
+        assert seen[name][1]["told"] == []
+    # Runs watched on one rank are left alone, and those on both know nothing of them.
+    (short, stopped, *rest), other = steps(seen["more-before"])
+    assert (short, rest) == (4, [4, stopped])
+    assert other == [short, stopped, *rest]
+    assert 10 < stopped < 24
+    told = [rank["told"] for rank in seen["more-before"]]
+    for rank, line in enumerate(("rank 1 of 2 has no", "rank 0 of 2 has no")):
+        assert [line in text for text in told[rank]].count(True) == 1
+    assert steps(seen["resume"])[0][0] == 8
+    assert [run["smoke"] for rank in seen["smoke"] for run in rank["runs"]] == ["go"] * 2
+    assert [run["verdict"] for rank in seen["probes"] for run in rank["runs"]] == ["healthy"] * 2
+
+
+@pytest.mark.acceptance
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("backend", ["ddp", "fsdp2"])
+def test_no_case_hangs(backend: str) -> None:
+    """What could, twenty times each."""
+    from benchmarks.gpu.ranks.cases import CASES
+
+    often = [name for name, case in CASES.items() if case.often and case.fits(backend, "cpu")]
+    cases(backend, often, repetitions=20)
 
 
 @pytest.mark.slow

@@ -1,0 +1,86 @@
+"""The command line; see the package."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from benchmarks.gpu.ranks import report
+from benchmarks.gpu.ranks.launch import ALONE, LIMIT, run
+
+BACKENDS = ("ddp", "fsdp2", "zero2", "zero3")
+RESULTS = Path(__file__).parent / "results"
+
+
+def order(backend: str, device: str, repetitions: int, only: list[str] | None) -> list[str]:
+    """Return the cases of a backend: each once first, then again those that are repeated."""
+    from benchmarks.gpu.ranks.cases import CASES
+
+    if backend == ALONE:
+        return ["unwatched:0", "healthy:0"]
+    chosen = {
+        name: case
+        for name, case in CASES.items()
+        if case.fits(backend, device) and (only is None or name in only)
+    }
+    first = [f"{name}:0" for name in chosen]
+    often = [name for name, case in chosen.items() if case.often]
+    return first + [f"{name}:{n}" for n in range(1, repetitions) for name in often]
+
+
+def make(chosen: argparse.Namespace) -> int:
+    """Make the runs and write a file a backend; return 1 where one did not go as it must."""
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + chosen.seconds
+
+    def one(backend: str) -> int:
+        cases = order(backend, chosen.device, chosen.repetitions, chosen.cases)
+        result = run(backend, chosen.device, cases, limit=chosen.limit, deadline=deadline)
+        wrong = report.problems(result)
+        text = json.dumps(report.compact(result), separators=(",", ":")).replace(
+            '"ranks":', '\n"ranks":'
+        )
+        (chosen.out / f"{backend}.json").write_text(text + "\n")
+        print(f"{backend}: {len(result['cases'])} of {len(cases)}, wrong: {len(wrong)}", flush=True)
+        for line in wrong:
+            print(f"  {line}", flush=True)
+        return len(wrong)
+
+    at_once = len(chosen.backends) if chosen.device == "cuda" else 1
+    with ThreadPoolExecutor(at_once) as pool:
+        return int(any(list(pool.map(one, chosen.backends))))
+
+
+def main() -> int:
+    """Run what the command line says."""
+    parser = argparse.ArgumentParser(description="Two ranks of one run, over all backends.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    making = commands.add_parser("run", help="make the runs; one json file a backend")
+    making.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    making.add_argument("--backends", nargs="+", choices=(ALONE, *BACKENDS))
+    making.add_argument("--cases", nargs="+", help="some of them; all unless given")
+    making.add_argument("--repetitions", type=int, default=5, help="of those that could hang")
+    making.add_argument("--limit", type=int, default=LIMIT, help="seconds for a case")
+    making.add_argument("--seconds", type=float, default=500.0, help="for all of it")
+    making.add_argument("--out", type=Path, default=RESULTS)
+    telling = commands.add_parser("report", help="print docs/ranks.md from the results")
+    telling.add_argument("--results", type=Path, default=RESULTS)
+    telling.add_argument("--write", action="store_true", help="write docs/ranks.md")
+    chosen = parser.parse_args()
+    if chosen.command == "run":
+        chosen.backends = chosen.backends or [ALONE, *BACKENDS]
+        return make(chosen)
+    page = report.page(report.load(chosen.results))
+    if chosen.write:
+        report.PAGE.write_text(page, encoding="utf-8")
+    else:
+        print(page)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,240 @@
+"""What the cases train: the example's tiny chat model, spread over the ranks by a backend."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import logging
+import math
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+import sftdiag
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "examples"))
+finetune: Any = importlib.import_module("finetune")
+
+SHARDED = ("fsdp2", "zero3")
+"""Backends under which a rank holds a part of each weight."""
+
+STEPS = 24
+"""Optimizer steps of a case, unless it says otherwise."""
+
+finetune.FAULTS["few"] = finetune.Fault("rows that follow a rule", rows=320)
+
+
+class Told(logging.Handler):
+    """Keeps what sftdiag says on this rank."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one line."""
+        self.lines.append(record.getMessage())
+
+
+class _NanGradient(torch.autograd.Function):
+    """Passes a loss on as it is, and NaN back as its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, loss: Any) -> Any:
+        """See torch."""
+        return loss.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        """See torch."""
+        return gradients[0] * math.nan
+
+
+class Bench:
+    """One rank of the cases of one backend.
+
+    Args:
+        backend: ``"ddp"``, ``"fsdp2"``, ``"zero2"`` or ``"zero3"``.
+        rank: this one's number.
+        world: how many there are.
+        folder: where the runs go, the same on every rank.
+        cuda: train on GPUs, in bf16.
+    """
+
+    def __init__(self, backend: str, rank: int, world: int, folder: Path, *, cuda: bool) -> None:
+        self.backend, self.rank, self.world, self.cuda = backend, rank, world, cuda
+        self.folder = folder
+        self._count = 0
+
+    @property
+    def saves(self) -> bool:
+        """Whether a checkpoint can be written: without a GPU, FSDP2's cannot."""
+        return self.cuda or self.backend != "fsdp2"
+
+    def trainer(self, *, folder: str | None = None, **arguments: Any) -> Any:
+        """Return a trainer of the healthy run; its folder is a new one unless it is named."""
+        from accelerate.state import AcceleratorState, GradientState
+
+        AcceleratorState._reset_state()
+        GradientState._reset_state()
+        self._count += 1
+        chosen = {
+            "max_steps": STEPS,
+            "logging_steps": 1,
+            "per_device_train_batch_size": 4,
+            "per_device_eval_batch_size": 40,
+            "eval_strategy": "no",
+            "warmup_steps": 4,
+            "use_cpu": not self.cuda,
+            "bf16": self.cuda,
+            "dataloader_pin_memory": False,
+            **self._spread(),
+            **arguments,
+        }
+        where = self.folder / (folder or f"run-{self._count}")
+        return finetune.make_trainer("few", where, **chosen)
+
+    def _spread(self) -> dict[str, Any]:
+        if self.backend == "fsdp2":
+            if not self.cuda:
+                _shard_on_the_cpu()
+            return {
+                "fsdp": True,
+                "fsdp_config": {"transformer_layer_cls_to_wrap": ["LlamaDecoderLayer"]},
+            }
+        if self.backend.startswith("zero"):
+            return {
+                "deepspeed": {
+                    "zero_optimization": {"stage": int(self.backend[-1])},
+                    "bf16": {"enabled": "auto"},
+                    "train_micro_batch_size_per_gpu": "auto",
+                    "train_batch_size": "auto",
+                    "gradient_accumulation_steps": "auto",
+                    "gradient_clipping": "auto",
+                    "zero_allow_untested_optimizer": True,
+                }
+            }
+        return {}
+
+    def train(self, trainer: Any, callback: Any = None, **options: Any) -> dict[str, Any]:
+        """Train and return what this rank saw of it."""
+        began, raised = time.monotonic(), ""
+        try:
+            trainer.train(**options)
+        except sftdiag.UnhealthyRunError as error:
+            raised = str(error)
+        seen = {
+            "step": trainer.state.global_step,
+            "raised": raised,
+            "seconds": round(time.monotonic() - began, 1),
+            "log": [
+                [row["step"], row["loss"], row.get("grad_norm")]
+                for row in trainer.state.log_history
+                if "loss" in row
+            ],
+        }
+        if callback is not None:
+            report = callback.report
+            seen["verdict"] = report.verdict
+            seen["findings"] = [
+                [f.severity.label, f.code, f.name, f.fired_step, f.message] for f in report.findings
+            ]
+            seen["skipped"] = {
+                name: report.skipped[name]
+                for name in ("forgetting", "repetitive-output")
+                if name in report.skipped
+            }
+        gc.collect()
+        return seen
+
+    def clear(self) -> None:
+        """Delete the runs of a case, once all ranks are done with them."""
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()
+        if self.rank == 0:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()
+        if self.cuda:
+            torch.cuda.empty_cache()
+
+
+def nan_loss(trainer: Any, at: int) -> None:
+    """Have the loss and its gradient be NaN from a step on."""
+    _change_loss(trainer, at, lambda loss: loss * math.nan)
+
+
+def nan_gradient(trainer: Any, at: int) -> None:
+    """Have the gradient be NaN from a step on, and the loss stay as it is."""
+    _change_loss(trainer, at, _NanGradient.apply)
+
+
+def _change_loss(trainer: Any, at: int, change: Callable[[Any], Any]) -> None:
+    compute = trainer.compute_loss
+
+    def changed(model: Any, inputs: Any, *rest: Any, **options: Any) -> Any:
+        loss = compute(model, inputs, *rest, **options)
+        if not model.training or trainer.state.global_step < at:
+            return loss
+        return (change(loss[0]), *loss[1:]) if isinstance(loss, tuple) else change(loss)
+
+    trainer.compute_loss = changed
+
+
+def nan_logged(trainer: Any, at: int) -> None:
+    """Have this rank's part of the logged loss be NaN from a step on, and nothing else."""
+    step = trainer.training_step
+
+    def changed(*given: Any, **options: Any) -> Any:
+        loss = step(*given, **options)
+        return loss if trainer.state.global_step < at else loss * math.nan
+
+    trainer.training_step = changed
+
+
+class Masked:
+    """A collator that labels nothing."""
+
+    def __init__(self, collate: Any) -> None:
+        self.collate = collate
+
+    def __call__(self, rows: Any) -> Any:
+        """Collate, and mask every label."""
+        batch = self.collate(rows)
+        batch["labels"] = torch.full_like(batch["labels"], -100)
+        return batch
+
+
+class Slow(TrainerCallback):
+    """Holds up one rank at the start, as a tracker does that logs in."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Wait."""
+        time.sleep(self.seconds)
+
+
+def _shard_on_the_cpu() -> None:
+    """Have accelerate shard on the CPU, where it leaves FSDP out without a word; torch does it."""
+    from accelerate import PartialState, state
+    from accelerate.utils import DistributedType
+
+    if getattr(state.AcceleratorState, "_sharding_on_the_cpu", False):
+        return
+    begin = state.AcceleratorState.__init__
+
+    def begin_as_on_gpus(self: Any, *args: Any, **kwargs: Any) -> None:
+        PartialState(cpu=True)
+        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+        begin(self, *args, **kwargs)
+
+    state.AcceleratorState.__init__ = begin_as_on_gpus
+    state.AcceleratorState._sharding_on_the_cpu = True

@@ -1,0 +1,116 @@
+"""Starts the ranks of a backend on its cases, and goes on behind a case that hangs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu.ranks.worker import LIMIT
+
+PACKAGES = ("torch", "transformers", "accelerate", "trl", "deepspeed")
+
+START = 150
+"""Seconds to start two Python processes with all libraries, on a machine that is busy."""
+
+ALONE = "single"
+"""The backend of one process: what a healthy run says there is what it may say on two ranks."""
+
+
+def run(
+    backend: str, device: str, cases: Sequence[str], *, limit: int, deadline: float
+) -> dict[str, Any]:
+    """Do cases on two ranks and return what each saw.
+
+    Args:
+        backend: see :class:`~benchmarks.gpu.ranks.bench.Bench`.
+        device: ``"cuda"`` or ``"cpu"``.
+        cases: in their order, ``NAME:COUNT``.
+        limit: seconds for each.
+        deadline: when to end, on the clock of time.monotonic.
+    """
+    world = 1 if backend == ALONE else 2
+    seen: dict[str, dict[str, Any]] = {}
+    left = list(cases)
+    folder = Path(tempfile.mkdtemp(prefix=f"ranks-{backend}-"))
+    try:
+        while left and time.monotonic() < deadline:
+            most = min(deadline - time.monotonic(), START + limit * len(left))
+            code, said = _launch(world, backend, device, folder, left, limit, most)
+            done = [_read(folder / f"rank-{rank}.jsonl") for rank in range(world)]
+            for name in left:
+                if all(name in lines for lines in done):
+                    seen[name] = {"ranks": [lines[name] for lines in done]}
+            left = [name for name in left if name not in seen]
+            if code and left and time.monotonic() < deadline:
+                name = left.pop(0)
+                part = [lines.get(name) for lines in done]
+                seen[name] = {"ranks": part, "ended": said[-4000:]}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return {
+        "backend": backend,
+        "device": device,
+        "limit": limit,
+        "versions": _versions(),
+        "left": left,
+        "cases": seen,
+    }
+
+
+def _launch(
+    world: int,
+    backend: str,
+    device: str,
+    folder: Path,
+    cases: Sequence[str],
+    limit: int,
+    seconds: float,
+) -> tuple[int, str]:
+    """Return the exit status of the ranks and the end of what they said."""
+    plain = backend if backend != ALONE else "ddp"
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+        *("--local-addr", "127.0.0.1", "--nproc-per-node", str(world)),
+        *("-m", "benchmarks.gpu.ranks.worker", plain, device, str(folder), str(limit), *cases),
+    ]
+    quiet = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    log = folder / "log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, env={**os.environ, **quiet}, start_new_session=True
+        )
+        try:
+            code = process.wait(timeout=max(1.0, seconds))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, 9)
+            process.wait()
+            code = 124
+    return code, log.read_text(errors="replace")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a rank wrote, by case."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {seen["case"]: seen for seen in map(json.loads, lines)}
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+__all__ = ["ALONE", "LIMIT", "run"]

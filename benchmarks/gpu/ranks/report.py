@@ -1,0 +1,242 @@
+"""What the runs show: whether each went as it must, and docs/ranks.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "ranks.md"
+
+Result = Mapping[str, Any]
+"""What one backend's file holds."""
+
+NAMES = {
+    "single": "one GPU",
+    "ddp": "DDP",
+    "fsdp2": "FSDP2",
+    "zero2": "ZeRO-2",
+    "zero3": "ZeRO-3",
+}
+
+MISSING = {"only-rank-0": (1, 0), "only-rank-1": (0, 1), "crashed-before": (1, 0)}
+"""Cases in which a rank has no callback: that rank, and the one that says so."""
+
+
+def load(folder: Path) -> list[Result]:
+    """Return the stored results, in the order of NAMES within a device."""
+    found = [json.loads(path.read_text()) for path in sorted(folder.glob("**/*.json"))]
+    return sorted(found, key=lambda r: (r["device"] != "cuda", list(NAMES).index(r["backend"])))
+
+
+def problems(result: Result) -> list[str]:
+    """Return what did not go as it must: a line a case."""
+    wrong = []
+    for name, seen in result["cases"].items():
+        problem = _problem(name.partition(":")[0], seen)
+        if problem:
+            wrong.append(f"{result['backend']} {name}: {problem}")
+    return wrong
+
+
+def compact(result: Result) -> Result:
+    """Return the result without what is looked at once: of repetitions that went well the steps."""
+    cases = {}
+    for name, seen in result["cases"].items():
+        case, _, count = name.partition(":")
+        if _problem(case, seen) is not None:
+            cases[name] = seen
+            continue
+        ranks = [dict(rank) for rank in seen["ranks"]]
+        for rank in ranks:
+            rank["runs"] = [_compact(run, case, again=count != "0") for run in rank["runs"]]
+            if count != "0":
+                del rank["told"]
+        cases[name] = {"ranks": ranks, "well": True}
+    return {**result, "cases": cases}
+
+
+def _compact(run: Mapping[str, Any], case: str, *, again: bool) -> dict[str, Any]:
+    kept = {"step", "raised", "refused", "smoke", "error", "seconds"}
+    if not again:
+        kept |= {"verdict", "findings", "skipped", "reason", "smoke_steps"}
+    if case in ("unwatched", "healthy"):
+        kept.add("log")
+    return {key: value for key, value in run.items() if key in kept}
+
+
+def _problem(name: str, seen: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with one repetition of a case."""
+    if seen.get("well"):
+        return None
+    ranks = seen["ranks"]
+    if "ended" in seen:
+        return f"ended by the time limit or a crash: ...{seen['ended'][-300:]!r}"
+    errors = [rank["error"] for rank in ranks if "error" in rank]
+    if errors:
+        return str(errors[0])
+    steps = [_steps(rank) for rank in ranks]
+    if any(other != steps[0] for other in steps):
+        return f"the ranks ended at different steps: {steps}"
+    watched = [run for rank in ranks for run in rank["runs"][-1:] if "verdict" in run]
+    if any(run["findings"] != watched[0]["findings"] for run in watched):
+        return "the ranks found different things"
+    if name.startswith("rows") and not any("rank 1" in line for line in ranks[0]["told"]):
+        return "it was not said that only rank 1's rows show it"
+    if name in MISSING:
+        lacks, says = MISSING[name]
+        line = f"rank {lacks} of 2 has no DiagnosticsCallback"
+        if sum(text.startswith(line) for text in ranks[says]["told"]) != 1:
+            return "it was not said which rank has no callback"
+    return None
+
+
+def _steps(rank: Mapping[str, Any]) -> list[tuple[int, str]]:
+    return [(run["step"], run.get("raised", "")) for run in rank["runs"]]
+
+
+def page(results: Sequence[Result]) -> str:
+    """Return docs/ranks.md."""
+    from benchmarks.gpu.ranks.cases import CASES
+
+    return "\n".join(
+        [
+            "<!-- Written by benchmarks/gpu/ranks. -->\n",
+            "# Several ranks\n",
+            _INTRODUCTION,
+            *_machines(results),
+            "\n## Case by case\n",
+            "A cell: the steps at which the runs of the case ended, on both ranks; × how often it",
+            "was made. Lines below the table say what was refused and why.\n",
+            "| case | "
+            + " | ".join(_heading(r) for r in results if r["backend"] != "single")
+            + " |",
+            "|---|" + "---|" * sum(r["backend"] != "single" for r in results),
+            *(
+                f"| {case.about} | "
+                + " | ".join(_cell(r, name) for r in results if r["backend"] != "single")
+                + " |"
+                for name, case in CASES.items()
+            ),
+            "",
+            *_notes(results),
+            "\n## What is said\n",
+            *_said(results),
+            "\n## Healthy runs\n",
+            *_healthy(results),
+            *_wrong(results),
+            "",
+        ]
+    )
+
+
+_INTRODUCTION = """\
+The callback belongs on every rank. Each rank announces itself in the key-value store of the process
+group before its first step; at the end of that step, when every rank has begun it, they tell each
+other what the checks say of their rows, go by rank 0's settings, and act on what any of them saw.
+Where a rank is missing, nothing is stopped, raised or asked, and one line says which: a rank that
+acts alone leaves the others waiting in their next collective. Rank 0 asks the model, and the others
+take its numbers; weights that are sharded (FSDP, ZeRO-3) are not asked, since ranks whose replies
+end at different tokens would wait for each other, and `smoke_test` refuses what it cannot put back.
+
+What it may cost: a rank that has no callback, 2 s once; one that has one and does not answer, 30 s
+once, and the run goes on without acting. `smoke_test` waits 30 s for the other ranks to call it.
+"""
+
+
+def _heading(result: Result) -> str:
+    where = "" if result["device"] == "cuda" else ", gloo"
+    return NAMES[result["backend"]] + where
+
+
+def _machines(results: Iterable[Result]) -> list[str]:
+    lines = []
+    for device, name in (("cuda", "two GPUs, NCCL, bf16"), ("cpu", "the CPU, gloo, fp32")):
+        found = [r for r in results if r["device"] == device]
+        if found:
+            versions: dict[str, str] = {}
+            for result in found:
+                versions.update(result["versions"])
+            shown = ", ".join(f"{package} {number}" for package, number in versions.items())
+            lines.append(f"On {name}: {shown}; each case under {found[0]['limit']} s.")
+    return lines
+
+
+def _cell(result: Result, name: str) -> str:
+    made = {key: seen for key, seen in result["cases"].items() if key.partition(":")[0] == name}
+    if not made:
+        return "–"
+    bad = sum(_problem(name, seen) is not None for seen in made.values())
+    texts = {_summary(seen) for seen in made.values() if _problem(name, seen) is None}
+    good = " or ".join(sorted(texts)) + (f" × {len(made) - bad}" if len(made) > 1 else "")
+    if bad:
+        return f"**{bad} wrong**" + (f", {good}" if texts else "")
+    return good
+
+
+def _summary(seen: Mapping[str, Any]) -> str:
+    runs = seen["ranks"][0]["runs"]
+    return ", ".join(
+        str(run["step"])
+        + (" raised" if run.get("raised") else "")
+        + (" refused" if run.get("refused") else "")
+        + (f" {run['smoke']}" if run.get("smoke") else "")
+        + (" failed" if run.get("error") else "")
+        for run in runs
+    )
+
+
+def _first(result: Result, name: str) -> Mapping[str, Any] | None:
+    seen: Mapping[str, Any] | None = result["cases"].get(f"{name}:0")
+    return seen if seen and "ended" not in seen and "runs" in seen["ranks"][0] else None
+
+
+def _notes(results: Iterable[Result]) -> list[str]:
+    notes: dict[str, list[str]] = {}
+    for result in results:
+        for name, key in (("smoke", "refused"), ("eval-save", "error")):
+            seen = _first(result, name)
+            for run in seen["ranks"][0]["runs"] if seen else ():
+                if key in run:
+                    notes.setdefault(f"`{name}`: {run[key]}", []).append(_heading(result))
+        seen = _first(result, "probes")
+        for run in seen["ranks"][0]["runs"] if seen else ():
+            for reason in {r for r in run.get("skipped", {}).values() if "sharded" in r}:
+                notes.setdefault(f"`probes`: not asked, {reason}", []).append(_heading(result))
+    return [f"- {note} ({', '.join(where)})" for note, where in notes.items()]
+
+
+def _said(results: Iterable[Result]) -> list[str]:
+    result = next(iter(r for r in results if r["backend"] == "ddp"), None)
+    if result is None:
+        return []
+    lines = []
+    for name in ("only-rank-0", "only-rank-1", "rows-stop"):
+        seen = _first(result, name)
+        told = [line for rank in seen["ranks"] for line in rank["told"]] if seen else []
+        lines += [f"- `{name}`: {told[0]}"] if told else []
+    return lines
+
+
+def _healthy(results: Sequence[Result]) -> list[str]:
+    lines = [
+        "| | findings | two runs without sftdiag | with it |",
+        "|---|---|---|---|",
+    ]
+    for result in results:
+        plain, watched = _first(result, "unwatched"), _first(result, "healthy")
+        if plain is None or watched is None:
+            continue
+        one, two = (run["log"] for run in plain["ranks"][0]["runs"])
+        run = watched["ranks"][0]["runs"][0]
+        found = ", ".join(f"{f[0]} {f[1]}" for f in run["findings"]) or "none"
+        same = "identical" if one == two else "not identical"
+        with_it = "identical" if run["log"] in (one, two) else "not identical"
+        lines.append(f"| {_heading(result)} | {run['verdict']}: {found} | {same} | {with_it} |")
+    return ["Losses and gradient norms of all steps, compared as numbers.\n", *lines]
+
+
+def _wrong(results: Iterable[Result]) -> list[str]:
+    wrong = [line for result in results for line in problems(result)]
+    return ["\n## What did not go as it must\n", *(f"- {line}" for line in wrong)] if wrong else []

@@ -1,0 +1,65 @@
+"""One rank: does the cases that it is given, one after another, each under a hard time limit.
+
+    torchrun --nproc-per-node 2 -m benchmarks.gpu.ranks.worker BACKEND DEVICE FOLDER LIMIT CASE:N...
+
+Writes a line of json a case to ``FOLDER/rank-N.jsonl``. A case that is not over in time ends the
+process, and with it the other rank.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+LIMIT = 60
+"""Seconds for a case."""
+
+
+def main(backend: str, device: str, folder: Path, limit: int, wanted: list[str]) -> None:
+    """Do the cases."""
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    from transformers.utils import logging as theirs
+
+    from benchmarks.gpu.ranks.bench import Bench, Told
+    from benchmarks.gpu.ranks.cases import CASES
+
+    theirs.set_verbosity_error()  # type: ignore[no-untyped-call]
+    told = Told()
+    logging.getLogger("sftdiag").addHandler(told)
+    logging.getLogger("sftdiag").setLevel(logging.INFO)
+    out = folder / f"rank-{rank}.jsonl"
+    bench = Bench(backend, rank, world, folder / "runs", cuda=device == "cuda")
+    bench.trainer()  # which starts the process group, in whatever time that takes
+    for name in wanted:
+        faulthandler.dump_traceback_later(limit, exit=True)
+        told.lines.clear()
+        began = time.monotonic()
+        seen: dict[str, Any] = {"case": name}
+        try:
+            seen["runs"] = CASES[name.partition(":")[0]].run(bench)
+        except Exception as error:
+            seen["error"] = f"{type(error).__name__}: {error}"[:600]
+            seen["traceback"] = traceback.format_exc()[-1500:]
+        seen["seconds"] = round(time.monotonic() - began, 1)
+        seen["told"] = list(told.lines)
+        with out.open("a") as file:
+            file.write(json.dumps(seen) + "\n")
+        bench.clear()
+        faulthandler.cancel_dump_traceback_later()
+    import torch
+
+    # A rank that leaves while the other still talks to it is aborted by gloo.
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), sys.argv[5:])

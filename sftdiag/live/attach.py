@@ -1,0 +1,49 @@
+"""attach(trainer): a DiagnosticsCallback that also knows what only the trainer knows."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from sftdiag.config import Trigger
+from sftdiag.errors import ConfigError
+from sftdiag.faults import say
+from sftdiag.live.callback import DiagnosticsCallback
+from sftdiag.report.one_line import tell
+from sftdiag.rows.preflight import RunChecks, guarded_report
+from sftdiag.trainer import context as trainer_context
+from sftdiag.trainer.fingerprint import fingerprint
+
+
+def attach(
+    trainer: Any, stop_on: Trigger = None, raise_on: Trigger = None, **options: Any
+) -> DiagnosticsCallback:
+    """Add a :class:`DiagnosticsCallback` that also knows what only the trainer knows.
+
+    Args:
+        trainer: a transformers or TRL trainer, before ``train()``.
+        stop_on: see :class:`DiagnosticsCallback`.
+        raise_on: see :class:`DiagnosticsCallback`.
+        options: its other arguments.
+
+    Returns:
+        The callback; ``callback.report`` is the diagnosis.
+
+    Raises:
+        ConfigError: the trainer has one already, or an option is wrong.
+    """
+    present = trainer.callback_handler.callbacks
+    if any(isinstance(callback, DiagnosticsCallback) for callback in present):
+        raise ConfigError("this trainer has a DiagnosticsCallback already")
+    callback = DiagnosticsCallback(stop_on, raise_on, **options)
+    rows = fingerprint(trainer.eval_dataset) if callback.enabled else None
+    callback.known = trainer_context.from_trainer(trainer).replace(eval_fingerprint=rows)
+    callback.checks = RunChecks(callback.settings, trainer)
+    if callback.prober is not None:
+        callback.prober.trainer = trainer
+    trainer.add_callback(callback)
+    if callback.enabled and callback.known.train_samples == 0 and trainer.is_world_process_zero():
+        # train() fails before on_train_begin: what the checks know is told now or never.
+        for finding in guarded_report(trainer, callback.settings).at_least("error"):
+            say(logging.ERROR, tell(finding, callback.settings.lang))
+    return callback

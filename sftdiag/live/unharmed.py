@@ -1,0 +1,27 @@
+"""What keeps a fault of the callback from the run."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from sftdiag.errors import UnhealthyRunError
+
+_Event = TypeVar("_Event", bound=Callable[..., None])
+
+
+def unharmed(event: _Event) -> _Event:
+    """Keep a fault of a callback's event from the run: log it once and switch that event off."""
+
+    @functools.wraps(event)
+    def wrapper(self: Any, *args: Any, **kwargs: Any) -> None:
+        if not self.enabled:
+            return
+        try:
+            self._faults.run(event.__name__, lambda: event(self, *args, **kwargs), None)
+        except UnhealthyRunError:
+            self._over()
+            raise
+
+    return cast("_Event", wrapper)
