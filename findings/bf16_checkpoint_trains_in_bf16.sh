@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# One would guess: from_pretrained gives float32 weights, and bf16=True in the arguments means mixed
-#   precision on top of them.
-# What happens: since transformers 5 the dtype is the checkpoint's. A bfloat16 checkpoint (as nearly all
-#   published ones are) is trained in bfloat16, the optimizer's state too. At a learning rate of 1e-5 an
-#   update is below half a step of most weights and is rounded away: after 50 steps some 15 % of the
-#   weights have moved, in float32 all; the loss falls by a tenth of what it falls in float32. The gradient
-#   norm is the same in both, and nothing warns.
+# One would guess: from_pretrained gives float32 weights, and bf16=True in the arguments means
+#   mixed precision on top of them.
+# What happens: since transformers 5 the dtype is the checkpoint's. A bfloat16 checkpoint (as
+#   nearly all published ones are) is trained in bfloat16, the optimizer's state too. At a
+#   learning rate of 1e-5 an update is below half a step of most weights and is rounded away:
+#   after 50 steps some 15 % of the weights have moved, in float32 all; the loss falls by a tenth
+#   of what it falls in float32. The gradient norm is the same in both, and nothing warns.
 # Versions: transformers 5.23.0, accelerate 1.15.0, torch 2.13.0, Python 3.11.
 # Output seen:
 #   torch.bfloat16: 15.0% of the weights moved, eval_loss fell by 0.0003, last grad_norm 1.19
@@ -16,7 +16,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export HF_HOME="$work/hf" HF_HUB_OFFLINE=1
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q torch==2.13.0 transformers==5.23.0 accelerate==1.15.0
+"$work/venv/bin/pip" install -q --no-compile torch==2.13.0 transformers==5.23.0 accelerate==1.15.0
 cd "$work"
 "$work/venv/bin/python" -W ignore - <<'PY'
 import torch

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # One would guess: a tracker keeps a NaN loss as NaN, or leaves it out.
-# What happens: ClearML reports NaN and infinity as 0.0: the curve of a run that blew up ends at the best
-#   loss there is, and cannot be told from labels that are all masked (loss exactly 0). It says so once
-#   on the console, at level INFO, and nothing in the stored rows tells.
+# What happens: ClearML reports NaN and infinity as 0.0: the curve of a run that blew up ends at
+#   the best loss there is, and cannot be told from labels that are all masked (loss exactly 0).
+#   It says so once on the console, at level INFO, and nothing in the stored rows tells.
 #   Logger.set_reporting_nan_value() picks another number.
 # Versions: clearml 2.1.12 (offline mode), Python 3.11.
 # Output seen:
@@ -11,7 +11,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q clearml==2.1.12
+"$work/venv/bin/pip" install -q --no-compile clearml==2.1.12
 cd "$work"
 export HOME="$work" CLEARML_CACHE_DIR="$work/cache"
 "$work/venv/bin/python" - <<'PY'

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # One would guess: TensorBoard's EventAccumulator gives back what SummaryWriter.add_scalar wrote.
-# What happens: with torch's new_style=True a scalar is stored as a tensor. Tags()["scalars"] does not
-#   list it, and of tensors the reader keeps a random 10 by default, so 1,000 losses become 10. Of the
-#   old style it keeps 10,000: of 12,000 losses 2,000 are gone from the middle (the last one is always
-#   kept). No warning; size_guidance={"tensors": 0, "scalars": 0} keeps all.
+# What happens: with torch's new_style=True a scalar is stored as a tensor. Tags()["scalars"] does
+#   not list it, and of tensors the reader keeps a random 10 by default, so 1,000 losses become
+#   10. Of the old style it keeps 10,000: of 12,000 losses 2,000 are gone from the middle (the
+#   last one is always kept). No warning; size_guidance={"tensors": 0, "scalars": 0} keeps all.
 # Versions: tensorboard 2.21.0, torch 2.13.0, Python 3.11.
 # Output seen:
 #   scalars ['old'], tensors ['new']
@@ -14,7 +14,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q torch==2.13.0 tensorboard==2.21.0
+"$work/venv/bin/pip" install -q --no-compile torch==2.13.0 tensorboard==2.21.0
 cd "$work"
 "$work/venv/bin/python" -W ignore - <<'PY'
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

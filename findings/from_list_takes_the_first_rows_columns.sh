@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# One would guess: Dataset.from_list(rows) has every column that some row has (as load_dataset("json")
-#   on the same rows, as pandas), or refuses rows that differ.
-# What happens: the columns are those of the first row; what only later rows have is dropped in silence.
-#   Chats of which the first calls no tool lose the "tools" of all others. One level down it is the
-#   other way round: keys of a later message are added to the earlier ones, as None.
+# One would guess: Dataset.from_list(rows) has every column that some row has (as
+#   load_dataset("json") on the same rows, as pandas), or refuses rows that differ.
+# What happens: the columns are those of the first row; what only later rows have is dropped in
+#   silence. Chats of which the first calls no tool lose the "tools" of all others. One level down
+#   it is the other way round: keys of a later message are added to the earlier ones, as None.
 # Versions: datasets 5.2.0, pyarrow 26.0.1, Python 3.11.
 # Output seen:
 #   from_list: columns ['messages']
@@ -16,7 +16,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export HF_HOME="$work/hf" HF_HUB_OFFLINE=1
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q datasets==5.2.0 pyarrow==26.0.1
+"$work/venv/bin/pip" install -q --no-compile datasets==5.2.0 pyarrow==26.0.1
 cd "$work"
 "$work/venv/bin/python" - <<'PY'
 import json

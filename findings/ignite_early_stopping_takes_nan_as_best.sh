@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# One would guess: to an early stopping rule a NaN is no improvement (Lightning stops at once, skorch
-#   counts it against the patience).
-# What happens: ignite's EarlyStopping takes NaN as the new best score and sets its counter to 0; the
-#   next value, however bad, is an improvement again. So one NaN forgets the best that there was, and
-#   a run that stays NaN is never stopped. Its Checkpoint fails in the other direction: a NaN at the
-#   first evaluation is "best" for ever, no later model is saved.
+# One would guess: to an early stopping rule a NaN is no improvement (skorch, for one, counts it
+#   against the patience).
+# What happens: ignite's EarlyStopping takes NaN as the new best score and sets its counter to 0;
+#   the next value, however bad, is an improvement again. So one NaN forgets the best that there
+#   was, and a run that stays NaN is never stopped. Its Checkpoint fails in the other direction: a
+#   NaN at the first evaluation is "best" for ever, no later model is saved.
 # Versions: pytorch-ignite 0.5.5, skorch 1.4.0, torch 2.13.0, Python 3.11.
 # Output seen (patience 2):
 #   losses 3 2 4 5 6 7: stopped at evaluation 4
@@ -17,7 +17,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q torch==2.13.0 pytorch-ignite==0.5.5 skorch==1.4.0
+"$work/venv/bin/pip" install -q --no-compile torch==2.13.0 pytorch-ignite==0.5.5 skorch==1.4.0
 cd "$work"
 "$work/venv/bin/python" - <<'PY'
 import logging

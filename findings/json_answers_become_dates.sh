@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # One would guess: a JSON string stays a string in load_dataset("json", ...).
-# What happens: a column whose strings all look like dates becomes a timestamp column, time zone and
-#   spelling gone; a fine-tuning set whose answers are dates then trains on "2024-03-01 00:00:00" where
-#   an f-string builds the text. One row with another answer, and the column is text. The same answers
-#   inside "messages" stay text. Digits ("12") and clock times ("10:20") stay text, too.
+# What happens: a column whose strings all look like dates becomes a timestamp column, time zone
+#   and spelling gone; a fine-tuning set whose answers are dates then trains on "2024-03-01
+#   00:00:00" where an f-string builds the text. One row with another answer, and the column is
+#   text. The same answers inside "messages" stay text. Digits ("12") and clock times ("10:20")
+#   stay text, too.
 # Versions: datasets 5.2.0, pyarrow 26.0.1, Python 3.11.
 # Output seen:
 #   dates        timestamp[s]  '2024-03-01' -> '2024-03-01 00:00:00'
@@ -17,7 +18,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export HF_HOME="$work/hf" HF_HUB_OFFLINE=1
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q datasets==5.2.0 pyarrow==26.0.1
+"$work/venv/bin/pip" install -q --no-compile datasets==5.2.0 pyarrow==26.0.1
 cd "$work"
 "$work/venv/bin/python" - <<'PY'
 import json

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # One would guess: Dataset.map runs again when the function's code has changed; that is what the
 #   fingerprint of the function is for.
-# What happens: a function that is imported from a file of one's own is known by its name alone. Edit
-#   the template in prep.py, run again, and the rows of the old template come out of the cache; so too
-#   through a lambda that calls it. The same edit in the script itself is seen. What is passed in
-#   fn_kwargs is seen, too.
+# What happens: a function that is imported from a file of one's own is known by its name alone.
+#   Edit the template in prep.py, run again, and the rows of the old template come out of the
+#   cache; so too through a lambda that calls it. The same edit in the script itself is seen. What
+#   is passed in fn_kwargs is seen, too.
 # Versions: datasets 5.2.0, dill 0.4.1, Python 3.11.
 # Output seen (second run, after the edit):
 #   imported function: Q: hi
@@ -17,7 +17,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export HF_HOME="$work/hf" HF_HUB_OFFLINE=1 PYTHONDONTWRITEBYTECODE=1
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q datasets==5.2.0 dill==0.4.1
+"$work/venv/bin/pip" install -q --no-compile datasets==5.2.0 dill==0.4.1
 cd "$work"
 "$work/venv/bin/python" - <<'PY'
 import json

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # One would guess: merging a QLoRA adapter into its 4-bit base costs a little precision ("may get
 #   different generations due to rounding errors", says peft's warning).
-# What happens: the sum is quantised again, and an adapter whose delta is below half a step of the grid
-#   is rounded away. With a delta of 1 % of the weights' norm (more than many trained adapters have) not
-#   one byte of the packed weights changes and under 2 % of the delta is left: the merged
-#   model is the base. At 3 % some 5 % is left, at 10 % some 80 %.
-# Versions: peft 0.21.2, bitsandbytes 0.50.2 (on a CPU), transformers 5.23.0, torch 2.13.0, Python 3.11.
+# What happens: the sum is quantised again, and an adapter whose delta is below half a step of the
+#   grid is rounded away. With a delta of 1 % of the weights' norm (more than many trained
+#   adapters have) not one byte of the packed weights changes and under 2 % of the delta is left:
+#   the merged model is the base. At 3 % some 5 % is left, at 10 % some 80 %.
+# Versions: peft 0.21.2, bitsandbytes 0.50.2 (on a CPU), transformers 5.23.0, torch 2.13.0, Python
+#   3.11.
 # Output seen:
 #   delta  0.1% of the base: packed bytes changed  0.0%, left of the delta   1.5%
 #   delta  1.0% of the base: packed bytes changed  0.0%, left of the delta   1.5%
@@ -17,7 +18,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export HF_HOME="$work/hf" HF_HUB_OFFLINE=1
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q torch==2.13.0 transformers==5.23.0 accelerate==1.15.0 peft==0.21.2 \
+"$work/venv/bin/pip" install -q --no-compile torch==2.13.0 transformers==5.23.0 \
+  accelerate==1.15.0 peft==0.21.2 \
   bitsandbytes==0.50.2
 cd "$work"
 "$work/venv/bin/python" -W ignore - <<'PY'

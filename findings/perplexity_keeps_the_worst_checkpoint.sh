@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# One would guess: metric_for_best_model="perplexity" with load_best_model_at_end=True ends with the
-#   checkpoint of the lowest perplexity.
-# What happens: unless greater_is_better is given, the Trainer takes a name that does not end in "loss" for
-#   one where more is better. Perplexity (or nll, wer, error_rate) is kept at its highest: the worst
-#   checkpoint is "best" and is loaded at the end. EarlyStoppingCallback stops a run that gets better at
-#   each evaluation.
+# One would guess: metric_for_best_model="perplexity" with load_best_model_at_end=True ends with
+#   the checkpoint of the lowest perplexity.
+# What happens: unless greater_is_better is given, the Trainer takes a name that does not end in
+#   "loss" for one where more is better. Perplexity (or nll, wer, error_rate) is kept at its
+#   highest: the worst checkpoint is "best" and is loaded at the end. EarlyStoppingCallback stops
+#   a run that gets better at each evaluation.
 # Versions: transformers 5.23.0, accelerate 1.15.0, torch 2.13.0, Python 3.11.
 # Output seen:
 #   greater_is_better: perplexity True, nll True, eval_loss False
@@ -16,7 +16,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export HF_HOME="$work/hf" HF_HUB_OFFLINE=1
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q torch==2.13.0 transformers==5.23.0 accelerate==1.15.0
+"$work/venv/bin/pip" install -q --no-compile torch==2.13.0 transformers==5.23.0 accelerate==1.15.0
 cd "$work"
 "$work/venv/bin/python" -W ignore - <<'PY'
 import torch

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# One would guess: disable_adapter() shows the model as it was before the adapter came, whatever the
-#   adapter's initialisation; so it is the reference for "what did training change?".
-# What happens: PiSSA and OLoRA move a part of each weight into the adapter and subtract it from the
-#   base. Before the first step the model with the adapter equals the base, the model without it does
-#   not: its logits are off by about half of the largest logit. No warning is given at disable_adapter().
-#   (lora_B = 0, "gaussian" and "orthogonal" keep the base as it was.)
+# One would guess: disable_adapter() shows the model as it was before the adapter came, whatever
+#   the adapter's initialisation; so it is the reference for "what did training change?".
+# What happens: PiSSA and OLoRA move a part of each weight into the adapter and subtract it from
+#   the base. Before the first step the model with the adapter equals the base, the model without
+#   it does not: its logits are off by about half of the largest logit. No warning is given at
+#   disable_adapter(). (lora_B = 0, "gaussian" and "orthogonal" keep the base as it was.)
 # Versions: peft 0.21.2, transformers 5.23.0, torch 2.13.0, Python 3.11.
 # Output seen (largest difference of a logit to the base model's; the largest logit is 0.351):
 #   True        adapter on 0.000  off 0.000
@@ -18,7 +18,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export HF_HOME="$work/hf" HF_HUB_OFFLINE=1
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q torch==2.13.0 transformers==5.23.0 accelerate==1.15.0 peft==0.21.2
+"$work/venv/bin/pip" install -q --no-compile torch==2.13.0 transformers==5.23.0 \
+  accelerate==1.15.0 peft==0.21.2
 cd "$work"
 "$work/venv/bin/python" -W ignore - <<'PY'
 import warnings

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# One would guess: a run resumed from a checkpoint under new arguments uses the new ones (or says that
-#   it does not).
+# One would guess: a run resumed from a checkpoint under new arguments uses the new ones (or says
+#   that it does not).
 # What happens: with transformers' Trainer the learning rate and the weight decay come back out of
-#   optimizer.pt and scheduler.pt, and logging_steps out of trainer_state.json; the schedule's shape is
-#   the new one. So "5e-2, cosine" continues as "1e-3, cosine", and the arguments (and what a tracker was
-#   told of them) say 5e-2. A warning names logging_steps; none names the rate or the decay.
+#   optimizer.pt and scheduler.pt, and logging_steps out of trainer_state.json; the schedule's
+#   shape is the new one. So "5e-2, cosine" continues as "1e-3, cosine", and the arguments (and
+#   what a tracker was told of them) say 5e-2. A warning names logging_steps; none names the rate
+#   or the decay.
 # Versions: transformers 5.23.0, accelerate 1.15.0, torch 2.13.0, Python 3.11.
 # Output seen:
 #   learning rate: argument 0.05, base in use 0.001, per step
@@ -17,7 +18,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export HF_HOME="$work/hf" HF_HUB_OFFLINE=1
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q torch==2.13.0 transformers==5.23.0 accelerate==1.15.0
+"$work/venv/bin/pip" install -q --no-compile torch==2.13.0 transformers==5.23.0 accelerate==1.15.0
 cd "$work"
 "$work/venv/bin/python" - <<'PY'
 import logging

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # One would guess: a chat template is Jinja, so every engine writes the same text from it.
-# What happens: three engines, three texts for one tool call. jinja2 alone, in the same sandbox that
-#   transformers uses, sorts the keys in tojson and writes <, >, &, ' and every non-ASCII letter as
-#   \uXXXX; transformers replaces the filter. @huggingface/jinja (transformers.js) keeps the order, but
-#   knows no floats from JSON (1.0 is 1), writes bare values as true and [1, "a"] where Python has True
-#   and [1, 'a'], has -7 % 3 = -1 (Python: 2), and "capitalize" leaves the other letters alone. A model
-#   trained on one of these texts is served another.
+# What happens: three engines, three texts for one tool call. jinja2 alone, in the same sandbox
+#   that transformers uses, sorts the keys in tojson and writes <, >, &, ' and every non-ASCII
+#   letter as \uXXXX; transformers replaces the filter. @huggingface/jinja (transformers.js) keeps
+#   the order, but knows no floats from JSON (1.0 is 1), writes bare values as true and [1, "a"]
+#   where Python has True and [1, 'a'], has -7 % 3 = -1 (Python: 2), and "capitalize" leaves the
+#   other letters alone. A model trained on one of these texts is served another.
 # Versions: transformers 5.23.0, Jinja2 3.1.6, Python 3.11; @huggingface/jinja 0.5.11 on node.
 # Output seen: the table that the script prints; in it
 #   call       transformers {"size": 1.0, "note": "a<b> & c'é"}
@@ -17,7 +17,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export HF_HOME="$work/hf" HF_HUB_OFFLINE=1
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q transformers==5.23.0 Jinja2==3.1.6
+"$work/venv/bin/pip" install -q --no-compile transformers==5.23.0 Jinja2==3.1.6
 cd "$work"
 echo '{"private": true}' >package.json
 npm install --silent --no-audit --no-fund @huggingface/jinja@0.5.11
@@ -61,7 +61,8 @@ js = json.loads(done.stdout)
 plain = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
 rows = {}
 for name, template in templates.items():
-    own = render_jinja_template([[{"role": "user", "content": ""}]], chat_template=template, **values)
+    chat = [{"role": "user", "content": ""}]
+    own = render_jinja_template([chat], chat_template=template, **values)
     rows[name] = own[0][0], plain.from_string(template).render(**values), js[name]
     for engine, text in zip(("transformers", "jinja2", "js"), rows[name], strict=True):
         print(f"{name if engine == 'transformers' else '':16} {engine:13} {text}")

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # One would guess: merge_and_unload() gives the model that was trained, to rounding; and where the
-#   embedding is tied to the head, ensure_weight_tying=True (which peft's warning asks for) cures it.
-# What happens: with LoRA on embed_tokens of a tied model the merge writes the embedding's delta into the
-#   weight that is the head, too. The merged model's logits are off by more than the trained model's
-#   largest logit. With ensure_weight_tying=True the head gets an adapter that shares the weights, and
-#   the merge still is off by as much. Untied, the merge is exact. peft speaks of "complications" when
-#   the adapter is made and at the merge, which then is done all the same.
+#   embedding is tied to the head, ensure_weight_tying=True (which peft's warning asks for) cures
+#   it.
+# What happens: with LoRA on embed_tokens of a tied model the merge writes the embedding's delta
+#   into the weight that is the head, too. The merged model's logits are off by more than the
+#   trained model's largest logit. With ensure_weight_tying=True the head gets an adapter that
+#   shares the weights, and the merge still is off by as much. Untied, the merge is exact. peft
+#   speaks of "complications" when the adapter is made and at the merge, which then is done all
+#   the same.
 # Versions: peft 0.21.2, transformers 5.23.0, torch 2.13.0, Python 3.11.
 # Output seen (largest logit, largest difference after the merge):
 #   untied                            logit 0.411  off 0.000
@@ -16,7 +18,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export HF_HOME="$work/hf" HF_HUB_OFFLINE=1
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q torch==2.13.0 transformers==5.23.0 accelerate==1.15.0 peft==0.21.2
+"$work/venv/bin/pip" install -q --no-compile torch==2.13.0 transformers==5.23.0 \
+  accelerate==1.15.0 peft==0.21.2
 cd "$work"
 "$work/venv/bin/python" -W ignore - <<'PY'
 import warnings

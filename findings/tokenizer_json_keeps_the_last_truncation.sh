@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# One would guess: truncation=True, max_length=... is an argument of one call; a saved tokenizer is as
-#   it was loaded.
-# What happens: transformers sets the options on the tokenizers object under it, and save_pretrained (as
-#   at each of the Trainer's checkpoints) writes those of the last call into tokenizer.json, under
-#   "truncation" and "padding". AutoTokenizer does not act on them, so nothing shows in Python; tokenizers
-#   itself (and servers that read the file with it) cuts each prompt there and pads the short ones,
-#   in silence. One call without the arguments before saving, and the file is clean.
+# One would guess: truncation=True, max_length=... is an argument of one call; a saved tokenizer
+#   is as it was loaded.
+# What happens: transformers sets the options on the tokenizers object under it, and
+#   save_pretrained (as at each of the Trainer's checkpoints) writes those of the last call into
+#   tokenizer.json, under "truncation" and "padding". AutoTokenizer does not act on them, so
+#   nothing shows in Python; tokenizers itself (and servers that read the file with it) cuts each
+#   prompt there and pads the short ones, in silence. One call without the arguments before
+#   saving, and the file is clean.
 # Versions: transformers 5.23.0, tokenizers 0.23.3, Python 3.11.
 # Output seen:
 #   in tokenizer.json: truncation to 3, padding {'Fixed': 3}
@@ -17,7 +18,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export HF_HOME="$work/hf" HF_HUB_OFFLINE=1
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q transformers==5.23.0 tokenizers==0.23.3
+"$work/venv/bin/pip" install -q --no-compile transformers==5.23.0 tokenizers==0.23.3
 cd "$work"
 "$work/venv/bin/python" -W ignore - <<'PY'
 import json
