@@ -17,8 +17,7 @@ trap 'rm -rf "$work"' EXIT
 export HF_HOME="$work/hf" HF_HUB_OFFLINE=1
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install -q --no-compile torch==2.13.0 transformers==5.23.0 \
-  accelerate==1.15.0 datasets==5.2.0 \
-  trl==1.16.0
+  accelerate==1.15.0 datasets==5.2.0 trl==1.16.0
 cd "$work"
 "$work/venv/bin/python" -W ignore - <<'PY'
 import logging
