@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def prober_of(settings: Probes | None) -> Prober | None:
-    """Return what asks the model as these settings say; torch loads only for a run that has some."""
+    """Return what asks the model as these settings say; torch loads only for a run that asks."""
     if settings is None:
         return None
     from sftdiag.probing.prober import Prober
