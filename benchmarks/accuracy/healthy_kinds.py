@@ -120,8 +120,8 @@ def _at_floor(draw: Draw) -> Made:
     shape = Shape(count, every, noise, int(draw.choice([0, 5, 10])))
     rate = drawn_rate(draw, shape)
     floor = log_uniform(draw, 0.05, 0.5)
-    # The least that an evaluation of such a run moved was 0.37 %.
-    fall = log_uniform(draw, 0.004, 0.02)
+    # The least that the evaluations of such a run moved was 0.37 %; they begin after a part of it.
+    fall = log_uniform(draw, 0.008, 0.03)
     made = np.cumsum(rate) / float(np.sum(rate))
     log_ = log_of(
         draw, shape, floor * (1 - fall * made), rate, eval_noise=log_uniform(draw, 2e-5, 5e-4)
