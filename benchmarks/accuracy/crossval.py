@@ -17,10 +17,11 @@ from benchmarks.accuracy import judges
 from benchmarks.accuracy.runs import Run
 
 GRIDS: Mapping[tuple[str, str], tuple[float, ...]] = {
-    ("train_loss_flat", "TOLERANCE"): (0.005, 0.01, 0.02, 0.03, 0.05),
-    ("train_loss_flat", "TOLERANCE_SIGNED"): (0.02, 0.05, 0.1),
-    ("train_loss_flat", "NEAR_CHANCE"): (0.7, 0.8, 0.9, 1.0),
-    ("train_loss_flat", "MOVED_EVAL"): (0.01, 0.03, 0.1),
+    ("_learning", "TOLERANCE"): (0.005, 0.01, 0.02, 0.03, 0.05),
+    ("_learning", "TOLERANCE_SIGNED"): (0.02, 0.05, 0.1),
+    ("_learning", "FLAT"): (0.01, 0.014, 0.018),
+    ("_learning", "NEAR_CHANCE"): (0.7, 0.8, 0.9, 1.0),
+    ("_learning", "MOVED_EVAL"): (0.01, 0.03, 0.1),
     ("_flat_signs", "CHANCE_SHARE"): (0.3, 0.4, 0.5, 0.6, 0.8),
     ("_flat_signs", "LOW_ACCURACY"): (0.1, 0.2, 0.3, 0.4),
     ("_flat_signs", "FLOOR_ACCURACY"): (0.05, 0.15, 0.25),
@@ -68,6 +69,12 @@ GRIDS: Mapping[tuple[str, str], tuple[float, ...]] = {
 """Module under sftdiag.detectors, constant, values tried. SFT204 and what decides between warning
 and error are not among them: neither moves a right or wrong answer."""
 
+COPIES: Mapping[tuple[str, str], str] = {
+    ("_learning", "TOLERANCE"): "train_loss_flat",
+    ("_learning", "TOLERANCE_SIGNED"): "train_loss_flat",
+}
+"""The module that has imported a constant by its name, and must be given the tried value, too."""
+
 ALARM_COSTS = 3
 """A false alarm or a wrong disease against a right diagnosis, when a value is chosen."""
 
@@ -83,10 +90,12 @@ class Outcome(NamedTuple):
 
 @contextmanager
 def _constants(setting: Setting) -> Iterator[None]:
-    modules = {key: import_module(f"sftdiag.detectors.{key[0]}") for key in setting}
+    copies = {(COPIES[key], key[1]): setting[key] for key in setting if key in COPIES}
+    wanted = {**setting, **copies}
+    modules = {key: import_module(f"sftdiag.detectors.{key[0]}") for key in wanted}
     before = {key: getattr(module, key[1]) for key, module in modules.items()}
     for key, module in modules.items():
-        setattr(module, key[1], setting[key])
+        setattr(module, key[1], wanted[key])
     try:
         yield
     finally:
