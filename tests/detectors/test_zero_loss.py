@@ -1,7 +1,21 @@
 from __future__ import annotations
 
 import pytest
-from logs import feed, fired, train_rows
+from logs import Row, train_rows
+from logs import feed as all_findings
+from logs import fired as all_fired
+
+from sftdiag.findings import Finding
+
+OWN = ("zero-loss", "policy-loss-zero")
+
+
+def fired(rows: list[Row]) -> list[tuple[str, str, int]]:
+    return [told for told in all_fired(rows) if told[0] in OWN]
+
+
+def feed(rows: list[Row]) -> list[Finding]:
+    return [finding for finding in all_findings(rows) if finding.name in OWN]
 
 
 def test_no_label_from_the_start() -> None:
