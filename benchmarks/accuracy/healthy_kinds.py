@@ -106,9 +106,8 @@ def _from_scratch(draw: Draw) -> Made:
     course = (1 + log_uniform(draw, 30, 300) * made) ** -draw.uniform(0.15, 0.4)
     course = (course - course[-1]) / (1.0 - course[-1])
     level = np.asarray(end + (guess - end) * course)
+    # Entropy and accuracy are what TRL's SFTTrainer logs, and random weights are a fault there.
     log_ = log_of(draw, shape, level, rate)
-    if draw.random() < 0.4:
-        log_ = with_predictions(draw, log_, np.minimum(log_.loss, chance(vocabulary)))
     return Made(shape, rounded(draw, log_), vocabulary if draw.random() < 0.7 else None)
 
 

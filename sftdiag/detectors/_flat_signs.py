@@ -78,11 +78,10 @@ def signs_of_a_fault(signals: Signals, level: float, blocks: Sequence[Block]) ->
     return signs
 
 
-def at_its_floor(level: float, blocks: Sequence[Block]) -> bool:
-    """Return whether a flat loss may as well be a floor: calibrated, or most tokens predicted."""
+def knows_its_rows(level: float, blocks: Sequence[Block]) -> bool:
+    """Return whether a flat loss is as likely a floor: most tokens predicted, and calibrated."""
     accuracy = mean(block.mean_token_accuracy for block in blocks)
     entropy = mean(block.entropy for block in blocks)
-    if accuracy is not None and accuracy >= FLOOR_LIKELY_ACCURACY:
-        return True
-    calibrated = entropy is not None and level <= LOSS_OVER_ENTROPY * entropy
-    return level < FLOOR_LIKELY_LOSS or (calibrated and (accuracy or 1.0) >= LOW_ACCURACY)
+    if accuracy is None or accuracy < FLOOR_LIKELY_ACCURACY:
+        return False
+    return entropy is None or level <= LOSS_OVER_ENTROPY * entropy

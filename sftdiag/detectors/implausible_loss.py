@@ -55,6 +55,7 @@ from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.ranges import LARGEST_VOCABULARY, SMALLEST_VOCABULARY, speak_of
 from sftdiag.records import EVAL, TRAIN, LogRecord
 from sftdiag.signals.stream import Signals
+from sftdiag.signals.trend import fall_of
 from sftdiag.signals.zeros import LEARNED
 
 FAR_ROWS = 3
@@ -68,6 +69,9 @@ ROWS_WITHOUT_RATE = 10
 
 RESTED = 0.5
 """Share of the plan after which a loss that never was at a usual level rests."""
+
+RESTS = 0.05
+"""Fall over the last half of the log, as a share, above which a loss is still on its way down."""
 
 JUMPED = 1.15
 """Largest of the first losses over the very first from which the height is a jump's (SFT109)."""
@@ -103,7 +107,7 @@ class ImplausibleLossDetector(Detector):
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
-        if signals.objective is not None:
+        if signals.objective is not None or signals.context.custom_loss:
             return ()
         if record.kind == EVAL:
             return self._evaluated(signals, record)
@@ -122,7 +126,7 @@ class ImplausibleLossDetector(Detector):
     def _judge(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """Look at the train losses so far for the first variant that fits."""
         step, bound = record.step, chance(signals)
-        if self._negative == NEGATIVE_ROWS and not signals.context.custom_loss:
+        if self._negative == NEGATIVE_ROWS:
             return self._fire(signals, step, "negative", Severity.WARNING)
         if self._rows == 1:
             return self._random_weights(signals, record)
@@ -170,6 +174,9 @@ class ImplausibleLossDetector(Detector):
         first = signals.first_loss or 0.0
         from_scratch = blind_guess(signals, first, first) is not None
         if from_scratch or max(signals.opening, default=0.0) > JUMPED * first:
+            return ()
+        half = signals.block_losses[len(signals.blocks) // 2 :]
+        if fall_of(half).fall > RESTS * self._lowest:
             return ()
         return self._fire(signals, step, "resting", Severity.WARNING)
 
@@ -267,7 +274,10 @@ class ImplausibleLossDetector(Detector):
 
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""
-        return unusable_train_loss(signals)
+        unusable = unusable_train_loss(signals)
+        if unusable is None and signals.context.custom_loss:
+            return Skip("custom_loss")
+        return unusable
 
 
 def _climbs(signals: Signals) -> bool:

@@ -16,8 +16,9 @@ Seen in four ways, each by its own proof:
 A loss that first fell and then stuck at half of ln V is a warning, when a known vocabulary, the
 token accuracy or a weak gradient agrees: a summed loss looks the same.
 
-Cannot tell a run that begins at its floor from one that learns nothing where neither accuracy nor
-evaluation says more: then it tells both readings. Says nothing in reinforcement-learning and
+Cannot tell a run that begins at its floor from one that learns nothing where no evaluation says
+more: of a low loss it tells both readings, and where most tokens are predicted and the loss is near
+the entropy it does not judge, and says why. Says nothing in reinforcement-learning and
 preference logs (but of their rate), while the learning rate climbs, or when another signal shows
 learning.
 
@@ -41,7 +42,12 @@ from math import isfinite
 from typing import ClassVar
 
 from sftdiag.detectors import _still_evaluations
-from sftdiag.detectors._flat_signs import CORROBORATING, at_its_floor, signs_of_a_fault
+from sftdiag.detectors._flat_signs import (
+    CORROBORATING,
+    FLOOR_LIKELY_LOSS,
+    knows_its_rows,
+    signs_of_a_fault,
+)
 from sftdiag.detectors._learning import (
     TOLERANCE,
     TOLERANCE_SIGNED,
@@ -95,6 +101,7 @@ class TrainLossFlatDetector(Detector):
     def __init__(self) -> None:
         self._rate = StillRate()
         self._repeats = Repeats()
+        self._floor = False
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
@@ -151,8 +158,12 @@ class TrainLossFlatDetector(Detector):
             signs = signs_of_a_fault(signals, whole.level, blocks)
             flat = is_flat(signals, whole, signs)
             if flat and not learns(signals, blocks, plain=not signs):
-                plain = "either" if at_its_floor(whole.level, blocks) else "unmoved"
+                self._floor = not signs and knows_its_rows(whole.level, blocks)
+                if self._floor:
+                    return ()
+                plain = "either" if whole.level < FLOOR_LIKELY_LOSS else "unmoved"
                 return self._fire(signals, step, blocks, signs, "default" if signs else plain)
+            self._floor = False
             if whole.lower <= TOLERANCE * abs(whole.level) and not opened_higher(losses):
                 still = _still_evaluations.still(signals.main_evaluations, signals)
                 if still is not None and not learns(signals, blocks, plain=True):
@@ -261,6 +272,8 @@ class TrainLossFlatDetector(Detector):
         waiting = self._wait(signals)
         if waiting is not None or has_learned(signals):
             return waiting
+        if self._floor:
+            return Skip("floor_or_nothing", {"loss": signals.blocks[-1].loss})
         seen = fall_of(signals.block_losses)
         share = signals.share_of_plan(signals.last_step)
         if seen.error <= TOLERANCE * share * abs(seen.level):
