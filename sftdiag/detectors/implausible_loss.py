@@ -175,8 +175,10 @@ class ImplausibleLossDetector(Detector):
         from_scratch = blind_guess(signals, first, first) is not None
         if from_scratch or max(signals.opening, default=0.0) > JUMPED * first:
             return ()
-        half = signals.block_losses[len(signals.blocks) // 2 :]
-        if fall_of(half).fall > RESTS * self._lowest:
+        half = fall_of(signals.block_losses[len(signals.blocks) // 2 :])
+        # Random weights begin at ln V at the most and fall for long; contradicted ones above it.
+        still = half.lower > 0.0 and first <= ABOVE * log(LARGEST_VOCABULARY)
+        if still or half.fall > RESTS * self._lowest:
             return ()
         return self._fire(signals, step, "resting", Severity.WARNING)
 
