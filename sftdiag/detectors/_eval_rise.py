@@ -25,6 +25,9 @@ TRAIN_NOISE_FACTOR = 2.0
 CLEAR_NOISE_FACTOR = 3.0
 """The same where fewer evaluations of the rise must do."""
 
+MAX_SHARE = 10.0
+"""Shares beyond this are of a best near 0, and are not told."""
+
 # A third difference of independent noise has sqrt(1 + 9 + 9 + 1) times its standard deviation.
 _THIRD_DIFFERENCE_SCALE = 1 / sqrt(20)
 
@@ -105,13 +108,17 @@ def noise_beside(losses: Sequence[float], turn: int) -> float:
     return min(noise_of(second), robust_spread(third) * _THIRD_DIFFERENCE_SCALE)
 
 
-def stands_out(losses: Sequence[float]) -> bool:
+def stands_out(losses: Sequence[float], known: float = 0.0) -> bool:
     """Return whether the rise is far beyond the series' own noise, however few show it.
 
     An evaluation is made on the same rows each time, so it has no batch noise: what it has are its
     second differences. Those since the best are taken, where there are MIN_DIFFERENCES; else also
     those before it, whose curve makes them rather too large. The turn itself is no noise. The best
     is that of :func:`first_rise`: smoothed, it would stand above a sharp turn.
+
+    Args:
+        losses: the series so far.
+        known: the least that the noise can be, by the whole series.
     """
     best, rise = (seen := first_rise(losses)).index, seen.recent
     differences = second_differences(losses)
@@ -119,7 +126,7 @@ def stands_out(losses: Sequence[float]) -> bool:
     if len(since) < MIN_DIFFERENCES:
         since = [d for middle, d in enumerate(differences, start=1) if middle != best]
     few = SURE[min(len(since), len(SURE) - 1)]
-    noise = sqrt(sum(d * d for d in since) / (6 * max(1, len(since))))
+    noise = max(known, sqrt(sum(d * d for d in since) / (6 * max(1, len(since)))))
     return few < inf and rise > max(MIN_RISE * abs(losses[best]), few * noise)
 
 
@@ -197,3 +204,9 @@ def _rows_have_ended(points: Sequence[Evaluation]) -> bool:
 def _train_loss(point: Evaluation) -> float:
     assert point.train_loss is not None
     return point.train_loss
+
+
+def share_of(best: float, last: float) -> float | None:
+    """Return the rise as a share of the best, or None where a share of next to nothing misleads."""
+    share = (last - best) / abs(best) if best else inf
+    return share if 0.0 < share < MAX_SHARE else None

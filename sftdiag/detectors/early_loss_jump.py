@@ -21,7 +21,7 @@ accuracy rises in the jump, as with losses that are weighted by the model's own 
 ...     loss = 6.0 if step == 1 else 12.0 - 0.15 * step
 ...     for finding in monitor.feed_entry({"step": step, "loss": loss, "learning_rate": 1e-3}):
 ...         print(step, finding.code, finding.severity.label, finding.onset_step)
-12 SFT109 warning 1
+7 SFT109 warning 1
 
 References:
     Lewkowycz et al. (2020, arXiv 2003.02218): the catapult of large learning rates.

@@ -4,8 +4,8 @@ Each evaluation series is judged on its own. The rise is measured from the smoot
 exceed the series' own noise and a small share of the loss, and the train loss must be lower than at
 the best evaluation: when both rise the learning rate is to blame, not overfitting. Three
 evaluations must agree, or two where the train loss has clearly fallen; a slower rise counts where
-it is steady and the plan leaves time for it to become as large. Series of three to five evaluations
-show no noise and get a stricter bar.
+it is steady and the plan leaves time for it to become as large. A rise far beyond the series' own
+noise counts however few show it; else series of three to five evaluations get a stricter bar.
 
 A smaller rise that many evaluations in a row show is info. A warning becomes an error when the rise
 has lasted and is larger than what the decay of the learning rate that is still to come could take
@@ -25,7 +25,7 @@ Cannot tell overfitting from an evaluation set of another distribution by the cu
 ...     row = {"step": step, "eval_loss": 1.5 + abs(step - 50) * 0.01}
 ...     for finding in monitor.feed_entry(row):
 ...         print(step, finding.code, finding.severity.label, finding.onset_step)
-80 SFT201 warning 50
+70 SFT201 warning 50
 90 SFT201 error 50
 
 References:
@@ -36,7 +36,6 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
 from typing import ClassVar
 
 from sftdiag.detectors._eval_rise import (
@@ -45,6 +44,7 @@ from sftdiag.detectors._eval_rise import (
     Rise,
     first_rise,
     floor_since,
+    share_of,
     smoothed_rise,
     stands_out,
     steadiness,
@@ -114,9 +114,6 @@ FEW_RISE_LEARNED = 0.05
 """None of 14,010 generated healthy runs rose so twice in their first 5 evaluations while the train
 loss fell by FEW_FALL, and one by 3 %; 6 of 15 labelled runs that overfit have after 3."""
 
-MAX_SHARE = 10.0
-"""Shares beyond this are of a best near 0, and are not told."""
-
 
 class EvalLossRisingDetector(Detector):
     """Fires per evaluation series; resolves when the loss comes back to its best."""
@@ -181,7 +178,7 @@ class EvalLossRisingDetector(Detector):
             best.step,
             series,
             {**_evidence(signals, points, rise), **signals.staircase.evidence},
-            variant="default" if _share(best.loss, last.loss) else "no_share",
+            variant="default" if share_of(best.loss, last.loss) else "no_share",
         )
         self._rising[series] = found
         return (found,)
@@ -251,7 +248,7 @@ def _severity(
     size, noise = abs(rise.level), NOISE_FACTOR * rise.noise
     bar = max(noise, MIN_RISE * size)
     if (
-        stands_out(losses)
+        stands_out(losses, rise.noise)
         or rise.lasting > bar
         or (clear and (rise.recent > bar or _steady(signals, points, losses, rise)))
     ):
@@ -279,12 +276,6 @@ def _steady(
     return rise.recent + still > MIN_RISE * size
 
 
-def _share(best: float, last: float) -> float | None:
-    """Return the rise as a share of the best, or None where a share of next to nothing misleads."""
-    share = (last - best) / abs(best) if best else inf
-    return share if 0.0 < share < MAX_SHARE else None
-
-
 def _evidence(signals: Signals, points: Sequence[Evaluation], rise: Rise) -> dict[str, Scalar]:
     best, last = points[rise.index], points[-1]
     return {
@@ -296,7 +287,7 @@ def _evidence(signals: Signals, points: Sequence[Evaluation], rise: Rise) -> dic
         "evaluations": last.number,
         "evaluations_since_min": last.number - best.number,
         "rise": rise.recent,
-        "rise_share": _share(best.loss, last.loss),
+        "rise_share": share_of(best.loss, last.loss),
         "noise": rise.noise,
         "train_loss_at_min": best.train_loss,
         "train_loss_last": last.train_loss,

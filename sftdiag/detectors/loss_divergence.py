@@ -3,7 +3,7 @@
 A comparison of windows as in SFT102, with a last window that lies clearly above the first one:
 everything learned is lost, and more. A warning at first where the height is one that a saw-tooth or
 a window of odd rows could reach; an error when it is beyond that, leaps, or lasts a window more.
-A leap to a multiple of all rows so far needs no window: two to five rows are enough, from the
+A leap to a multiple of all rows so far needs no window: two to four rows are enough, from the
 second row of the log on.
 
 Cannot see a blow-up that is over within a window, nor tell a learning rate from bad data.
@@ -13,12 +13,14 @@ Cannot see a blow-up that is over within a window, nor tell a learning rate from
 >>> for step in range(1, 101):
 ...     loss = 3.0 - 0.02 * step if step <= 50 else 9.0
 ...     for finding in monitor.feed_entry({"step": step, "loss": loss}):
-...         print(step, finding.code, finding.severity.label, finding.onset_step)
+...         if finding.code == "SFT104":
+...             print(step, finding.code, finding.severity.label, finding.onset_step)
 53 SFT104 error 50
 >>> monitor = Monitor()
 >>> for step, loss in enumerate((1.6, 11.8, 10.4, 10.4, 10.3), start=1):
 ...     for finding in monitor.feed_entry({"step": step, "loss": loss}):
-...         print(step, finding.code, finding.severity.label, finding.onset_step)
+...         if finding.code == "SFT104":
+...             print(step, finding.code, finding.severity.label, finding.onset_step)
 4 SFT104 error 1
 
 References:

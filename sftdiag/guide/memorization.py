@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sftdiag.findings import Severity
-from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix, missing
+from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.epochs import fewer_epochs, passes_over_the_rows
 from sftdiag.guide.from_checks import check
 
@@ -23,6 +23,23 @@ def certainty(case: Case) -> Evidence | None:
     )
 
 
+def no_evaluation(case: Case) -> Evidence | None:
+    """Where no evaluation was made, how to get one."""
+    return None if case.signals.main_evaluations else Evidence(Weight.MISSING, "no_evaluation")
+
+
+def evaluation_is_nothing(case: Case) -> Evidence | None:
+    """An evaluation loss next to nothing, of rows that should be new."""
+    if case.detection.variant != "evaluation_too":
+        return None
+    return Evidence(Weight.SUPPORTS, "evaluation_too", {"loss": case.number("eval_loss")})
+
+
+def hold_rows_out(case: Case) -> FixText | None:
+    """Evaluate, where the run does not."""
+    return None if case.signals.main_evaluations else FixText("add_evaluation")
+
+
 SYMPTOM = Symptom(
     "SFT202",
     "memorization",
@@ -30,8 +47,13 @@ SYMPTOM = Symptom(
     (
         CauseRule(
             "too-many-epochs",
-            (passes_over_the_rows, certainty, missing("no_evaluation")),
-            (fewer_epochs, fix("add_evaluation")),
+            (passes_over_the_rows, certainty, no_evaluation),
+            (fewer_epochs, hold_rows_out),
+        ),
+        CauseRule(
+            "eval-leak",
+            (check("train-rows-in-eval"), evaluation_is_nothing),
+            (fix("other_evaluation_rows"),),
         ),
         CauseRule(
             "low-diversity-data",

@@ -63,6 +63,25 @@ def test_few_evaluations_that_do_not_say_enough(losses: list[float]) -> None:
     assert fired(evaluations(losses)) == []
 
 
+@pytest.mark.parametrize(
+    "losses",
+    [
+        [1.2, 1.22, 1.241, 1.26, 1.281],  # best at the first of five, and no decrease at all
+        [1.3, 1.2, 1.218, 1.236, 1.254, 1.272],
+        [1.5, 1.3, 1.2, 1.216, 1.231, 1.245, 1.262],
+    ],
+)
+def test_rises_of_some_percent_far_beyond_the_evaluations_own_noise(losses: list[float]) -> None:
+    assert [name for name, *_ in fired(evaluations(losses))] == ["eval-loss-rising"]
+    both = evaluations(losses, train=losses)
+    assert "eval-loss-rising" not in [name for name, *_ in fired(both)]
+
+
+def test_so_small_a_rise_within_their_noise_is_silent() -> None:
+    for losses in ([1.2, 1.25, 1.235, 1.27, 1.24], [1.3, 1.2, 1.26, 1.21, 1.25, 1.24]):
+        assert fired(evaluations(losses)) == []
+
+
 def test_a_noisy_evaluation_set_is_silent() -> None:
     for seed in range(40):
         draw = random.Random(seed)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
-from logs import Row, feed, fired, train_rows
+from logs import Row, feed, fired, noisy, train_rows
 
 
 def learned(
@@ -40,9 +42,61 @@ def test_an_evaluation_is_the_better_judge() -> None:
         rows.append(row)
         if row["step"] % 10 == 0:
             rows.append(
-                {"step": row["step"], "epoch": row["epoch"], "eval_loss": row["loss"] * 1.1}
+                {"step": row["step"], "epoch": row["epoch"], "eval_loss": row["loss"] * 1.1 + 0.1}
             )
     assert fired(rows) == []
+
+
+def evaluated(evaluation: Callable[[float], float], start: float = 2.0) -> list[Row]:
+    rows: list[Row] = []
+    for row in learned(start=start, rate=0.92):
+        rows.append(row)
+        if row["step"] % 10 == 0:
+            loss = evaluation(row["loss"])
+            rows.append({"step": row["step"], "epoch": row["epoch"], "eval_loss": loss})
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "start", "says"),
+    [
+        (lambda loss: 1.3 + 0.1 * loss, 2.0, "rests at 1.3"),
+        (lambda loss: 1.1 * loss, 2.0, "among the training rows"),
+        # Answers of two kinds can become certain.
+        (lambda loss: 1.1 * loss, 0.69, None),
+    ],
+)
+def test_an_evaluation_that_rests_or_is_nothing_itself(
+    evaluation: Callable[[float], float], start: float, says: str | None
+) -> None:
+    found = [f for f in feed(evaluated(evaluation, start)) if f.name == "memorization"]
+    assert len(found) == (says is not None)
+    assert says is None or says in found[0].message
+
+
+def stairs(drop: float, epochs: int = 3, rows: int = 12) -> list[Row]:
+    levels = [1.6 * (1 - drop) ** (step // rows) for step in range(epochs * rows)]
+    log = train_rows(noisy(levels, 0.05))
+    for row in log:
+        row["epoch"] = (row["step"] - 0.5) / rows
+    return log
+
+
+@pytest.mark.parametrize(("drop", "found"), [(0.7, True), (0.38, False)])
+def test_a_loss_that_halves_at_the_epochs_edges(drop: float, found: bool) -> None:
+    names = [f.name for f in feed(stairs(drop)) if f.name == "memorization"]
+    assert names == ["memorization"] * found
+
+
+@pytest.mark.parametrize(
+    ("level", "epoch", "found"),
+    [(0.005, 5.0, True), (0.05, 5.0, False), (0.05, 12.0, True), (0.005, 0.1, False)],
+)
+def test_a_log_that_begins_near_nothing(level: float, epoch: float, found: bool) -> None:
+    rows = train_rows(noisy([level] * 40, 0.1))
+    for row in rows:
+        row["epoch"] = epoch + row["step"] / 100
+    assert [name for name, *_ in fired(rows)] == ["memorization"] * found
 
 
 def test_a_rising_evaluation_is_another_finding() -> None:
