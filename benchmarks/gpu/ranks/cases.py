@@ -179,7 +179,7 @@ def resume(bench: Bench) -> Seen:
         trainer = bench.trainer(
             folder="resumed", max_steps=steps, save_strategy="steps", save_steps=8
         )
-        nan_loss(trainer, AT)
+        nan_logged(trainer, AT)
         callback = sftdiag.attach(trainer, stop_on="error")
         seen.append(bench.train(trainer, callback, resume_from_checkpoint=steps > 8 or None))
     return seen
@@ -329,7 +329,7 @@ CASES: dict[str, Case] = {
     "more-before": Case("an earlier run watched on one rank, then the other", more_before),
     "crashed-before": Case("an earlier run ended by an error; then rank 0 only", crashed_before),
     "late": Case("rank 0 begins 4 s later; NaN", late),
-    "resume": Case("resumed at step 8; NaN", resume, saves=True),
+    "resume": Case("resumed at step 8; logged loss NaN", resume, saves=True),
     "smoke": Case("`smoke_test`, then `smoke_steps=10`", smoke),
     "smoke-rows": Case(
         "`smoke_test`, rank 1's labels masked", smoke_rows, skip=("zero2", *SHARDED)
