@@ -81,7 +81,7 @@ class Sample(Value):
     @property
     def supervised_tokens(self) -> int:
         """Number of positions that reach the loss (the first label has no prediction before it)."""
-        return sum(label != IGNORE_INDEX for label in self.labels[1:])
+        return max(0, len(self.labels) - 1) - self.labels[1:].count(IGNORE_INDEX)
 
     def is_supervised(self, position: int) -> bool:
         """Return whether the token at this position reaches the loss."""

@@ -83,23 +83,25 @@ def replies(
         if start is not None and end > start:
             spans.append((start, end))
 
-    while place < length:
-        token = input_ids[place]
+    # Most tokens are what is said: only those that may begin a mark or end a turn are looked at.
+    told = marks.keys() | set(stops)
+    for at in [i for i, token in enumerate(input_ids) if token in told]:
+        if at < place:
+            continue
+        token = input_ids[at]
         mark = next(
-            (m for m in marks.get(token, ()) if input_ids[place : place + len(m[0])] == m[0]), None
+            (m for m in marks.get(token, ()) if input_ids[at : at + len(m[0])] == m[0]), None
         )
         if mark is not None:
-            close(place)
-            place += len(mark[0])
+            close(at)
+            place = at + len(mark[0])
             start = None
             if mark[1]:
                 # One at most: more of them are what the reply begins with.
                 place += place < length and input_ids[place] in blanks
                 start = place
-            continue
-        if start is not None and token in stops:
-            spans.append((start, place))
+        elif start is not None and token in stops:
+            spans.append((start, at))
             start = None
-        place += 1
     close(length)
     return tuple(spans)

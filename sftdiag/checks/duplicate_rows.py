@@ -104,7 +104,9 @@ def _copies(rows: Sequence[tuple[int, ...]]) -> list[int]:
 
 def _grams(row: tuple[int, ...]) -> frozenset[int]:
     """Return the hashes of a row's grams; hashes of integers are the same in any run."""
-    return frozenset(hash(row[i : i + GRAM]) for i in range(max(1, len(row) - GRAM + 1)))
+    if len(row) <= GRAM:
+        return frozenset((hash(row),))
+    return frozenset(map(hash, zip(*(row[i:] for i in range(GRAM)), strict=False)))
 
 
 def _agreement(one: frozenset[int], other: frozenset[int]) -> float:

@@ -19,6 +19,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import eq
 from typing import ClassVar
 
 from sftdiag.checks._shares import share_of_rows
@@ -70,6 +71,11 @@ class LabelMisalignmentCheck(Check):
 def _agreement(sample: Sample, other: Sequence[int] | None = None, shift: int = 0) -> float:
     """Return the share of labels that are the tokens at their place, or ``shift`` further on."""
     tokens = sample.input_ids if other is None else other
+    if not shift and len(tokens) == len(sample.labels):
+        # Without a Python step for each token: nearly every row ends here.
+        ignored = sample.labels.count(IGNORE_INDEX)
+        if sum(map(eq, sample.labels, tokens)) + ignored >= len(tokens):
+            return 1.0
     places = [i for i, label in enumerate(sample.labels) if label != IGNORE_INDEX]
     within = [i for i in places if 0 <= i + shift < len(tokens)]
     same = sum(sample.labels[i] == tokens[i + shift] for i in within)

@@ -54,8 +54,18 @@ class RowsWithoutLabelCheck(Check):
                     Severity.WARNING if many else Severity.INFO,
                     series=split.name,
                     evidence=evidence,
-                    fixes=(FixText("length"), FixText("filter")),
+                    fixes=(*_cut_left(inputs), FixText("length"), FixText("filter")),
                     example=empty[0],
                 )
             )
         return found
+
+
+def _cut_left(inputs: Inputs) -> tuple[FixText, ...]:
+    """Return what to change where the tokenizer cuts the beginnings of rows.
+
+    transformers 5.23 makes no assistant mask at all once the first answer's start is cut off.
+    """
+    known = inputs.tokenization
+    cut = known is not None and known.truncates_left and inputs.context.assistant_only_loss
+    return (FixText("right"),) if cut else ()

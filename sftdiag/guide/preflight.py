@@ -12,6 +12,9 @@ from sftdiag.findings import Cause, Finding, Fix, Report, Scalar, Status, Summar
 from sftdiag.guide import arbitration
 from sftdiag.observations import Observation, Outcome, Skip
 
+ROWS_SEEN = "no-supervised-token"
+"""The check that is skipped for no other reason than that no training row could be looked at."""
+
 
 def selected(outcome: Outcome, settings: Settings) -> Outcome:
     """Return the outcome with the checks that the settings leave out as skipped."""
@@ -69,6 +72,9 @@ def report(outcome: Outcome, settings: Settings, source: str) -> Report:
     reason = None
     if not chosen.ran:
         reason = texts.load(checks_package.__file__, "skipped", settings.lang)["nothing_ran"]
+    elif not any(rows.split == "train" for rows in chosen.rows):
+        # Arguments alone do not make a run healthy: nothing is known of its labels.
+        reason = skip_reasons(chosen, settings.lang).get(ROWS_SEEN)
     return Report(
         source,
         worst.label if worst else "inconclusive" if reason else "healthy",

@@ -108,6 +108,13 @@ class RawRows:
 
         return left_out(render, talk.messages, _tools(row))
 
+    def text(self, row: Any) -> str | None:
+        """Return the text of a row that has one, of prompt and completion; else None."""
+        form = self.format_of(row)
+        if form == PROMPT_COMPLETION:
+            return str(row["prompt"]) + str(row["completion"])
+        return str(row[self.text_field]) if form == TEXT else None
+
     def roles(self, row: Any) -> tuple[str, ...]:
         """Return who speaks in a conversation, in the order of their first turns."""
         talk = forms.talk_of(row)

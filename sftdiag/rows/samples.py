@@ -139,7 +139,7 @@ def described(sample: Sample, raw: RawRows) -> Sample:
     own = raw.known.turns.style
     style: str | None = OWN_STYLE
     if not raw.known.answers(sample.input_ids):
-        style = style_of(raw.tokenizer.decode(sample.input_ids))
+        style = style_of(raw.text(sample.row) or raw.tokenizer.decode(sample.input_ids))
         style = OWN_STYLE if own is not None and style == own else style
     answers, lost = raw.answers(sample.row, sample.input_ids)
     return sample.replace(
@@ -213,6 +213,6 @@ def _first_row(tensor: Any) -> list[int]:
     """
     values = tensor.tolist() if hasattr(tensor, "tolist") else tensor
     first = values[0] if len(values) else values
-    if not isinstance(first, list) or not all(isinstance(value, int) for value in first):
+    if not isinstance(first, list) or not set(map(type, first)) <= {int, bool}:
         raise Unreadable("no_token_rows")
     return first

@@ -1,0 +1,169 @@
+"""The checks of templates and ends on rows as plain values."""
+
+from __future__ import annotations
+
+from sftdiag.checks.answers_truncated import AnswersTruncatedCheck
+from sftdiag.checks.base import Inputs
+from sftdiag.checks.content_left_out import ContentLeftOutCheck
+from sftdiag.checks.double_bos import DoubleBosCheck
+from sftdiag.checks.duplicate_rows import DuplicateRowsCheck
+from sftdiag.checks.end_of_turn_untrained import EndOfTurnUntrainedCheck
+from sftdiag.checks.packing_without_boundaries import PackingWithoutBoundariesCheck
+from sftdiag.checks.prompt_not_prefix import PromptNotPrefixCheck
+from sftdiag.checks.template_mismatch import TemplateMismatchCheck
+from sftdiag.checks.unread_input import UnreadInputCheck
+from sftdiag.context import RunContext
+from sftdiag.samples import CONVERSATION, TEXT, TOKENS, Sample, Split, Tokenization
+from sftdiag.turns import Turns
+
+BEGIN, END, OPEN, EOS = 1, 2, 8, 3
+TURN = (BEGIN, 5, 6, END, OPEN, 7, 7, END)
+
+
+def split(*rows: Sample, form: str = TOKENS) -> Split:
+    return Split("train", rows, len(rows), form)
+
+
+def whole(ids: tuple[int, ...], **more: object) -> Sample:
+    return Sample(ids, ids, **more)  # type: ignore[arg-type]
+
+
+def test_a_begin_token_that_opens_every_turn_is_no_sign_of_packing() -> None:
+    row = whole(TURN * 4, answers=((5, 7),))
+    known = Tokenization(bos_token_id=BEGIN, eos_token_ids=(END,), end_of_turn=END)
+    learned = known.replace(turns=Turns(inside=(BEGIN, END), learned=True))
+    check = PackingWithoutBoundariesCheck()
+    assert check.look(Inputs(train=split(row), tokenization=learned)) == ()
+    (found,) = check.look(Inputs(train=split(row), tokenization=known))
+    assert found.severity.label == "warning"
+
+
+def test_a_conversation_is_one_sample_however_it_is_written() -> None:
+    known = Tokenization(bos_token_id=BEGIN, eos_token_ids=(END,))
+    train = split(whole(TURN * 4), form=CONVERSATION)
+    check = PackingWithoutBoundariesCheck()
+    assert check.look(Inputs(train=train, tokenization=known)) == ()
+    packed = Inputs(RunContext(packing=True), train, tokenization=known)
+    assert len(check.look(packed)) == 1
+
+
+def test_an_end_that_the_template_wrote_counts_though_it_ends_no_text() -> None:
+    row = whole(TURN, answers=((5, 7),))
+    known = Tokenization(eos_token_ids=(EOS,), end_of_turn=END, turns=Turns(ends=(END,)))
+    check = EndOfTurnUntrainedCheck()
+    assert check.look(Inputs(train=split(row), tokenization=known)) == ()
+
+
+def test_a_reply_that_ends_before_the_next_mark_has_no_end() -> None:
+    row = whole((5, OPEN, 7, 7, BEGIN, 5), answers=((2, 4),))
+    known = Tokenization(eos_token_ids=(EOS,), reply_opening=(OPEN,))
+    (found,) = EndOfTurnUntrainedCheck().look(Inputs(train=split(row), tokenization=known))
+    assert (found.variant, found.severity.label) == ("absent", "warning")
+
+
+def test_rows_that_go_on_after_the_last_end() -> None:
+    header = (OPEN, 9)
+    row = whole((*TURN, *header), answers=((5, 7),))
+    known = Tokenization(
+        eos_token_ids=(END,), end_of_turn=END, turns=Turns(ends=(END,), header_after=header)
+    )
+    check = EndOfTurnUntrainedCheck()
+    (found,) = check.look(Inputs(train=split(row), tokenization=known))
+    assert found.variant == "goes_on"
+    masked = row.replace(labels=(*TURN, -100, -100))
+    assert check.look(Inputs(train=split(masked), tokenization=known)) == ()
+
+
+def test_a_mask_says_that_rows_are_no_plain_text() -> None:
+    known = Tokenization(eos_token_ids=(EOS,))
+    check = EndOfTurnUntrainedCheck()
+    (note,) = check.look(Inputs(train=split(whole((5, 6, 7))), tokenization=known))
+    masked = Sample((5, 6, 7, 9), (-100, -100, 7, 9))
+    (loud,) = check.look(Inputs(train=split(masked), tokenization=known))
+    assert (note.severity.label, loud.severity.label) == ("info", "warning")
+
+
+def test_lengths_that_agree_are_no_cut_where_shorter_rows_end_likewise() -> None:
+    known = Tokenization(eos_token_ids=(EOS,))
+    unended = [whole(tuple(range(5, 5 + n))) for n in (*range(10, 30), 40, 40, 40)]
+    check = AnswersTruncatedCheck()
+    quiet = check.look(Inputs(train=split(*unended), tokenization=known))
+    assert quiet == () or "SFT408" not in str(quiet)
+    ended = [whole((*row.input_ids, EOS)) for row in unended[:-3]]
+    (found,) = check.look(Inputs(train=split(*ended, *unended[-3:]), tokenization=known))
+    assert found.evidence["rows"] == 3
+    plain = split(*ended, *unended[-3:], form=TEXT)
+    assert not isinstance(check.look(Inputs(train=plain, tokenization=known)), list)
+
+
+def test_roles_that_no_template_knows() -> None:
+    row = whole((5, 6), roles=("human", "gpt"))
+    known = Tokenization(has_template=True)
+    check = TemplateMismatchCheck()
+    (found,) = check.look(Inputs(train=split(row), tokenization=known))
+    assert (found.variant, found.evidence["roles"]) == ("roles", "gpt, human")
+    silent = row.replace(left_out=("roles",))
+    (found,) = check.look(Inputs(train=split(silent), tokenization=known))
+    assert found.variant == "roles_left_out"
+    for fine in (row.replace(answers=((1, 2),)), row.replace(roles=("user", "assistant"))):
+        assert check.look(Inputs(train=split(fine), tokenization=known)) == ()
+
+
+def test_a_role_of_the_rows_own_is_not_repeated() -> None:
+    row = whole((5, 6), roles=("human", "zanzibar"))
+    known = Tokenization(has_template=True)
+    (found,) = TemplateMismatchCheck().look(Inputs(train=split(row), tokenization=known))
+    assert "zanzibar" not in str(found)
+
+
+def test_what_is_left_out_is_told_by_the_gravest_part() -> None:
+    rows = (
+        whole((5,), left_out=("thinking_history", "tool_calls")),
+        *(whole((5,)) for _ in range(9)),
+    )
+    (found,) = ContentLeftOutCheck().look(Inputs(train=split(*rows)))
+    assert (found.variant, found.evidence["rows"]) == ("tool_calls", 1)
+    assert ContentLeftOutCheck().look(Inputs(train=split(*rows[1:]))) == ()
+
+
+def test_prompts_are_compared_where_they_are_masked() -> None:
+    rows = (*(whole((5, 6), prompt_lost=2) for _ in range(3)), whole((5, 6), prompt_lost=0))
+    check = PromptNotPrefixCheck()
+    (found,) = check.look(Inputs(train=split(*rows, whole((5, 6)))))
+    assert (found.evidence["rows"], found.evidence["seen"]) == (3, 4)
+    context = RunContext(completion_only_loss=False)
+    assert check.look(Inputs(context, split(*rows))) == ()
+
+
+def test_a_sampler_is_refused_only_where_it_is_a_slip_of_the_pen() -> None:
+    check = UnreadInputCheck()
+    for name in ("group_by_lenght", "group-by-length", "sequental"):
+        (found,) = check.look(Inputs(RunContext(sampler=name)))
+        assert found.variant == "sampler"
+    for name in (None, "random", "sequential", "batch_rebalance", "by_perplexity"):
+        assert check.look(Inputs(RunContext(sampler=name))) == ()
+
+
+def test_a_formatting_function_that_is_passed_by() -> None:
+    (found,) = UnreadInputCheck().look(Inputs(RunContext(formatting_ignored=True)))
+    assert (found.variant, found.severity.label) == ("formatting", "warning")
+
+
+def test_plain_text_without_the_token_that_conversations_begin_with() -> None:
+    train = split(whole((5, 6)), form=TEXT)
+    known = Tokenization(bos_token_id=BEGIN, turns=Turns(begins=BEGIN))
+    check = DoubleBosCheck()
+    (found,) = check.look(Inputs(train=train, tokenization=known))
+    assert (found.variant, found.severity.label) == ("missing", "info")
+    assert check.look(Inputs(train=train, tokenization=known.replace(adds_bos=True))) == ()
+    talks = split(whole((5, 6)), form=CONVERSATION)
+    assert check.look(Inputs(train=talks, tokenization=known)) == ()
+
+
+def test_what_all_rows_begin_with_makes_no_copies() -> None:
+    """A list of tools of 200 tokens, and 30 tokens of each row's own."""
+    rows = [whole((*range(1000, 1200), *range(40 * i, 40 * i + 30))) for i in range(40)]
+    check = DuplicateRowsCheck()
+    assert check.look(Inputs(train=split(*rows))) == ()
+    (found,) = check.look(Inputs(train=split(*rows[:20], *rows[:20])))
+    assert found.evidence["rows"] == 20

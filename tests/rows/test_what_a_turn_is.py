@@ -1,0 +1,93 @@
+"""What a template writes around turns, learned from examples it renders."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+templates = pytest.importorskip("templates", reason="needs the extra trainer")
+
+from sftdiag.rows import tokenization  # noqa: E402
+
+KINDS: dict[str, tuple[Any, str | None, list[str]]] = {
+    "ChatML": (templates.tokenizer(templates.CHATML), "<|im_end|>", ["<|im_end|>"]),
+    "a system prompt of its own; bos opens every turn, pad is eos": (
+        templates.tokenizer(templates.DEFAULT_SYSTEM, bos="<|im_start|>", pad="<|im_end|>"),
+        "<|im_end|>",
+        ["<|im_end|>"],
+    ),
+    "eos is not what ends a turn; always a header": (
+        templates.tokenizer(templates.ALWAYS_HEADER, bos="<s>", eos="</s>"), "<|eot|>", ["<|eot|>"]
+    ),
+    "bos before each question": (
+        templates.tokenizer(templates.BEGIN_EACH_TURN, bos="<s>", eos="</s>"), "</s>", ["</s>"]
+    ),
+    "a line break ends a reply": (templates.tokenizer(templates.NEWLINE), None, []),
+    "nothing ends a reply": (templates.tokenizer(templates.NOTHING), None, []),
+    "another end for the last reply": (
+        templates.tokenizer(templates.LAST_END, eos="</s>"), "<|im_end|>", ["<|im_end|>", "</s>"]
+    ),
+    "no header after a tool's result": (
+        templates.tokenizer(templates.BARE_REPLY, bos="<s>", eos="</s>"), "</s>", ["</s>"]
+    ),
+}  # fmt: skip
+"""Name to a tokenizer, the token that ends a reply, and all such tokens."""
+
+each = pytest.mark.parametrize("kind", KINDS)
+
+
+@each
+def test_the_ends_of_replies(kind: str) -> None:
+    known, end, ends = KINDS[kind]
+    read = tokenization.read(known)
+    assert known.convert_ids_to_tokens(list(read.turns.ends)) == ends
+    assert (read.end_of_turn is None) == (end is None)
+    assert end is None or known.convert_ids_to_tokens(read.end_of_turn) == end
+
+
+@each
+def test_replies_are_found_in_conversations_of_any_length(kind: str) -> None:
+    known, _, _ = KINDS[kind]
+    read = tokenization.read(known)
+    draw = random.Random(kind)
+    words = ["a jar", "why?", "12 lamps.", "yes\nno", "(of course)", "the assistant's"]
+    for turns in (1, 2, 5):
+        said = [draw.choice(words) + str(i) for i in range(2 * turns)]
+        ids = tuple(known.apply_chat_template(templates.talk(*said), return_dict=True)["input_ids"])
+        found = [known.decode(ids[start:end]).strip() for start, end in read.answers(ids)]
+        assert found == said[1::2]
+
+
+@each
+def test_a_conversation_is_one_text(kind: str) -> None:
+    """What begins and ends turns separates no texts; what stands at the ends alone does."""
+    known, _, _ = KINDS[kind]
+    read = tokenization.read(known)
+    ids = known.apply_chat_template(templates.talk(*"abcdef"), return_dict=True)["input_ids"]
+    inner = ids[1 : 1 + max(i for i, token in enumerate(ids[1:-1]) if token not in read.stops)]
+    assert read.separators.isdisjoint(inner)
+
+
+def test_a_token_that_conversations_begin_with_separates_texts() -> None:
+    read = tokenization.read(templates.tokenizer(templates.ALWAYS_HEADER, bos="<s>", eos="</s>"))
+    assert len(read.separators) == 2
+
+
+def test_a_header_that_is_always_written() -> None:
+    known, _, _ = KINDS["eos is not what ends a turn; always a header"]
+    read = tokenization.read(known)
+    assert known.decode(list(read.turns.header_after)) == "<|head|>assistant<|tail|>\n\n"
+    others = (
+        tokenization.read(known) for name, (known, _, _) in KINDS.items() if "always" not in name
+    )
+    assert not any(other.turns.header_after for other in others)
+
+
+@pytest.mark.parametrize("template", [None, templates.RAISES, templates.BROKEN])
+def test_a_template_that_renders_nothing_is_not_known(template: str | None) -> None:
+    read = tokenization.read(templates.tokenizer(template))
+    assert not read.turns.learned
+    assert read.answers((1, 2, 3)) == ()
+    assert read.has_template == (template is not None)
