@@ -6,13 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sftdiag.errors import SftdiagError, SourceError
+from sftdiag.rows.forms import from_alpaca
 from sftdiag.sources.rows import Row
 
 TEXT, MESSAGES, CONVERSATIONS = "text", "messages", "conversations"
 IDS = "input_ids"
 PROMPT, COMPLETION = "prompt", "completion"
 
-EXPECTED = f"{TEXT}, {MESSAGES}, {CONVERSATIONS}, {PROMPT} and {COMPLETION}, or {IDS}"
+EXPECTED = (
+    "one of the columns text, messages, conversations or input_ids, prompt and completion, "
+    "or instruction and output"
+)
+"""What rows are read from."""
 
 
 def load_tokenizer(path: str) -> Any:
@@ -68,7 +73,8 @@ class RowTokens:
         found: list[int | None] = [None] * len(rows)
         texts: dict[bool, list[tuple[int, str]]] = {False: [], True: []}
         chats: list[tuple[int, Row, list[Any]]] = []
-        for place, row in enumerate(rows):
+        for place, given in enumerate(rows):
+            row = from_alpaca(given) if self.column is None else given
             value = self._value(row, first + place)
             if isinstance(value, str):
                 texts[True].append((place, self._with_eos(value)))
@@ -97,9 +103,9 @@ class RowTokens:
             names = (MESSAGES, CONVERSATIONS, TEXT)
             value = next((row[name] for name in names if row.get(name) is not None), None)
         if not isinstance(value, (str, list, tuple)):
-            wanted = self.column or EXPECTED
+            wanted = f"the column {self.column}" if self.column else EXPECTED
             shown = ", ".join(row) or "none"
-            problem = f"row {number}: expected the column {wanted}; the columns are {shown}"
+            problem = f"row {number}: expected {wanted}; the columns are {shown}"
             raise SourceError(self.data, problem)
         return value
 
