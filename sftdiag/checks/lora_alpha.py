@@ -11,7 +11,7 @@ Example:
     >>> for context in (
     ...     RunContext(method="lora", lora_r=32, lora_alpha=64.0),
     ...     RunContext(method="lora", lora_r=32, lora_alpha=128.0),
-    ...     RunContext(method="lora", lora_r=8, lora_alpha=256.0),
+    ...     RunContext(method="lora", lora_r=8, lora_alpha=256.0, total_parameters=10**9),
     ... ):
     ...     print([found.severity.label for found in check.look(Inputs(context))])
     []

@@ -81,11 +81,12 @@ class OptimizerSettingsCheck(Check):
         if not clip or clip >= low:
             return
         part = _part(clip, context.trainable_parameters)
-        starved = part is not None and part <= NEAR_EPSILON * (context.adam_epsilon or 1e-8)
+        epsilon = context.adam_epsilon or ADAM_EPSILON[0].high
+        starved = part is not None and part <= NEAR_EPSILON * epsilon
         yield self._setting(
             clip <= low / FAR or starved,
             "starved" if starved else "clip",
-            {"value": clip, "part": part, "epsilon": context.adam_epsilon},
+            {"value": clip, "part": part, "epsilon": epsilon},
             GRADIENT_CLIP,
             FixText("clip", changes={"SFTConfig.max_grad_norm": (clip, GRADIENT_CLIP[0].high)}),
         )

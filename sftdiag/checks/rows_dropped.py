@@ -56,12 +56,13 @@ class RowsDroppedCheck(Check):
             few = Severity.WARNING if share >= TOLERATED_ROWS else Severity.INFO
             old = inputs.context.max_length
             masked = 2 * (split.dropped_uncut or 0) > split.dropped
+            empty = masked and split.longest == 0
             length = FixText("length", changes={"SFTConfig.max_length": (old, None)})
             found.append(
                 self.observation(
                     Severity.ERROR if share > MOST else few,
                     series=split.name,
-                    variant="mask" if masked else "default",
+                    variant="nothing" if empty else "mask" if masked else "default",
                     evidence={
                         "dropped": split.dropped,
                         "before": before,
@@ -70,7 +71,12 @@ class RowsDroppedCheck(Check):
                         "uncut": split.dropped_uncut,
                         "longest": split.longest,
                     },
-                    fixes=(FixText("marks"), FixText("roles")) if masked else (length,),
+                    fixes=_fixes(empty) if masked else (length,),
                 )
             )
         return found
+
+
+def _fixes(empty: bool) -> tuple[FixText, ...]:
+    marks, roles = FixText("marks"), FixText("roles")
+    return (roles, marks) if empty else (marks, roles)

@@ -39,8 +39,8 @@ and steps are counted a little differently by hand."""
 MOST = 0.5
 """Share of the run from which on it is wasted."""
 
-RESTS, RISES = ("linear", "polynomial"), ("cosine",)
-"""Schedules, by the beginning of their names, that end at 0, and that then go on along a wave."""
+RESTS, RISES = ("linear", "polynomial", "restarts"), ("cosine",)
+"""Parts of the names of schedules that end at 0, and of those that then go on along a wave."""
 
 
 class ScheduleEndsEarlyCheck(Check):
@@ -59,7 +59,8 @@ class ScheduleEndsEarlyCheck(Check):
         kind = context.lr_scheduler_type or ""
         if steps is None or made_for is None:
             return Skip("no_schedule")
-        if not kind.startswith((*RESTS, *RISES)) or "min_lr" in kind:
+        rests = any(part in kind for part in RESTS)
+        if not (rests or any(part in kind for part in RISES)) or "min_lr" in kind:
             return ()
         left = steps - made_for
         if left <= TOLERATED * steps:
@@ -68,7 +69,7 @@ class ScheduleEndsEarlyCheck(Check):
             self.observation(
                 Severity.ERROR if left >= MOST * steps else Severity.WARNING,
                 series=ARGUMENTS,
-                variant="rises" if kind.startswith(RISES) else "rests",
+                variant="rests" if rests else "rises",
                 evidence={
                     "made_for": made_for,
                     "steps": steps,

@@ -28,7 +28,7 @@ def register(commands: Any, formatter_class: Any) -> None:
         "--samples",
         type=int,
         metavar="N",
-        help="rows of the training set (default: those of --data, with --tokenizer)",
+        help="rows of the training set (default: those of --data)",
     )
     parser.add_argument(
         "--model-size", required=True, metavar="SIZE", help="parameters, such as 7B or 500M"
@@ -59,26 +59,26 @@ def register(commands: Any, formatter_class: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the recommendation."""
-    from sftdiag.sources.rows import Rows
     from sftdiag.tuning import formats
     from sftdiag.tuning.recommend import recommend
     from sftdiag.tuning.setup import parse_size
 
     lang = options.lang or load_settings().lang
     samples, quantiles = options.samples, parse_quantiles(options.quantiles)
-    columns: tuple[str, ...] = ()
+    parameters = parse_size(options.model_size)
+    columns, rows = _rows(options, counted=samples is None and options.tokenizer is None)
     if options.tokenizer is not None:
         if options.data is None:
             raise ConfigError("--tokenizer measures the rows of --data: name them")
         measured = lengths.measure(options, lang)
-        samples = samples or measured.rows
-        quantiles = {**measured.quantiles, **quantiles}
-        columns = tuple(next(iter(Rows(options.data, options.split))))
+        rows = measured.rows
+        quantiles = quantiles or measured.quantiles
+    samples = rows if samples is None else samples
     if samples is None:
-        raise ConfigError("recommend needs --samples N, or --data and --tokenizer")
+        raise ConfigError("recommend needs --samples N, or --data with the rows")
     found = recommend(
         samples,
-        parse_size(options.model_size),
+        parameters,
         options.method,
         gpus=options.gpus,
         gpu_memory=options.gpu_memory,
@@ -90,6 +90,29 @@ def run(options: argparse.Namespace) -> int:
     )
     sys.stdout.write(formats.FORMATS[options.format](found))
     return 0
+
+
+def _rows(options: argparse.Namespace, *, counted: bool) -> tuple[tuple[str, ...], int | None]:
+    """Return the columns of the data and, where they are counted, its rows; nothing without data.
+
+    Raises:
+        ConfigError: a script could not train on these columns.
+    """
+    import os
+
+    from sftdiag.rows.columns import is_readable
+    from sftdiag.rows.row_tokens import EXPECTED
+    from sftdiag.sources.rows import Rows
+
+    # Without a tokenizer the data may lie on the machine that will train.
+    if options.data is None or not (options.tokenizer or os.path.exists(options.data)):
+        return (), None
+    rows = Rows(options.data, options.split)
+    first = next(iter(rows), {})
+    if options.column is None and not is_readable(first):
+        shown = ", ".join(first) or "none"
+        raise ConfigError(f"{options.data}: row 1: expected {EXPECTED}; the columns are {shown}")
+    return tuple(first), sum(map(len, rows.batches())) if counted else None
 
 
 def parse_quantiles(text: str | None) -> Mapping[float, int]:

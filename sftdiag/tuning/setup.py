@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from math import ceil
 from types import MappingProxyType
 
@@ -58,6 +59,17 @@ class Setup(Value):
                 raise ConfigError(
                     f"lengths must map shares of 0 to 1 to tokens, got {share!r}: {tokens!r}"
                 )
+        for (share, tokens), (more, fewer) in pairwise(sorted(self.lengths.items())):
+            if fewer < tokens:
+                raise ConfigError(
+                    f"lengths must not fall as the share of rows grows, got {share:g}: {tokens}, "
+                    f"{more:g}: {fewer}"
+                )
+
+    @property
+    def conversations(self) -> bool:
+        """Whether the rows are conversations, or become some in the script."""
+        return any(name in self.columns for name in ("messages", "conversations"))
 
     @property
     def covered(self) -> tuple[float, int] | None:
@@ -126,15 +138,23 @@ def steps(samples: int, epochs: float, batch: int) -> int:
     return ceil(ceil(samples / batch) * epochs)
 
 
+SMALLEST = 1_000_000
+"""Parameters of a model that is fine-tuned, at least: below it a unit was left out."""
+
+
 def parse_size(text: str) -> float:
     """Return a number of parameters written as ``7B``, ``0.5B``, ``500M`` or ``7e9``.
 
     Raises:
-        ConfigError: it is no such number.
+        ConfigError: it is no such number, or too small for a model.
     """
     match = re.fullmatch(r"([0-9.]+(?:e[0-9]+)?)([KMBT]?)", text.strip().upper().replace("E", "e"))
     try:
         number, unit = match.groups() if match else ("", "")
-        return float(number) * _SIZES[unit]
+        size = float(number) * _SIZES[unit]
     except ValueError:
         raise ConfigError(f"a model size is written as 7B, 500M or 7e9; got {text!r}") from None
+    if size < SMALLEST:
+        meant = f"; {number}B?" if unit in ("", "K") else ""
+        raise ConfigError(f"a model size of {text} is no model's{meant}")
+    return size

@@ -120,7 +120,7 @@ def test_a_sample_or_every_row(folder: Path, capsys: pytest.CaptureFixture[str])
 def test_bad_input_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert inspect(folder, "odd") == 2
     error = capsys.readouterr().err
-    assert "odd.jsonl: row 1: expected text, messages" in error
+    assert "odd.jsonl: row 1: expected one of the columns text, messages" in error
     assert "the columns are foo" in error
     assert "bar" not in error
     assert inspect(folder, "missing") == 2
