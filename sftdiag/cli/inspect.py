@@ -8,7 +8,7 @@ from typing import Any
 
 from sftdiag.api import resolve_settings
 from sftdiag.cli.analyze import exit_code
-from sftdiag.cli.options import add_selection, add_verdict, positive, progress_bar
+from sftdiag.cli.options import add_selection, add_verdict, progress_bar
 
 
 def register(commands: Any, formatter_class: Any) -> None:
@@ -29,7 +29,7 @@ def register(commands: Any, formatter_class: Any) -> None:
     parser.add_argument("--eval", metavar="DATA", help="the evaluation rows")
     parser.add_argument(
         "--max-length",
-        type=positive,
+        type=int,
         metavar="TOKENS",
         help="cut rows there, as SFTConfig.max_length (default: no cut)",
     )

@@ -26,17 +26,6 @@ def add_verdict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lang", choices=LANGUAGES, help="language of the texts (default: en)")
 
 
-def positive(text: str) -> int:
-    """Return a whole number of 1 or more; argparse tells the refusal in one line."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more, got {text!r}")
-    return number
-
-
 @contextmanager
 def progress_bar(lang: str, *, shown: bool = True) -> Iterator[Callable[[float], None] | None]:
     """Show a bar on a terminal's standard error; yield what takes the share that is done."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from sftdiag.cli import lengths
 from sftdiag.config import load_settings
-from sftdiag.errors import ConfigError
+from sftdiag.errors import ConfigError, SourceError
 from sftdiag.texts import LANGUAGES
 
 FORMATS = ("python", "yaml", "json")
@@ -69,13 +69,15 @@ def run(options: argparse.Namespace) -> int:
     columns, rows = _rows(options, counted=samples is None and options.tokenizer is None)
     if options.tokenizer is not None:
         if options.data is None:
-            raise ConfigError("--tokenizer measures the rows of --data: name them")
+            told = "--tokenizer measures the rows of --data: name them"
+            raise ConfigError(told).keyed("needs_data")
         measured = lengths.measure(options, lang)
         rows = measured.rows
         quantiles = quantiles or measured.quantiles
     samples = rows if samples is None else samples
     if samples is None:
-        raise ConfigError("recommend needs --samples N, or --data with the rows")
+        told = "recommend needs --samples N, or --data with the rows"
+        raise ConfigError(told).keyed("needs_samples")
     found = recommend(
         samples,
         parameters,
@@ -96,11 +98,11 @@ def _rows(options: argparse.Namespace, *, counted: bool) -> tuple[tuple[str, ...
     """Return the columns of the data and, where they are counted, its rows; nothing without data.
 
     Raises:
-        ConfigError: a script could not train on these columns.
+        SourceError: a script could not train on these columns.
     """
     import os
 
-    from sftdiag.rows.columns import is_readable
+    from sftdiag.rows.forms import is_readable
     from sftdiag.rows.row_tokens import EXPECTED
     from sftdiag.sources.rows import Rows
 
@@ -111,7 +113,8 @@ def _rows(options: argparse.Namespace, *, counted: bool) -> tuple[tuple[str, ...
     first = next(iter(rows), {})
     if options.column is None and not is_readable(first):
         shown = ", ".join(first) or "none"
-        raise ConfigError(f"{options.data}: row 1: expected {EXPECTED}; the columns are {shown}")
+        told = f"row 1: expected {EXPECTED}; the columns are {shown}"
+        raise SourceError(options.data, told).keyed("columns", number=1, shown=shown)
     return tuple(first), sum(map(len, rows.batches())) if counted else None
 
 
@@ -125,4 +128,5 @@ def parse_quantiles(text: str | None) -> Mapping[float, int]:
         pairs = [part.split("=") for part in (text or "").split(",") if part.strip()]
         return {float(share): int(tokens) for share, tokens in pairs}
     except ValueError:
-        raise ConfigError(f"--quantiles are written as 0.9=700,0.95=900; got {text!r}") from None
+        told = f"--quantiles are written as 0.9=700,0.95=900; got {text!r}"
+        raise ConfigError(told).keyed("quantiles", given=text) from None

@@ -52,7 +52,8 @@ def inspect_data(
         SftdiagError: transformers is not installed.
     """
     if max_length is not None and max_length < 1:
-        raise ConfigError(f"max_length must be 1 or more, got {max_length}")
+        told = f"max_length must be 1 or more, got {max_length}"
+        raise ConfigError(told).keyed("length", given=max_length)
     files = {"train": data} if evaluation is None else {"train": data, "eval": evaluation}
     for path in files.values():
         # Before the tokenizer's library is loaded, which takes seconds.
@@ -181,9 +182,12 @@ def _look_at_columns(path: str | os.PathLike[str]) -> None:
     """
     first = next(iter(Rows(path)), None)
     if first is None:
-        raise SourceError(os.fspath(path), "holds no rows")
+        raise SourceError(os.fspath(path), "holds no rows").keyed("no_rows")
     if not forms.is_readable(first):
-        raise SourceError(os.fspath(path), _problem(first, 1))
+        shown = ", ".join(first) or "-"
+        raise SourceError(os.fspath(path), _problem(first, 1)).keyed(
+            "columns", number=1, shown=shown
+        )
 
 
 def _problem(row: Any, number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,10 @@ def load_tokenizer(path: str) -> Any:
         SourceError: there is none.
         SftdiagError: transformers is not installed.
     """
+    problem = "expected a tokenizer's folder, or a name in the local cache"
+    # What is written as a path is no name; transformers takes seconds to load.
+    if (path.startswith((".", os.sep)) or path.count("/") > 1) and not os.path.exists(path):
+        raise SourceError(path, problem).keyed("no_tokenizer")
     try:
         from transformers import AutoTokenizer
     except ImportError:
@@ -34,11 +39,10 @@ def load_tokenizer(path: str) -> Any:
     try:
         return AutoTokenizer.from_pretrained(path, local_files_only=True)
     except Exception as error:
-        problem = "expected a tokenizer's folder, or a name in the local cache"
         # A plain miss is an OSError whose message speaks of a network that was not asked.
         if not isinstance(error, OSError):
             problem = f"{problem}: {str(error).strip().partition(chr(10))[0]}"
-        raise SourceError(path, problem) from None
+        raise SourceError(path, problem).keyed("no_tokenizer") from None
 
 
 class RowTokens:
@@ -106,7 +110,10 @@ class RowTokens:
             wanted = f"the column {self.column}" if self.column else EXPECTED
             shown = ", ".join(row) or "none"
             problem = f"row {number}: expected {wanted}; the columns are {shown}"
-            raise SourceError(self.data, problem)
+            key = "column" if self.column else "columns"
+            raise SourceError(self.data, problem).keyed(
+                key, number=number, column=self.column, shown=shown
+            )
         return value
 
     def _with_eos(self, text: str) -> str:

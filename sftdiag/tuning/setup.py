@@ -48,9 +48,12 @@ class Setup(Value):
     def _validate(self) -> None:
         for name in ("samples", "parameters", "gpus"):
             if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be above 0, got {getattr(self, name)!r}")
+                given = getattr(self, name)
+                told = f"{name} must be above 0, got {given!r}"
+                raise ConfigError(told).keyed("above_0", name=name, given=given)
         if self.gpu_memory is not None and not self.gpu_memory > 0:
-            raise ConfigError(f"gpu_memory must be above 0 GiB, got {self.gpu_memory!r}")
+            told = f"gpu_memory must be above 0 GiB, got {self.gpu_memory!r}"
+            raise ConfigError(told).keyed("above_0", name="gpu_memory", given=self.gpu_memory)
         if self.method is not None and self.method not in memory.METHODS:
             known = ", ".join(memory.METHODS)
             raise ConfigError(f"method must be one of {known}; got {self.method!r}")
@@ -64,7 +67,7 @@ class Setup(Value):
                 raise ConfigError(
                     f"lengths must not fall as the share of rows grows, got {share:g}: {tokens}, "
                     f"{more:g}: {fewer}"
-                )
+                ).keyed("falls", share=share, tokens=tokens, more=more, fewer=fewer)
 
     @property
     def conversations(self) -> bool:
@@ -153,8 +156,9 @@ def parse_size(text: str) -> float:
         number, unit = match.groups() if match else ("", "")
         size = float(number) * _SIZES[unit]
     except ValueError:
-        raise ConfigError(f"a model size is written as 7B, 500M or 7e9; got {text!r}") from None
+        told = f"a model size is written as 7B, 500M or 7e9; got {text!r}"
+        raise ConfigError(told).keyed("size", given=text) from None
     if size < SMALLEST:
-        meant = f"; {number}B?" if unit in ("", "K") else ""
-        raise ConfigError(f"a model size of {text} is no model's{meant}")
+        told = f"no model has {size:g} parameters; did you mean {number}B?"
+        raise ConfigError(told).keyed("small_size", given=size, meant=f"{number}B")
     return size
