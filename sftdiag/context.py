@@ -30,7 +30,10 @@ class RunContext(Value):
         model_type: the architecture's name in its configuration, such as ``"qwen2"``.
         vocab_size: tokens in the model's vocabulary; ln of it is the loss of a blind guess.
         dtype: the weights' dtype, such as ``"bfloat16"``.
-        trainable_dtype: the dtype of the weights that are trained, such as an adapter's.
+        trainable_dtype: the dtype that the optimizer steps in: that of the weights that are
+            trained, such as an adapter's, or of the float32 copies that DeepSpeed and FSDP keep.
+        weight_scale: what nine of ten of the trained weights exceed in magnitude; looked at where
+            they are bfloat16.
         precision: mixed precision in use: ``"bf16"``, ``"fp16"`` or ``"fp32"``.
         quantization: bits of the frozen base model's weights, such as ``"4bit"``.
         attn_implementation: the attention in use, such as ``"sdpa"``.
@@ -39,6 +42,7 @@ class RunContext(Value):
         learning_rate: the peak rate asked for.
         lr_scheduler_type: the scheduler's name in transformers; of another, its class or function.
         warmup_steps: optimizer steps of linear warm-up.
+        schedule_steps: optimizer steps that the schedule was made for; None where it has no end.
         max_steps: optimizer steps planned.
         num_train_epochs: epochs planned.
         per_device_train_batch_size: rows a device and a micro-step.
@@ -58,7 +62,13 @@ class RunContext(Value):
         formatting_ignored: TRL was given a formatting function that it does not use.
         sampler: the order of the rows: ``"random"``, ``"sequential"`` or ``"group_by_length"``.
         optim: the optimizer's name in transformers.
+        outside_optimizer: trainable parameters that the optimizer does not hold.
         max_grad_norm: the gradient is clipped to this norm; 0 is off.
+        weight_decay: share of each weight, times the rate, that a step takes off.
+        adam_betas: decay of Adam's first and second moment.
+        adam_epsilon: what Adam adds to the root of the second moment.
+        label_smoothing: share of each target that goes to all other tokens.
+        model_dropout: the largest dropout in the model's configuration.
         loss_type: TRL's loss, such as ``"nll"`` or ``"dft"``.
         metric_for_best_model: the metric that picks the best checkpoint.
         logging_nan_inf_filter: whether the trainer logs a NaN loss as 0.
@@ -67,6 +77,8 @@ class RunContext(Value):
         lora_dropout: dropout of the adapter.
         target_modules: the adapted modules' names, or ``("all-linear",)``.
         modules_to_save: modules trained in full beside the adapter.
+        untied_embeddings: which of the embeddings that the model shares the adapter trains alone:
+            ``"input"`` or ``"output"``.
         lora_b_zero_step: a step after which every B of the adapter was still exactly 0.
         lora_b_sharded: the adapter was spread over the ranks, so whether B left 0 was not seen.
         resumed_steps: steps after which the run was resumed; empty when it began at step 0.
@@ -81,6 +93,7 @@ class RunContext(Value):
     dtype: str | None = None
     precision: str | None = None
     trainable_dtype: str | None = None
+    weight_scale: float | None = None
     quantization: str | None = None
     attn_implementation: str | None = None
     trainable_parameters: int | None = None
@@ -88,6 +101,7 @@ class RunContext(Value):
     learning_rate: float | None = None
     lr_scheduler_type: str | None = None
     warmup_steps: int | None = None
+    schedule_steps: int | None = None
     max_steps: int | None = None
     num_train_epochs: float | None = None
     per_device_train_batch_size: int | None = None
@@ -107,7 +121,13 @@ class RunContext(Value):
     formatting_ignored: bool | None = None
     sampler: str | None = None
     optim: str | None = None
+    outside_optimizer: int | None = None
     max_grad_norm: float | None = None
+    weight_decay: float | None = None
+    adam_betas: tuple[float, ...] | None = None
+    adam_epsilon: float | None = None
+    label_smoothing: float | None = None
+    model_dropout: float | None = None
     loss_type: str | None = None
     metric_for_best_model: str | None = None
     logging_nan_inf_filter: bool | None = None
@@ -116,6 +136,7 @@ class RunContext(Value):
     lora_dropout: float | None = None
     target_modules: tuple[str, ...] | None = None
     modules_to_save: tuple[str, ...] | None = None
+    untied_embeddings: str | None = None
     lora_b_zero_step: int | None = None
     lora_b_sharded: bool | None = None
     resumed_steps: tuple[int, ...] | None = None

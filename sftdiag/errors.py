@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Self
+
 
 class SftdiagError(Exception):
-    """Base class: catch it to catch everything that sftdiag raises on purpose."""
+    """Base class: catch it to catch everything that sftdiag raises on purpose.
+
+    Attributes:
+        key: names the sentence, for the command line's other language; None where it has none.
+        values: the sentence's numbers and names.
+    """
+
+    key: str | None = None
+    values: Mapping[str, Any] = MappingProxyType({})
+
+    def keyed(self, key: str, **values: Any) -> Self:
+        """Return this error with the name of its sentence."""
+        self.key, self.values = key, values
+        return self
 
 
 def printable(text: str) -> str:

@@ -84,6 +84,11 @@ SMALLEST_MODEL = 100_000_000
 billion, and the narrower a model, the larger the rate it bears."""
 
 
+ANY_LEARNING_RATE = 0.1
+"""From here on no model of any size learns with Adam, which moves every weight by about the rate at
+each step: the weights of a layer of width n are about 1/sqrt(n) large, 0.125 at the width of 64 of
+a toy and 0.016 at 4096. The largest rate of any source is 0.03, of a few prompt vectors."""
+
 LOWEST_LEARNING_RATE = 1e-6
 """The lowest rate in any source above (Pareja et al., Mistral 7B): below it nothing was trained."""
 
@@ -246,6 +251,31 @@ WARMUP = (
     Range(0.1, 0.1, TEMPLATE),
     Range(0.03, 0.03, f"{TULU}, linear"),
     Range(0.0, 0.0, f"{PAREJA}, 0, 25 and 100 steps are equal, constant ties cosine"),
+)
+
+
+WEIGHT_DECAY = (
+    Range(0.0, 0.01, TEMPLATE),
+    Range(0.0, 0.1, f"{TULU} 0; Touvron et al. 2023, Llama 2, pretraining 0.1"),
+)
+LABEL_SMOOTHING = (Range(0.0, 0.1, "Vaswani et al. 2017, Attention Is All You Need"),)
+MODEL_DROPOUT = (
+    Range(0.0, 0.1, "Vaswani et al. 2017 and GPT-2, 0.1; models since Llama have none"),
+)
+GRADIENT_CLIP = (
+    Range(1.0, 1.0, "transformers' default; Touvron et al. 2023, Llama 2"),
+    Range(0.3, 0.3, QLORA_PAPER),
+)
+"""A larger one, and 0 in transformers, is no clipping."""
+
+ADAM_BETA1 = (Range(0.9, 0.9, "Kingma and Ba 2015, Adam"), Range(0.8, 0.95, "common variants"))
+ADAM_BETA2 = (
+    Range(0.999, 0.999, "Kingma and Ba 2015, Adam"),
+    Range(0.95, 0.999, "Touvron et al. 2023, Llama 2, 0.95"),
+)
+ADAM_EPSILON = (
+    Range(1e-8, 1e-8, "Kingma and Ba 2015, Adam"),
+    Range(1e-9, 1e-5, "Vaswani et al. 2017 1e-9; Touvron et al. 2023, Llama 2, 1e-5"),
 )
 
 

@@ -102,6 +102,8 @@ class Split(Value):
         total: rows of the set; None when unknown.
         format: what the raw rows are, such as :data:`CONVERSATION`.
         dropped: rows that the preparation dropped without a word; None when unknown.
+        dropped_uncut: those of them that were shorter than the maximum length; None when unknown.
+        longest: tokens of the longest row before rows were dropped; None when unknown.
         unseen: why there are no samples.
         places: index in the set of each sample; None when unknown.
         converted: the columns of rows that TRL does not read, as other frameworks do; or None.
@@ -113,6 +115,8 @@ class Split(Value):
     format: str = TOKENS
     dropped: int | None = None
     unseen: Skip | None = None
+    dropped_uncut: int | None = None
+    longest: int | None = None
     places: tuple[int, ...] | None = None
     converted: str | None = None
 
@@ -122,6 +126,7 @@ class Tokenization(Value):
 
     Attributes:
         eos_token_ids: every token that ends generation: the tokenizer's and the model's.
+        generation_eos_ids: those of the model's saved generation_config; empty where it is unknown.
         bos_token_id: the token that begins a text, or None.
         pad_token_id: the padding token, or None.
         reply_opening: the template's tokens between a user's text and the reply; empty without a
@@ -155,6 +160,7 @@ class Tokenization(Value):
     truncates_left: bool = False
     untrained_token_ids: tuple[int, ...] = ()
     names: Mapping[str, str] = EMPTY
+    generation_eos_ids: tuple[int, ...] = ()
 
     @property
     def stops(self) -> frozenset[int]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from sftdiag.checks._shares import undetected
 from sftdiag.checks.answers_of_other_rows import AnswersOfOtherRowsCheck
 from sftdiag.checks.answers_truncated import AnswersTruncatedCheck
+from sftdiag.checks.answers_untrained import AnswersUntrainedCheck
 from sftdiag.checks.base import Check, Inputs
 from sftdiag.checks.content_left_out import ContentLeftOutCheck
 from sftdiag.checks.double_bos import DoubleBosCheck
 from sftdiag.checks.duplicate_rows import DuplicateRowsCheck
 from sftdiag.checks.effective_batch_size import EffectiveBatchSizeCheck
+from sftdiag.checks.embeddings_untied import EmbeddingsUntiedCheck
+from sftdiag.checks.empty_answers import EmptyAnswersCheck
 from sftdiag.checks.end_of_turn_untrained import EndOfTurnUntrainedCheck
 from sftdiag.checks.epochs_for_data_size import EpochsForDataSizeCheck
 from sftdiag.checks.eval_distribution_shift import EvalDistributionShiftCheck
+from sftdiag.checks.generation_end import GenerationEndCheck
 from sftdiag.checks.generation_markers import GenerationMarkersCheck
 from sftdiag.checks.label_misalignment import LabelMisalignmentCheck
 from sftdiag.checks.learning_rate_range import LearningRateRangeCheck
@@ -23,14 +27,18 @@ from sftdiag.checks.lora_rank import LoraRankCheck
 from sftdiag.checks.lora_target_modules import LoraTargetModulesCheck
 from sftdiag.checks.low_diversity_answers import LowDiversityAnswersCheck
 from sftdiag.checks.no_supervised_token import NoSupervisedTokenCheck
+from sftdiag.checks.optimizer_settings import OptimizerSettingsCheck
+from sftdiag.checks.outside_the_optimizer import OutsideTheOptimizerCheck
 from sftdiag.checks.packing_without_boundaries import PackingWithoutBoundariesCheck
 from sftdiag.checks.padding_trained import PaddingTrainedCheck
 from sftdiag.checks.precision import PrecisionCheck
 from sftdiag.checks.prompt_not_prefix import PromptNotPrefixCheck
 from sftdiag.checks.prompt_trained import PromptTrainedCheck
+from sftdiag.checks.regularization import RegularizationCheck
 from sftdiag.checks.rows_dropped import RowsDroppedCheck
 from sftdiag.checks.rows_in_blocks import RowsInBlocksCheck
 from sftdiag.checks.rows_without_label import RowsWithoutLabelCheck
+from sftdiag.checks.schedule_ends_early import ScheduleEndsEarlyCheck
 from sftdiag.checks.special_tokens_untrained import SpecialTokensUntrainedCheck
 from sftdiag.checks.template_mismatch import TemplateMismatchCheck
 from sftdiag.checks.train_rows_in_eval import TrainRowsInEvalCheck
@@ -62,6 +70,9 @@ CHECKS: tuple[Check, ...] = (
     PaddingTrainedCheck(),
     AnswersOfOtherRowsCheck(),
     RowsInBlocksCheck(),
+    EmptyAnswersCheck(),
+    AnswersUntrainedCheck(),
+    GenerationEndCheck(),
     ContentLeftOutCheck(),
     PromptNotPrefixCheck(),
     UnreadInputCheck(),
@@ -75,6 +86,11 @@ CHECKS: tuple[Check, ...] = (
     WarmupShareCheck(),
     PrecisionCheck(),
     TrainableShareCheck(),
+    RegularizationCheck(),
+    OptimizerSettingsCheck(),
+    ScheduleEndsEarlyCheck(),
+    EmbeddingsUntiedCheck(),
+    OutsideTheOptimizerCheck(),
 )
 """In the order of their codes."""
 

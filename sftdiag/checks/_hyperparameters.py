@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sftdiag.checks.base import Inputs
 from sftdiag.context import RunContext
-from sftdiag.findings import Scalar
+from sftdiag.findings import Scalar, Severity
 from sftdiag.observations import Skip
 from sftdiag.ranges import Range, speak_of
 
@@ -21,6 +22,23 @@ def sources(ranges: Sequence[Range]) -> dict[str, Scalar]:
 def is_smaller_than_ranges(context: RunContext) -> bool:
     """Return whether the model is known to be smaller than any that the ranges speak of."""
     return not speak_of(context.total_parameters)
+
+
+def at_most(severity: Severity, context: RunContext) -> Severity:
+    """Return the severity, but a note where the model's size is unknown: it may be a small one."""
+    return Severity.INFO if context.total_parameters is None else severity
+
+
+def samples_a_row(inputs: Inputs) -> float | None:
+    """Return how many samples a row of the training set holds: 1, or more where it is packed.
+
+    None where rows are packed and do not say where another sample begins.
+    """
+    if not inputs.context.packing:
+        return 1.0
+    starts = [len(sample.starts) for sample in inputs.train.samples]
+    held = sum(starts) / len(starts) if starts else 1.0
+    return held if held > 1.0 else None
 
 
 def out_of_reach(context: RunContext) -> Skip | None:

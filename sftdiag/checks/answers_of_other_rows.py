@@ -1,16 +1,18 @@
-"""SFT419 answers-of-other-rows: the answers slipped by a row against their prompts.
+"""SFT419 answers-of-other-rows: the answers stand in other rows than their prompts.
 
 Sees: prompts that share rare tokens with the answer of the row before (or after), as an answer
 shares them with its prompt, while their own answers share no more with them than those of strangers
 do. A match is an overlap, weighted by how rare the tokens are, that at most 2 % of the strangers'
-answers reach; tokens of a fifth of the rows weigh nothing, so that no template matches.
+answers reach; tokens of a fifth of the rows weigh nothing, so that no template matches. And prompts
+of a small set whose answers were shuffled: they match one other answer by far, and it them.
 
-Cannot see: tasks whose prompts and answers share no words (labels, most translations); answers that
-slipped by more than a row, or rows shuffled after they did; a slip in a part of the rows; packed
-rows. Left alone are rows whose neighbours are alike (sorted by topic, a dialogue continued) and
-prompts that the neighbour's answer makes up (chains of utterances, also corrections that slipped).
-Is wrong where prompts quote a part of the answer before theirs, and answers share no words with
-their own prompts (translations that carry their context on): so the previous row's answer makes a
+Cannot see: tasks whose prompts and answers share no words (labels, most translations), which are
+skipped; answers that slipped by more than a row or were shuffled, where only some of the rows are
+looked at; a slip in a part of the rows; packed rows. Left alone are rows whose neighbours are alike
+(sorted by topic, a dialogue continued), prompts that another answer makes up (chains of utterances,
+also corrections that slipped) and rows that have each other's answers (counterparts).
+Is wrong where prompts quote a part of another row's answer, and answers share no words with their
+own prompts (translations that carry their context on): so all but the next row's answer make a
 warning only, and a fix says how to leave it out.
 
 Example:
@@ -58,6 +60,11 @@ rows: so few must the own answers have, and the neighbours' on the other side, w
 come in pairs. Own answers to such questions match in 30 to 45 %."""
 
 
+MIXED = 0.2
+"""Share of the prompts that find their answer in a row that is no neighbour: of questions that are
+mixed up 30 to 90 % do, of prompts and answers without a word in common 5 % at most."""
+
+
 class AnswersOfOtherRowsCheck(Check):
     """Compares each prompt with its own answer, the neighbours' and strangers'."""
 
@@ -76,40 +83,45 @@ class AnswersOfOtherRowsCheck(Check):
         if all(split.places is None for split in inputs.splits):
             return Skip("no_places")
         sets = {split.name: rows_of(split) for split in inputs.splits}
-        most = max(map(len, sets.values()))
-        if most < LEAST_ROWS:
-            return Skip("few_rows" if most else "no_replies", {"rows": LEAST_ROWS})
-        return [
-            found
-            for name, rows in sets.items()
-            if len(rows) >= LEAST_ROWS and (found := self._found(name, rows)) is not None
-        ]
+        enough = {name: rows for name, rows in sets.items() if len(rows) >= LEAST_ROWS}
+        if not enough:
+            return Skip("few_rows" if any(sets.values()) else "no_replies", {"rows": LEAST_ROWS})
+        judged = {name: self._judged(name, rows) for name, rows in enough.items()}
+        found = [seen for seen in judged.values() if isinstance(seen, Observation)]
+        if found:
+            return found
+        # The training rows say whether the task is one whose answers can be told from strangers'.
+        return Skip("no_shared_words") if judged[min(judged, key=_train_first)] is None else ()
 
-    def _found(self, series: str, rows: Sequence[Row]) -> Observation | None:
+    def _judged(self, series: str, rows: Sequence[Row]) -> Observation | bool | None:
+        """Return what is wrong with a set, True when its answers are its own, None when unseen."""
         matches = Matches(rows)
         own = _own(matches)
         if own is None:
-            return None
+            return True
         for lag, variant in ((1, "next"), (-1, "previous")):
             slip = _slip(matches, own, lag)
-            # Prompts may take up what the row before answered, which no row tells from a slip.
-            before = variant == "previous"
-            quoted = (FixText("quoted"),) if before else ()
             if slip is not None:
-                return self.observation(
-                    Severity.WARNING if before else Severity.ERROR,
-                    series=series,
-                    variant=variant,
-                    evidence={
-                        "rows": len(slip.matching),
-                        "own": slip.own,
-                        "seen": slip.seen,
-                        "chance": LEVEL * slip.seen,
-                    },
-                    fixes=(FixText("join"), FixText("compare"), *quoted),
-                    example=rows[slip.matching[0]].sample,
-                )
-        return None
+                return self._found(series, rows, variant, slip)
+        mixed = _mixed(matches, own)
+        return None if mixed is None else self._found(series, rows, "elsewhere", mixed)
+
+    def _found(self, series: str, rows: Sequence[Row], variant: str, slip: _Slip) -> Observation:
+        # Prompts may take up what another row answered, which no row tells from a slip.
+        sure = variant == "next"
+        return self.observation(
+            Severity.ERROR if sure else Severity.WARNING,
+            series=series,
+            variant=variant,
+            evidence={
+                "rows": len(slip.matching),
+                "own": slip.own,
+                "seen": slip.seen,
+                "chance": LEVEL * slip.seen,
+            },
+            fixes=(FixText("join"), FixText("compare"), *(() if sure else (FixText("quoted"),))),
+            example=rows[slip.matching[0]].sample,
+        )
 
 
 class _Slip(NamedTuple):
@@ -148,6 +160,24 @@ def _slip(matches: Matches, own: set[int], lag: int) -> _Slip | None:
         return None
     far = (len(matching) - against) / sqrt(len(matching) + against)
     return _Slip(seen, matching, len(with_own)) if far >= FAR else None
+
+
+def _mixed(matches: Matches, own: set[int]) -> _Slip | None:
+    """Return the rows whose answers stand in rows that are no neighbours, or None."""
+    alone = {i: j for i, j in matches.alone().items() if not matches.near(i, j)}
+    matching = [
+        i for i, j in alone.items() if not matches.repeats(i, j) and not matches.alike(i, j)
+    ]
+    seen = len(matches.rows)
+    if len(matching) < max(LEAST_MATCHES, MIXED * seen, len(alone) / 2):
+        return None
+    # Rows that have each other's answers are counterparts, such as two directions of a translation.
+    back = sum(matches.answer(alone[i], i) for i in matching)
+    return _Slip(seen, matching, len(own)) if back <= _by_chance(len(matching), CHANCE) else None
+
+
+def _train_first(series: str) -> bool:
+    return series != "train"
 
 
 def _pairs(matches: Matches, lag: int) -> list[tuple[int, int]]:

@@ -2,7 +2,8 @@
 
 Sees: a rate outside every range of newer evidence, where there is some, else outside the guide's.
 That is a note that shows both, also when the rate is inside the guide's (LoRA at the full rate);
-far outside of all of them (a factor of 10) is a warning.
+far outside of all of them (a factor of 10) is a warning where the model's size is known. Of any
+model: a rate of 0 trains nothing, an error; with Adam one of 0.1 or more is a warning.
 
 Cannot see: what is right for this model and these rows; a small model bears, and may need, more. A
 sweep over a few rates answers that.
@@ -11,12 +12,13 @@ Example:
     >>> from sftdiag.checks.base import Inputs
     >>> from sftdiag.context import RunContext
     >>> check = LearningRateRangeCheck()
-    >>> for rate in (2e-5, 1e-4, 1e-2):
-    ...     context = RunContext(method="full", learning_rate=rate)
+    >>> for rate in (2e-5, 1e-4, 1e-2, 0.0):
+    ...     context = RunContext(method="full", learning_rate=rate, total_parameters=10**9)
     ...     print(rate, [found.severity.label for found in check.look(Inputs(context))])
     2e-05 []
     0.0001 ['info']
     0.01 ['warning']
+    0.0 ['error']
 
 References:
     sftdiag/ranges.py: every range with its source.
@@ -27,11 +29,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from sftdiag.checks._hyperparameters import is_smaller_than_ranges, sources
+from sftdiag.checks._hyperparameters import at_most, is_smaller_than_ranges, sources
 from sftdiag.checks.base import ARGUMENTS, Check, Inputs
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
-from sftdiag.ranges import LEARNING_RATE, USUAL_LEARNING_RATE, Range
+from sftdiag.ranges import ANY_LEARNING_RATE, LEARNING_RATE, USUAL_LEARNING_RATE, Range
 
 FAR = 10.0
 """Factor beyond every range from which a rate is far out: sweeps find the best rate of a method
@@ -43,7 +45,7 @@ class LearningRateRangeCheck(Check):
 
     code: ClassVar[str] = "SFT501"
     name: ClassVar[str] = "learning-rate-range"
-    severity: ClassVar[Severity] = Severity.WARNING
+    severity: ClassVar[Severity] = Severity.ERROR
     causes: ClassVar[tuple[str, ...]] = ("learning-rate-too-low", "learning-rate-too-high")
     by_rows: ClassVar[bool] = False
 
@@ -53,8 +55,12 @@ class LearningRateRangeCheck(Check):
         rate, method = context.learning_rate, context.method
         if rate is None:
             return Skip("no_learning_rate")
+        if rate <= 0:
+            return [self._of_any_model(Severity.ERROR, "zero", rate, method)]
         if method not in LEARNING_RATE:
             return Skip("no_method")
+        if context.adaptive and method != "prompt-tuning" and rate >= ANY_LEARNING_RATE:
+            return [self._of_any_model(Severity.WARNING, "any_model", rate, method)]
         if not context.adaptive:
             return Skip("not_adaptive")
         if is_smaller_than_ranges(context):
@@ -65,7 +71,7 @@ class LearningRateRangeCheck(Check):
         usual = USUAL_LEARNING_RATE[method]
         return [
             self.observation(
-                Severity.WARNING if _far_out(rate, ranges) else Severity.INFO,
+                at_most(Severity.WARNING, context) if _far_out(rate, ranges) else Severity.INFO,
                 cause=self.causes[rate > usual],
                 series=ARGUMENTS,
                 variant="one_source" if len(ranges) == 1 else "default",
@@ -73,6 +79,19 @@ class LearningRateRangeCheck(Check):
                 fixes=(FixText("usual", changes={"SFTConfig.learning_rate": (rate, usual)}),),
             )
         ]
+
+    def _of_any_model(
+        self, severity: Severity, variant: str, rate: float, method: str | None
+    ) -> Observation:
+        usual = USUAL_LEARNING_RATE.get(method or "", USUAL_LEARNING_RATE["full"])
+        return self.observation(
+            severity,
+            cause=self.causes[variant == "any_model"],
+            series=ARGUMENTS,
+            variant=variant,
+            evidence={"learning_rate": rate, "bound": ANY_LEARNING_RATE},
+            fixes=(FixText("usual", changes={"SFTConfig.learning_rate": (rate, usual)}),),
+        )
 
 
 def _far_out(rate: float, ranges: Sequence[Range]) -> bool:

@@ -11,7 +11,7 @@ Example:
     >>> for context in (
     ...     RunContext(method="lora", lora_r=32, lora_alpha=64.0),
     ...     RunContext(method="lora", lora_r=32, lora_alpha=128.0),
-    ...     RunContext(method="lora", lora_r=8, lora_alpha=256.0),
+    ...     RunContext(method="lora", lora_r=8, lora_alpha=256.0, total_parameters=10**9),
     ... ):
     ...     print([found.severity.label for found in check.look(Inputs(context))])
     []
@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from sftdiag.checks._hyperparameters import out_of_reach, reach, sources
+from sftdiag.checks._hyperparameters import at_most, out_of_reach, reach, sources
 from sftdiag.checks.base import ARGUMENTS, Check, Inputs
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
@@ -64,7 +64,7 @@ class LoraAlphaCheck(Check):
         usual = round(ALPHA_OVER_RANK[0].high * rank)
         return [
             self.observation(
-                Severity.WARNING if far else Severity.INFO,
+                at_most(Severity.WARNING, context) if far else Severity.INFO,
                 series=ARGUMENTS,
                 evidence={
                     "alpha": alpha,

@@ -53,7 +53,8 @@ class LoraDropoutCheck(Check):
         dropout, samples = context.lora_dropout, context.train_samples
         if dropout is None:
             return Skip("no_adapter")
-        if (skip := out_of_reach(context)) is not None:
+        # Half of what an adapter sees is lost to a small model as well.
+        if dropout < FAR and (skip := out_of_reach(context)) is not None:
             return skip
         guide = LORA_DROPOUT[0]
         none = dropout == 0 and samples is not None and samples < LITTLE_DATA

@@ -4,7 +4,9 @@ Sees: fp16, whose small range overflows in some steps and loses small gradients:
 a warning: the guide asks for bf16 there, and a fifth of QLoRA's own 7B runs in fp16 did not
 finish. A warning, too, where the weights that are trained are float16 themselves: then nothing
 scales the loss, and Adam's eps of 1e-8 is 0 in float16, whose smallest number is 6e-8, so that a
-weight without a gradient becomes 0/0.
+weight without a gradient becomes 0/0. And where the weights that the optimizer steps are bfloat16,
+at a rate so small that nine of ten of them cannot take a step: bfloat16 has 8 bits, and what is
+less than half of the last one is rounded away.
 
 Cannot see: whether the GPU has bf16 (NVIDIA: Ampere and newer).
 
@@ -34,8 +36,12 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from sftdiag.checks.base import ARGUMENTS, Check, Inputs
+from sftdiag.context import RunContext
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
+
+HALF_A_BIT = 2.0**-9
+"""Of a number: what is less than half of the last of bfloat16's 8 bits changes no number."""
 
 
 class PrecisionCheck(Check):
@@ -53,6 +59,8 @@ class PrecisionCheck(Check):
 
         if context.precision is None:
             return Skip("no_precision")
+        if (rounded := self._rounded(context)) is not None:
+            return [rounded]
         bare = context.trainable_dtype == "float16"
         if context.precision != "fp16" and not bare:
             return ()
@@ -70,3 +78,19 @@ class PrecisionCheck(Check):
                 ),
             )
         ]
+
+    def _rounded(self, context: RunContext) -> Observation | None:
+        """Return the finding where Adam's steps, of about the rate, are below the weights' bits."""
+        rate, scale = context.learning_rate, context.weight_scale
+        if context.trainable_dtype != "bfloat16" or not rate or scale is None:
+            return None
+        least = HALF_A_BIT * scale
+        if rate >= least or not context.adaptive:
+            return None
+        return self.observation(
+            Severity.WARNING,
+            series=ARGUMENTS,
+            variant="rounded",
+            evidence={"learning_rate": rate, "scale": scale, "least": least},
+            fixes=(FixText("copies", changes={"model dtype": ("bfloat16", "float32")}),),
+        )

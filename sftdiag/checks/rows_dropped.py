@@ -1,7 +1,8 @@
 """SFT403 rows-dropped: the preparation dropped rows without a word.
 
 Sees: how many rows TRL left out as its last step of preparation: those of which truncation at
-``max_length`` leaves no label. It says nothing of it.
+``max_length`` leaves no label, and those of which the mask leaves none, however long they are. It
+says nothing of it, and where none is left the run ends in torch with num_samples=0.
 
 Cannot see: rows dropped by a script of your own, when packing, or where preparation is skipped.
 
@@ -10,6 +11,10 @@ Example:
     >>> found = RowsDroppedCheck().look(Inputs(train=Split("train", total=40, dropped=360)))
     >>> [(one.severity.label, one.evidence["share"]) for one in found]
     [('error', 0.9)]
+    >>> masked = Split("train", total=0, dropped=40, dropped_uncut=40, longest=38)
+    >>> found = RowsDroppedCheck().look(Inputs(train=masked))
+    >>> [(one.variant, one.evidence["longest"]) for one in found]
+    [('mask', 38)]
 
 References:
     TRL 1.16, SFTTrainer._prepare_dataset: fully masked rows are filtered after truncation.
@@ -50,17 +55,28 @@ class RowsDroppedCheck(Check):
             share = split.dropped / before
             few = Severity.WARNING if share >= TOLERATED_ROWS else Severity.INFO
             old = inputs.context.max_length
+            masked = 2 * (split.dropped_uncut or 0) > split.dropped
+            empty = masked and split.longest == 0
+            length = FixText("length", changes={"SFTConfig.max_length": (old, None)})
             found.append(
                 self.observation(
                     Severity.ERROR if share > MOST else few,
                     series=split.name,
+                    variant="nothing" if empty else "mask" if masked else "default",
                     evidence={
                         "dropped": split.dropped,
                         "before": before,
                         "share": share,
                         "max_length": old,
+                        "uncut": split.dropped_uncut,
+                        "longest": split.longest,
                     },
-                    fixes=(FixText("length", changes={"SFTConfig.max_length": (old, None)}),),
+                    fixes=_fixes(empty) if masked else (length,),
                 )
             )
         return found
+
+
+def _fixes(empty: bool) -> tuple[FixText, ...]:
+    marks, roles = FixText("marks"), FixText("roles")
+    return (roles, marks) if empty else (marks, roles)

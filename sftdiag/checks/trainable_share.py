@@ -1,8 +1,9 @@
-"""SFT510 trainable-share: a full fine-tune in which next to nothing is trained.
+"""SFT510 trainable-share: nothing is trained, or next to nothing of a full fine-tune.
 
-Sees: a model without an adapter of whose parameters less than one in a thousand gets a gradient:
-the norms or the biases alone, as where freezing was not undone, or was written for another model's
-names.
+Sees: a model of which no parameter gets a gradient, an error: torch then ends the run at its first
+backward pass with "does not require grad". And a model without an adapter of whose parameters less
+than one in a thousand gets a gradient: the norms or the biases alone, as where freezing was not
+undone, or was written for another model's names.
 
 Cannot see: whether it is meant (BitFit trains the biases); a head or a few layers by themselves
 are a choice that some make, and pass.
@@ -10,7 +11,7 @@ are a choice that some make, and pass.
 Example:
     >>> from sftdiag.context import RunContext
     >>> check = TrainableShareCheck()
-    >>> for trained in (7_000_000_000, 130_000_000, 266_000):
+    >>> for trained in (7_000_000_000, 130_000_000, 266_000, 0):
     ...     context = RunContext(
     ...         method="full", trainable_parameters=trained, total_parameters=7_000_000_000
     ...     )
@@ -18,6 +19,7 @@ Example:
     7000000000 []
     130000000 []
     266000 ['warning']
+    0 ['error']
 
 References:
     Ben Zaken et al. 2022, BitFit (arXiv 2106.10199): the biases of BERT are 0.08 % of it.
@@ -42,7 +44,7 @@ class TrainableShareCheck(Check):
 
     code: ClassVar[str] = "SFT510"
     name: ClassVar[str] = "trainable-share"
-    severity: ClassVar[Severity] = Severity.WARNING
+    severity: ClassVar[Severity] = Severity.ERROR
     causes: ClassVar[tuple[str, ...]] = ("frozen-parameters",)
     by_rows: ClassVar[bool] = False
 
@@ -50,6 +52,17 @@ class TrainableShareCheck(Check):
         """See :meth:`Check.look`."""
         context = inputs.context
         share = context.trainable_share
+        if share == 0:
+            adapter = context.method not in (None, "full")
+            return [
+                self.observation(
+                    Severity.ERROR,
+                    series=ARGUMENTS,
+                    variant="nothing",
+                    evidence={"total": context.total_parameters},
+                    fixes=(FixText("load_trainable") if adapter else FixText("unfreeze"),),
+                )
+            ]
         if context.method is None:
             return Skip("no_method")
         if context.method != "full":

@@ -1,8 +1,9 @@
 """SFT508 warmup-share: the steps of warm-up as a share of the run.
 
 Sees: more than twice the guide's 0.1. Half of the run or more is a warning: the peak rate, which
-was chosen with care, then hardly acts. Any shorter warm-up and any shape of the schedule pass:
-none, 25 and 100 steps did equally well, and a constant rate as well as cosine.
+was chosen with care, then hardly acts, and never where the warm-up is as long as the run. Any
+shorter warm-up and any shape of the schedule pass: none, 25 and 100 steps did equally well, and a
+constant rate as well as cosine.
 
 Cannot see: a schedule of your own.
 
@@ -60,17 +61,21 @@ class WarmupShareCheck(Check):
         steps, warmup = context.max_steps, context.warmup_steps
         if steps is None or warmup is None:
             return Skip("no_schedule")
-        if warmup <= MUCH * WARMUP[0].high * steps or steps < FEWEST_STEPS:
+        whole = warmup >= steps > 1
+        short = warmup <= MUCH * WARMUP[0].high * steps or steps < FEWEST_STEPS
+        if short and not whole:
             return ()
         usual = WARMUP[0].high
         return [
             self.observation(
                 Severity.WARNING if warmup >= FAR * steps else Severity.INFO,
                 series=ARGUMENTS,
+                variant="whole" if whole else "default",
                 evidence={
                     "warmup": warmup,
                     "steps": steps,
                     "part": warmup / steps,
+                    "reached": min(1.0, steps / warmup),
                     **sources(WARMUP),
                 },
                 fixes=(FixText("usual", changes={"SFTConfig.warmup_steps": (warmup, usual)}),),

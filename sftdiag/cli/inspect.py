@@ -8,7 +8,7 @@ from typing import Any
 
 from sftdiag.api import resolve_settings
 from sftdiag.cli.analyze import exit_code
-from sftdiag.cli.options import add_selection, add_verdict
+from sftdiag.cli.options import add_selection, add_verdict, progress_bar
 
 
 def register(commands: Any, formatter_class: Any) -> None:
@@ -57,15 +57,17 @@ def run(options: argparse.Namespace) -> int:
     )
     from sftdiag.rows.data_files import inspect_data
 
-    report = inspect_data(
-        options.data,
-        options.tokenizer,
-        evaluation=options.eval,
-        max_length=options.max_length,
-        assistant_only_loss=options.assistant_only_loss,
-        full=options.full,
-        settings=settings,
-    )
+    with progress_bar(settings.lang, shown=options.full) as progress:
+        report = inspect_data(
+            options.data,
+            options.tokenizer,
+            evaluation=options.eval,
+            max_length=options.max_length,
+            assistant_only_loss=options.assistant_only_loss,
+            full=options.full,
+            progress=progress,
+            settings=settings,
+        )
     if options.format == "json":
         from sftdiag.report import json
 

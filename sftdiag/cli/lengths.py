@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING, Any
 
+from sftdiag.cli.options import progress_bar
 from sftdiag.config import load_settings
 from sftdiag.texts import LANGUAGES
 
@@ -66,21 +66,13 @@ def run(options: argparse.Namespace) -> int:
 
 def measure(options: argparse.Namespace, lang: str) -> Lengths:
     """Measure ``options.data`` under a progress bar on a terminal's standard error."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from sftdiag import texts
     from sftdiag.rows.lengths import measure_lengths
-    from sftdiag.tuning import length_table
 
-    words = texts.load(length_table.__file__, "lengths", lang)
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(words["reading"], total=1.0)
+    with progress_bar(lang) as progress:
         return measure_lengths(
             options.data,
             options.tokenizer,
             column=options.column,
             split=options.split,
-            progress=lambda share: bar.update(task, completed=share),
+            progress=progress,
         )

@@ -51,13 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    options = None
     try:
         options = parser().parse_args(arguments)
         code: int = options.run(options)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else EXIT_ERROR
     except SftdiagError as error:
-        print(f"sftdiag: {error}", file=sys.stderr)
+        from sftdiag.cli.told import told
+
+        print(f"sftdiag: {told(error, options)}", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
         return 130

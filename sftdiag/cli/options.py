@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from sftdiag.texts import LANGUAGES
 
@@ -21,3 +24,21 @@ def add_verdict(parser: argparse.ArgumentParser) -> None:
         help="exit with 1 from this severity on (default: error)",
     )
     parser.add_argument("--lang", choices=LANGUAGES, help="language of the texts (default: en)")
+
+
+@contextmanager
+def progress_bar(lang: str, *, shown: bool = True) -> Iterator[Callable[[float], None] | None]:
+    """Show a bar on a terminal's standard error; yield what takes the share that is done."""
+    if not shown or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from sftdiag import texts
+    from sftdiag.tuning import length_table
+
+    words = texts.load(length_table.__file__, "lengths", lang)
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(words["reading"], total=1.0)
+        yield lambda share: bar.update(task, completed=share)

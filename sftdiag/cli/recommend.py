@@ -9,7 +9,7 @@ from typing import Any
 
 from sftdiag.cli import lengths
 from sftdiag.config import load_settings
-from sftdiag.errors import ConfigError
+from sftdiag.errors import ConfigError, SourceError
 from sftdiag.texts import LANGUAGES
 
 FORMATS = ("python", "yaml", "json")
@@ -28,7 +28,7 @@ def register(commands: Any, formatter_class: Any) -> None:
         "--samples",
         type=int,
         metavar="N",
-        help="rows of the training set (default: those of --data, with --tokenizer)",
+        help="rows of the training set (default: those of --data)",
     )
     parser.add_argument(
         "--model-size", required=True, metavar="SIZE", help="parameters, such as 7B or 500M"
@@ -59,26 +59,28 @@ def register(commands: Any, formatter_class: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the recommendation."""
-    from sftdiag.sources.rows import Rows
     from sftdiag.tuning import formats
     from sftdiag.tuning.recommend import recommend
     from sftdiag.tuning.setup import parse_size
 
     lang = options.lang or load_settings().lang
     samples, quantiles = options.samples, parse_quantiles(options.quantiles)
-    columns: tuple[str, ...] = ()
+    parameters = parse_size(options.model_size)
+    columns, rows = _rows(options, counted=samples is None and options.tokenizer is None)
     if options.tokenizer is not None:
         if options.data is None:
-            raise ConfigError("--tokenizer measures the rows of --data: name them")
+            told = "--tokenizer measures the rows of --data: name them"
+            raise ConfigError(told).keyed("needs_data")
         measured = lengths.measure(options, lang)
-        samples = samples or measured.rows
-        quantiles = {**measured.quantiles, **quantiles}
-        columns = tuple(next(iter(Rows(options.data, options.split))))
+        rows = measured.rows
+        quantiles = quantiles or measured.quantiles
+    samples = rows if samples is None else samples
     if samples is None:
-        raise ConfigError("recommend needs --samples N, or --data and --tokenizer")
+        told = "recommend needs --samples N, or --data with the rows"
+        raise ConfigError(told).keyed("needs_samples")
     found = recommend(
         samples,
-        parse_size(options.model_size),
+        parameters,
         options.method,
         gpus=options.gpus,
         gpu_memory=options.gpu_memory,
@@ -92,6 +94,30 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _rows(options: argparse.Namespace, *, counted: bool) -> tuple[tuple[str, ...], int | None]:
+    """Return the columns of the data and, where they are counted, its rows; nothing without data.
+
+    Raises:
+        SourceError: a script could not train on these columns.
+    """
+    import os
+
+    from sftdiag.rows.forms import is_readable
+    from sftdiag.rows.row_tokens import EXPECTED
+    from sftdiag.sources.rows import Rows
+
+    # Without a tokenizer the data may lie on the machine that will train.
+    if options.data is None or not (options.tokenizer or os.path.exists(options.data)):
+        return (), None
+    rows = Rows(options.data, options.split)
+    first = next(iter(rows), {})
+    if options.column is None and not is_readable(first):
+        shown = ", ".join(first) or "none"
+        told = f"row 1: expected {EXPECTED}; the columns are {shown}"
+        raise SourceError(options.data, told).keyed("columns", number=1, shown=shown)
+    return tuple(first), sum(map(len, rows.batches())) if counted else None
+
+
 def parse_quantiles(text: str | None) -> Mapping[float, int]:
     """Return ``0.9=700,0.95=900`` as shares to tokens.
 
@@ -102,4 +128,5 @@ def parse_quantiles(text: str | None) -> Mapping[float, int]:
         pairs = [part.split("=") for part in (text or "").split(",") if part.strip()]
         return {float(share): int(tokens) for share, tokens in pairs}
     except ValueError:
-        raise ConfigError(f"--quantiles are written as 0.9=700,0.95=900; got {text!r}") from None
+        told = f"--quantiles are written as 0.9=700,0.95=900; got {text!r}"
+        raise ConfigError(told).keyed("quantiles", given=text) from None

@@ -6,12 +6,13 @@ Rows become what TRL's SFTTrainer would make of them with the same arguments.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from sftdiag.checks import Inputs
 from sftdiag.config import Settings
 from sftdiag.context import RunContext
-from sftdiag.errors import SourceError
+from sftdiag.errors import ConfigError, SourceError
 from sftdiag.rows import forms, tokenization
 from sftdiag.rows.preflight import PreflightReport, report_on
 from sftdiag.rows.raw_rows import RawRows
@@ -30,6 +31,7 @@ def inspect_data(
     max_length: int | None = None,
     assistant_only_loss: bool = False,
     full: bool = False,
+    progress: Callable[[float], None] | None = None,
     settings: Settings | None = None,
 ) -> PreflightReport:
     """Run the checks on the rows of data files.
@@ -41,12 +43,21 @@ def inspect_data(
         max_length: tokens after which rows are cut; None cuts nothing.
         assistant_only_loss: mask all but the assistant's tokens of conversations.
         full: look at every row, not at evenly spaced pairs of neighbours.
+        progress: called with the share of a file's rows done so far.
         settings: what to report, and in which language.
 
     Raises:
-        SourceError: a file or the tokenizer cannot be read, or there is no row.
+        ConfigError: ``max_length`` is below 1.
+        SourceError: a file or the tokenizer cannot be read, or there is no row that can be.
         SftdiagError: transformers is not installed.
     """
+    if max_length is not None and max_length < 1:
+        told = f"max_length must be 1 or more, got {max_length}"
+        raise ConfigError(told).keyed("length", given=max_length)
+    files = {"train": data} if evaluation is None else {"train": data, "eval": evaluation}
+    for path in files.values():
+        # Before the tokenizer's library is loaded, which takes seconds.
+        _look_at_columns(path)
     loaded = load_tokenizer(os.fspath(tokenizer))
     template = _training_template(loaded) if assistant_only_loss else None
     known = tokenization.read(loaded, template=template)
@@ -55,16 +66,16 @@ def inspect_data(
     raw = RawRows(loaded, known, template)
     maker = _Maker(raw, os.fspath(tokenizer), max_length, assistant_only_loss, full)
     chosen = settings or Settings()
-    train = maker.split("train", data)
-    first: Any = train.samples[0].row
+    splits = [maker.split(name, path, progress) for name, path in files.items()]
+    first: Any = splits[0].samples[0].row
     inputs = Inputs(
         RunContext(
             max_length=max_length,
             assistant_only_loss=assistant_only_loss,
             completion_only_loss="prompt" in first and "completion" in first,
         ),
-        train,
-        (maker.split("eval", evaluation),) if evaluation is not None else (),
+        splits[0],
+        tuple(splits[1:]),
         known,
         chosen.train_on_prompt,
     )
@@ -88,12 +99,14 @@ class _Maker:
         self._assistant_only = assistant_only
         self._full = full
 
-    def split(self, name: str, path: str | os.PathLike[str]) -> Split:
+    def split(
+        self, name: str, path: str | os.PathLike[str], progress: Callable[[float], None] | None
+    ) -> Split:
         rows, total = spread(Rows(path), None if self._full else ROWS)
-        if not rows:
-            raise SourceError(os.fspath(path), "holds no rows")
-        samples = []
+        samples: list[Sample] = []
         for place, given in rows:
+            if progress is not None:
+                progress(len(samples) / len(rows))
             try:
                 sample = self._sample(forms.from_alpaca(given), name)
             except Exception as error:
@@ -161,10 +174,26 @@ class _Maker:
         )
 
 
+def _look_at_columns(path: str | os.PathLike[str]) -> None:
+    """Refuse a file without rows, or whose first row has no column that is read.
+
+    Raises:
+        SourceError: says what the columns are.
+    """
+    first = next(iter(Rows(path)), None)
+    if first is None:
+        raise SourceError(os.fspath(path), "holds no rows").keyed("no_rows")
+    if not forms.is_readable(first):
+        shown = ", ".join(first) or "-"
+        raise SourceError(os.fspath(path), _problem(first, 1)).keyed(
+            "columns", number=1, shown=shown
+        )
+
+
 def _problem(row: Any, number: int) -> str:
     """Return what is wrong with a row; its columns, never its text."""
     shown = ", ".join(row) or "none"
-    return f"row {number}: expected {EXPECTED} that the tokenizer takes; the columns are {shown}"
+    return f"row {number}: expected {EXPECTED}, as the tokenizer takes it; the columns are {shown}"
 
 
 def _training_template(tokenizer: Any) -> str | None:

@@ -77,6 +77,13 @@ def from_alpaca(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**kept, "prompt": prompt, "completion": completion}
 
 
+def is_readable(row: Mapping[str, Any]) -> bool:
+    """Return whether a row has a column that can be trained on."""
+    return any(name in row for name in (*MESSAGES, "text", "prompt", "input_ids")) or (
+        "instruction" in row and "output" in row
+    )
+
+
 def _plain(messages: Any) -> list[Message]:
     """Return messages under TRL's names, without the keys that Arrow filled with None."""
     return [

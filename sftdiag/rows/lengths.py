@@ -50,4 +50,4 @@ def measure_lengths(
     try:
         return count(batches())
     except ValueError:
-        raise SourceError(rows.path, "holds no rows") from None
+        raise SourceError(rows.path, "holds no rows").keyed("no_rows") from None

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sftdiag.errors import SftdiagError, SourceError
+from sftdiag.rows.forms import from_alpaca
 from sftdiag.sources.rows import Row
 
 TEXT, MESSAGES, CONVERSATIONS = "text", "messages", "conversations"
 IDS = "input_ids"
 PROMPT, COMPLETION = "prompt", "completion"
 
-EXPECTED = f"{TEXT}, {MESSAGES}, {CONVERSATIONS}, {PROMPT} and {COMPLETION}, or {IDS}"
+EXPECTED = (
+    "one of the columns text, messages, conversations or input_ids, prompt and completion, "
+    "or instruction and output"
+)
+"""What rows are read from."""
 
 
 def load_tokenizer(path: str) -> Any:
@@ -22,6 +28,10 @@ def load_tokenizer(path: str) -> Any:
         SourceError: there is none.
         SftdiagError: transformers is not installed.
     """
+    problem = "expected a tokenizer's folder, or a name in the local cache"
+    # What is written as a path is no name; transformers takes seconds to load.
+    if (path.startswith((".", os.sep)) or path.count("/") > 1) and not os.path.exists(path):
+        raise SourceError(path, problem).keyed("no_tokenizer")
     try:
         from transformers import AutoTokenizer
     except ImportError:
@@ -29,11 +39,10 @@ def load_tokenizer(path: str) -> Any:
     try:
         return AutoTokenizer.from_pretrained(path, local_files_only=True)
     except Exception as error:
-        problem = "expected a tokenizer's folder, or a name in the local cache"
         # A plain miss is an OSError whose message speaks of a network that was not asked.
         if not isinstance(error, OSError):
             problem = f"{problem}: {str(error).strip().partition(chr(10))[0]}"
-        raise SourceError(path, problem) from None
+        raise SourceError(path, problem).keyed("no_tokenizer") from None
 
 
 class RowTokens:
@@ -68,7 +77,8 @@ class RowTokens:
         found: list[int | None] = [None] * len(rows)
         texts: dict[bool, list[tuple[int, str]]] = {False: [], True: []}
         chats: list[tuple[int, Row, list[Any]]] = []
-        for place, row in enumerate(rows):
+        for place, given in enumerate(rows):
+            row = from_alpaca(given) if self.column is None else given
             value = self._value(row, first + place)
             if isinstance(value, str):
                 texts[True].append((place, self._with_eos(value)))
@@ -97,10 +107,13 @@ class RowTokens:
             names = (MESSAGES, CONVERSATIONS, TEXT)
             value = next((row[name] for name in names if row.get(name) is not None), None)
         if not isinstance(value, (str, list, tuple)):
-            wanted = self.column or EXPECTED
+            wanted = f"the column {self.column}" if self.column else EXPECTED
             shown = ", ".join(row) or "none"
-            problem = f"row {number}: expected the column {wanted}; the columns are {shown}"
-            raise SourceError(self.data, problem)
+            problem = f"row {number}: expected {wanted}; the columns are {shown}"
+            key = "column" if self.column else "columns"
+            raise SourceError(self.data, problem).keyed(
+                key, number=number, column=self.column, shown=shown
+            )
         return value
 
     def _with_eos(self, text: str) -> str:

@@ -63,7 +63,9 @@ class RowReader:
             dataset: anything with ``__len__`` and ``__getitem__``; others are left untouched.
         """
         total = length(dataset)
-        split = Split(name, total=total, dropped=_dropped(dataset) if self._filtered else None)
+        split = Split(name, total=total)
+        if self._filtered:
+            split = _with_dropped(split, dataset, self._max_length)
         if dataset is None:
             return split.replace(unseen=Skip("no_dataset"))
         if total is None:
@@ -167,6 +169,24 @@ def _dropped(dataset: Any) -> int | None:
     table = getattr(getattr(dataset, "data", None), "num_rows", None)
     rows = length(dataset)
     return table - rows if isinstance(table, int) and rows is not None else None
+
+
+def _with_dropped(split: Split, dataset: Any, max_length: int | None) -> Split:
+    """Return the split with what was dropped of it, and whether a cut can be why."""
+    split = split.replace(dropped=_dropped(dataset))
+    if not split.dropped or max_length is None:
+        return split
+    try:
+        import pyarrow.compute as arrow
+
+        lengths = arrow.list_value_length(dataset.data.column("input_ids"))
+        kept = dataset._indices.column(0)
+        short = arrow.sum(arrow.less(lengths, max_length)).as_py() or 0
+        short_kept = arrow.sum(arrow.less(arrow.take(lengths, kept), max_length)).as_py() or 0
+        return split.replace(dropped_uncut=short - short_kept, longest=arrow.max(lengths).as_py())
+    except Exception:
+        # Another layout of the table: the rows are counted, and the reason stays open.
+        return split
 
 
 def _from_batch(batch: Any) -> Sample:

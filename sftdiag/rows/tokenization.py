@@ -40,6 +40,7 @@ def read(tokenizer: Any, model: Any = None, template: str | None = None) -> Toke
         reply_opening=learned.opening,
         end_of_turn=learned.end,
         turns=learned.turns,
+        generation_eos_ids=generation,
         has_template=used is not None,
         generation_markers=marked,
         end_of_turn_marked=_end_is_marked(tokenizer, used, learned.end) if marked else None,

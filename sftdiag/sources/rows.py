@@ -74,7 +74,8 @@ def _files(path: str, split: str) -> list[str]:
     if os.path.isfile(path):
         return [path]
     if not os.path.isdir(path):
-        raise SourceError(path, "no such file or folder; expected JSON lines, Parquet or a dataset")
+        told = "no such file or folder; expected JSON lines, Parquet or a dataset"
+        raise SourceError(path, told).keyed("no_path")
     if os.path.isfile(os.path.join(path, SPLITS)):
         splits = _read_json(os.path.join(path, SPLITS)).get("splits", [])
         if split not in splits:

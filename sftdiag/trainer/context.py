@@ -10,18 +10,33 @@ from typing import Any
 
 from sftdiag.context import RunContext, adapter_method
 from sftdiag.records import as_float, as_positive
-from sftdiag.trainer import schedules
+from sftdiag.trainer import schedules, weights
 from sftdiag.trainer.datasets import length
 from sftdiag.trainer.fingerprint import fingerprint
 
 _PACKAGES = ("accelerate", "bitsandbytes", "datasets", "peft", "torch", "transformers", "trl")
+
+_DROPOUTS = (
+    "attention_dropout",
+    "hidden_dropout",
+    "hidden_dropout_prob",
+    "resid_pdrop",
+    "attn_pdrop",
+    "embd_pdrop",
+    "dropout",
+)
+"""What configurations of transformers call the dropout of a decoder."""
 
 
 def of_trainer(trainer: Any) -> RunContext:
     """Return all that is known of a run that a trainer is about to begin."""
     args, rows = trainer.args, length(trainer.train_dataset)
     state = SimpleNamespace(max_steps=_planned_steps(args, rows))
-    known = from_callback(args, state, {"model": trainer.model})
+    parts = {"optimizer": trainer.optimizer, "lr_scheduler": trainer.lr_scheduler}
+    known = from_callback(args, state, {"model": trainer.model, **parts})
+    if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
+        # They make float32 copies of the weights when training begins.
+        known = known.replace(trainable_dtype=None, weight_scale=None)
     return from_trainer(trainer).filled_from(known)
 
 
@@ -50,11 +65,14 @@ def _formatting_ignored(trainer: Any) -> bool | None:
 def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContext:
     """Return what a callback's arguments at ``on_train_begin`` say."""
     dataloader = kwargs.get("train_dataloader")
+    model, optimizer = kwargs.get("model"), kwargs.get("optimizer")
     packing = _flag(args, "packing")
-    return RunContext(
+    of_weights = weights.look(model, optimizer, alone=args.world_size == 1)
+    known = RunContext(
         learning_rate=as_float(args.learning_rate),
         lr_scheduler_type=schedules.name(args, kwargs.get("lr_scheduler"), state.max_steps),
         warmup_steps=_warmup_steps(args, state.max_steps),
+        schedule_steps=schedules.made_for(kwargs.get("lr_scheduler")),
         max_steps=as_positive(state.max_steps),
         num_train_epochs=as_float(args.num_train_epochs) if args.max_steps <= 0 else None,
         per_device_train_batch_size=as_positive(args.per_device_train_batch_size),
@@ -64,6 +82,10 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContex
         precision="bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
         optim=_label(args.optim),
         max_grad_norm=as_float(args.max_grad_norm),
+        weight_decay=as_float(args.weight_decay),
+        adam_betas=_betas(args),
+        adam_epsilon=as_float(args.adam_epsilon),
+        label_smoothing=as_float(args.label_smoothing_factor),
         loss_type=_label(getattr(args, "loss_type", None)),
         metric_for_best_model=_label(args.metric_for_best_model),
         logging_nan_inf_filter=bool(args.logging_nan_inf_filter),
@@ -78,7 +100,8 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContex
         resumed_steps=_resumed(state),
         lost_state_steps=schedules.lost_state(state, kwargs),
         versions=_versions(),
-    ).filled_from(_from_model(kwargs.get("model")))
+    )
+    return known.filled_from(of_weights).filled_from(_from_model(model))
 
 
 def _from_model(model: Any) -> RunContext:
@@ -86,8 +109,6 @@ def _from_model(model: Any) -> RunContext:
         return RunContext()
     config: Any = getattr(model, "config", None)
     text_config = config.get_text_config() if hasattr(config, "get_text_config") else config
-    counts = [(p.numel(), p.requires_grad) for p in model.parameters()]
-    trained = next((p for p in model.parameters() if p.requires_grad), None)
     adapter = next(iter(getattr(model, "peft_config", {}).values()), None)
     bits = _quantization(model)
     return RunContext(
@@ -95,17 +116,27 @@ def _from_model(model: Any) -> RunContext:
         model_type=getattr(config, "model_type", None),
         vocab_size=as_positive(getattr(text_config, "vocab_size", None)),
         dtype=_label(getattr(model, "dtype", None)),
-        trainable_dtype=_label(getattr(trained, "dtype", None)),
         quantization=bits,
         attn_implementation=_label(getattr(config, "_attn_implementation", None)),
-        trainable_parameters=sum(n for n, trained in counts if trained) or None,
-        total_parameters=sum(n for n, _ in counts) or None,
+        model_dropout=_dropout(text_config),
         lora_r=as_positive(getattr(adapter, "r", None)),
         lora_alpha=as_float(getattr(adapter, "lora_alpha", None)),
         lora_dropout=as_float(getattr(adapter, "lora_dropout", None)),
         target_modules=_names(getattr(adapter, "target_modules", None)),
         modules_to_save=_names(getattr(adapter, "modules_to_save", None)),
+        untied_embeddings=weights.untied(model) if adapter is not None else None,
     )
+
+
+def _betas(args: Any) -> tuple[float, ...] | None:
+    betas = (as_float(args.adam_beta1), as_float(args.adam_beta2))
+    return None if None in betas else tuple(beta for beta in betas if beta is not None)
+
+
+def _dropout(config: Any) -> float | None:
+    """Return the largest dropout that a model's configuration names, or None."""
+    values = [as_float(getattr(config, name, None)) for name in _DROPOUTS]
+    return max((value for value in values if value is not None), default=None)
 
 
 def _method(adapter: Any, bits: str | None) -> str | None:

@@ -53,6 +53,14 @@ def name(args: Any, scheduler: Any, steps: int = 0) -> str | None:
     return ", ".join([str(label), *odd]) if odd else label
 
 
+def made_for(scheduler: Any) -> int | None:
+    """Return the optimizer steps after which a schedule of transformers' has run down, or None."""
+    factors = getattr(_unwrapped(scheduler), "lr_lambdas", None)
+    settings = getattr(factors[0], "keywords", {}) if factors else {}
+    steps = settings.get("num_training_steps")
+    return steps if isinstance(steps, int) and steps > 0 else None
+
+
 def _is_made_for(label: str | None, maker: Any, settings: Mapping[str, Any]) -> bool:
     """Return whether the scheduler of this name takes its factors from this function.
 

@@ -23,6 +23,9 @@ NO_DATA = "train.jsonl"
 COLUMNS = 92
 """Of a comment, before the indent of an argument."""
 
+TRL_COLUMNS = frozenset({"messages", "prompt", "text"})
+"""Of a row that is trained on as it is."""
+
 EVAL_SHARE = 0.05
 """Of the rows, kept out of training: the guide wants an eval set and names no share."""
 
@@ -101,7 +104,7 @@ def _script(found: Recommendation) -> Iterator[str]:
     yield f"MODEL = {_python(found.model or NO_MODEL)}"
     yield f"DATA = {_python(found.data or NO_DATA)}"
     yield ""
-    yield from _loading(found.data or NO_DATA)
+    yield from _loading(found.data or NO_DATA, found.columns)
     yield ""
     if found.quantization_config is not None:
         yield from _call("quantization", QUANTIZATION_CONFIG, found)
@@ -157,14 +160,52 @@ def _source(data: str) -> dict[str, str]:
     return {"path": data}
 
 
-def _loading(data: str) -> Iterator[str]:
+def _loading(data: str, columns: tuple[str, ...]) -> Iterator[str]:
     source = _source(data)
     if "data_files" in source:
         kind = source["path"]
         yield f'rows = datasets.load_dataset("{kind}", data_files=DATA, split="train")'
     else:
         yield "rows = datasets.load_from_disk(DATA)"
+    yield from _renaming(columns)
     yield f"rows = rows.train_test_split(test_size={EVAL_SHARE}, seed=42)"
+
+
+def _renaming(columns: tuple[str, ...]) -> Iterator[str]:
+    """Yield what makes the rows of ShareGPT and Alpaca such as TRL trains on."""
+    if "conversations" in columns:
+        yield from (
+            "",
+            "# ShareGPT names the roles human and gpt, and chat templates user and assistant.",
+            'ROLES = {"human": "user", "gpt": "assistant"}',
+            "",
+            "",
+            "def message(said):",
+            '    role, content = said.get("from") or said["role"], said.get("value")',
+            '    content = said["content"] if content is None else content',
+            '    return {"role": ROLES.get(role, role), "content": content}',
+            "",
+            "",
+            "rows = rows.map(",
+            '    lambda row: {"messages": [message(said) for said in row["conversations"]]},',
+            "    remove_columns=rows.column_names,",
+            ")",
+        )
+    elif {"instruction", "output"} <= set(columns) and not set(columns) & TRL_COLUMNS:
+        yield from (
+            "",
+            "",
+            "def conversation(row):",
+            '    asked = [row["instruction"], row.get("input")]',
+            '    asked = "\\n".join(part for part in asked if part)',
+            "    return {",
+            '        "prompt": [{"role": "user", "content": asked}],',
+            '        "completion": [{"role": "assistant", "content": row["output"]}],',
+            "    }",
+            "",
+            "",
+            "rows = rows.map(conversation, remove_columns=rows.column_names)",
+        )
 
 
 def _call(

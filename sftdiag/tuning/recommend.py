@@ -74,4 +74,5 @@ def recommend(
         tuple(advice.notes(choice)),
         model,
         data,
+        setup.columns,
     )

@@ -67,6 +67,7 @@ class Recommendation(Value):
         notes: what to know besides, such as memory.
         model: the model's name or path for the code, or None.
         data: the data's path for the code, or None.
+        columns: names of the data's columns, where they are known.
         schema_version: of the JSON form.
 
     Examples:
@@ -86,6 +87,7 @@ class Recommendation(Value):
     notes: tuple[str, ...] = ()
     model: str | None = None
     data: str | None = None
+    columns: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     def arguments(self, config: str) -> dict[str, Any]:

@@ -148,7 +148,7 @@ def _rows_of_text(choice: Choice) -> tuple[Setting, ...]:
     band = next(b for b in ranges.LENGTH_BANDS if setup.max_length in b)
     cost = f"{choice.say('reasons', band.name)}; {choice.say('reasons', 'attention')}"
     found = [length.replace(reason=f"{length.reason}. {cost}")]
-    if "messages" in setup.columns:
+    if setup.conversations:
         found.append(choice.setting("assistant_only_loss", True, f"{ranges.GUIDE}, curve 4"))
     elif not setup.columns or "text" in setup.columns:
         found.append(choice.setting("dataset_text_field", "text"))

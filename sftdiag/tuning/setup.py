@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from math import ceil
 from types import MappingProxyType
 
@@ -47,9 +48,12 @@ class Setup(Value):
     def _validate(self) -> None:
         for name in ("samples", "parameters", "gpus"):
             if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be above 0, got {getattr(self, name)!r}")
+                given = getattr(self, name)
+                told = f"{name} must be above 0, got {given!r}"
+                raise ConfigError(told).keyed("above_0", name=name, given=given)
         if self.gpu_memory is not None and not self.gpu_memory > 0:
-            raise ConfigError(f"gpu_memory must be above 0 GiB, got {self.gpu_memory!r}")
+            told = f"gpu_memory must be above 0 GiB, got {self.gpu_memory!r}"
+            raise ConfigError(told).keyed("above_0", name="gpu_memory", given=self.gpu_memory)
         if self.method is not None and self.method not in memory.METHODS:
             known = ", ".join(memory.METHODS)
             raise ConfigError(f"method must be one of {known}; got {self.method!r}")
@@ -58,6 +62,17 @@ class Setup(Value):
                 raise ConfigError(
                     f"lengths must map shares of 0 to 1 to tokens, got {share!r}: {tokens!r}"
                 )
+        for (share, tokens), (more, fewer) in pairwise(sorted(self.lengths.items())):
+            if fewer < tokens:
+                raise ConfigError(
+                    f"lengths must not fall as the share of rows grows, got {share:g}: {tokens}, "
+                    f"{more:g}: {fewer}"
+                ).keyed("falls", share=share, tokens=tokens, more=more, fewer=fewer)
+
+    @property
+    def conversations(self) -> bool:
+        """Whether the rows are conversations, or become some in the script."""
+        return any(name in self.columns for name in ("messages", "conversations"))
 
     @property
     def covered(self) -> tuple[float, int] | None:
@@ -126,15 +141,24 @@ def steps(samples: int, epochs: float, batch: int) -> int:
     return ceil(ceil(samples / batch) * epochs)
 
 
+SMALLEST = 1_000_000
+"""Parameters of a model that is fine-tuned, at least: below it a unit was left out."""
+
+
 def parse_size(text: str) -> float:
     """Return a number of parameters written as ``7B``, ``0.5B``, ``500M`` or ``7e9``.
 
     Raises:
-        ConfigError: it is no such number.
+        ConfigError: it is no such number, or too small for a model.
     """
     match = re.fullmatch(r"([0-9.]+(?:e[0-9]+)?)([KMBT]?)", text.strip().upper().replace("E", "e"))
     try:
         number, unit = match.groups() if match else ("", "")
-        return float(number) * _SIZES[unit]
+        size = float(number) * _SIZES[unit]
     except ValueError:
-        raise ConfigError(f"a model size is written as 7B, 500M or 7e9; got {text!r}") from None
+        told = f"a model size is written as 7B, 500M or 7e9; got {text!r}"
+        raise ConfigError(told).keyed("size", given=text) from None
+    if size < SMALLEST:
+        told = f"no model has {size:g} parameters; did you mean {number}B?"
+        raise ConfigError(told).keyed("small_size", given=size, meant=f"{number}B")
+    return size

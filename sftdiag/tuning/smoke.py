@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sftdiag import texts
 from sftdiag.errors import UnhealthyRunError
-from sftdiag.findings import Report, Severity
+from sftdiag.findings import Finding, Report, Severity
 from sftdiag.signals.noise import cautious_noise, median
 from sftdiag.values import Value
 
@@ -101,23 +101,31 @@ def judge(
         ['go', 'unclear']
     """
     words = texts.load(__file__, "smoke", report.language)
-    found = report.at_least(Severity.WARNING)
+    found = report.at_least(Severity.ERROR)
+    warned = report.at_least(Severity.WARNING)
     partly = gradients is not None and 0 < gradients.reached < gradients.tensors
     values = {"reached": gradients.reached, "tensors": gradients.tensors} if gradients else {}
     if failure is not None:
         verdict, reason = NO_GO, words["failed"].format(failure=failure)
-    elif gradients is not None and gradients.reached == 0 and not found:
-        verdict, reason = NO_GO, words["no_gradient"].format(**values)
     elif found:
-        shown = words["comma"].join(dict.fromkeys(f"{f.code} {f.name}" for f in found))
-        verdict, reason = NO_GO, words["found"].format(found=shown)
+        verdict, reason = NO_GO, words["found"].format(found=_named(found, words))
+    elif gradients is not None and gradients.reached == 0:
+        verdict, reason = NO_GO, words["no_gradient"].format(**values)
     elif len(losses) < FEWEST_LOSSES:
         verdict, reason = UNCLEAR, words["few"].format(points=len(losses), needed=FEWEST_LOSSES)
     else:
         verdict, reason = _by_fall(losses, words)
+    if warned and not found:
+        told = words["warned"].format(found=_named(warned, words))
+        reason = f"{reason}{words['semicolon']}{told}"
     if partly:
         reason = f"{reason}{words['semicolon']}{words['some_gradients'].format(**values)}"
     return SmokeTest(verdict, reason, report, failure, gradients)
+
+
+def _named(found: Sequence[Finding], words: texts.Texts) -> str:
+    shown: str = words["comma"].join(dict.fromkeys(f"{f.code} {f.name}" for f in found))
+    return shown
 
 
 def _by_fall(losses: Sequence[float], words: texts.Texts) -> tuple[str, str]:

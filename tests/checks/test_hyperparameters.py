@@ -1,4 +1,4 @@
-"""The checks of arguments (SFT501 to SFT510): the guide's rows, newer evidence, and silence."""
+"""The checks of arguments (SFT501 to SFT515): the guide's rows, newer evidence, and silence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import sftdiag
 from sftdiag.checks import CHECKS, Inputs, run_checks
 from sftdiag.context import RunContext
 from sftdiag.guide import preflight
-from sftdiag.observations import Observation
+from sftdiag.observations import Observation, Skip
+from sftdiag.samples import Sample, Split
 
 USUAL: dict[str, Any] = {
     "learning_rate": 2e-4,
@@ -103,7 +104,9 @@ def test_what_is_recommended_is_silent(
         ("SFT501", "info", "full", {"learning_rate": 1e-4}),
         ("SFT501", "warning", "full", {"learning_rate": 1e-2}),
         ("SFT501", "warning", "lora", {"learning_rate": 1e-7}),
-        ("SFT502", "info", "lora", {"gradient_accumulation_steps": 2}),
+        ("SFT501", "error", "full", {"learning_rate": 0.0}),
+        ("SFT501", "warning", "full", {"learning_rate": 0.2, "total_parameters": 100_000}),
+        ("SFT501", "info", "full", {"learning_rate": 1e-2, "total_parameters": None}),
         ("SFT502", "info", "lora", {"world_size": 8}),
         ("SFT502", "info", "full", {"gradient_accumulation_steps": 1}),
         (
@@ -113,7 +116,7 @@ def test_what_is_recommended_is_silent(
             {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2},
         ),
         ("SFT503", "info", "lora", {"num_train_epochs": 5.0}),
-        ("SFT503", "info", "lora", {"num_train_epochs": 1.0, "train_samples": 900}),
+        ("SFT503", "info", "lora", {"num_train_epochs": 0.5, "train_samples": 900}),
         ("SFT503", "info", "full", {"num_train_epochs": 4.0, "train_samples": 90_000}),
         ("SFT503", "warning", "full", {"num_train_epochs": 9.0, "train_samples": 90_000}),
         ("SFT503", "info", "full", {"num_train_epochs": None, "max_steps": 3_000}),
@@ -134,10 +137,35 @@ def test_what_is_recommended_is_silent(
         ("SFT507", "warning", "lora", {"lora_dropout": 0.6}),
         ("SFT508", "info", "lora", {"warmup_steps": 300}),
         ("SFT508", "warning", "lora", {"warmup_steps": 500}),
+        ("SFT508", "warning", "lora", {"warmup_steps": 100, "max_steps": 10}),
         ("SFT509", "info", "lora", {"precision": "fp16"}),
         ("SFT509", "warning", "qlora", {"precision": "fp16"}),
         ("SFT509", "warning", "full", {"precision": "fp32", "trainable_dtype": "float16"}),
+        (
+            "SFT509",
+            "warning",
+            "full",
+            {"trainable_dtype": "bfloat16", "learning_rate": 5e-6, "weight_scale": 3e-3},
+        ),
         ("SFT510", "warning", "full", {"trainable_parameters": 266_000}),
+        ("SFT510", "error", "full", {"trainable_parameters": 0}),
+        ("SFT510", "error", "lora", {"trainable_parameters": 0}),
+        ("SFT511", "info", "lora", {"weight_decay": 0.3}),
+        ("SFT511", "warning", "lora", {"weight_decay": 5.0}),
+        ("SFT511", "warning", "full", {"label_smoothing": 0.8}),
+        ("SFT511", "info", "full", {"model_dropout": 0.3}),
+        ("SFT512", "info", "lora", {"max_grad_norm": 0.03}),
+        ("SFT512", "warning", "full", {"max_grad_norm": 1e-3}),
+        ("SFT512", "warning", "full", {"max_grad_norm": 5e-3}),
+        ("SFT512", "warning", "lora", {"adam_betas": (0.999, 0.9)}),
+        ("SFT512", "warning", "lora", {"adam_betas": (0.9, 0.1)}),
+        ("SFT512", "info", "lora", {"adam_betas": (0.5, 0.999)}),
+        ("SFT512", "warning", "lora", {"adam_epsilon": 0.1}),
+        ("SFT513", "warning", "lora", {"lr_scheduler_type": "cosine", "schedule_steps": 600}),
+        ("SFT513", "error", "lora", {"lr_scheduler_type": "linear", "schedule_steps": 100}),
+        ("SFT514", "warning", "lora", {"untied_embeddings": "input"}),
+        ("SFT515", "error", "lora", {"outside_optimizer": 6_000_000_000}),
+        ("SFT515", "warning", "full", {"outside_optimizer": 6_000_000}),
     ],
 )
 @pytest.mark.parametrize("lang", ["en", "zh"])
@@ -167,13 +195,53 @@ def test_a_method_of_its_own_range() -> None:
 
 def test_the_ranges_say_nothing_of_tiny_models() -> None:
     odd = {"learning_rate": 3e-2, "gradient_accumulation_steps": 1, "num_train_epochs": 40.0}
-    tiny = look(total_parameters=200_000, lora_r=2, lora_alpha=256.0, lora_dropout=0.6, **odd)
+    tiny = look(total_parameters=200_000, lora_r=2, lora_alpha=256.0, lora_dropout=0.2, **odd)
     assert tiny == {}
+
+
+def test_where_the_size_is_unknown_nothing_that_depends_on_it_is_a_warning() -> None:
+    for method, changes in (
+        ("full", {"learning_rate": 1e-2}),
+        ("lora", {"lora_alpha": 512.0}),
+        ("full", {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2}),
+        ("full", {"num_train_epochs": 9.0, "train_samples": 90_000}),
+    ):
+        (found,) = look(method, total_parameters=None, **changes).values()
+        assert found.severity.label == "info"
+
+
+def rows(tokens: int, documents: int = 1) -> Split:
+    starts = tuple(range(0, tokens, tokens // documents))
+    return Split("train", (Sample((5,) * tokens, (5,) * tokens, starts=starts),) * 20, 20)
+
+
+def test_few_rows_that_are_long_are_no_noisy_batch() -> None:
+    context = RunContext(method="full", **{**USUAL, **FULL, "gradient_accumulation_steps": 2})
+    check = next(check for check in CHECKS if check.code == "SFT502")
+    assert [o.variant for o in check.look(Inputs(context, rows(40)))] == ["small"]
+    assert check.look(Inputs(context, rows(800))) == ()
+
+
+def test_packed_rows_count_as_the_samples_they_hold() -> None:
+    few = {**USUAL, **FULL, "gradient_accumulation_steps": 1, "train_samples": 12_000}
+    context = RunContext(method="full", packing=True, **few)
+    batch = next(check for check in CHECKS if check.code == "SFT502")
+    assert batch.look(Inputs(context, rows(40, 8))) == ()
+    assert isinstance(batch.look(Inputs(context, rows(40))), Skip)
+    epochs = next(check for check in CHECKS if check.code == "SFT503")
+    long = context.replace(num_train_epochs=9.0)
+    (found,) = epochs.look(Inputs(long, rows(40, 8)))
+    assert (found.evidence["samples"], found.severity.label) == (96_000, "warning")
+
+
+def test_more_epochs_are_no_note_where_an_evaluation_shows_what_they_do() -> None:
+    assert look(num_train_epochs=5.0, eval_samples=200) == {}
+    assert "SFT503" in look(num_train_epochs=9.0, train_samples=90_000, eval_samples=200)
 
 
 def test_what_is_unknown_is_skipped_with_its_reason() -> None:
     outcome = run_checks(Inputs())
     names = {check.name for check in CHECKS if check.code.startswith("SFT5")}
-    assert len(names) == 10
+    assert len(names) == 15
     reasons = preflight.skip_reasons(outcome, "en")
     assert all(reasons[name] for name in names)

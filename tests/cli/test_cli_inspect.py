@@ -25,6 +25,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "alpaca": setups.text(setups.PAIRS, setups.ALPACA),
         "masked": setups.tokens(setups.PAIRS, setups.nothing),
         "odd": [{"foo": "bar"}],
+        "sharegpt": setups.sharegpt(setups.PAIRS),
+        "instructions": [{"instruction": q, "input": "", "output": a} for q, a in setups.PAIRS],
+        "empty": setups.messages([(q, "") for q, _ in setups.PAIRS]),
         "slipped": setups.messages(setups.slipped(setups.talks(600))),
         "blocks": setups.messages(setups.blocks()),
         "many": setups.prompt_completion(setups.PAIRS * 10),
@@ -120,10 +123,66 @@ def test_a_sample_or_every_row(folder: Path, capsys: pytest.CaptureFixture[str])
 def test_bad_input_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert inspect(folder, "odd") == 2
     error = capsys.readouterr().err
-    assert "odd.jsonl: row 1: expected text, messages" in error
+    assert "odd.jsonl: row 1: expected one of the columns text, messages" in error
     assert "the columns are foo" in error
     assert "bar" not in error
     assert inspect(folder, "missing") == 2
     assert "no such file" in capsys.readouterr().err
     assert inspect(folder, "messages", tokenizer="nowhere") == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_the_forms_of_other_frameworks_are_read(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert inspect(folder, "sharegpt", "--format", "json") == 0
+    capsys.readouterr()
+    # An instruction is a conversation of which the answer alone is trained.
+    assert inspect(folder, "instructions", "--format", "json") == 0
+    assert found(capsys) == {}
+
+
+def test_empty_answers_are_an_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert inspect(folder, "empty", "--assistant-only-loss", "--format", "json") == 1
+    assert found(capsys)["SFT421"] == "error"
+
+
+@pytest.mark.parametrize(
+    ("options", "en", "zh"),
+    [
+        (("--max-length", "-5"), "must be 1 or more, got -5", "必须不小于 1，得到的是 -5"),
+        (("--max-length", "0"), "must be 1 or more, got 0", "必须不小于 1，得到的是 0"),
+    ],
+)
+def test_what_is_no_length_is_refused_in_either_language(
+    options: tuple[str, ...], en: str, zh: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for lang, said in (("en", en), ("zh", zh)):
+        assert inspect(folder, "messages", *options, "--lang", lang) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert said in line
+
+
+def test_columns_are_looked_at_before_the_tokenizer_is_loaded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def heavy(path: str) -> None:
+        raise AssertionError("the tokenizer was loaded")
+
+    monkeypatch.setattr("sftdiag.rows.data_files.load_tokenizer", heavy)
+    assert inspect(folder, "odd") == 2
+    assert "the columns are foo" in capsys.readouterr().err
+    assert inspect(folder, "messages", "--max-length", "-1") == 2
+
+
+def test_every_sentence_with_a_key_has_its_chinese_and_no_other() -> None:
+    import re
+    import tomllib
+
+    import sftdiag
+
+    root = Path(sftdiag.__file__).parent
+    sources = "".join(path.read_text(encoding="utf-8") for path in root.rglob("*.py"))
+    keys = set(re.findall(r'keyed\(\s*"([a-z_0-9]+)"', sources)) | {"column", "columns"}
+    words = tomllib.loads((root / "cli" / "told.toml").read_text(encoding="utf-8"))["zh"]
+    assert set(words) == keys

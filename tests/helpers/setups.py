@@ -28,6 +28,12 @@ EXTRA_WORDS = (BOS, "###", "Instruction:", "Response:", "always", "say", "this",
 OUTSIDE = finetune.TEMPLATE.replace(" <|end|>{% endgeneration %}", "{% endgeneration %} <|end|>")
 UNMARKED = finetune.TEMPLATE.replace("{% generation %}", "").replace("{% endgeneration %}", "")
 
+TWO_ROLES = (
+    "{% for message in messages %}{% if message['role'] in ('user', 'assistant') %}"
+    "<|{{ message['role'] }}|> {{ message['content'] }} <|end|> {% endif %}{% endfor %}"
+)
+"""Writes nothing for other roles."""
+
 Rows = list[dict[str, Any]]
 
 
@@ -122,6 +128,10 @@ def other_tokens(ids: list[int], start: int) -> list[int]:
 
 def end_masked(ids: list[int], start: int) -> list[int]:
     return [*answer_only(ids, start)[:-1], -100]
+
+
+def prompt_only(ids: list[int], start: int) -> list[int]:
+    return ids[:start] + [-100] * (len(ids) - start)
 
 
 def lora(model: LlamaForCausalLM) -> Any:
@@ -299,6 +309,22 @@ def slipped(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return list(zip(questions, answers[1:] + answers[:1], strict=True))
 
 
+def sharegpt(pairs: list[tuple[str, str]]) -> Rows:
+    return [
+        {"conversations": [{"from": "human", "value": q}, {"from": "gpt", "value": a}]}
+        for q, a in pairs
+    ]
+
+
+def _other_end(folder: Path) -> SFTTrainer:
+    """The tokenizer and the saved generation_config end a text with another token than a turn."""
+    known = tokenizer()
+    known.eos_token = "###"
+    trainer = sft(folder, messages(PAIRS), known=known, assistant_only_loss=True)
+    trainer.model.generation_config.eos_token_id = known.eos_token_id
+    return trainer
+
+
 def blocks() -> list[tuple[str, str]]:
     """Return talks, then as many rows of another kind, with words of their own."""
     draw = random.Random(5)
@@ -444,6 +470,31 @@ FAULTS: dict[str, tuple[str, str, Make]] = {
         lambda f: plain(
             f, tokens(blocks()), tokens(HELD_OUT), train_sampling_strategy="sequential"
         ),
+    ),
+    "prompt-completion, answers empty": (
+        "SFT421",
+        "error",
+        lambda f: sft(f, prompt_completion_messages([(q, "") for q, _ in PAIRS])),
+    ),
+    "prompt-completion, a tenth of the completions empty": (
+        "SFT421",
+        "warning",
+        lambda f: sft(f, prompt_completion_messages(
+            [(q, "" if i % 10 == 0 else a) for i, (q, a) in enumerate(PAIRS)]
+        )),
+    ),
+    "tokens, mask inverted": (
+        "SFT422", "error", lambda f: plain(f, tokens(PAIRS, prompt_only)),
+    ),
+    "tokens, mask inverted, LoRA": (
+        "SFT422", "error", lambda f: sft(f, tokens(PAIRS, prompt_only), peft=True),
+    ),
+    "messages, another end of text": ("SFT423", "warning", _other_end),
+    "ShareGPT roles that the template does not write": (
+        "SFT403", "error", lambda f: sft(f, sharegpt(PAIRS), known=tokenizer(template=TWO_ROLES)),
+    ),
+    "tokens, all masked and dropped": (
+        "SFT403", "error", lambda f: sft(f, tokens(PAIRS, nothing)),
     ),
 }  # fmt: skip
 """Name to the code that must be found, its severity, and the trainer."""

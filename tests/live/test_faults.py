@@ -21,6 +21,9 @@ IN_CI = {
     "messages, wrapped packing",
     "messages, answers of other rows",
     "messages, one kind after another",
+    "tokens, mask inverted",
+    "messages, another end of text",
+    "tokens, all masked and dropped",
     "messages, in order",
     "tokens",
     "messages, packed",
@@ -58,4 +61,4 @@ def test_health_is_silent(name: str, tmp_path: Path) -> None:
 def test_the_suite_is_as_large_as_it_should_be() -> None:
     assert len(setups.FAULTS) >= 20
     assert len(setups.HEALTHY) >= 10
-    assert {code for code, _, _ in setups.FAULTS.values()} == {f"SFT4{n:02}" for n in range(1, 21)}
+    assert {code for code, _, _ in setups.FAULTS.values()} == {f"SFT4{n:02}" for n in range(1, 24)}

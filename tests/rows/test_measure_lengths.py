@@ -101,10 +101,14 @@ def test_measure_a_file(tmp_path: Path, tokenizer_folder: Path) -> None:
     ("rows", "column", "says"),
     [
         ([], None, "holds no rows"),
-        ([{"text": "red"}, {"words": "red"}], None, "row 2: expected the column text, messages"),
+        (
+            [{"text": "red"}, {"words": "red"}],
+            None,
+            "row 2: expected one of the columns text, messages",
+        ),
         ([{"text": "red"}], "body", "row 1: expected the column body; the columns are text"),
-        ([{"text": 3}], None, "row 1: expected the column"),
-        ([{"prompt": "red", "completion": None}], None, "row 1: expected the column"),
+        ([{"text": 3}], None, "row 1: expected one of the columns"),
+        ([{"prompt": "red", "completion": None}], None, "row 1: expected one of the columns"),
     ],
 )
 def test_bad_data_is_one_line(

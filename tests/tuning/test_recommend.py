@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
@@ -300,12 +302,19 @@ def test_what_does_not_fit_is_said() -> None:
         ({"gpu_memory": 0}, "gpu_memory must be above 0"),
         ({"method": "dora"}, "method must be one of full, lora, qlora; got 'dora'"),
         ({"lengths": {95: 100}}, "lengths must map shares of 0 to 1"),
+        ({"lengths": {0.95: 700, 0.9: 900}}, "must not fall as the share of rows grows, got 0.9"),
         ({"lang": "fr"}, "lang must be one of"),
     ],
 )
 def test_what_is_refused(change: dict[str, Any], says: str) -> None:
     with pytest.raises(sftdiag.ConfigError, match=says):
         ask(**change)
+
+
+@pytest.mark.parametrize(("size", "meant"), [("7", "7B"), ("0.5", "0.5B"), ("70K", "70B")])
+def test_a_size_without_its_unit_is_asked_about(size: str, meant: str) -> None:
+    with pytest.raises(sftdiag.ConfigError, match=f"{meant}[?]"):
+        parse_size(size)
 
 
 def test_sizes() -> None:
@@ -387,23 +396,38 @@ def test_the_script_compiles(samples: int, parameters: float, method: str, lang:
     assert "--lang" not in script
 
 
+def shaped(form: str, rows: Any) -> tuple[str, ...]:
+    """Return rows of a conversation's question and answer in another form, and its columns."""
+    made = []
+    for q, a in ((m[0]["content"], m[1]["content"]) for m in rows["messages"]):
+        if form == "sharegpt":
+            talk = [{"from": "human", "value": q}, {"from": "gpt", "value": a}]
+            made.append({"conversations": talk})
+        elif form == "alpaca":
+            made.append({"instruction": q, "input": "", "output": a})
+        else:
+            talk = [{"role": "user", "content": q}, {"role": "assistant", "content": a}]
+            made.append({"messages": talk})
+    return tuple(json.dumps(row) for row in made)
+
+
 @pytest.mark.slow
-def test_the_script_trains(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["messages", "sharegpt", "alpaca"])
+def test_the_script_trains_on_the_rows_it_was_given(form: str, tmp_path: Path) -> None:
+    """And passes its own smoke test: a no-go would end it."""
     finetune = pytest.importorskip("finetune")
+    from sftdiag.cli.main import main
+
     tokenizer = finetune.make_tokenizer()
     finetune.make_model(tokenizer).save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
     rows = finetune.conversations(finetune.FAULTS["none"], 200, seed=1)
-    rows.to_json(tmp_path / "rows.jsonl")
-    found = ask(
-        200,
-        1e9,
-        lengths={0.95: 20},
-        columns=("messages",),
-        model="model",
-        data="rows.jsonl",
-    )
-    script = formats.render_python(found).replace(
+    (tmp_path / "rows.jsonl").write_text("\n".join(shaped(form, rows)))
+    said = io.StringIO()
+    data = ("--data", str(tmp_path / "rows.jsonl"), "--model", str(tmp_path / "model"))
+    with contextlib.redirect_stdout(said):
+        assert main(["recommend", "--model-size", "1B", *data]) == 0
+    script = said.getvalue().replace(
         "    bf16=True,\n", "    bf16=True,\n    use_cpu=True,\n    disable_tqdm=True,\n"
     )
     (tmp_path / "train.py").write_text(script, encoding="utf-8")

@@ -1,0 +1,126 @@
+"""What a model's weights and its optimizer say: how many, in which format, and held by whom.
+
+Reads attributes, and a few thousand numbers of weights that are bfloat16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sftdiag.context import RunContext
+
+TENSORS, NUMBERS = 8, 1024
+"""Weights that are looked at, evenly spaced, and numbers of each: enough for a tenth of them."""
+
+SHARE = 0.1
+"""The quantile of their magnitude: nine of ten weights are larger."""
+
+COPIES = (
+    "fp32_partitioned_groups_flat",
+    "single_partition_of_fp32_groups",
+    "fp32_groups_flat_partition",
+    "fp32_groups_flat",
+)
+"""Where DeepSpeed's optimizers (ZeRO 3, ZeRO 1 and 2, bf16, fp16) keep the float32 weights."""
+
+
+def look(model: Any, optimizer: Any = None, *, alone: bool = True) -> RunContext:
+    """Return what is known of the weights.
+
+    Args:
+        model: the model, or None.
+        optimizer: the run's, where there is one yet; accelerate's and DeepSpeed's are unwrapped.
+        alone: the run has one process, so that no weight was replaced by a part of it.
+    """
+    if model is None:
+        return RunContext()
+    all_of_it = list(model.parameters())
+    trained = [p for p in all_of_it if p.requires_grad]
+    total = count(all_of_it)
+    dtype = _stepped_in(trained, optimizer)
+    plain = dtype == "bfloat16" and alone
+    return RunContext(
+        trainable_parameters=None if total is None else count(trained),
+        total_parameters=total,
+        trainable_dtype=dtype,
+        weight_scale=_scale(trained) if plain else None,
+        outside_optimizer=_outside(trained, optimizer) if alone else None,
+    )
+
+
+def count(parameters: list[Any]) -> int | None:
+    """Return how many numbers the parameters hold, or None where it is not known.
+
+    ZeRO-3 leaves a rank tensors without elements, and keeps their true number beside them.
+    """
+    numbers = [int(getattr(p, "ds_numel", None) or p.numel()) for p in parameters]
+    unknown = bool(parameters) and not sum(numbers)
+    return None if unknown else sum(numbers)
+
+
+def untied(model: Any) -> str | None:
+    """Return which of a model's shared embeddings an adapter trains by itself, or None."""
+    config: Any = getattr(model, "config", None)
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    if not getattr(text, "tie_word_embeddings", False):
+        return None
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    if None in ends:
+        return None
+    first, last = ({id(p) for p in end.parameters() if p.requires_grad} for end in ends)
+    if bool(first) == bool(last):
+        return None
+    return "input" if first else "output"
+
+
+def _stepped_in(trained: list[Any], optimizer: Any) -> str | None:
+    """Return the dtype of what the optimizer changes, or None."""
+    held = next(_held(optimizer), None)
+    if held is None and any(hasattr(p, "ds_id") for p in trained):
+        return None
+    dtype = getattr(held if held is not None else next(iter(trained), None), "dtype", None)
+    return None if dtype is None else str(dtype).removeprefix("torch.")
+
+
+def _held(optimizer: Any) -> Iterator[Any]:
+    """Yield the tensors that an optimizer steps, inside of whatever wraps it."""
+    seen: set[int] = set()
+    while optimizer is not None and id(optimizer) not in seen:
+        seen.add(id(optimizer))
+        for name in COPIES:
+            yield from _flat(getattr(optimizer, name, None))
+        for group in getattr(optimizer, "param_groups", None) or ():
+            yield from group["params"]
+        optimizer = getattr(optimizer, "optimizer", None)
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _flat(item)
+    elif hasattr(value, "dtype"):
+        yield value
+
+
+def _outside(trained: list[Any], optimizer: Any) -> int | None:
+    """Return how many trainable numbers the optimizer does not step, or None."""
+    if optimizer is None or any(hasattr(p, "ds_id") for p in trained):
+        return None
+    held = {id(tensor) for tensor in _held(optimizer)}
+    return count([p for p in trained if id(p) not in held]) if held else None
+
+
+def _scale(trained: list[Any]) -> float | None:
+    """Return the magnitude that nine of ten of the weights exceed, from a few of them."""
+    import torch
+
+    matrices = [p for p in trained if p.dim() > 1 and p.numel() and not hasattr(p, "to_local")]
+    if not matrices:
+        return None
+    parts = []
+    for place in range(min(TENSORS, len(matrices))):
+        flat = matrices[place * len(matrices) // min(TENSORS, len(matrices))].detach().reshape(-1)
+        parts.append(flat[:: max(1, flat.numel() // NUMBERS)][:NUMBERS].abs().float().cpu())
+    numbers = torch.cat(parts)
+    return float(numbers.kthvalue(max(1, int(SHARE * numbers.numel()))).values)

@@ -1,0 +1,73 @@
+"""How many weights there are, and in which format they are stepped, also where they are spread."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra trainer")
+
+from sftdiag.trainer import weights  # noqa: E402
+
+
+def spread(numbers: int, *, known: bool = True) -> Any:
+    """Return a parameter as ZeRO-3 leaves it on a rank: empty, its size beside it."""
+    parameter = torch.nn.Parameter(torch.empty(0, dtype=torch.bfloat16))
+    parameter.ds_id = 0
+    if known:
+        parameter.ds_numel = numbers
+    return parameter
+
+
+class Model(torch.nn.Module):
+    def __init__(self, *parameters: Any) -> None:
+        super().__init__()
+        self.held = torch.nn.ParameterList()
+        self.spread = parameters
+
+    def parameters(self, recurse: bool = True) -> Any:
+        return iter(self.spread)
+
+
+def test_zero_3_is_counted_by_what_stands_beside_the_parameter() -> None:
+    frozen = spread(900)
+    frozen.requires_grad = False
+    found = weights.look(Model(spread(60), spread(40), frozen))
+    assert (found.trainable_parameters, found.total_parameters) == (100, 1000)
+
+
+def test_a_size_that_is_not_known_is_none_and_not_zero() -> None:
+    found = weights.look(Model(spread(60, known=False)))
+    assert (found.trainable_parameters, found.total_parameters) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "name", ["fp32_partitioned_groups_flat", "single_partition_of_fp32_groups", "param_groups"]
+)
+def test_the_dtype_is_that_of_the_copies_that_are_stepped(name: str) -> None:
+    copies: Any = [torch.zeros(3)]
+    held = [{"params": copies}] if name == "param_groups" else [copies]
+    wrapped = SimpleNamespace(optimizer=SimpleNamespace(**{name: held}))
+    assert weights.look(Model(spread(60)), wrapped).trainable_dtype == "float32"
+    assert weights.look(Model(spread(60))).trainable_dtype is None
+
+
+def test_a_plain_optimizer_steps_the_weights_themselves() -> None:
+    model = torch.nn.Linear(64, 64).to(torch.bfloat16)
+    optimizer = torch.optim.AdamW(model.parameters())
+    found = weights.look(model, optimizer)
+    assert (found.trainable_dtype, found.outside_optimizer) == ("bfloat16", 0)
+    assert found.weight_scale is not None
+    magnitudes = model.weight.detach().float().abs()
+    assert 0.85 < float((magnitudes >= found.weight_scale).float().mean()) < 0.95
+
+
+def test_an_optimizer_of_another_copy_holds_nothing_of_the_model() -> None:
+    model, other = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)
+    found = weights.look(model, torch.optim.SGD(other.parameters(), lr=1.0))
+    assert found.outside_optimizer == 20
+    assert weights.look(model, torch.optim.SGD(other.parameters()), alone=False) == found.replace(
+        outside_optimizer=None
+    )
