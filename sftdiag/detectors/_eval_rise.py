@@ -36,6 +36,10 @@ MIN_RISE = 0.03
 """Rise as a share of the best: below 3 % the benefit of stopping earlier is within what two runs
 with other seeds differ by."""
 
+CLEAR_RISE = 0.035
+"""The same where the rise is told by its own noise alone: fine-tunes whose harm is below 0.1 nats end
+up to 3.4 % above their best, in smooth curves."""
+
 SURE = (inf, inf, 40.0, 20.0, 13.0, 10.5, 9.5, 8.5)
 """Rise over the noise of as many second differences as the place says (of more, the last) that
 noise alone, normal or Student t with 3 degrees, reaches in 3 of 10,000 series of 4 to 8
@@ -127,7 +131,7 @@ def stands_out(losses: Sequence[float], known: float = 0.0) -> bool:
         since = [d for middle, d in enumerate(differences, start=1) if middle != best]
     few = SURE[min(len(since), len(SURE) - 1)]
     noise = max(known, sqrt(sum(d * d for d in since) / (6 * max(1, len(since)))))
-    return few < inf and rise > max(MIN_RISE * abs(losses[best]), few * noise)
+    return few < inf and rise > max(CLEAR_RISE * abs(losses[best]), few * noise)
 
 
 def floor_since(losses: Sequence[float], rise: Rise) -> list[float]:
