@@ -12,6 +12,7 @@ from sftdiag.checked import Checked
 from sftdiag.config import Settings
 from sftdiag.context import RunContext
 from sftdiag.detectors import DETECTORS, Detector, Skip
+from sftdiag.detectors.learning import has_learned
 from sftdiag.findings import Curve, Detection, Finding, Report, Severity, Summary
 from sftdiag.guide import arbitration
 from sftdiag.guide.diagnosis import diagnose
@@ -25,9 +26,9 @@ from sftdiag.sources.journal import Segment
 if TYPE_CHECKING:
     from sftdiag.probes import Probe
 
-JUDGES = frozenset({"train-loss-flat", "eval-loss-rising"})
-"""The detectors that must be able to judge for a silent log to count as healthy: that nothing was
-NaN or 0 says little."""
+LEARNING = "train-loss-flat"
+"""The detector that must be able to see that nothing was learned, or learning itself must be seen,
+for a silent log to count as healthy: that nothing was NaN or 0 says little."""
 
 
 class Monitor:
@@ -261,11 +262,12 @@ class Monitor:
         worst = max(active, default=None)
         if worst is not None and worst >= Severity.WARNING:
             return worst.label, None
-        if not any(part.records for part in (*self._earlier, self.signals)):
+        parts = [part for part in (*self._earlier, self.signals) if part.records]
+        if not parts:
             if not any(probe.name not in skips for probe in self._probes):
                 return "inconclusive", self._say(Skip("no_step"))
-        elif skips.keys() >= JUDGES:
-            return "inconclusive", self._say(skips["train-loss-flat"])
+        elif LEARNING in skips and not any(map(has_learned, parts)):
+            return "inconclusive", self._say(skips[LEARNING])
         return (worst.label if worst is not None else "healthy"), None
 
     def _say(self, skip: Skip) -> str:

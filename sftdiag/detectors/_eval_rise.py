@@ -37,8 +37,8 @@ MIN_RISE = 0.03
 with other seeds differ by."""
 
 CLEAR_RISE = 0.035
-"""The same where the rise is told by its own noise alone: fine-tunes whose harm is below 0.1 nats end
-up to 3.4 % above their best, in smooth curves."""
+"""The same where the rise is told by its own noise alone: fine-tunes whose harm is below 0.1 nats
+end up to 3.4 % above their best, in smooth curves."""
 
 SURE = (inf, inf, 40.0, 20.0, 13.0, 10.5, 9.5, 8.5)
 """Rise over the noise of as many second differences as the place says (of more, the last) that

@@ -48,7 +48,10 @@ from sftdiag.detectors._flat_signs import (
     knows_its_rows,
     signs_of_a_fault,
 )
-from sftdiag.detectors._learning import (
+from sftdiag.detectors._repeats import Repeats
+from sftdiag.detectors._still_rate import StillRate
+from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
+from sftdiag.detectors.learning import (
     TOLERANCE,
     TOLERANCE_SIGNED,
     has_learned,
@@ -57,9 +60,6 @@ from sftdiag.detectors._learning import (
     may_be_within,
     opened_higher,
 )
-from sftdiag.detectors._repeats import Repeats
-from sftdiag.detectors._still_rate import StillRate
-from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.ranges import LOWEST_LEARNING_RATE
 from sftdiag.records import EVAL, TRAIN, LogRecord

@@ -84,9 +84,11 @@ def has_learned(signals: Signals) -> bool:
 
     The train loss along its line or from its first tenth, an evaluation loss, or token accuracy.
     """
+    if signals.objective is not None:
+        return False
     losses, blocks = signals.block_losses, signals.blocks
     if not blocks:
-        return False
+        return _still_evaluations.fell(signals.main_evaluations, signals)
     if fall_of(losses).lower > 0.0 or opened_higher(losses):
         return True
     return learns(signals, blocks, plain=True)
