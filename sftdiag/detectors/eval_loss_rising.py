@@ -38,6 +38,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from sftdiag.detectors._eval_few import severity_of_few
 from sftdiag.detectors._eval_rise import (
     MIN_RISE,
     Fall,
@@ -99,20 +100,7 @@ overfit gave back at most 29 %."""
 PERSISTENT = 10
 """Evaluations since the best from which a smaller rise is told, as info: the share shrinks as
 PERSISTENT / evaluations, since other seeds differ by the level of some evaluations, not by a rise
-that all of so many show. Half of the OverfitGuard histories that overfit have risen by less than
-1 % a twentieth of the run after their best."""
-
-FEW_RISE = 0.10
-"""The bar while the noise is unknown: healthy series of up to 5 evaluations in the corpus never
-rose 10 % twice in a row, overfitting ones by 12 to 30 %."""
-
-FEW_FALL = 0.20
-"""Fall of the train loss since the best with which FEW_RISE_LEARNED is enough, one evaluation
-sooner."""
-
-FEW_RISE_LEARNED = 0.05
-"""None of 14,010 generated healthy runs rose so twice in their first 5 evaluations while the train
-loss fell by FEW_FALL, and one by 3 %; 6 of 15 labelled runs that overfit have after 3."""
+that all show. Half of OverfitGuard's overfitting histories rose by less than 1 % so early."""
 
 
 class EvalLossRisingDetector(Detector):
@@ -157,7 +145,7 @@ class EvalLossRisingDetector(Detector):
         learned = train_fall(points, rise.index, signals.peak_learning_rate_step)
         if few:
             missing = _needed(signals, len(losses)) - len(losses)
-            severity = _severity_of_few(losses, rise, learned, missing)
+            severity = severity_of_few(losses, rise, learned, missing)
         else:
             severity = _severity(signals, points, losses, rise, learned)
         if severity is None:
@@ -210,28 +198,6 @@ def _needed(signals: Signals, done: int) -> int:
         return MIN_EVALUATIONS + 1
     planned = round(done / signals.progress)
     return MIN_EVALUATIONS + (planned > SHORT_PLAN) + (planned > MEDIUM_PLAN)
-
-
-def _severity_of_few(
-    losses: Sequence[float], rise: Rise, learned: Fall, missing: int
-) -> Severity | None:
-    """Return what a rise is while little is known of the noise, or None.
-
-    Args:
-        losses: the series so far.
-        rise: the rise.
-        learned: the fall of the train loss since the best.
-        missing: evaluations that a plan of this length still waits for.
-    """
-    clear = learned.sure and learned.share >= FEW_FALL
-    if not learned.share:
-        return None
-    if stands_out(losses):
-        return Severity.WARNING
-    if missing > clear:
-        return None
-    bar = FEW_RISE_LEARNED if clear else FEW_RISE
-    return Severity.WARNING if rise.recent > bar * abs(rise.level) else None
 
 
 def _severity(

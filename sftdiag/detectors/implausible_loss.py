@@ -54,6 +54,7 @@ from sftdiag.detectors.train_eval_scale_mismatch import FIRST_EPOCH, LEAST_RATIO
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.ranges import LARGEST_VOCABULARY, SMALLEST_VOCABULARY, speak_of
 from sftdiag.records import EVAL, TRAIN, LogRecord
+from sftdiag.signals.noise import median
 from sftdiag.signals.stream import Signals
 from sftdiag.signals.trend import fall_of
 from sftdiag.signals.zeros import LEARNED
@@ -130,8 +131,7 @@ class ImplausibleLossDetector(Detector):
             return self._fire(signals, step, "negative", Severity.WARNING)
         if self._rows == 1:
             return self._random_weights(signals, record)
-        last = [loss for _, loss in signals.recent][-FAR_ROWS:]
-        if self._low(signals, last):
+        if self._low(signals):
             return self._fire(signals, step, "low_train", Severity.WARNING)
         if self._rows >= FAR_ROWS and self._lowest > FAR * bound:
             return self._high(signals, step, "far")
@@ -160,12 +160,17 @@ class ImplausibleLossDetector(Detector):
             return ()
         return self._fire(signals, record.step, "random_weights", Severity.WARNING, guess)
 
-    def _low(self, signals: Signals, last: Sequence[float]) -> bool:
+    def _low(self, signals: Signals) -> bool:
         """Return whether the last rows are near 0 within the first epoch, and fell there."""
         epoch, first = signals.epoch, signals.first_loss
         if epoch is None or epoch > FIRST_EPOCH or first is None or first < FIRST_LOSS:
             return False
-        return len(last) == FAR_ROWS and all(0.0 <= loss < NEAR_ZERO for loss in last)
+        losses = [loss for _, loss in signals.recent]
+        last = losses[-FAR_ROWS:]
+        # Rows of a small batch may cost next to nothing by chance; most of the last ones may not.
+        return (
+            len(last) == FAR_ROWS and min(last) >= 0.0 and max((*last, median(losses))) < NEAR_ZERO
+        )
 
     def _resting(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Look for a loss that began high, never came down, and was no blind guess."""

@@ -69,6 +69,10 @@ CERTAIN_START = 1.0
 """Nats: from a lower start, as ln 2 of a yes or no, unseen answers can become certain; 18 of 375
 histories of small classifiers that are well began at 0.1 to 0.4 and evaluate below NO_LOSS."""
 
+ONCE = 0.5
+"""Share of the loss at the end of the first epoch that it must have fallen below since: what rows
+cost that were seen once is not known by heart."""
+
 LAST_BLOCKS = 3
 """Block means in a row that must all be low."""
 
@@ -83,6 +87,7 @@ class MemorizationDetector(Detector):
     def __init__(self) -> None:
         self._halvings = Halvings()
         self._first_epoch: float | None = None
+        self._once: float | None = None
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
@@ -90,6 +95,8 @@ class MemorizationDetector(Detector):
             if self._first_epoch is None:
                 self._first_epoch = record.epoch
             self._halvings.add(record.epoch, record.metrics["loss"])
+            if self._once is None and record.epoch > self._first_epoch + 1.0:
+                self._once = max(signals.block_losses[-LAST_BLOCKS:], default=None)
         if not signals.block_closed and not self._evaluated(signals, record):
             return ()
         if self.skip(signals) is not None:
@@ -107,7 +114,8 @@ class MemorizationDetector(Detector):
         variant = "default"
         numbers: dict[str, Scalar] = {}
         if points:
-            judged = _by_heart(points, since, level)
+            low = next((b.first_step for b in signals.blocks if b.loss < LOW_LOSS), since)
+            judged = _by_heart(points, low, level)
             if judged is not None and judged[0] != "gap" and start < CERTAIN_START:
                 judged = None
             if judged is None:
@@ -140,12 +148,16 @@ class MemorizationDetector(Detector):
         if epoch <= SOME_EPOCHS or level <= 0.0:
             return False
         begins_late = self._first_epoch is not None and self._first_epoch > SOME_EPOCHS
+        if self._once is not None and level > ONCE * self._once:
+            return False
         if begins_late and start <= LOW_LOSS:
             return level < (LOW_LOSS if epoch > SWEPT_EPOCHS else NO_LOSS)
+        if start <= LOW_LOSS:
+            return epoch > MANY_EPOCHS and level < min(NO_LOSS, SHARE_OF_START * start)
         low = LOW_LOSS if epoch > MANY_EPOCHS else NO_LOSS
         if self._halvings.edges >= HALVED_EDGES:
             low = 2 * LOW_LOSS
-        return start > LOW_LOSS and level < min(low, SHARE_OF_START * start)
+        return level < min(low, SHARE_OF_START * start)
 
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""
@@ -186,4 +198,4 @@ def _by_heart(
     if len(points) >= JUDGED and last > (1.0 + MIN_RISE) * best:
         return None
     rests = last >= (1.0 - MIN_RISE) * first
-    return ("gap", numbers) if rests and last > max(GAP * level, LOW_LOSS) else None
+    return ("gap", numbers) if rests and last > GAP * max(level, NO_LOSS) else None

@@ -137,6 +137,10 @@ TABLE: tuple[Explains, ...] = checked(
 )
 
 
+LOST = "SFT106"
+"""The code of weights that are NaN: there is nothing left to mend otherwise."""
+
+
 class Claim(Value):
     """What arbitration needs to know of a finding."""
 
@@ -178,16 +182,18 @@ def told_with(symptoms: tuple[Finding, ...], checked: tuple[Finding, ...]) -> tu
     )
 
 
-def importance(finding: Finding) -> tuple[bool, bool, int, bool, int]:
+def importance(finding: Finding) -> tuple[bool, bool, int, bool, bool, int]:
     """Return a sorting key: unresolved, unexplained, severe and early findings first.
 
-    What the run itself shows comes before what a check expects of it.
+    What the run itself shows comes before what a check expects of it, and weights that are lost
+    before all that was wrong with them earlier.
     """
     return (
         finding.resolved_step is not None,
         finding.consequence_of is not None,
         -finding.severity,
         finding.by_check,
+        finding.code != LOST,
         finding.onset_step,
     )
 
