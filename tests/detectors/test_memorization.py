@@ -29,7 +29,7 @@ def test_two_epochs_are_enough_for_a_loss_of_nothing() -> None:
 
 @pytest.mark.parametrize("epochs", [0.8, 2.0])
 def test_few_epochs_learn_nothing_by_heart(epochs: float) -> None:
-    assert fired(learned(epochs=epochs)) == []
+    assert "memorization" not in {name for name, *_ in fired(learned(epochs=epochs))}
 
 
 def test_a_run_that_starts_low_has_not_memorised() -> None:
