@@ -11,8 +11,7 @@ from sftdiag.cases import Case, Cases
 from sftdiag.checked import Checked
 from sftdiag.config import Settings
 from sftdiag.context import RunContext
-from sftdiag.detectors import DETECTORS, Detector, Skip
-from sftdiag.detectors.learning import has_learned
+from sftdiag.detectors import DETECTORS, Detector, Skip, has_learned
 from sftdiag.findings import Curve, Detection, Finding, Report, Severity, Summary
 from sftdiag.guide import arbitration
 from sftdiag.guide.diagnosis import diagnose

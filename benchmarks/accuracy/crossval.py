@@ -17,11 +17,11 @@ from benchmarks.accuracy import judges
 from benchmarks.accuracy.runs import Run
 
 GRIDS: Mapping[tuple[str, str], tuple[float, ...]] = {
-    ("learning", "TOLERANCE"): (0.005, 0.01, 0.02, 0.03, 0.05),
-    ("learning", "TOLERANCE_SIGNED"): (0.02, 0.05, 0.1),
-    ("learning", "FLAT"): (0.01, 0.014, 0.018),
-    ("learning", "NEAR_CHANCE"): (0.7, 0.8, 0.9, 1.0),
-    ("learning", "MOVED_EVAL"): (0.01, 0.03, 0.1),
+    ("_learning", "TOLERANCE"): (0.005, 0.01, 0.02, 0.03, 0.05),
+    ("_learning", "TOLERANCE_SIGNED"): (0.02, 0.05, 0.1),
+    ("_learning", "FLAT"): (0.01, 0.014, 0.018),
+    ("_learning", "NEAR_CHANCE"): (0.7, 0.8, 0.9, 1.0),
+    ("_learning", "MOVED_EVAL"): (0.01, 0.03, 0.1),
     ("_flat_signs", "CHANCE_SHARE"): (0.3, 0.4, 0.5, 0.6, 0.8),
     ("_flat_signs", "LOW_ACCURACY"): (0.1, 0.2, 0.3, 0.4),
     ("_flat_signs", "FLOOR_ACCURACY"): (0.05, 0.15, 0.25),
@@ -70,8 +70,8 @@ GRIDS: Mapping[tuple[str, str], tuple[float, ...]] = {
 and error are not among them: neither moves a right or wrong answer."""
 
 COPIES: Mapping[tuple[str, str], str] = {
-    ("learning", "TOLERANCE"): "train_loss_flat",
-    ("learning", "TOLERANCE_SIGNED"): "train_loss_flat",
+    ("_learning", "TOLERANCE"): "train_loss_flat",
+    ("_learning", "TOLERANCE_SIGNED"): "train_loss_flat",
 }
 """The module that has imported a constant by its name, and must be given the tried value, too."""
 

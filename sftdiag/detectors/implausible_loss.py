@@ -154,6 +154,9 @@ class ImplausibleLossDetector(Detector):
             return ()
         least = USUAL_SHARE + (1 - USUAL_SHARE) * 0.8
         guess = signals.context.chance_loss or log(SMALLEST_VOCABULARY)
+        if guess < log(SMALLEST_VOCABULARY) / 2:
+            # A vocabulary of some hundred tokens is a toy's, made on the spot.
+            return ()
         loss = record.metrics["loss"]
         blind = entropy >= least * guess and least * guess <= loss <= ABOVE * chance(signals)
         if not blind or not speak_of(signals.context.total_parameters):

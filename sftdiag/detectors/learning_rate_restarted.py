@@ -21,7 +21,8 @@ another learning rate, batch or other rows, which is a new part of the run.
 >>> for step in range(1, 201):
 ...     done = step if step <= 100 else step - 100
 ...     rate = 1e-4 * min(done / 20, (200 - done) / 180)
-...     for finding in monitor.feed_entry({"step": step, "loss": 2.0, "learning_rate": rate}):
+...     row = {"step": step, "loss": 2.0 * 0.99**step, "learning_rate": rate}
+...     for finding in monitor.feed_entry(row):
 ...         print(step, finding.code, finding.severity.label, finding.onset_step)
 102 SFT110 warning 100
 

@@ -11,7 +11,7 @@ first loss alone never fires: unusual data starts high too, with one token in te
 
 >>> from sftdiag.monitor import Monitor
 >>> monitor = Monitor()
->>> for step in range(1, 10):
+>>> for step in range(1, 4):
 ...     row = {"step": step, "loss": 10.0, "entropy": 5.0, "mean_token_accuracy": 0.01}
 ...     for finding in monitor.feed_entry(row):
 ...         print(step, finding.code, finding.severity.label, finding.onset_step)

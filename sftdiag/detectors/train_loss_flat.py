@@ -28,7 +28,7 @@ learning.
 ...     row = {"step": step, "loss": 11.3 + 0.01 * (step % 3), "learning_rate": 2e-5}
 ...     for finding in monitor.feed_entry(row):
 ...         print(step, finding.code, finding.severity.label, finding.onset_step)
-50 SFT101 error 1
+10 SFT101 error 1
 
 References:
     Schuirmann (1987), the two one-sided tests procedure for equivalence;
@@ -48,10 +48,7 @@ from sftdiag.detectors._flat_signs import (
     knows_its_rows,
     signs_of_a_fault,
 )
-from sftdiag.detectors._repeats import Repeats
-from sftdiag.detectors._still_rate import StillRate
-from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
-from sftdiag.detectors.learning import (
+from sftdiag.detectors._learning import (
     TOLERANCE,
     TOLERANCE_SIGNED,
     has_learned,
@@ -60,6 +57,9 @@ from sftdiag.detectors.learning import (
     may_be_within,
     opened_higher,
 )
+from sftdiag.detectors._repeats import Repeats
+from sftdiag.detectors._still_rate import StillRate
+from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.ranges import LOWEST_LEARNING_RATE
 from sftdiag.records import EVAL, TRAIN, LogRecord

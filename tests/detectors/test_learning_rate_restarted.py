@@ -38,7 +38,7 @@ def linear(warmup: int = 0, steps: int = STEPS) -> Schedule:
 def log(rates: Iterable[float], every: int = 5) -> list[Row]:
     """Return the rows; a rate is that of its step, the first of step 1."""
     return [
-        {"step": step, "loss": 2.0, "learning_rate": rate}
+        {"step": step, "loss": 2.0 * 0.999**step, "learning_rate": rate}
         for step, rate in enumerate(rates, start=1)
         if step % every == 0
     ]

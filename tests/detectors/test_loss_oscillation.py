@@ -35,12 +35,13 @@ def test_a_swing_with_the_gradient_in_phase_is_a_warning() -> None:
     ids=["out of phase", "rate near 0", "no grad_norm"],
 )
 def test_a_curve_alone_is_info(rows: list[Row]) -> None:
-    assert [severity for _, severity, _ in fired(rows)] == ["info"]
+    swings = [severity for name, severity, _ in fired(rows) if name == "loss-oscillation"]
+    assert swings == ["info"]
 
 
 @pytest.mark.parametrize("size", [0.0, 0.03])
 def test_a_small_swing_is_silent(size: float) -> None:
-    assert fired(swinging(size)) == []
+    assert "loss-oscillation" not in {name for name, *_ in fired(swinging(size))}
 
 
 def test_a_swing_from_the_start_is_silent() -> None:

@@ -96,6 +96,8 @@ def has_learned(signals: Signals) -> bool:
 
 def is_flat(signals: Signals, whole: Fall, signs: Mapping[str, Scalar]) -> bool:
     """Return whether the loss is flat by what the signs ask for."""
+    if whole.level <= 0.0:
+        return False
     if SETTLING & signs.keys():
         return whole.lower <= TOLERANCE * abs(whole.level) and whole.agrees(TOLERANCE_SIGNED)
     if "huge_grad_norm" in signs:

@@ -1,0 +1,128 @@
+"""SFT111: levels that a mean cross entropy cannot have, and those that it can."""
+
+from __future__ import annotations
+
+from math import log
+from typing import Any
+
+import pytest
+from logs import Row, decay, feed, healthy, noisy, train_rows
+
+from sftdiag.context import RunContext
+from sftdiag.findings import Finding
+from sftdiag.ranges import PUBLISHED_VOCABULARIES
+
+LEARNING = {"learning_rate": 2e-5}
+
+
+def mine(rows: list[Row], context: RunContext | None = None) -> list[Finding]:
+    found = feed(rows, context)
+    return [f for f in found if f.code == "SFT111" and f.resolved_step is None]
+
+
+def causes(finding: Finding) -> dict[str, str]:
+    return {cause.id: cause.status.name for cause in finding.causes}
+
+
+@pytest.mark.parametrize("every", [1, 10, 50])
+def test_a_loss_far_above_every_blind_guess(every: int) -> None:
+    rows = train_rows(noisy([138 - 4 * i for i in range(20)], 0.02), **LEARNING)
+    for row in rows:
+        row["step"] *= every
+    (finding,) = mine(rows)
+    assert (finding.severity.label, finding.fired_step) == ("warning", 3 * every)
+    (finding,) = mine(rows, RunContext(gradient_accumulation_steps=1))
+    assert finding.severity.label == "error"
+    assert causes(finding)["not-divided-by-accumulation"] == "RULED_OUT"
+
+
+@pytest.mark.parametrize("steps", [8, 32])
+def test_a_sum_over_accumulation_steps(steps: int) -> None:
+    losses = noisy([steps * decay(i, 60, 4.3, 1.2) for i in range(60)], 0.03)
+    rows = train_rows(losses, **LEARNING)
+    (finding,) = mine(rows, RunContext(gradient_accumulation_steps=steps, vocab_size=32_000))
+    assert (finding.severity.label, finding.causes[0].id) == (
+        "warning",
+        "not-divided-by-accumulation",
+    )
+    assert causes(finding)["not-divided-by-accumulation"] == "LIKELY"
+    rows.append({"step": 60, "epoch": 0.6, "eval_loss": rows[-1]["loss"] / steps})
+    found = mine(rows, RunContext(vocab_size=32_000))
+    assert found[-1].causes[0].id == "not-divided-by-accumulation"
+
+
+@pytest.mark.parametrize("vocabulary", [32_000, 152_064, 262_144])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_blind_guess_that_does_not_move(vocabulary: int, known: bool) -> None:
+    rows = train_rows(noisy([log(vocabulary)] * 8, 0.0005), **LEARNING)
+    (finding,) = mine(rows, RunContext(vocab_size=vocabulary if known else None))
+    assert (finding.severity.label, finding.fired_step) == ("error", 5)
+    assert finding.causes[0].id == "weights-not-loaded"
+
+
+def test_a_model_from_scratch_is_no_blind_guess_that_stays() -> None:
+    for vocabulary in PUBLISHED_VOCABULARIES:
+        losses = [decay(i, 200, log(vocabulary), 5.0) for i in range(200)]
+        rows = train_rows(noisy(losses, 0.005))
+        for row in rows:
+            row["learning_rate"] = 1e-4 * min(1.0, row["step"] / 20)
+        assert mine(rows, RunContext(max_steps=200)) == []
+
+
+def test_weights_that_are_not_there_are_named_at_once_whatever_falls_later() -> None:
+    losses = [decay(i, 100, 10.8, 3.0) for i in range(100)]
+    rows = train_rows(noisy(losses, 0.01), **LEARNING, entropy=10.7, mean_token_accuracy=0.0)
+    (finding,) = mine(rows, RunContext(vocab_size=49_152))
+    assert (finding.severity.label, finding.fired_step) == ("warning", 1)
+    assert finding.causes[0].id == "weights-not-loaded"
+    assert mine(rows, RunContext(vocab_size=49_152, total_parameters=500_000)) == []
+
+
+def test_a_loss_that_begins_high_and_rests_there() -> None:
+    losses = noisy([max(7.4, 18.0 - 2 * i) for i in range(100)], 0.01)
+    (finding,) = mine(train_rows(losses, **LEARNING), RunContext(max_steps=100))
+    assert finding.severity.label == "warning"
+    assert "never been below" in finding.message
+
+
+def test_near_zero_in_the_first_epoch() -> None:
+    losses = [max(1.26 * 0.7**i, 0.0004) for i in range(60)]
+    (finding,) = mine(train_rows(losses, **LEARNING))
+    assert "before any row was seen twice" in finding.message
+    assert {"packing", "padding-in-labels", "low-diversity-data"} <= causes(finding).keys()
+    assert "label-mask" not in causes(finding)
+    (finding,) = mine(train_rows(losses, **LEARNING), RunContext(packing=False))
+    assert causes(finding)["packing"] == "RULED_OUT"
+
+
+def test_an_evaluation_of_next_to_nothing() -> None:
+    rows: list[Row] = train_rows([decay(i, 40, 0.7, 0.05) for i in range(40)], **LEARNING)
+    rows.append({"step": 40, "epoch": 0.4, "eval_loss": 0.0003})
+    (finding,) = mine(rows)
+    assert "eval-leak" in causes(finding)
+    rows[-1]["epoch"] = rows[-2]["epoch"] = 3.0
+    assert mine(rows) == []
+
+
+@pytest.mark.parametrize("objective", [{}, {"reward": 0.1}, {"rewards/chosen": 0.1}])
+def test_a_loss_below_zero(objective: dict[str, float]) -> None:
+    losses = [0.3 - 0.02 * i for i in range(30)]
+    found = mine(train_rows(losses, **LEARNING, **objective))
+    assert len(found) == (0 if objective else 1)
+    assert mine(train_rows(losses, **LEARNING), RunContext(custom_loss=True)) == []
+
+
+def test_a_start_above_chance_that_comes_down_is_a_note() -> None:
+    losses = noisy([16.0, 14.0, 9.0, 5.0, *(decay(i, 60) for i in range(60))], 0.01)
+    (note,) = mine(train_rows(losses, **LEARNING))
+    assert (note.name, note.severity.label) == ("first-loss-above-chance", "info")
+
+
+@pytest.mark.parametrize("level", [0.05, 1.0, 3.0, 5.0])
+def test_usual_levels_are_silent(level: float) -> None:
+    rows: list[dict[str, Any]] = healthy()
+    for row in rows:
+        for name in ("loss", "eval_loss"):
+            if name in row:
+                row[name] *= level / 3.0
+    assert mine(rows) == []
