@@ -84,7 +84,9 @@ def test_a_prefix_tells_only_what_the_whole_tells(log: list[Row], data: st.DataO
 @given(st.sampled_from([1e-3, 0.25, 1.0, 7.0, 1e3]), st.sampled_from([overfitting, healthy]))
 def test_evaluation_rules_do_not_depend_on_the_losses_scale(scale: float, make: Any) -> None:
     scaled = [{k: v * scale if "loss" in k else v for k, v in row.items()} for row in make()]
-    assert fired(scaled) == fired(make())
+    # A loss of another scale is at a level that it cannot have, which is another finding.
+    evaluated = [told for told in fired(scaled) if told[0] != "implausible-loss"]
+    assert evaluated == fired(make())
 
 
 @settings(max_examples=50, deadline=None)
@@ -134,7 +136,6 @@ def test_what_was_not_looked_at_is_named() -> None:
     report = sftdiag.analyze({"log_history": healthy()})
     assert set(report.skipped) == {
         "loss-above-chance",
-        "memorization",
         "repetitive-output",
         "forgetting",
         "unnatural-replies",
@@ -169,7 +170,7 @@ def test_a_flat_loss_without_a_sign_is_neither_healthy_nor_sick() -> None:
     log = train_rows([1.2, 1.21, 1.19] * 30, learning_rate=2e-5, grad_norm=1.0)
     report = sftdiag.analyze({"log_history": log})
     assert report.verdict == "inconclusive"
-    assert "cannot tell a floor from a fault" in (report.reason or "")
+    assert "too little to show learning" in (report.reason or "")
 
 
 def test_ignored_codes_are_left_out_and_said_so() -> None:

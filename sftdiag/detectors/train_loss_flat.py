@@ -183,7 +183,8 @@ class TrainLossFlatDetector(Detector):
         signs = signs_of_a_fault(signals, recent.level, half)
         if "chance_loss" not in signs or not signs.keys() & CORROBORATING:
             return ()
-        fell = fall_of(signals.block_losses).lower > TOLERANCE * abs(recent.level)
+        losses = signals.block_losses
+        fell = fall_of(losses).lower > TOLERANCE * abs(recent.level) or opened_higher(losses)
         return self._fire(signals, step, half, signs, STUCK if fell else "default")
 
     def _fire(
@@ -275,12 +276,11 @@ class TrainLossFlatDetector(Detector):
         if self._floor:
             return Skip("floor_or_nothing", {"loss": signals.blocks[-1].loss})
         seen = fall_of(signals.block_losses)
-        share = signals.share_of_plan(signals.last_step)
-        if seen.error <= TOLERANCE * share * abs(seen.level):
-            return None
         level = abs(seen.level) or 1.0
         numbers = {"fall": seen.fall / level, "error": seen.error / level}
         numbers |= {"rows": signals.train_rows, "steps": signals.last_step}
+        if seen.error <= TOLERANCE * level:
+            return Skip("flat_so_far", numbers)
         every = signals.last_step / max(1, signals.train_rows)
         return Skip("unsure" if every < 2 else "unsure_log_more", numbers)
 

@@ -64,4 +64,4 @@ def test_it_is_asked_where_the_loss_leaves_its_course_or_stands_too_high() -> No
     from sftdiag.guide.symptoms import SYMPTOMS
 
     codes = {s.code for s in SYMPTOMS for c in s.causes if c.id == "not-divided-by-accumulation"}
-    assert codes == {"SFT101", "SFT102", "SFT103", "SFT104", "SFT109", "SFT204"}
+    assert codes == {"SFT101", "SFT102", "SFT103", "SFT104", "SFT109", "SFT111", "SFT204"}
