@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import importlib
 import logging
 import os
 import warnings
@@ -89,9 +90,8 @@ def cell(family: Family, kind: str, way: str, known: Any, mask: bool, model: Any
         return Cell(family.name, kind, way, said, truth)
     given: Any = rows
     if kind == "streamed":
-        from datasets import IterableDataset
-
-        given = IterableDataset.from_generator(lambda: iter(rows))
+        datasets: Any = importlib.import_module("datasets")
+        given = datasets.IterableDataset.from_generator(lambda: iter(rows))
         options["max_steps"] = 5
     said = by_trainer(family, given, known, model, **options)
     talks = kind not in ("text", "prompt, completion text") and "SFT410" not in truth.codes

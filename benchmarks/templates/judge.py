@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing import Any, NamedTuple
 from benchmarks.templates.families import Family, fetch, tokenizer
 from benchmarks.templates.kinds import Row
 from sftdiag.config import Settings
+from sftdiag.errors import SourceError
 from sftdiag.findings import Report, Severity
-from sftdiag.rows import data_files
 from sftdiag.rows.preflight import preflight
+
+data_files: Any = importlib.import_module("sftdiag.rows.data_files")
 
 
 class Said(NamedTuple):
@@ -60,7 +63,7 @@ def by_file(family: Family, rows: list[Row], known: Any = None, **options: Any) 
             report = data_files.inspect_data(
                 path, fetch(family.package), settings=settings, **options
             )
-        except data_files.SourceError as error:
+        except SourceError as error:
             return Said(refused=str(error).rpartition("rows.jsonl: ")[2])
     return _said(report)
 
@@ -69,12 +72,12 @@ def by_trainer(
     family: Family, rows: Any, known: Any = None, model: Any = None, **config: Any
 ) -> Said:
     """Return what preflight says of a trainer whose rows TRL has prepared."""
-    from datasets import Dataset
-    from trl import SFTConfig, SFTTrainer
+    datasets: Any = importlib.import_module("datasets")
+    trl: Any = importlib.import_module("trl")
 
     known = known if known is not None else tokenizer(family)
     with tempfile.TemporaryDirectory() as folder:
-        args = SFTConfig(
+        args = trl.SFTConfig(
             output_dir=folder,
             **{
                 "bf16": False,
@@ -89,10 +92,10 @@ def by_trainer(
             },
         )
         try:
-            trainer = SFTTrainer(
+            trainer = trl.SFTTrainer(
                 model=model or tiny(known),
                 args=args,
-                train_dataset=Dataset.from_list(rows) if isinstance(rows, list) else rows,
+                train_dataset=datasets.Dataset.from_list(rows) if isinstance(rows, list) else rows,
                 processing_class=known,
             )
         except Exception as error:
@@ -102,12 +105,12 @@ def by_trainer(
 
 def without_cache() -> None:
     """Keep datasets from hashing a tokenizer of many megabytes for each step of a preparation."""
-    import datasets
-    from datasets.fingerprint import Hasher
+    datasets: Any = importlib.import_module("datasets")
+    fingerprint: Any = importlib.import_module("datasets.fingerprint")
 
     datasets.disable_progress_bars()
     numbers = count()
-    Hasher.hash = classmethod(lambda cls, value: f"{next(numbers):016x}")
+    fingerprint.Hasher.hash = classmethod(lambda cls, value: f"{next(numbers):016x}")
 
 
 def tiny(known: Any) -> Any:
@@ -143,7 +146,7 @@ def _said(report: Report) -> Said:
 @contextmanager
 def _given(known: Any) -> Iterator[None]:
     """Hand a tokenizer that is loaded already to what would load it anew."""
-    load: Callable[[str], Any] = data_files.load_tokenizer
+    load = data_files.load_tokenizer
     data_files.load_tokenizer = lambda path: known
     try:
         yield

@@ -23,7 +23,7 @@ PLACES = (
     *("harbour", "library", "tower", "orchard", "mill"),
 )
 TOOL = "look_up_place"
-TOOLS = [
+TOOLS: list[dict[str, Any]] = [
     {
         "type": "function",
         "function": {

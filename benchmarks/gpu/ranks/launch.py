@@ -53,7 +53,7 @@ def run(
             if code and left and time.monotonic() < deadline:
                 name = left.pop(0)
                 part = [lines.get(name) for lines in done]
-                seen[name] = {"ranks": part, "ended": said[-4000:]}
+                seen[name] = {"ranks": part, "ended": said[-12000:]}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return {
@@ -85,13 +85,12 @@ def _launch(
     quiet = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     log = folder / "log"
     with log.open("w") as out:
-        process = subprocess.Popen(
-            command, stdout=out, stderr=out, env={**os.environ, **quiet}, start_new_session=True
-        )
+        process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **quiet})
         try:
             code = process.wait(timeout=max(1.0, seconds))
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
+            # It ends its ranks, which it started in sessions of their own.
+            process.terminate()
             process.wait()
             code = 124
     return code, log.read_text(errors="replace")

@@ -96,10 +96,15 @@ def _steps(rank: Mapping[str, Any]) -> list[tuple[int, str]]:
     return [(run["step"], run.get("raised", "")) for run in rank["runs"]]
 
 
-def page(results: Sequence[Result]) -> str:
+FEW = 3
+"""A file of fewer cases is a look at one question, and has no column."""
+
+
+def page(stored: Sequence[Result]) -> str:
     """Return docs/ranks.md."""
     from benchmarks.gpu.ranks.cases import CASES
 
+    results = [r for r in stored if len(r["cases"]) >= FEW or r["backend"] == "single"]
     return "\n".join(
         [
             "<!-- Written by benchmarks/gpu/ranks. -->\n",
@@ -120,7 +125,7 @@ def page(results: Sequence[Result]) -> str:
                 for name, case in CASES.items()
             ),
             "",
-            *_notes(results),
+            *_notes(stored),
             "\n## What is said\n",
             *_said(results),
             "\n## Healthy runs\n",
@@ -195,11 +200,19 @@ def _first(result: Result, name: str) -> Mapping[str, Any] | None:
 def _notes(results: Iterable[Result]) -> list[str]:
     notes: dict[str, list[str]] = {}
     for result in results:
-        for name, key in (("smoke", "refused"), ("eval-save", "error")):
-            seen = _first(result, name)
-            for run in seen["ranks"][0]["runs"] if seen else ():
-                if key in run:
-                    notes.setdefault(f"`{name}`: {run[key]}", []).append(_heading(result))
+        seen = _first(result, "smoke")
+        for run in seen["ranks"][0]["runs"] if seen else ():
+            if "refused" in run:
+                notes.setdefault(f"`smoke_test`: {run['refused']}", []).append(_heading(result))
+        seen = _first(result, "eval-save")
+        if seen is not None and result["backend"] == "fsdp2":
+            together, apart = (
+                run.get("error", f"went on to step {run['step']}")
+                for run in seen["ranks"][0]["runs"]
+            )
+            used = ", ".join(f"{p} {result['versions'][p]}" for p in ("torch", "transformers"))
+            note = f"evaluation and save at one step, {used}: {together}; apart: {apart}"
+            notes.setdefault(note, []).append(_heading(result))
         seen = _first(result, "probes")
         for run in seen["ranks"][0]["runs"] if seen else ():
             for reason in {r for r in run.get("skipped", {}).values() if "sharded" in r}:
