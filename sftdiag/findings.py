@@ -173,8 +173,7 @@ class RowsSeen(Value):
         split: ``"train"`` or the name of the evaluation set.
         rows: rows looked at.
         total: rows of the set; None when unknown.
-        undetected: a fault in a smaller share of the rows may not show (95 %); 0 when all were
-            looked at.
+        undetected: a fault in fewer of the rows may not show (95 %); 0 when all were looked at.
         trained: share of the rows' tokens that reach the loss; None when unknown.
     """
 
