@@ -95,7 +95,7 @@ def cell(family: Family, kind: str, way: str, known: Any, mask: bool, model: Any
         options["max_steps"] = 5
     said = by_trainer(family, given, known, model, **options)
     talks = kind not in ("text", "prompt, completion text") and "SFT410" not in truth.codes
-    if stops_elsewhere(known) and talks:
+    if stops_elsewhere(known, kind) and talks:
         truth = truth._replace(codes=truth.codes | {"SFT423"})
     if truth.codes >= {"SFT410"} and "SFT403" in said.warnings:
         # Rows that were dropped whole cannot be looked at: what is true is that they were dropped.

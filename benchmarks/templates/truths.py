@@ -43,13 +43,18 @@ def truth_of(known: Any, kind: str, rows: list[Row]) -> Truth:
     return Truth(frozenset(codes) | _prefix(known, row))
 
 
-def stops_elsewhere(known: Any) -> bool:
-    """Return whether the token after the last reply is another than the one that ends a text."""
+def stops_elsewhere(known: Any, kind: str) -> bool:
+    """Return whether the last reply of such rows ends with another token than a text does.
+
+    A template may end the last reply of all otherwise than one that a question follows.
+    """
     if not known.chat_template:
         return False
     asked = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]
+    if kind == "ends with a question":
+        asked.append({"role": "user", "content": "three"})
     text = known.apply_chat_template(asked, tokenize=False)
-    return known.eos_token not in text.rpartition("two")[2]
+    return known.eos_token not in text.rpartition("two")[2].partition("three")[0]
 
 
 def _left_out(known: Any, kind: str, row: Row, text: str) -> list[str]:
