@@ -261,11 +261,10 @@ class Monitor:
         worst = max(active, default=None)
         if worst is not None and worst >= Severity.WARNING:
             return worst.label, None
-        parts = [part for part in (*self._earlier, self.signals) if part.records]
-        if not parts:
+        if not any(part.records for part in (*self._earlier, self.signals)):
             if not any(probe.name not in skips for probe in self._probes):
                 return "inconclusive", self._say(Skip("no_step"))
-        elif LEARNING in skips and not any(map(has_learned, parts)):
+        elif LEARNING in skips and not has_learned(self.signals):
             return "inconclusive", self._say(skips[LEARNING])
         return (worst.label if worst is not None else "healthy"), None
 

@@ -55,7 +55,9 @@ def rates(scheduler: Any, steps: int) -> Iterator[float]:
 
 
 def log(logged: list[float], every: int) -> list[Row]:
-    rows = [{"step": n, "loss": 2.0, "learning_rate": r} for n, r in enumerate(logged, start=1)]
+    rows = [
+        {"step": n, "loss": 2 * 0.99**n, "learning_rate": r} for n, r in enumerate(logged, start=1)
+    ]
     return [row for row in rows if row["step"] % every == 0]
 
 
