@@ -59,10 +59,9 @@ TABLE: tuple[Explains, ...] = checked(
         Explains("SFT106", "SFT111", False, "weights or numbers that were lost have no level"),
         Explains("SFT107", "SFT111", False, "a loss of 0 has no level, and no label is why"),
         Explains("SFT108", "SFT111", False, "labels of another text hold the loss up"),
-        Explains("SFT111", "SFT101", False, "what is no loss of text does not fall as one"),
         *(
-            Explains("SFT111", code, False, "nor is its course one", Severity.ERROR)
-            for code in ("SFT102", "SFT103", "SFT105", "SFT109", "SFT201")
+            Explains("SFT111", code, False, "what is no loss of text has no course", Severity.ERROR)
+            for code in ("SFT101", "SFT102", "SFT103", "SFT105", "SFT109", "SFT201")
         ),
         Explains("SFT111", "SFT202", False, "what costs nothing from the start is not learned"),
         Explains("SFT106", "SFT107", True, "a NaN is logged as a loss of 0"),

@@ -85,7 +85,7 @@ def test_a_grace_that_is_no_step_count_is_refused(steps: Any) -> None:
 @pytest.mark.parametrize(
     ("rows", "arguments", "said"),
     [
-        (FLAT, {"save_strategy": "steps"}, "saved checkpoint-20 at the stop"),
+        (FLAT, {"save_strategy": "steps"}, "saved checkpoint-15 at the stop"),
         (FLAT, {"save_strategy": "no"}, 'nothing was saved at the stop: save_strategy is "no"'),
         (overfitting(), {"save_strategy": "steps"}, "the weights are worse than before"),
         (nan_from(70), {"save_strategy": "steps"}, "the weights are worse than before"),
@@ -117,7 +117,7 @@ def test_a_stop_does_not_save_where_that_deletes_the_best(
         rows.append(row)
         if row["step"] == 5:
             rows.append({"step": 5, "eval_loss": 11.3})
-    for limit, said in ((2, "would have deleted"), (3, "saved checkpoint-20")):
+    for limit, said in ((2, "would have deleted"), (3, "saved checkpoint-15")):
         caplog.clear()
         callback = sftdiag.DiagnosticsCallback(stop_on="error", save_on_stop=True)
         drive = Drive(
