@@ -52,7 +52,7 @@ def compact(result: Result) -> Result:
         for rank in ranks:
             rank["runs"] = [_compact(run, case, again=count != "0") for run in rank["runs"]]
             if count != "0":
-                del rank["told"]
+                rank.pop("told", None)
         cases[name] = {"ranks": ranks, "well": True}
     return {**result, "cases": cases}
 
