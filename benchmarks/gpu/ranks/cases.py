@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from transformers import EarlyStoppingCallback
@@ -13,20 +12,25 @@ from benchmarks.gpu.ranks.bench import (
     SHARDED,
     Bench,
     Masked,
-    Slow,
     nan_gradient,
     nan_logged,
     nan_loss,
 )
-
-AT = 10
-"""The step from which a fault is there."""
+from benchmarks.gpu.ranks.cases_apart import (
+    AT,
+    Seen,
+    crashed_before,
+    late,
+    more_before,
+    only_on,
+    rows_at_evaluation,
+    rows_raise,
+    rows_stop,
+)
+from benchmarks.gpu.ranks.cases_faulty import blow_up, faulty
 
 HEALTHY = 80
 """Steps of a healthy run: enough to be judged."""
-
-Seen = list[dict[str, Any]]
-"""What a rank saw of the runs of a case, in their order."""
 
 
 class Case(NamedTuple):
@@ -86,90 +90,6 @@ def raise_error(bench: Bench) -> Seen:
     trainer = bench.trainer()
     nan_loss(trainer, AT)
     return [bench.train(trainer, sftdiag.attach(trainer, raise_on={"non-finite"}))]
-
-
-def _rows(bench: Bench, **policy: Any) -> Seen:
-    trainer = bench.trainer()
-    if bench.rank == 1:
-        trainer.data_collator = Masked(trainer.data_collator)
-    return [bench.train(trainer, sftdiag.attach(trainer, **policy))]
-
-
-def rows_stop(bench: Bench) -> Seen:
-    """Rank 1's collator masks every label; the policy stops on what the checks find."""
-    return _rows(bench, stop_on="error")
-
-
-def rows_raise(bench: Bench) -> Seen:
-    """Likewise, with an exception."""
-    return _rows(bench, raise_on="error")
-
-
-def rows_at_evaluation(bench: Bench) -> Seen:
-    """Rank 1's evaluation rows have no label; a callback without a trainer sees them late."""
-    trainer = bench.trainer(eval_strategy="steps", eval_steps=10)
-    if bench.rank == 1:
-        trainer.eval_dataset = trainer.eval_dataset.map(_unlabelled)
-    callback = sftdiag.DiagnosticsCallback(stop_on={"SFT401", "SFT402"})
-    trainer.add_callback(callback)
-    return [bench.train(trainer, callback)]
-
-
-def _unlabelled(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "labels": [-100] * len(row["input_ids"])}
-
-
-def _only_on(rank: int) -> Callable[[Bench], Seen]:
-    def case(bench: Bench) -> Seen:
-        trainer = bench.trainer(eval_strategy="steps", eval_steps=15)
-        nan_loss(trainer, AT)
-        callback = None
-        if bench.rank == rank:
-            callback = sftdiag.attach(trainer, stop_on="error", raise_on="error", probes=True)
-        return [bench.train(trainer, callback)]
-
-    return case
-
-
-def more_before(bench: Bench) -> Seen:
-    """First a run that is watched on one rank, then one on both: with other policies."""
-    seen = []
-    for only in (0, 1):
-        trainer = bench.trainer(max_steps=4)
-        callback = sftdiag.attach(trainer, stop_on="info") if bench.rank == only else None
-        seen.append(bench.train(trainer, callback))
-        trainer = bench.trainer()
-        nan_loss(trainer, AT)
-        options = {"stop_on": "error"} if bench.rank == 0 else {}
-        seen.append(bench.train(trainer, sftdiag.attach(trainer, **options)))
-    return seen
-
-
-def crashed_before(bench: Bench) -> Seen:
-    """First a run that a user's error ends on both ranks, then one that rank 1 does not watch."""
-    trainer = bench.trainer(max_steps=8)
-    sftdiag.attach(trainer, stop_on="error")
-
-    def fail(*_: Any, **__: Any) -> Any:
-        if trainer.state.global_step == 4:
-            raise ZeroDivisionError
-        return step(*_, **__)
-
-    step, trainer.training_step = trainer.training_step, fail
-    with suppress(ZeroDivisionError):
-        trainer.train()
-    trainer = bench.trainer(max_steps=8)
-    callback = sftdiag.attach(trainer, stop_on="error") if bench.rank == 0 else None
-    return [bench.train(trainer, callback)]
-
-
-def late(bench: Bench) -> Seen:
-    """Rank 0 begins four seconds after rank 1, as where a tracker logs in there."""
-    trainer = bench.trainer()
-    nan_loss(trainer, AT)
-    if bench.rank == 0:
-        trainer.add_callback(Slow(4.0))
-    return [bench.train(trainer, sftdiag.attach(trainer, stop_on="error"))]
 
 
 def resume(bench: Bench) -> Seen:
@@ -283,38 +203,6 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"[:300]
 
 
-ROWS = 10
-"""Rows of the log before a fault, however rarely it logs."""
-
-
-def _faulty(
-    fault: Callable[[Any, int], None], every: int, *, ranks: tuple[int, ...] = (0, 1)
-) -> Callable[[Bench], Seen]:
-    def case(bench: Bench) -> Seen:
-        at = max(2 * AT, ROWS * every)
-        trainer = bench.trainer(logging_steps=every, max_steps=at + 4 * every, learning_rate=5e-4)
-        if bench.rank in ranks:
-            fault(trainer, at)
-        return [bench.train(trainer, sftdiag.attach(trainer, stop_on="error"))]
-
-    return case
-
-
-def _blow_up(every: int) -> Callable[[Bench], Seen]:
-    def case(bench: Bench) -> Seen:
-        trainer = bench.trainer(
-            logging_steps=every,
-            max_steps=4 * every + 20,
-            learning_rate=30.0,
-            optim="sgd",
-            max_grad_norm=0.0,
-            warmup_steps=0,
-        )
-        return [bench.train(trainer, sftdiag.attach(trainer, stop_on="error"))]
-
-    return case
-
-
 CASES: dict[str, Case] = {
     "unwatched": Case("healthy, without sftdiag, twice", unwatched, often=False),
     "healthy": Case('healthy, `stop_on="warning"`', healthy, often=False),
@@ -324,8 +212,8 @@ CASES: dict[str, Case] = {
     "rows-stop": Case("rank 1's collator masks every label; `stop_on`", rows_stop),
     "rows-raise": Case("the same; `raise_on`", rows_raise),
     "rows-eval": Case("rank 1's evaluation rows unlabelled; no `attach`", rows_at_evaluation),
-    "only-rank-0": Case("the callback on rank 0 only; NaN", _only_on(0)),
-    "only-rank-1": Case("the callback on rank 1 only; NaN", _only_on(1)),
+    "only-rank-0": Case("the callback on rank 0 only; NaN", only_on(0)),
+    "only-rank-1": Case("the callback on rank 1 only; NaN", only_on(1)),
     "more-before": Case("an earlier run watched on one rank, then the other", more_before),
     "crashed-before": Case("an earlier run ended by an error; then rank 0 only", crashed_before),
     "late": Case("rank 0 begins 4 s later; NaN", late),
@@ -346,7 +234,7 @@ CASES: dict[str, Case] = {
     ),
     **{
         f"{name}-{every}": Case(
-            f"{about}; `logging_steps={every}`", _faulty(fault, every, ranks=ranks), often=False
+            f"{about}; `logging_steps={every}`", faulty(fault, every, ranks=ranks), often=False
         )
         for name, about, fault, ranks in (
             ("nan-all", "loss NaN on all ranks", nan_loss, (0, 1)),
@@ -357,7 +245,7 @@ CASES: dict[str, Case] = {
     },
     **{
         f"blow-up-{every}": Case(
-            f"SGD at a rate of 30; `logging_steps={every}`", _blow_up(every), often=False
+            f"SGD at a rate of 30; `logging_steps={every}`", blow_up(every), often=False
         )
         for every in (1, 10, 50)
     },
