@@ -18,6 +18,14 @@ BLIND = 0.005
 """How near to ln V a blind guess is: logits of an untrained model are small, not 0, and cost that
 much more."""
 
+NEAR_BLIND = 0.9
+"""Share of ln V from which a first loss and its entropy are those of a blind guess, and below which
+it is left: TRL's first row is a mean over ten steps, in which random weights learn a tenth."""
+
+TOY_SHARE = 0.5
+"""Share of ln of the smallest vocabulary in use below which a vocabulary is a toy's, made on the
+spot: random weights are meant there."""
+
 RESTING = 6.0
 """Loss, in nats, above which no pretrained model rests on text that it can read: the highest
 labelled run that must stay silent ends at 5.0. It is half of ln V for 150,000 tokens."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import isfinite
-
 from sftdiag.records import LogRecord
 from sftdiag.signals.stream import Signals
 
@@ -63,6 +61,6 @@ class StillRate:
     def ended(self, signals: Signals) -> bool:
         """Return whether the rate has come down to 0 with a good part of the plan left."""
         plan = signals.max_steps
-        if not self._later_above or self._zeros < ENDED_ROWS or not plan or not isfinite(plan):
+        if not self._later_above or self._zeros < ENDED_ROWS or not plan:
             return False
         return self.since < (1 - PLAN_LEFT) * plan and signals.last_step < plan

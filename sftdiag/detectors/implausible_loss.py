@@ -42,8 +42,10 @@ from typing import ClassVar
 from sftdiag.detectors._levels import (
     ABOVE,
     FAR,
+    NEAR_BLIND,
     NEAR_ZERO,
     RESTING,
+    TOY_SHARE,
     USUAL_SHARE,
     blind_guess,
     chance,
@@ -152,13 +154,13 @@ class ImplausibleLossDetector(Detector):
         accuracy, entropy = record.finite("mean_token_accuracy"), record.finite("entropy")
         if accuracy is None or entropy is None or accuracy >= NO_ACCURACY:
             return ()
-        least = USUAL_SHARE + (1 - USUAL_SHARE) * 0.8
         guess = signals.context.chance_loss or log(SMALLEST_VOCABULARY)
-        if guess < log(SMALLEST_VOCABULARY) / 2:
-            # A vocabulary of some hundred tokens is a toy's, made on the spot.
+        if guess < TOY_SHARE * log(SMALLEST_VOCABULARY):
             return ()
         loss = record.metrics["loss"]
-        blind = entropy >= least * guess and least * guess <= loss <= ABOVE * chance(signals)
+        blind = entropy >= NEAR_BLIND * guess and NEAR_BLIND * guess <= loss <= ABOVE * chance(
+            signals
+        )
         if not blind or not speak_of(signals.context.total_parameters):
             return ()
         return self._fire(signals, record.step, "random_weights", Severity.WARNING, guess)
@@ -260,7 +262,7 @@ class ImplausibleLossDetector(Detector):
         ends = {
             "far": chance(signals),
             "above": chance(signals),
-            "blind": (1 - 2 * (ABOVE - 1)) * float(self._active.evidence["chance_loss"] or 0.0),
+            "blind": NEAR_BLIND * float(self._active.evidence["chance_loss"] or 0.0),
             "resting": RESTING,
         }
         below = ends.get(self._active.variant)
