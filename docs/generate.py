@@ -21,7 +21,7 @@ DOCS = ROOT / "docs"
 os.environ["COLUMNS"] = "80"
 
 from sftdiag.api import analyze  # noqa: E402
-from sftdiag.cli.main import main  # noqa: E402
+from sftdiag.cli.main import COMMANDS, main  # noqa: E402
 from sftdiag.guide.catalogue import CURVES, explain, rules  # noqa: E402
 from sftdiag.outlets import alerts, webhook  # noqa: E402
 from sftdiag.report import text  # noqa: E402
@@ -70,8 +70,6 @@ def command_line_page() -> str:
         lines += [f"## {' '.join(('sftdiag', *command))}", "", f"```\n{out.getvalue()}```", ""]
     return "\n".join(lines)
 
-
-COMMANDS = ("analyze", "inspect", "explain", "rules", "recommend", "lengths", "probe")
 
 RECOMMENDED = (
     ("800 rows, a model of 0.5B, one GPU of 24 GiB", 800, 0.5e9, None, 24, 300),

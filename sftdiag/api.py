@@ -10,7 +10,6 @@ from sftdiag.config import Settings, Trigger, load_settings
 from sftdiag.context import RunContext
 from sftdiag.errors import SourceError
 from sftdiag.findings import Report, Severity
-from sftdiag.guide.catalogue import check_selectors
 from sftdiag.monitor import Monitor
 from sftdiag.observations import Outcome
 from sftdiag.sources import Run, journal, open_run, trainer_state
@@ -40,8 +39,16 @@ def _check(settings: Settings) -> None:
     # Most projects have no such file, and analyze none of its time to lose.
     from sftdiag.policy import Policy
 
-    check_selectors(settings.select | settings.ignore)
+    _check_selectors(settings)
     Policy.of(settings)
+
+
+def _check_selectors(settings: Settings) -> None:
+    if chosen := settings.select | settings.ignore:
+        # The guide's catalogue loads only where something is chosen from it.
+        from sftdiag.guide.catalogue import check_selectors
+
+        check_selectors(chosen)
 
 
 def make_settings(
@@ -73,7 +80,7 @@ def make_settings(
         grace_steps=grace_steps,
         save_on_stop=save_on_stop,
     )
-    check_selectors(settings.select | settings.ignore)
+    _check_selectors(settings)
     return settings
 
 

@@ -14,8 +14,7 @@ from sftdiag.context import RunContext
 from sftdiag.detectors import DETECTORS, Detector, Skip, has_learned
 from sftdiag.findings import Curve, Detection, Finding, Report, Severity, Summary
 from sftdiag.guide import arbitration
-from sftdiag.guide.diagnosis import diagnose
-from sftdiag.guide.symptoms import SYMPTOMS
+from sftdiag.guide.symptoms import NAMES
 from sftdiag.observations import Outcome
 from sftdiag.records import PROBE, LogRecord, as_step, parse_entry
 from sftdiag.signals.evaluations import Evaluation
@@ -170,7 +169,7 @@ class Monitor:
         """Switch off what raised; raise where no one asked to be told."""
         if self._on_fault is None:
             raise fault
-        name = next(symptom.name for symptom in SYMPTOMS if symptom.code == code)
+        name = NAMES[code]
         self._broken[name] = type(fault).__name__
         self._probes = tuple(p for p in self._probes if p.name != name)
         self._detectors = tuple(d for d in self._detectors if d.name != name)
@@ -183,6 +182,9 @@ class Monitor:
         return self._cases.end_all(step, self._word("rewound", {"step": step}))
 
     def _finding(self, case: Case, claims: tuple[arbitration.Claim, ...]) -> Finding:
+        # What there is to say loads with the first finding.
+        from sftdiag.guide.diagnosis import diagnose
+
         lang = self.settings.lang
         finding = diagnose(case.detection, case.id, case.fired, self.signals, lang, self.checked)
         return finding.replace(
@@ -241,17 +243,17 @@ class Monitor:
         """Return what could not be judged: by the units' state, and what none looks at."""
         skips: dict[str, Skip] = {}
         seen = {unit.code: unit for unit in self._units()}
-        for symptom in SYMPTOMS:
-            if not self.settings.reports(symptom.code, symptom.name):
-                skips[symptom.name] = Skip("not_selected")
-            elif symptom.name in self._broken:
-                skips[symptom.name] = Skip("broken", {"error": self._broken[symptom.name]})
-            elif symptom.code not in seen:
-                skips[symptom.name] = Skip("needs_model")
+        for code, name in NAMES.items():
+            if not self.settings.reports(code, name):
+                skips[name] = Skip("not_selected")
+            elif name in self._broken:
+                skips[name] = Skip("broken", {"error": self._broken[name]})
+            elif code not in seen:
+                skips[name] = Skip("needs_model")
             else:
-                skip = seen[symptom.code].skip(self.signals)
+                skip = seen[code].skip(self.signals)
                 if skip is not None:
-                    skips[symptom.name] = skip
+                    skips[name] = skip
         return skips
 
     def _verdict(

@@ -1,8 +1,14 @@
-"""Texts: the toml files beside the units, one table a language."""
+"""Texts: the toml files beside the units, one table a language.
+
+A file is parsed once and kept beside the bytecode, as Python keeps modules: parsing, and loading
+the parser, is more than a small log takes to judge.
+"""
 
 from __future__ import annotations
 
+import marshal
 import os
+import sys
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -28,10 +34,36 @@ def check_language(language: str) -> str:
 
 @cache
 def _read(path: str) -> dict[str, Any]:
+    folder, name = os.path.split(path)
+    kept = os.path.join(folder, "__pycache__", f"{name}.{sys.implementation.cache_tag}")
+    state = os.stat(path)
+    key = (state.st_mtime_ns, state.st_size)
+    try:
+        with open(kept, "rb") as file:
+            known, tables = marshal.load(file)
+        if known == key and isinstance(tables, dict):
+            return tables
+    except (OSError, EOFError, ValueError, TypeError):
+        pass
     import tomllib
 
     with open(path, "rb") as file:
-        return tomllib.load(file)
+        tables = tomllib.load(file)
+    if not sys.dont_write_bytecode:
+        _keep(kept, marshal.dumps((key, tables)))
+    return tables
+
+
+def _keep(path: str, content: bytes) -> None:
+    """Write a file whole or not at all; a folder that cannot be written to keeps nothing."""
+    unfinished = f"{path}.{os.getpid()}"
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(unfinished, "wb") as file:
+            file.write(content)
+        os.replace(unfinished, path)
+    except OSError:
+        return
 
 
 def load(module_file: str, name: str, language: str) -> Texts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,36 @@ def loaded(code: str) -> set[str]:
 
 def main(*arguments: object) -> str:
     return f"from sftdiag.cli.main import main\nmain({[str(a) for a in arguments]!r})"
+
+
+def own(code: str) -> set[str]:
+    """Return which modules of ours, and which parsers, a fresh process has loaded."""
+    script = (
+        "import sys\n"
+        f"{code}\n"
+        "print('|'.join(n for n in sys.modules if n.startswith(('sftdiag', 'tomllib'))))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split("|"))
+
+
+def test_a_log_loads_only_what_it_shows(runs: Path, tmp_path: Path) -> None:
+    # The logs alone, without what a callback keeps of the checks beside them.
+    for run in ("healthy", "overfitting"):
+        shutil.copy(runs / run / "trainer_state.json", tmp_path / run)
+    healthy = own(main("analyze", tmp_path / "healthy"))
+    assert not {n for n in healthy if n.startswith(("sftdiag.checks", "sftdiag.guide.eval"))}
+    assert not {n for n in healthy if n.startswith("sftdiag.cli")} - {
+        "sftdiag.cli",
+        "sftdiag.cli.main",
+        "sftdiag.cli.analyze",
+        "sftdiag.cli.options",
+    }
+    sick = own(main("analyze", tmp_path / "overfitting"))
+    assert "sftdiag.guide.eval_loss_rising" in sick
+    assert not {"sftdiag.guide.memorization", "sftdiag.guide.catalogue"} & sick
 
 
 def test_import_loads_nothing_of_our_own() -> None:

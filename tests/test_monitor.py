@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from logs import Row, feed, fired, healthy, overfitting, train_rows, write_state
 
 import sftdiag
-from sftdiag import monitor as monitor_module
 from sftdiag.cases import MAX_ONSETS
 from sftdiag.config import Settings
 from sftdiag.context import RunContext
 from sftdiag.detectors.eval_loss_rising import EvalLossRisingDetector
 from sftdiag.findings import Detection, Finding
+from sftdiag.guide import diagnosis
 from sftdiag.monitor import Monitor
 from sftdiag.sources.journal import Segment
 
@@ -248,14 +248,14 @@ def test_a_detector_that_fails_is_off_and_the_rest_goes_on(monkeypatch: pytest.M
 
 
 def test_a_finding_that_cannot_be_told_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = monitor_module.diagnose
+    original = diagnosis.diagnose
 
     def broken(detection: Detection, *rest: Any) -> Finding:
         if detection.code == "SFT201":
             raise KeyError("text")
         return original(detection, *rest)
 
-    monkeypatch.setattr(monitor_module, "diagnose", broken)
+    monkeypatch.setattr(diagnosis, "diagnose", broken)
     faults: list[str] = []
     monitor = Monitor(on_fault=lambda name, fault: faults.append(name))
     for row in [*overfitting(), *({"step": step, "loss": math.nan} for step in range(201, 205))]:

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from functools import partial
+from importlib import import_module
 
 from sftdiag.errors import SftdiagError
 from sftdiag.version import __version__
@@ -23,10 +24,12 @@ _COLUMNS = os.environ.get("COLUMNS", "")
 HelpFormatter = partial(argparse.HelpFormatter, width=int(_COLUMNS) if _COLUMNS.isdecimal() else 80)
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
-    from sftdiag.cli import analyze, explain, inspect, lengths, probe, recommend, rules
+COMMANDS = ("analyze", "inspect", "explain", "rules", "recommend", "lengths", "probe")
+"""In the order of the help; each is a module of its name."""
 
+
+def parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser of the whole command line, or of one command: the others need not load."""
     top = argparse.ArgumentParser(
         prog="sftdiag",
         description="Diagnoses supervised fine-tuning runs, and says how to set them up.",
@@ -34,8 +37,8 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"sftdiag {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for command in (analyze, inspect, explain, rules, recommend, lengths, probe):
-        command.register(commands, HelpFormatter)
+    for name in (only,) if only in COMMANDS else COMMANDS:
+        import_module(f"sftdiag.cli.{name}").register(commands, HelpFormatter)
     return top
 
 
@@ -53,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     options = None
     try:
-        options = parser().parse_args(arguments)
+        given = sys.argv[1:] if arguments is None else list(arguments)
+        options = parser(given[0] if given else None).parse_args(given)
         code: int = options.run(options)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else EXIT_ERROR

@@ -13,7 +13,7 @@ from sftdiag.errors import ConfigError
 from sftdiag.findings import Detection, Severity
 from sftdiag.guide import wording
 from sftdiag.guide.base import Case, Symptom
-from sftdiag.guide.symptoms import SYMPTOMS
+from sftdiag.guide.symptoms import NAMES, SYMPTOMS
 from sftdiag.signals.stream import Signals
 from sftdiag.values import Value
 
@@ -68,11 +68,10 @@ def check_selectors(selectors: Iterable[str]) -> None:
     Raises:
         ConfigError: one is not.
     """
-    symptoms = {symptom.code: symptom.name for symptom in SYMPTOMS}
-    names = symptoms.values() | NOTES.keys()
+    names = NAMES.values() | NOTES.keys()
     for selector in selectors:
         code = selector.upper()
-        known = code.startswith("SFT") and any(known.startswith(code) for known in symptoms)
+        known = code.startswith("SFT") and any(known.startswith(code) for known in NAMES)
         if selector not in names and not known and not _is_check(selector):
             raise ConfigError(f"unknown code or name {selector!r}; see `sftdiag rules`")
 

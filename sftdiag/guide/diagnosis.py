@@ -6,15 +6,12 @@ from collections.abc import Mapping
 
 from sftdiag import texts
 from sftdiag.findings import Cause, Detection, Finding, Fix, Status
-from sftdiag.guide import wording
+from sftdiag.guide import symptoms, wording
 from sftdiag.guide.base import Case, CauseRule, Evidence, Rank, Symptom, Weight, rank, settle
-from sftdiag.guide.symptoms import SYMPTOMS
 from sftdiag.observations import Observation, Outcome
 from sftdiag.signals.stream import Signals
 
 _FOR = (Weight.CONFIRMS, Weight.SUPPORTS, Weight.FITS)
-
-_BY_CODE = {symptom.code: symptom for symptom in SYMPTOMS}
 
 
 def diagnose(
@@ -35,7 +32,7 @@ def diagnose(
         lang: ``"en"`` or ``"zh"``.
         checked: what the checks of rows and arguments said.
     """
-    symptom = _BY_CODE[detection.code]
+    symptom = symptoms.of(detection.code)
     seen = wording.seen(symptom, lang)
     note = detection.name != symptom.name
     unit = seen["notes"][detection.name] if note else wording.of(symptom, lang)

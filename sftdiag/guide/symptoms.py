@@ -1,49 +1,49 @@
-"""The one table of symptoms."""
+"""The one table of symptoms. Their modules load when a run shows them: most show few, or none."""
 
 from __future__ import annotations
 
-from sftdiag.guide import (
-    early_loss_jump,
-    eval_loss_rising,
-    eval_not_finite,
-    forgetting,
-    implausible_loss,
-    learning_rate_restarted,
-    loss_above_chance,
-    loss_divergence,
-    loss_oscillation,
-    loss_spike,
-    memorization,
-    non_finite,
-    repetitive_output,
-    steps_skipped,
-    train_eval_scale_mismatch,
-    train_loss_flat,
-    train_loss_rebound,
-    unnatural_replies,
-    zero_loss,
-)
-from sftdiag.guide.base import Symptom
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-SYMPTOMS: tuple[Symptom, ...] = (
-    train_loss_flat.SYMPTOM,
-    train_loss_rebound.SYMPTOM,
-    loss_oscillation.SYMPTOM,
-    loss_divergence.SYMPTOM,
-    loss_spike.SYMPTOM,
-    non_finite.SYMPTOM,
-    zero_loss.SYMPTOM,
-    loss_above_chance.SYMPTOM,
-    early_loss_jump.SYMPTOM,
-    learning_rate_restarted.SYMPTOM,
-    implausible_loss.SYMPTOM,
-    steps_skipped.SYMPTOM,
-    eval_loss_rising.SYMPTOM,
-    memorization.SYMPTOM,
-    eval_not_finite.SYMPTOM,
-    train_eval_scale_mismatch.SYMPTOM,
-    repetitive_output.SYMPTOM,
-    forgetting.SYMPTOM,
-    unnatural_replies.SYMPTOM,
-)
-"""In the order of their codes."""
+if TYPE_CHECKING:
+    from sftdiag.guide.base import Symptom
+
+    SYMPTOMS: tuple[Symptom, ...]
+
+NAMES = {
+    "SFT101": "train-loss-flat",
+    "SFT102": "train-loss-rebound",
+    "SFT103": "loss-oscillation",
+    "SFT104": "loss-divergence",
+    "SFT105": "loss-spike",
+    "SFT106": "non-finite",
+    "SFT107": "zero-loss",
+    "SFT108": "loss-above-chance",
+    "SFT109": "early-loss-jump",
+    "SFT110": "learning-rate-restarted",
+    "SFT111": "implausible-loss",
+    "SFT112": "steps-skipped",
+    "SFT201": "eval-loss-rising",
+    "SFT202": "memorization",
+    "SFT203": "eval-not-finite",
+    "SFT204": "train-eval-scale-mismatch",
+    "SFT301": "repetitive-output",
+    "SFT302": "forgetting",
+    "SFT303": "unnatural-replies",
+}
+"""Code to name, in the order of the codes; a symptom's module is called by its name."""
+
+
+@cache
+def of(code: str) -> Symptom:
+    """Return the symptom with this code."""
+    module = import_module(f"sftdiag.guide.{NAMES[code].replace('-', '_')}")
+    symptom: Symptom = module.SYMPTOM
+    return symptom
+
+
+def __getattr__(name: str) -> object:
+    if name != "SYMPTOMS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return tuple(of(code) for code in NAMES)

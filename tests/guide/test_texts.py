@@ -14,7 +14,7 @@ import sftdiag
 from sftdiag.checks import CHECKS
 from sftdiag.detectors import DETECTORS
 from sftdiag.guide.catalogue import explain, rules
-from sftdiag.guide.symptoms import SYMPTOMS
+from sftdiag.guide.symptoms import NAMES, SYMPTOMS
 
 PACKAGE = Path(sftdiag.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.toml"))
@@ -137,3 +137,8 @@ def test_what_may_be_a_warning_says_when_it_is_an_error(code: str, lang: str, wo
 )
 def test_the_guides_facts_are_in_the_product(topic: str, fact: str) -> None:
     assert fact in " ".join(explain(topic, "en").split())
+
+
+def test_the_table_of_symptoms_names_them() -> None:
+    assert {symptom.code: symptom.name for symptom in SYMPTOMS} == NAMES
+    assert list(NAMES) == sorted(NAMES)
