@@ -39,6 +39,12 @@ def register(commands: Any, formatter_class: Any) -> None:
         help="default: by --gpu-memory, else lora",
     )
     parser.add_argument("--gpus", type=int, default=1, metavar="N", help="default: 1")
+    parser.add_argument(
+        "--effective-batch",
+        type=int,
+        metavar="N",
+        help="rows an optimizer step, all GPUs together (default: by the guide's table)",
+    )
     parser.add_argument("--gpu-memory", type=float, metavar="GIB", help="of one GPU")
     parser.add_argument(
         "--quantiles",
@@ -88,6 +94,7 @@ def run(options: argparse.Namespace) -> int:
         columns=columns,
         model=options.model,
         data=options.data,
+        effective_batch=options.effective_batch,
         lang=lang,
     )
     sys.stdout.write(formats.FORMATS[options.format](found))

@@ -22,6 +22,7 @@ def recommend(
     columns: tuple[str, ...] = (),
     model: str | None = None,
     data: str | None = None,
+    effective_batch: int | None = None,
     lang: str = "en",
 ) -> Recommendation:
     """Return the settings to train with.
@@ -36,6 +37,7 @@ def recommend(
         columns: names of the data's columns.
         model: the model's name or path, for the code.
         data: the data's path, for the code.
+        effective_batch: rows an optimizer step; None chooses by the guide's table.
         lang: ``"en"`` or ``"zh"``.
 
     Returns:
@@ -60,6 +62,7 @@ def recommend(
         tuple(columns),
         model,
         data,
+        effective_batch,
     )
     choice = Choice(setup, lang)
     chosen = settings(choice)

@@ -102,20 +102,30 @@ def _rate(choice: Choice) -> tuple[float, str, str]:
     low, large = choice.setup.little_data, choice.setup.parameters > ranges.LARGE_MODEL
     spans = ranges.LEARNING_RATE[choice.method]
     usual = ranges.USUAL_LEARNING_RATE[choice.method]
+    if choice.method == "lora":
+        rate = ranges.lora_learning_rate(choice.setup.parameters, choice.batch)
+        whole = choice.batch >= ranges.SWEPT_BATCH
+        return rate, spans[-1].source, f"learning_rate_lora{'' if whole else '_scaled'}"
     if choice.method == "full" and (low or large):
         return spans[0].low, spans[0].source, "learning_rate_full_low"
     if choice.method == "qlora" and large:
         return spans[0].low, spans[1].source, "learning_rate_qlora_low"
-    source = spans[1].source if choice.method == "lora" else spans[0].source
-    return usual, source, f"learning_rate_{choice.method}"
+    return usual, spans[0].source, f"learning_rate_{choice.method}"
 
 
 def _learning_rate(choice: Choice) -> tuple[Setting, ...]:
     rate, source, reason = _rate(choice)
     spans = ranges.LEARNING_RATE[choice.method]
-    ends: dict[str, Any] = {"low": number(spans[0].low), "high": number(spans[0].high)}
+    swept = ranges.lora_learning_rate(choice.setup.parameters, ranges.SWEPT_BATCH)
+    values: dict[str, Any] = {
+        "low": number(spans[0].low),
+        "high": number(spans[0].high),
+        "swept": number(swept),
+        "swept_batch": ranges.SWEPT_BATCH,
+        "batch": choice.batch,
+    }
     return (
-        choice.setting("learning_rate", rate, source, reason=reason, beside=spans, **ends),
+        choice.setting("learning_rate", rate, source, reason=reason, beside=spans, **values),
         choice.setting("lr_scheduler_type", ranges.SCHEDULER),
         choice.setting(
             "warmup_steps",

@@ -9,7 +9,14 @@ from math import ceil
 from types import MappingProxyType
 
 from sftdiag.errors import ConfigError
-from sftdiag.ranges import COVERAGE, LITTLE_DATA, USUAL_BATCH, USUAL_MAX_LENGTH
+from sftdiag.ranges import (
+    COVERAGE,
+    LARGE_DATA_BATCH,
+    LITTLE_DATA,
+    MUCH_DATA,
+    USUAL_BATCH,
+    USUAL_MAX_LENGTH,
+)
 from sftdiag.tuning import memory
 from sftdiag.tuning.recipes import PRESETS, TEMPLATE_SETTINGS, Preset
 from sftdiag.values import Value
@@ -30,6 +37,7 @@ class Setup(Value):
         columns: names of the data's columns, where known.
         model: the model's name or path, for the code.
         data: the data's path, for the code.
+        effective_batch: rows an optimizer step that are wanted, or None to choose by the guide.
 
     Raises:
         ConfigError: a value is outside its domain.
@@ -44,6 +52,7 @@ class Setup(Value):
     columns: tuple[str, ...] = ()
     model: str | None = None
     data: str | None = None
+    effective_batch: int | None = None
 
     def _validate(self) -> None:
         for name in ("samples", "parameters", "gpus"):
@@ -51,6 +60,11 @@ class Setup(Value):
                 given = getattr(self, name)
                 told = f"{name} must be above 0, got {given!r}"
                 raise ConfigError(told).keyed("above_0", name=name, given=given)
+        if self.effective_batch is not None and not self.effective_batch > 0:
+            told = f"effective_batch must be above 0, got {self.effective_batch!r}"
+            raise ConfigError(told).keyed(
+                "above_0", name="effective_batch", given=self.effective_batch
+            )
         if self.gpu_memory is not None and not self.gpu_memory > 0:
             told = f"gpu_memory must be above 0 GiB, got {self.gpu_memory!r}"
             raise ConfigError(told).keyed("above_0", name="gpu_memory", given=self.gpu_memory)
@@ -111,6 +125,12 @@ class Setup(Value):
         fitting = [m for m in memory.METHODS if self.fits(m, 1)]
         return fitting[0] if fitting else memory.METHODS[-1]
 
+    def _guides_batch(self, method: str) -> int:
+        """Return the rows an optimizer step of the guide's table for this much data."""
+        if self.little_data:
+            return USUAL_BATCH // 2
+        return LARGE_DATA_BATCH[method] if self.samples >= MUCH_DATA else USUAL_BATCH
+
     def fits(self, method: str, rows: int) -> bool:
         """Return whether ``rows`` rows a device should fit; True when the memory is unknown."""
         if self.gpu_memory is None:
@@ -118,11 +138,11 @@ class Setup(Value):
         return memory.fits(method, self.parameters, rows, self.max_length, self.gpu_memory)
 
     def batch(self, method: str) -> tuple[int, int]:
-        """Return rows a device and accumulation, whose product with the GPUs is the guide's.
+        """Return rows a device and accumulation, whose product with the GPUs is the batch wanted.
 
         Short of memory the rows shrink and the accumulation grows, so that the product stays.
         """
-        wanted = USUAL_BATCH // 2 if self.little_data else USUAL_BATCH
+        wanted = self.effective_batch or self._guides_batch(method)
         rows = min(
             int(TEMPLATE_SETTINGS["per_device_train_batch_size"]), max(1, wanted // self.gpus)
         )

@@ -43,11 +43,43 @@ def test_learning_rate_of_the_summary() -> None:
     assert ask(method="full").sft_config["learning_rate"] == 2e-5
     assert ask(method="qlora").sft_config["learning_rate"] == 2e-4
     lora = ask(method="lora").setting("learning_rate")
-    assert lora.value == 2e-4
+    assert lora.value == 2.5e-4
     assert "1e-5 to 5e-5 [SFT guide, learning-rate table]" in lora.beside
     assert ask(samples=900, method="full").sft_config["learning_rate"] == 1e-5
     assert ask(parameters=32e9, method="full").sft_config["learning_rate"] == 1e-5
     assert ask(parameters=32e9, method="qlora").sft_config["learning_rate"] == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("parameters", "batch", "rate"),
+    [
+        (1e9, 128, 1e-3),
+        (3.2e9, 128, 1e-3),
+        (4e9, 128, 5e-4),
+        (8e9, 128, 5e-4),
+        (14e9, 128, 3e-4),
+        (70e9, 128, 3e-4),
+        (8e9, 32, 2.5e-4),
+        (70e9, 8, 7.5e-5),
+        (8e9, 512, 5e-4),
+    ],
+)
+def test_the_lora_rate_follows_size_and_batch(parameters: float, batch: int, rate: float) -> None:
+    setting = ask(parameters=parameters, effective_batch=batch).setting("learning_rate")
+    assert setting.value == rate
+    assert "Tinker" in setting.source
+    assert ("scaled by the square root" in setting.reason) == (batch < 128)
+
+
+def test_quantised_bases_are_not_covered_by_the_sweep() -> None:
+    assert "no sweep of rates covers 4-bit" in ask(method="qlora").setting("learning_rate").reason
+
+
+def test_large_data_takes_the_guides_large_batch() -> None:
+    assert ask(samples=50_000).plan["effective_batch_size"] == 32
+    assert ask(samples=99_840).plan["effective_batch_size"] == 128
+    assert ask(samples=99_840).plan["steps"] == 780
+    assert ask(samples=99_840, effective_batch=16).plan["effective_batch_size"] == 16
 
 
 def test_scheduler() -> None:
@@ -57,7 +89,7 @@ def test_scheduler() -> None:
     plan = found.plan
     assert (plan["steps"], plan["warmup_steps"]) == (750, 75)
     assert plan["learning_rate"]["0"] == plan["learning_rate"]["750"] == 0
-    assert plan["learning_rate"]["75"] == 2e-4
+    assert plan["learning_rate"]["75"] == 2.5e-4
 
 
 @pytest.mark.slow
@@ -251,7 +283,7 @@ TEMPLATE = {
 
 
 def test_the_full_template() -> None:
-    config = ask(samples=60_000, method="qlora").sft_config
+    config = ask(samples=60_000, method="qlora", effective_batch=32).sft_config
     checkpointing = {name: config.pop(name) for name in list(config) if "checkpointing" in name}
     assert config == TEMPLATE
     assert list(checkpointing.values()) == [True, {"use_reentrant": False}]
@@ -298,6 +330,7 @@ def test_what_does_not_fit_is_said() -> None:
     [
         ({"samples": 0}, "samples must be above 0"),
         ({"parameters": -1}, "parameters must be above 0"),
+        ({"effective_batch": 0}, "effective_batch must be above 0"),
         ({"gpus": 0}, "gpus must be above 0"),
         ({"gpu_memory": 0}, "gpu_memory must be above 0"),
         ({"method": "dora"}, "method must be one of full, lora, qlora; got 'dora'"),

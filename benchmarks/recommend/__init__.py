@@ -1,0 +1,1 @@
+"""What ``sftdiag recommend`` advises, priced by public sweeps."""
