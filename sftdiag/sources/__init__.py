@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from sftdiag.context import RunContext
 from sftdiag.errors import SourceError
 from sftdiag.observations import Outcome
-from sftdiag.sources import journal, model_files, probes, trainer_state
+from sftdiag.sources import decoding, journal, model_files, probes, trainer_state
 from sftdiag.values import Value
 
 STATE = "trainer_state.json"
@@ -127,6 +127,8 @@ def _read_json(path: str) -> Any:
     try:
         with open(path, "rb") as file:
             content = file.read()
+        if (value := decoding.quickly(content)) is not decoding.NOTHING:
+            return value
         # By its first bytes: PowerShell writes UTF-16.
         text = content.decode(json.detect_encoding(content))
     except OSError as error:
