@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from heapq import nlargest
-from itertools import groupby
-from math import ceil, log
-from typing import NamedTuple
+from itertools import pairwise
+from math import ceil
+from typing import TYPE_CHECKING, NamedTuple
 
-from sftdiag.samples import IGNORE_INDEX, Sample, Spans, Split
+from sftdiag.samples import IGNORE_INDEX, Spans, Split
+from sftdiag.token_sets import Overlaps, numbers, runs_of_four, union
+
+if TYPE_CHECKING:
+    from sftdiag.token_sets import Numbers, Shares
 
 LEVEL = 0.02
 """Share of strangers' answers that may overlap as much: as often a stranger's answer matches."""
@@ -39,8 +41,8 @@ MOST_TOKENS = 64
 """Tokens of a prompt that are looked for, the rarest: of long prompts the others cost time and tell
 few answers apart."""
 
-IN_RUN = 1 << 80
-"""Marks the number of a run, above every token's."""
+IN_RUN = 1 << 40
+"""Is added to the number of a run, which is then above every token's."""
 
 RUNS_A_WORD = 5
 """Characters of a word with its space: as many runs begin in it, where a token would be one."""
@@ -61,8 +63,8 @@ class Row(NamedTuple):
 
     sample: int
     place: int
-    prompt: frozenset[int]
-    answer: frozenset[int]
+    prompt: Numbers
+    answer: Numbers
 
 
 class Matches:
@@ -70,13 +72,11 @@ class Matches:
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
-        self.in_runs = any(token >= IN_RUN for row in rows[:1] for token in row.answer | row.prompt)
+        self.in_runs = any(side[-1] >= IN_RUN for row in rows[:1] for side in row[2:] if len(side))
         self.at = {row.place: index for index, row in enumerate(rows)}
-        counts = Counter(token for row in rows for token in row.prompt | row.answer)
-        common = COMMON * len(rows)
-        self._weights = {t: log(len(rows) / n) for t, n in counts.items() if n <= common}
-        self._answers = self._holders([row.answer for row in rows])
-        self._overlaps: dict[int, dict[int, float]] = {}
+        pairs = [(row.prompt, row.answer) for row in rows]
+        self._overlaps = Overlaps(pairs, COMMON * len(rows), MOST_TOKENS)
+        self._of_prompts: dict[int, Shares] = {}
 
     def beside(self, index: int, lag: int) -> int | None:
         """Return the index of the row ``lag`` places further on, if it was looked at."""
@@ -88,56 +88,33 @@ class Matches:
 
     def answer(self, index: int, other: int) -> bool:
         """Return whether a prompt matches another row's answer, or its own."""
-        overlap = self._overlaps.get(index)
-        if overlap is None:
-            overlap = self._overlap(self.rows[index].prompt, self._answers)
-            self._overlaps[index] = overlap
-        return self._stands_out(overlap, index, other)
+        return self._stands_out(self._overlap(index), index, other)
 
     def alike(self, index: int, other: int) -> bool:
         """Return whether two prompts are more alike than strangers'."""
-        overlap = self._overlap(self.rows[index].prompt, self._prompts)
-        return self._stands_out(overlap, index, other)
+        return self._stands_out(self._overlaps.with_first(index), index, other)
 
     def repeats(self, index: int, other: int) -> bool:
         """Return whether a prompt says again what another row's answer says."""
-        prompt, answer = self.rows[index].prompt, self.rows[other].answer
-        said, asked = self._weight(answer), self._weight(prompt)
+        tokens, said = self._overlaps.second(other)
         least = LONG * (RUNS_A_WORD if self.in_runs else 1)
-        long = sum(token in self._weights for token in answer) >= least or said >= asked / 2
-        return long and self._weight(prompt & answer) >= REPEATED * said
+        long = tokens >= least or said >= self._overlaps.first(index)[1] / 2
+        return long and self._overlaps.both(index, other)[1] >= REPEATED * said
 
-    @cached_property
-    def _prompts(self) -> dict[int, list[int]]:
-        return self._holders([row.prompt for row in self.rows])
-
-    def _holders(self, sets: Sequence[frozenset[int]]) -> dict[int, list[int]]:
-        """Return for each token that weighs something the indices of the sets that hold it."""
-        holders: dict[int, list[int]] = {}
-        for index, tokens in enumerate(sets):
-            for token in tokens & self._weights.keys():
-                holders.setdefault(token, []).append(index)
-        return holders
-
-    def _overlap(
-        self, tokens: frozenset[int], holders: Mapping[int, Sequence[int]]
-    ) -> dict[int, float]:
-        """Return how much each set shares with these tokens, in nats; those that share any."""
-        overlap: dict[int, float] = {}
-        held = sorted(tokens & holders.keys(), key=lambda token: (-self._weights[token], token))
-        for token in held[:MOST_TOKENS]:
-            weight = self._weights[token]
-            for index in holders[token]:
-                overlap[index] = overlap.get(index, 0.0) + weight
+    def _overlap(self, index: int) -> Shares:
+        """Return how much each answer shares with a prompt, in nats."""
+        overlap = self._of_prompts.get(index)
+        if overlap is None:
+            overlap = self._of_prompts[index] = self._overlaps.with_second(index)
         return overlap
 
-    def _stands_out(self, overlap: Mapping[int, float], index: int, other: int) -> bool:
-        own = overlap.get(other, 0.0)
+    def _stands_out(self, overlap: Shares, index: int, other: int) -> bool:
+        own = overlap[other]
         if not own:
             return False
         near = {index, other, self.beside(index, 1), self.beside(index, -1)} - {None}
         strangers = len(self.rows) - len(near)
-        reached = sum(value >= own for i, value in overlap.items() if i not in near)
+        reached = int((overlap >= own).sum()) - sum(bool(overlap[i] >= own) for i in near)
         return reached + 1 <= LEVEL * (strangers + 1)
 
     def alone(self) -> dict[int, int]:
@@ -145,31 +122,28 @@ class Matches:
 
         Each is the other's best match by far: the next best shares at most :data:`NEXT_BEST` of it.
         """
-        best: dict[int, int] = {}
-        of_answer: dict[int, tuple[float, int]] = {}
+        found: dict[int, int] = {}
+        of_answers: list[tuple[float, int]] = [(0.0, -1)] * len(self.rows)
         for index in range(len(self.rows)):
-            overlap = self._overlap(self.rows[index].prompt, self._answers)
-            for other, shared in overlap.items():
-                if shared > of_answer.get(other, (0.0, 0))[0]:
-                    of_answer[other] = shared, index
-            ranked = nlargest(2, overlap.items(), key=lambda pair: pair[1])
-            if ranked and (len(ranked) < 2 or ranked[1][1] <= NEXT_BEST * ranked[0][1]):
-                best[index] = ranked[0][0]
+            overlap = self._overlap(index).tolist()
+            of_answers = [
+                (shared, index) if shared > best[0] else best
+                for shared, best in zip(overlap, of_answers, strict=True)
+            ]
+            best, *others = nlargest(2, overlap)
+            if best and (not others or others[0] <= NEXT_BEST * best):
+                found[index] = overlap.index(best)
         return {
             index: other
-            for index, other in best.items()
-            if of_answer[other][1] == index and self._shares(index, other)
+            for index, other in found.items()
+            if of_answers[other][1] == index and self._shares(index, other)
         }
 
     def _shares(self, index: int, other: int) -> bool:
         """Return whether a prompt and an answer share more than a word."""
-        prompt, answer = self.rows[index].prompt, self.rows[other].answer
-        both = [token for token in prompt & answer if token in self._weights]
-        shorter = min(self._weight(prompt), self._weight(answer))
-        return len(both) >= 2 and self._weight(prompt & answer) >= SHARED * shorter
-
-    def _weight(self, tokens: frozenset[int]) -> float:
-        return sum(self._weights.get(token, 0.0) for token in tokens)
+        tokens, both = self._overlaps.both(index, other)
+        shorter = min(self._overlaps.first(index)[1], self._overlaps.second(other)[1])
+        return tokens >= 2 and both >= SHARED * shorter
 
 
 def rows_of(split: Split) -> list[Row]:
@@ -185,50 +159,54 @@ def rows_of(split: Split) -> list[Row]:
     if not looked_at:
         return []
     vocabulary = set[int]().union(*(sample.input_ids for *_, sample in looked_at))
-    sides = [_sides(sample) for *_, sample in looked_at]
-    said = sorted(sum(map(len, answer)) for _, answer in sides)
+    spans = [sample.answers or _trained(sample.labels) for *_, sample in looked_at]
+    said = sorted(sum(end - start for start, end in row) for row in spans)
     in_runs = len(vocabulary) <= SMALL_VOCABULARY and said[len(said) // 2] >= SENTENCE
+    letters = numbers(sorted(vocabulary)) if in_runs else None
     rows = []
-    for (index, place, _), both in zip(looked_at, sides, strict=True):
-        prompt, answer = (_features(parts, in_runs) for parts in both)
-        if prompt and answer:
+    for (index, place, sample), answers in zip(looked_at, spans, strict=True):
+        prompt, answer = _features(sample.input_ids, answers, letters)
+        if len(prompt) and len(answer):
             rows.append(Row(index, place, prompt, answer))
     return rows
 
 
-def _sides(sample: Sample) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
-    """Return the parts outside and inside of a row's replies; without any, of what is trained."""
-    inside, outside, start = [], [], 0
-    for first, end in sample.answers or _trained(sample):
-        outside.append(sample.input_ids[start:first])
-        inside.append(sample.input_ids[first:end])
-        start = end
-    outside.append(sample.input_ids[start:])
-    return outside, inside
+def _features(
+    input_ids: tuple[int, ...], answers: Spans, letters: Numbers | None
+) -> tuple[Numbers, Numbers]:
+    """Return the distinct tokens outside and inside of a row's replies.
 
-
-def _features(parts: Sequence[tuple[int, ...]], in_runs: bool) -> frozenset[int]:
-    """Return the distinct tokens of a side and, where they are characters, their runs as numbers.
+    Where tokens are the letters of an alphabet, their runs of four are among them.
 
     Examples:
-        >>> len(_features([(5, 6, 7, 8, 9)], in_runs=True))
-        7
+        >>> outside, inside = _features((5, 6, 7, 8, 9), ((0, 5),), numbers((5, 6, 7, 8, 9)))
+        >>> len(outside), len(inside)
+        (0, 7)
     """
-    found = {token for part in parts for token in part}
-    if in_runs:
-        for part in parts:
-            read = part[:MOST_IN_RUNS]
-            for a, b, c, d in zip(read, read[1:], read[2:], read[3:], strict=False):
-                found.add(((a << 20 | b) << 20 | c) << 20 | d | IN_RUN)
-    return frozenset(found)
+    ends = [0, *(end for span in answers for end in span), len(input_ids)]
+    sides: tuple[list[Numbers], list[Numbers]] = ([], [])
+    tokens = numbers(input_ids)
+    runs = runs_of_four(tokens, letters) + IN_RUN if letters is not None else None
+    for part, (start, end) in enumerate(pairwise(ends)):
+        sides[part % 2].append(tokens[start:end])
+        if runs is not None:
+            last = min(end, start + MOST_IN_RUNS) - 3
+            sides[part % 2].append(runs[start : max(start, last)])
+    return union(sides[0]), union(sides[1])
 
 
-def _trained(sample: Sample) -> Spans:
-    """Return the parts of a row that have labels."""
-    spans, start = [], 0
-    for trained, run in groupby(label != IGNORE_INDEX for label in sample.labels):
-        end = start + sum(1 for _ in run)
-        if trained:
-            spans.append((start, end))
-        start = end
+def _trained(labels: tuple[int, ...]) -> Spans:
+    """Return the parts of a row that have labels.
+
+    Examples:
+        >>> _trained((IGNORE_INDEX, 5, 6, IGNORE_INDEX, 7))
+        ((1, 3), (4, 5))
+    """
+    trained = bytes(map(IGNORE_INDEX.__ne__, labels))
+    spans, start = [], trained.find(1)
+    while start >= 0:
+        end = trained.find(0, start)
+        end = len(labels) if end < 0 else end
+        spans.append((start, end))
+        start = trained.find(1, end)
     return tuple(spans)

@@ -31,6 +31,7 @@ from sftdiag.checks.base import LEAST_ROWS, Check, Inputs, without_rows
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
 from sftdiag.ranges import TOLERATED_ROWS
+from sftdiag.token_sets import gram_hashes, in_many, without
 
 GRAM, SKETCH, ALIKE = 5, 32, 0.8
 """Tokens of a gram, hashes of a sketch, and the agreement from which rows are near-duplicates: a
@@ -83,13 +84,11 @@ def _copies(rows: Sequence[tuple[int, ...]]) -> list[int]:
     by_hash: dict[int, list[int]] = {}
     sketches: list[frozenset[int]] = []
     copies = []
-    grams = {row: _grams(row) for row in rows}
-    often: Counter[int] = Counter(chain(*grams.values()))
-    least = COMMON * max(LEAST_ROWS, len(grams))
-    common = {gram for gram, count in often.items() if count > least}
+    grams = {row: gram_hashes(row, GRAM) for row in dict.fromkeys(rows)}
+    common = in_many(list(grams.values()), COMMON * max(LEAST_ROWS, len(grams)))
     for index, row in enumerate(rows):
-        own = grams[row] - common or grams[row]
-        sketch = frozenset(sorted(own)[:SKETCH])
+        own = without(grams[row], common)
+        sketch = frozenset((own if len(own) else grams[row])[:SKETCH].tolist())
         sketches.append(sketch)
         held = (by_hash.setdefault(value, []) for value in sketch)
         rare = [earlier for earlier in held if len(earlier) < TEMPLATE_ROWS]
@@ -100,13 +99,6 @@ def _copies(rows: Sequence[tuple[int, ...]]) -> list[int]:
             for earlier in rare:
                 earlier.append(index)
     return copies
-
-
-def _grams(row: tuple[int, ...]) -> frozenset[int]:
-    """Return the hashes of a row's grams; hashes of integers are the same in any run."""
-    if len(row) <= GRAM:
-        return frozenset((hash(row),))
-    return frozenset(map(hash, zip(*(row[i:] for i in range(GRAM)), strict=False)))
 
 
 def _agreement(one: frozenset[int], other: frozenset[int]) -> float:
