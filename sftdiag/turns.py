@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import compress, count
 
 from sftdiag.values import Value
 
@@ -85,7 +86,7 @@ def replies(
 
     # Most tokens are what is said: only those that may begin a mark or end a turn are looked at.
     told = marks.keys() | set(stops)
-    for at in [i for i, token in enumerate(input_ids) if token in told]:
+    for at in compress(count(), map(told.__contains__, input_ids)):
         if at < place:
             continue
         token = input_ids[at]

@@ -32,7 +32,7 @@ from sftdiag.checks.base import Check, Inputs, without_rows
 from sftdiag.context import RunContext
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
-from sftdiag.samples import CONVERSATION, PROMPT_COMPLETION, Sample, Split
+from sftdiag.samples import CONVERSATION, IGNORE_INDEX, PROMPT_COMPLETION, Sample, Split
 
 AFTER = 3
 """Tokens after a reply that belong to it: what ends the turn, and a line break or two."""
@@ -87,11 +87,14 @@ class PromptTrainedCheck(Check):
 
 def _outside(sample: Sample, before: int) -> tuple[int, int]:
     """Return how many labels lie outside the replies, and how many tokens do."""
-    inside: set[int] = set()
-    for start, end in sample.answers or ():
-        inside.update(range(start - before, end + AFTER))
-    places = [i for i in range(1, len(sample.input_ids)) if i not in inside]
-    return sum(sample.is_supervised(i) for i in places), len(places)
+    labels, places = 0, 0
+    start = 1  # The first token has no prediction before it.
+    for first, end in (*(sample.answers or ()), (len(sample.labels) + before, 0)):
+        outside = sample.labels[start : max(start, first - before)]
+        labels += len(outside) - outside.count(IGNORE_INDEX)
+        places += len(outside)
+        start = max(start, end + AFTER)
+    return labels, places
 
 
 def _severity(split: Split, context: RunContext) -> Severity:

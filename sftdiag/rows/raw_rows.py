@@ -38,11 +38,18 @@ class RawRows:
         """Return what a raw row is."""
         return forms.format_of(row, self.text_field)
 
-    def answers(self, row: Any, input_ids: tuple[int, ...]) -> tuple[Spans | None, int | None]:
+    def answers(
+        self, row: Any, input_ids: tuple[int, ...], turns: Spans
+    ) -> tuple[Spans | None, int | None]:
         """Return the replies in a row's tokens, None where they cannot be told.
 
         Beside them stands how many tokens at the end of the prompt alone are not in the row; None
         where they were not compared.
+
+        Args:
+            row: the raw row.
+            input_ids: its tokens.
+            turns: the replies that the template wrote in them.
         """
         form = self.format_of(row)
         if form == PROMPT_COMPLETION:
@@ -55,7 +62,7 @@ class RawRows:
         if form == CONVERSATION and "prompt" in row and self._compared < PROMPTS:
             self._compared += 1
             lost = self.prompt_end(row, input_ids)[1]
-        return self.known.answers(input_ids) or None, lost
+        return turns or None, lost
 
     def prompt_end(self, row: Any, input_ids: tuple[int, ...]) -> tuple[int, int]:
         """Return where the prompt ends in a row, and how many of its tokens are not there."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Mapping
+from itertools import compress, count
+from operator import not_
 from typing import Any
 
 from sftdiag.observations import Skip
@@ -124,7 +126,7 @@ class RowReader:
         full = self._raw.full(sample.row) if self._raw is not None else None
         if self._raw is None or full is None:
             return sample
-        answers = self._raw.answers(sample.row, full)[0] or ()
+        answers = self._raw.answers(sample.row, full, self._raw.known.answers(full))[0] or ()
         return sample.replace(
             full_tokens=len(full),
             full_answer_tokens=sum(end - start for start, end in answers) or None,
@@ -140,10 +142,11 @@ def described(sample: Sample, raw: RawRows) -> Sample:
     """Return the sample with its replies, its style and what its template leaves out."""
     own = raw.known.turns.style
     style: str | None = OWN_STYLE
-    if not raw.known.answers(sample.input_ids):
+    turns = raw.known.answers(sample.input_ids)
+    if not turns:
         style = style_of(raw.text(sample.row) or raw.tokenizer.decode(sample.input_ids))
         style = OWN_STYLE if own is not None and style == own else style
-    answers, lost = raw.answers(sample.row, sample.input_ids)
+    answers, lost = raw.answers(sample.row, sample.input_ids, turns)
     return sample.replace(
         answers=answers,
         style=style,
@@ -208,13 +211,14 @@ def _from_batch(batch: Any) -> Sample:
     mask = batch.get("attention_mask")
     if mask is None:
         return Sample(tuple(ids), tuple(labels), starts=starts)
-    real = [bool(value) for value in _first_row(mask)]
-    padding = sum(
-        label != IGNORE_INDEX for label, kept in zip(labels, real, strict=True) if not kept
-    )
-    kept = [place for place, is_real in enumerate(real) if is_real]
-    ids, labels = [ids[place] for place in kept], [labels[place] for place in kept]
-    return Sample(tuple(ids), tuple(labels), padding_labels=padding)
+    real = bytes(map(bool, _first_row(mask)))
+    if len(real) != len(ids):
+        raise Unreadable("no_token_rows")
+    if 0 not in real:
+        return Sample(tuple(ids), tuple(labels))
+    padded = compress(labels, map(not_, real))
+    padding = sum(label != IGNORE_INDEX for label in padded)
+    return Sample(tuple(compress(ids, real)), tuple(compress(labels, real)), padding_labels=padding)
 
 
 def _starts(batch: Mapping[str, Any]) -> tuple[int, ...]:
@@ -222,7 +226,7 @@ def _starts(batch: Mapping[str, Any]) -> tuple[int, ...]:
     if batch.get("attention_mask") is not None or "position_ids" not in batch:
         return (0,)
     positions = _first_row(batch["position_ids"])
-    return tuple(i for i, position in enumerate(positions) if position == 0) or (0,)
+    return tuple(compress(count(), map(not_, positions))) or (0,)
 
 
 def _first_row(tensor: Any) -> list[int]:
@@ -231,8 +235,8 @@ def _first_row(tensor: Any) -> list[int]:
     Raises:
         Unreadable: it is no row of integers.
     """
-    values = tensor.tolist() if hasattr(tensor, "tolist") else tensor
-    first = values[0] if len(values) else values
+    first = tensor[0] if len(tensor) else tensor
+    first = first.tolist() if hasattr(first, "tolist") else first
     if not isinstance(first, list) or not set(map(type, first)) <= {int, bool}:
         raise Unreadable("no_token_rows")
     return first
