@@ -40,7 +40,8 @@ def distinct(values: Numbers) -> Numbers:
     if not len(values):
         return values
     ordered = np.sort(values)
-    return ordered[np.append(True, ordered[1:] != ordered[:-1])]
+    found: Numbers = ordered[np.append(True, ordered[1:] != ordered[:-1])]
+    return found
 
 
 def union(parts: Sequence[Numbers]) -> Numbers:
@@ -95,8 +96,9 @@ def in_many(sets: Sequence[Numbers], most: float) -> Numbers:
     held = np.sort(np.concatenate(sets)) if sets else np.empty(0, np.int64)
     # In a sorted array, what stands so many places further on is the same only where it is held so
     # often.
-    reach = int(most)
-    return distinct(held[: len(held) - reach][held[reach:] == held[: len(held) - reach]])
+    reach = min(int(most), len(held))
+    first = held[: len(held) - reach]
+    return distinct(first[held[reach:] == first])
 
 
 def without(values: Numbers, others: Numbers) -> Numbers:
@@ -182,8 +184,7 @@ class Overlaps:
         steps = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         held = owners[np.repeat(starts[asked], counts) + steps]
         weights = np.repeat(self._weights[asked], counts)
-        shared: Shares = np.bincount(held, weights, minlength=self._rows)
-        return shared
+        return np.bincount(held, weights, minlength=self._rows).astype(np.float64, copy=False)
 
     def _holders(self, first: bool) -> tuple[Numbers, Numbers]:
         """Return where the holders of each member begin, and the rows that hold them in turn."""
