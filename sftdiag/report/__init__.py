@@ -1,5 +1,5 @@
-"""Reports for people and programs: one renderer a format."""
+"""Reports for people and programs: one renderer a format, found by the format's name."""
 
 from __future__ import annotations
 
-FORMATS = ("text", "json")
+FORMATS = ("text", "json", "markdown", "sarif", "junit", "github")

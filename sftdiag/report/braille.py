@@ -8,6 +8,14 @@ from __future__ import annotations
 _BLANK = 0x2800
 # Bits of Unicode's braille patterns, by row and column of the dot in its character.
 _BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+_UPPER = 0x01 | 0x08 | 0x02 | 0x10
+
+
+def _in_ascii(cell: int) -> str:
+    dots = cell - _BLANK
+    if not dots & ~_UPPER:
+        return "'"
+    return ":" if dots & _UPPER else "."
 
 
 class Canvas:
@@ -34,11 +42,12 @@ class Canvas:
         column, row = self._dot(x, y)
         self._marks[row // 4, column // 2] = character
 
-    def rows(self) -> list[str]:
-        """Return the canvas, top row first."""
+    def rows(self, *, ascii_only: bool = False) -> list[str]:
+        """Return the canvas, top row first; in ASCII a character tells upper and lower half."""
+        shown = _in_ascii if ascii_only else chr
         return [
             "".join(
-                self._marks.get((y, x), chr(cell) if cell != _BLANK else " ")
+                self._marks.get((y, x), shown(cell) if cell != _BLANK else " ")
                 for x, cell in enumerate(row)
             )
             for y, row in enumerate(self._cells)

@@ -11,6 +11,12 @@ from sftdiag.report.braille import Canvas
 WIDTH, HEIGHT = 62, 9
 """Characters of the plot: fits a terminal of 80 columns with its labels."""
 
+MARGIN = 3
+"""Columns of the axis and at the right."""
+
+LEAST_COLUMNS = 40
+"""Columns from which on the curves are drawn: 28 of a plot still show where one turns."""
+
 EXPLOSION = 8.0
 """Largest value over the first loss from which a linear axis hides all but the explosion."""
 
@@ -20,9 +26,21 @@ LEAST_SPAN = 0.2
 LABEL = 9
 """Columns of the labels on the left."""
 
+_BOXES, _ASCII = ("┤", "└", "─", "▲"), ("|", "+", "-", "^")
+"""The axis, its corner, its base and the mark of the onset."""
 
-def draw(report: Report) -> list[str]:
-    """Return the plot's lines, or none when there are fewer than two points to join."""
+
+def draw(report: Report, columns: int = 80, *, ascii_only: bool = False) -> list[str]:
+    """Return the plot's lines, or none when there are fewer than two points to join.
+
+    Args:
+        report: the diagnosis.
+        columns: of the terminal; none are drawn below :data:`LEAST_COLUMNS`.
+        ascii_only: use no Braille and no box characters.
+    """
+    if columns < LEAST_COLUMNS:
+        return []
+    width = min(WIDTH, columns - LABEL - MARGIN)
     evaluation = report.primary.series if report.primary else "eval_loss"
     if evaluation == "loss":
         evaluation = "eval_loss"
@@ -47,7 +65,7 @@ def draw(report: Report) -> list[str]:
         height = log10(value) if use_log else value
         return (height - bottom) / (top - bottom) if top > bottom else 0.5
 
-    canvas = Canvas(WIDTH, HEIGHT)
+    canvas = Canvas(width, HEIGHT)
     onset = report.primary.onset_step if report.primary else None
     if onset is not None and first <= onset <= last:
         canvas.line(across(onset), 0.0, across(onset), 1.0)
@@ -59,30 +77,31 @@ def draw(report: Report) -> list[str]:
         else:
             for point in points:
                 canvas.mark(*point, "o")
-    rows = canvas.rows()
+    rows = canvas.rows(ascii_only=ascii_only)
     labels = {0: f"{high:.3g}", len(rows) - 1: f"{low:.3g}"}
     if top == bottom:
         labels = {len(rows) // 2: f"{top:.3g}"}
-    lines = [f"{labels.get(i, ''):>{LABEL}} ┤{row.rstrip()}" for i, row in enumerate(rows)]
-    lines.append(f"{'':>{LABEL}} └{'─' * WIDTH}")
-    lines.append(_ticks(first, last, onset))
-    names = [f"{'─' if curve.series == 'loss' else 'o'} {curve.series}" for curve in curves]
+    marks = _ASCII if ascii_only else _BOXES
+    lines = [f"{labels.get(i, ''):>{LABEL}} {marks[0]}{row.rstrip()}" for i, row in enumerate(rows)]
+    lines.append(f"{'':>{LABEL}} {marks[1]}{marks[2] * width}")
+    lines.append(_ticks(first, last, onset, width, marks[3]))
+    names = [f"{marks[2] if c.series == 'loss' else 'o'} {c.series}" for c in curves]
     legend = "   ".join(names) + ("   log scale" if use_log else "")
     return [*lines, f"{'':>{LABEL}}  {legend}"]
 
 
-def _ticks(first: int, last: int, onset: int | None) -> str:
+def _ticks(first: int, last: int, onset: int | None, width: int, mark: str) -> str:
     """Return the line of step numbers, the onset's marked, where they do not collide."""
-    row = [" "] * WIDTH
+    row = [" "] * width
 
     def put(text: str, column: int) -> None:
-        column = max(0, min(column, WIDTH - len(text)))
+        column = max(0, min(column, width - len(text)))
         around = row[max(0, column - 1) : column + len(text) + 1]
         if all(cell == " " for cell in around):
             row[column : column + len(text)] = text
 
     if onset is not None and first <= onset <= last:
-        put(f"▲ {onset:,}", round((onset - first) / (last - first) * (WIDTH - 1)))
-    put(f"{last:,}", WIDTH)
+        put(f"{mark} {onset:,}", round((onset - first) / (last - first) * (width - 1)))
+    put(f"{last:,}", width)
     put(f"{first:,}", 0)
     return f"{'':>{LABEL}}  {''.join(row).rstrip()}"

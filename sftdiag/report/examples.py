@@ -12,7 +12,8 @@ from itertools import groupby
 
 from sftdiag import texts
 from sftdiag.findings import Finding, Report
-from sftdiag.report import text
+from sftdiag.report import full
+from sftdiag.report.line import Line, write_lines
 from sftdiag.samples import Sample
 
 OPEN, CLOSE = "⟦", "⟧"
@@ -40,7 +41,7 @@ class Examples:
     def __repr__(self) -> str:
         return f"Examples of {len(self._rows)} findings"
 
-    def below(self, finding: Finding, language: str) -> Iterator[text.Line]:
+    def below(self, finding: Finding, language: str) -> Iterator[Line]:
         """Yield the lines that show a finding's row."""
         sample = self._rows.get(finding.id)
         if sample is None or not sample.input_ids:
@@ -49,8 +50,8 @@ class Examples:
         heading = words["row"].format(
             tokens=len(sample.input_ids), trained=sample.supervised_tokens
         )
-        yield text.Line(2, ((heading, "bold"),))
-        yield text.Line(4, tuple(self._parts(sample)))
+        yield Line(2, ((heading, "bold"),))
+        yield Line(4, tuple(self._parts(sample)))
 
     def _parts(self, sample: Sample) -> Iterator[tuple[str, str]]:
         length = len(sample.input_ids)
@@ -69,12 +70,10 @@ class Examples:
 
 def show(report: Report, examples: Examples) -> None:
     """Print a report with its rows to standard output: in colour on a terminal, else plain."""
-    lines = text.lines(
-        report, curve=False, below=lambda finding: examples.below(finding, report.language)
-    )
+    lines = full.lines(report, (), lambda finding: examples.below(finding, report.language))
     if sys.stdout.isatty():
         from rich.console import Console
 
-        text.write_lines(Console(highlight=False), lines)
+        write_lines(Console(highlight=False), lines)
     else:
         sys.stdout.write("\n".join(line.plain for line in lines) + "\n")

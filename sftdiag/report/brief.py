@@ -1,0 +1,136 @@
+"""A run at a glance: what to look at first, its cause, what to change; the rest in a line each.
+
+A healthy run takes eight lines at most: the verdict, its numbers, what of learning and overfitting
+could not be judged, how many rows were looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sftdiag.findings import Cause, Curve, Finding, Report, Severity, Status
+from sftdiag.report.full import advised, change, heading, meaning, rows_seen, steps_done, verdict
+from sftdiag.report.line import Line
+from sftdiag.report.one_line import STYLES, told_with, words_of
+
+DECISIVE = ("train-loss-flat", "loss-divergence", "eval-loss-rising", "no-supervised-token")
+"""What a verdict rests on: learning, blowing up, overfitting, rows that train at all. Where one of
+these could not judge, the reason is told; of all others only on request."""
+
+CAUSES = 2
+"""Causes told with their evidence; the others by name."""
+
+SENTENCES = 3
+"""Sentences of evidence told of each."""
+
+
+def lines(report: Report, curves: Sequence[Line] = ()) -> Iterator[Line]:
+    """Yield the report's lines, the curves of a sick run below the verdict."""
+    words = words_of(report.language)
+    yield verdict(report, words)
+    numbers = [part for part in (steps_done(report, words), _levels(report, words)) if part]
+    yield Line(0, ((words["semicolon"].join(numbers), "dim"),))
+    primary = report.primary
+    if primary is not None:
+        yield from curves
+        yield Line(0)
+        yield from _primary(primary, words)
+    rest = [finding for finding in report.findings if finding is not primary]
+    if rest:
+        if primary is not None:
+            yield Line(0)
+        yield from (_in_a_line(finding, words) for finding in _once_a_name(rest))
+    # Where a run is broken, what else might have been seen matters no more.
+    broken = primary is not None and primary.severity is Severity.ERROR
+    missing = [] if broken else [name for name in DECISIVE if name in report.skipped]
+    if (missing or report.rows) and primary is not None:
+        yield Line(0)
+    if missing:
+        yield _missing({name: report.skipped[name] for name in missing}, words)
+    yield from rows_seen(report.rows, words)
+
+
+def _primary(finding: Finding, words: Mapping[str, Any]) -> Iterator[Line]:
+    yield heading(finding, words)
+    yield Line(2, ((finding.message, ""),))
+    yield meaning(finding, words)
+    if not finding.by_check:
+        yield from _causes(finding.causes, words)
+    yield from change(finding, words)
+
+
+def _causes(causes: Sequence[Cause], words: Mapping[str, Any]) -> Iterator[Line]:
+    """Yield the best supported causes with their evidence, then the others by name."""
+    told = advised(causes)[:CAUSES]
+    colon = words["colon"]
+    for cause in told:
+        style = "bold" if cause.status.value <= Status.LIKELY.value else ""
+        label = words["cause_" + cause.status.name.lower()]
+        yield Line(2, ((label + colon + cause.name, style),))
+        sentences = [*cause.because, *(f"{words['against']}{colon}{s}" for s in cause.against)]
+        sentences += [f"{words['missing']}{colon}{s}" for s in cause.missing[:1]]
+        yield from (Line(4, ((f"- {s}", "dim"),)) for s in sentences[:SENTENCES])
+    others = []
+    for status in Status:
+        names = [c.name for c in causes if c.status is status and c not in told]
+        if names:
+            joined = words["comma"].join(names)
+            others.append(words["others_" + status.name.lower()] + colon + joined)
+    if others:
+        yield Line(2, ((words["stop"].join(others) + words["on_request"], "dim"),))
+
+
+def _once_a_name(findings: Sequence[Finding]) -> list[Finding]:
+    """Return each pattern's newest onset that is not over, or its newest."""
+    kept: dict[str, Finding] = {}
+    for finding in findings:
+        known = kept.get(finding.name)
+        if known is None or (known.resolved_step is not None and finding.resolved_step is None):
+            kept[finding.name] = finding
+    return list(kept.values())
+
+
+def _in_a_line(finding: Finding, words: Mapping[str, Any]) -> Line:
+    """Return what stands beside the first finding: its severity, what it belongs to, the message."""
+    label = finding.severity.label
+    severity = words["note" if finding.severity is Severity.INFO else label]
+    about = [severity]
+    if finding.resolved_step is not None:
+        about.append(words["resolved"].format(step=finding.resolved_step))
+    if finding.consequence_of is not None:
+        about.append(told_with(finding, words))
+    head = (f"{finding.code} {finding.name}", "bold")
+    dated = (f" ({words['comma'].join(about)})", STYLES[label])
+    return Line(0, (head, dated, (words["colon"] + finding.message, "")))
+
+
+def _missing(missing: Mapping[str, str], words: Mapping[str, Any]) -> Line:
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in missing.items():
+        by_reason.setdefault(reason, []).append(name)
+    told = (f"{words['comma'].join(names)} ({why})" for why, names in by_reason.items())
+    label = (words["not_judged"] + words["colon"], "bold")
+    return Line(0, (label, (words["semicolon"].join(told), "")))
+
+
+def _levels(report: Report, words: Mapping[str, Any]) -> str:
+    """Return where the losses began and where they are."""
+    found = []
+    for curve in report.curves:
+        if not curve.values:
+            continue
+        key = "loss_moved" if curve.series == "loss" else "evaluated"
+        found.append(words[key].format(**_ends(curve)))
+    return str(words["comma"].join(found[:2]))
+
+
+def _ends(curve: Curve) -> dict[str, Any]:
+    best = min(range(len(curve.values)), key=lambda index: curve.values[index])
+    return {
+        "series": curve.series,
+        "first": curve.values[0],
+        "last": curve.values[-1],
+        "best": curve.values[best],
+        "step": curve.steps[best],
+    }

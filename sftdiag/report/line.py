@@ -1,0 +1,36 @@
+"""Lines of text for a person, and how they reach a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sftdiag.values import Value
+
+
+class Line(Value):
+    """A line: its indent in columns and its (text, rich style) parts."""
+
+    indent: int
+    parts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def plain(self) -> str:
+        """The line without styles."""
+        return (" " * self.indent + "".join(text for text, _ in self.parts)).rstrip()
+
+
+def write_lines(console: Any, shown: Iterable[Line]) -> None:
+    """Write lines to a rich Console."""
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    for line in shown:
+        if line.parts and line.parts[0][0].startswith("- "):
+            (first, style), *rest = line.parts
+            grid = Table.grid()
+            grid.add_row("- ", Text.assemble((first[2:], style), *rest))
+            console.print(Padding(grid, (0, 0, 0, line.indent)))
+        else:
+            console.print(Padding(Text.assemble(*line.parts), (0, 0, 0, line.indent)))
