@@ -44,7 +44,7 @@ def said(run: Run) -> str:
 def said_whole(run: Run) -> str:
     """Return the JSON report of a run, and its text in both languages."""
     reports = [_replayed(run, lang) for lang in ("en", "zh")]
-    return as_json(reports[0]) + "".join(render(report) for report in reports)
+    return as_json(reports[0]) + "".join(render(report, detail="full") for report in reports)
 
 
 def said_of_stored(run: results.Run) -> str:

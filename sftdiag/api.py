@@ -162,6 +162,8 @@ def assert_healthy(
         SourceError: the log cannot be read.
         ConfigError: a code, name, severity or language does not exist, here or in the file.
     """
+    # pytest shows the test and the diagnosis, not this function.
+    __tracebackhide__ = True
     settings = resolve_settings(select=select, ignore=ignore, fail_on=fail_on, lang=lang)
     if isinstance(path_or_state, Report):
         report = path_or_state

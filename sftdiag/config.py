@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sftdiag.errors import ConfigError
+from sftdiag.errors import ConfigError, meant
 from sftdiag.findings import Severity
 from sftdiag.texts import check_language
 from sftdiag.values import Value
@@ -127,7 +127,8 @@ def _from_table(
     for key, value in table.items():
         name = known.get(key.replace("_", "-"))
         if name is None:
-            raise ConfigError(f"{path}: unknown setting {key!r}; expected {', '.join(known)}")
+            told = f"{path}: unknown setting {key!r}; expected {', '.join(known)}"
+            raise ConfigError(told + meant(key, known))
         changes[name] = value
     try:
         settings = Settings().updated(**changes)

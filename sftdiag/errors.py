@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -27,6 +27,15 @@ class SftdiagError(Exception):
 def printable(text: str) -> str:
     """Return the text on one line: names of files and keys may hold anything."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def meant(given: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean X?"`` where one of the names is near, else nothing."""
+    from difflib import get_close_matches
+
+    names = {name.lower(): name for name in known}
+    near = get_close_matches(given.lower(), names, 1)
+    return f"; did you mean {names[near[0]]}?" if near else ""
 
 
 class SourceError(SftdiagError):

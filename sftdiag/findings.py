@@ -259,6 +259,11 @@ class Report(Value):
             lines = [f"{f.code} {f.name} ({f.severity.label}): {f.message}" for f in found]
             raise UnhealthyRunError("\n".join(lines))
 
+    def __repr__(self) -> str:
+        # What pytest shows of a failed `assert report.verdict == "healthy"`.
+        primary = f" {self.primary.code} {self.primary.name}" if self.primary else ""
+        return f"<Report {self.source}: {self.verdict}{primary}>"
+
     def __str__(self) -> str:
         # Found by name when asked for: a finding knows nothing of the report that prints it.
         text: str = import_module("sftdiag.report.text").render(self)

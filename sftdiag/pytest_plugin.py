@@ -89,3 +89,16 @@ def _path(config: pytest.Config, options: dict[str, Any]) -> Any:
     if not isinstance(path, (str, os.PathLike)):
         pytest.fail(f"the sftdiag marker's run must be a path, got {path!r}", pytrace=False)
     return config.invocation_params.dir / path
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Tell a failed comparison of a report by its diagnosis, not by its fields."""
+    from sftdiag.findings import Report
+
+    reports = [side for side in (left, right) if isinstance(side, Report)]
+    if not reports:
+        return None
+    shown = [f"{left!r} {op} {right!r}"]
+    for report in reports:
+        shown += ["", *str(report).splitlines()]
+    return shown

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 from sftdiag.api import replay, resolve_settings
-from sftdiag.cli.options import add_selection, add_verdict
+from sftdiag.cli import baseline, output
+from sftdiag.cli.options import add_detail, add_formats, add_selection, add_verdict, detail_of
 from sftdiag.config import Settings
 from sftdiag.errors import SourceError
 from sftdiag.findings import Report
-from sftdiag.report import FORMATS
+from sftdiag.report.results import Results
 from sftdiag.sources import find_runs, open_run
 
 
@@ -27,11 +27,21 @@ def register(commands: Any, formatter_class: Any) -> None:
     parser.add_argument(
         "paths", nargs="+", metavar="PATH", help="a state, checkpoint or run folder"
     )
-    parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    add_formats(parser)
+    parser.add_argument(
+        "--output", metavar="FILE", help="write the first format there, not to standard output"
+    )
+    add_detail(parser)
     add_selection(parser)
     add_verdict(parser)
     parser.add_argument(
         "--require-verdict", action="store_true", help="exit with 3 when a run cannot be judged"
+    )
+    parser.add_argument(
+        "--baseline", metavar="FILE", help="findings accepted there do not count for the exit code"
+    )
+    parser.add_argument(
+        "--write-baseline", metavar="FILE", help="accept what these runs show now, and exit with 0"
     )
     parser.set_defaults(run=run)
 
@@ -44,16 +54,19 @@ def run(options: argparse.Namespace) -> int:
         fail_on=options.fail_on,
         lang=options.lang,
     )
-    results: list[Report | dict[str, Any]] = []
+    outputs = output.parse(options.format, options.output)
+    accepted = baseline.read(options.baseline) if options.baseline else {}
+    found: list[Report | dict[str, Any]] = []
     for path in options.paths:
-        results += _diagnose(path, settings)
-    if options.format == "json":
-        from sftdiag.report import json
-
-        sys.stdout.write(json.render(results))
-    else:
-        print_text([report for report in results if isinstance(report, Report)])
-    return exit_code(results, settings, options.require_verdict)
+        found += _diagnose(path, settings)
+    results = Results(found, settings.fail_on, accepted)
+    code = exit_code(results, options.require_verdict)
+    if options.write_baseline:
+        baseline.write(options.write_baseline, found)
+        code = 2 if results.unreadable else 0
+    with output.reader_may_leave():
+        output.write(outputs, results, detail_of(options))
+    return code
 
 
 def _diagnose(path: str, settings: Settings) -> list[Report | dict[str, Any]]:
@@ -76,28 +89,12 @@ def _error(path: str, error: SourceError) -> dict[str, Any]:
     return {"source": path, "error": str(error)}
 
 
-def print_text(reports: list[Report]) -> None:
-    """Print reports: in colour on a terminal, plain elsewhere."""
-    from sftdiag.report import text
-
-    for index, report in enumerate(reports):
-        if index:
-            print()
-        if sys.stdout.isatty():
-            text.print_to_terminal(report)
-        else:
-            sys.stdout.write(text.render(report))
-
-
-def exit_code(
-    results: Sequence[Report | dict[str, Any]], settings: Settings, require_verdict: bool = False
-) -> int:
+def exit_code(results: Results, require_verdict: bool = False) -> int:
     """Return the exit code; see :func:`sftdiag.cli.main.main`."""
-    reports = [report for report in results if isinstance(report, Report)]
-    if len(reports) < len(results):
+    if results.unreadable:
         return 2
-    if any(report.at_least(settings.fail_on) for report in reports):
+    if any(results.failing(report) for report in results.reports):
         return 1
-    if require_verdict and any(report.verdict == "inconclusive" for report in reports):
+    if require_verdict and any(report.verdict == "inconclusive" for report in results.reports):
         return 3
     return 0

@@ -9,6 +9,7 @@ from typing import Any
 from sftdiag.api import resolve_settings
 from sftdiag.cli.analyze import exit_code
 from sftdiag.cli.options import add_selection, add_verdict, progress_bar
+from sftdiag.report.results import Results
 
 
 def register(commands: Any, formatter_class: Any) -> None:
@@ -68,10 +69,11 @@ def run(options: argparse.Namespace) -> int:
             progress=progress,
             settings=settings,
         )
+    results = Results([report], settings.fail_on)
     if options.format == "json":
         from sftdiag.report import json
 
-        sys.stdout.write(json.render([report]))
+        sys.stdout.write(json.render(results.found))
     else:
         report.show()
-    return exit_code([report], settings)
+    return exit_code(results)

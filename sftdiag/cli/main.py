@@ -24,7 +24,7 @@ _COLUMNS = os.environ.get("COLUMNS", "")
 HelpFormatter = partial(argparse.HelpFormatter, width=int(_COLUMNS) if _COLUMNS.isdecimal() else 80)
 
 
-COMMANDS = ("analyze", "inspect", "explain", "rules", "recommend", "lengths", "probe")
+COMMANDS = ("analyze", "inspect", "explain", "rules", "recommend", "lengths", "probe", "completion")
 """In the order of the help; each is a module of its name."""
 
 
@@ -42,6 +42,18 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
     return top
 
 
+def _check_command(given: Sequence[str]) -> None:
+    """Raise ConfigError where the first word is no command."""
+    if given and not given[0].startswith("-") and given[0] not in COMMANDS:
+        from sftdiag.errors import ConfigError, meant
+
+        known = ", ".join(COMMANDS)
+        told = f"unknown command {given[0]!r}; the commands are {known}"
+        raise ConfigError(told + meant(given[0], COMMANDS)).keyed(
+            "command", given=given[0], known=known
+        )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code.
 
@@ -57,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = None
     try:
         given = sys.argv[1:] if arguments is None else list(arguments)
+        _check_command(given)
         options = parser(given[0] if given else None).parse_args(given)
         code: int = options.run(options)
     except SystemExit as end:

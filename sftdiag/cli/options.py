@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from sftdiag.report import FORMATS
+from sftdiag.report.text import Detail
 from sftdiag.texts import LANGUAGES
 
 
@@ -24,6 +26,32 @@ def add_verdict(parser: argparse.ArgumentParser) -> None:
         help="exit with 1 from this severity on (default: error)",
     )
     parser.add_argument("--lang", choices=LANGUAGES, help="language of the texts (default: en)")
+
+
+def add_formats(parser: argparse.ArgumentParser) -> None:
+    """Add ``--format``, which may be given several times."""
+    parser.add_argument(
+        "--format",
+        action="append",
+        metavar="NAME[:FILE]",
+        help=f"{', '.join(FORMATS)} (default: text); several times: all but one into files",
+    )
+
+
+def add_detail(parser: argparse.ArgumentParser) -> None:
+    """Add ``-v`` and ``-q``."""
+    how_much = parser.add_mutually_exclusive_group()
+    how_much.add_argument(
+        "-v", "--verbose", action="store_true", help="every cause with its evidence, every check"
+    )
+    how_much.add_argument("-q", "--quiet", action="store_true", help="one line a run")
+
+
+def detail_of(options: argparse.Namespace) -> Detail:
+    """Return how much of a report is told."""
+    if options.quiet:
+        return "line"
+    return "full" if options.verbose else "brief"
 
 
 @contextmanager

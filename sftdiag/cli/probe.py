@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 from sftdiag.api import resolve_settings
-from sftdiag.cli.analyze import exit_code, print_text
+from sftdiag.cli import output
+from sftdiag.cli.analyze import exit_code
 from sftdiag.cli.options import add_verdict
 from sftdiag.errors import ConfigError
 from sftdiag.report import FORMATS
+from sftdiag.report.results import Results
 
 SECONDS = 120.0
 """A finished model holds up no run: 0.45 s for each of the 256 steps of generation that 16 replies
@@ -66,10 +67,6 @@ def run(options: argparse.Namespace) -> int:
     report = offline.probe_model(
         options.model, probes, settings, base=options.base, adapter=options.adapter
     )
-    if options.format == "json":
-        from sftdiag.report import json
-
-        sys.stdout.write(json.render([report]))
-    else:
-        print_text([report])
-    return exit_code([report], settings)
+    results = Results([report], settings.fail_on)
+    output.write([output.Output(options.format)], results, "full")
+    return exit_code(results)

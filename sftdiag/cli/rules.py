@@ -18,13 +18,20 @@ def register(commands: Any, formatter_class: Any) -> None:
         help="list all codes",
         description="Lists every code with its name and severity.",
     )
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
     parser.add_argument("--lang", choices=LANGUAGES, help="language of the titles (default: en)")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print one line a code."""
+    """Print one line a code, or a JSON list of them."""
     lang = options.lang or load_settings().lang
+    if options.format == "json":
+        import json
+
+        listed = [{name: getattr(rule, name) for name in rule.fields} for rule in rules(lang)]
+        print(json.dumps(listed, indent=2, ensure_ascii=False))
+        return 0
     for rule in rules(lang):
         print(f"{rule.code}  {rule.name:<20}  {rule.severity:<8}  {rule.title} ({rule.seen_by})")
     return 0

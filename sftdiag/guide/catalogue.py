@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sftdiag import texts
 from sftdiag.context import RunContext
 from sftdiag.detectors import DETECTORS
-from sftdiag.errors import ConfigError
+from sftdiag.errors import ConfigError, meant
 from sftdiag.findings import Detection, Severity
 from sftdiag.guide import wording
 from sftdiag.guide.base import Case, Symptom
@@ -73,7 +73,14 @@ def check_selectors(selectors: Iterable[str]) -> None:
         code = selector.upper()
         known = code.startswith("SFT") and any(known.startswith(code) for known in NAMES)
         if selector not in names and not known and not _is_check(selector):
-            raise ConfigError(f"unknown code or name {selector!r}; see `sftdiag rules`")
+            told = f"unknown code or name {selector!r}; see `sftdiag rules`"
+            raise ConfigError(told + meant(selector, _known()))
+
+
+def _known() -> list[str]:
+    """Return every code and name."""
+    checks = [text for check in _checks() for text in (check.code, check.name)]
+    return [*NAMES, *NAMES.values(), *NOTES, *checks]
 
 
 def _is_check(selector: str) -> bool:
@@ -99,7 +106,8 @@ def explain(code: str, lang: str) -> str:
     for check in _checks():
         if code.upper() == check.code or code == check.name:
             return _explain_check(check, lang)
-    raise ConfigError(f"unknown code or name {code!r}; see `sftdiag rules`, or `curves`")
+    told = f"unknown code or name {code!r}; see `sftdiag rules`, or `curves`"
+    raise ConfigError(told + meant(code, [CURVES, *_known()]))
 
 
 def _explain_symptom(symptom: Symptom, lang: str) -> str:

@@ -32,8 +32,9 @@ def lines(report: Report, curves: Sequence[Line] = ()) -> Iterator[Line]:
     numbers = [part for part in (steps_done(report, words), _levels(report, words)) if part]
     yield Line(0, ((words["semicolon"].join(numbers), "dim"),))
     primary = report.primary
-    if primary is not None:
+    if report.verdict not in ("healthy", "info"):
         yield from curves
+    if primary is not None:
         yield Line(0)
         yield from _primary(primary, words)
     rest = [finding for finding in report.findings if finding is not primary]
@@ -92,7 +93,7 @@ def _once_a_name(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _in_a_line(finding: Finding, words: Mapping[str, Any]) -> Line:
-    """Return what stands beside the first finding: its severity, what it belongs to, the message."""
+    """Return a finding that stands beside the first one."""
     label = finding.severity.label
     severity = words["note" if finding.severity is Severity.INFO else label]
     about = [severity]

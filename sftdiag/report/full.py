@@ -182,9 +182,7 @@ def rows_seen(rows: tuple[RowsSeen, ...], words: Mapping[str, Any]) -> Iterator[
         key = "rows_all" if seen.undetected == 0.0 else "rows_some"
         total = "?" if seen.total is None else f"{seen.total:,}"
         kind = words["rows_train" if seen.split == "train" else "rows_of"].format(split=seen.split)
-        text = words[key].format(
-            rows=seen.rows, total=total, kind=kind, undetected=seen.undetected
-        )
+        text = words[key].format(rows=seen.rows, total=total, kind=kind, undetected=seen.undetected)
         yield Line(0, ((text, "dim"),))
 
 

@@ -68,7 +68,8 @@ def _run(results: Results, report: Report) -> Iterator[str]:
             about += words["comma"] + told_with(finding, words)
         if results.accepts(report, finding):
             about += words["comma"] + words["accepted"]
-        yield f"- **{finding.code} {finding.name}** ({about}){words['colon']}{_safe(finding.message)}"
+        told = f"{words['colon']}{_safe(finding.message)}"
+        yield f"- **{finding.code} {finding.name}** ({about}){told}"
 
 
 def _primary(finding: Finding, words: Mapping[str, Any]) -> Iterator[str]:

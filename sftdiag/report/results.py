@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sftdiag.findings import Finding, Report, Severity
-from sftdiag.values import EMPTY
 
 
 class Results:
@@ -23,11 +22,11 @@ class Results:
         self,
         found: Sequence[Report | dict[str, Any]],
         fail_on: Severity | str = Severity.ERROR,
-        accepted: Mapping[tuple[str, str], Severity] = EMPTY,
+        accepted: Mapping[tuple[str, str], Severity] | None = None,
     ) -> None:
         self.found = tuple(found)
         self.fail_on = Severity.parse(fail_on)
-        self._accepted = accepted
+        self._accepted = accepted or {}
 
     @property
     def reports(self) -> list[Report]:

@@ -48,9 +48,7 @@ def print_to_terminal(report: Report, detail: Detail = "brief") -> None:
 def write_to(console: Any, report: Report, detail: Detail = "brief") -> None:
     """Write the report to a rich Console, its curves as wide as it is."""
     ascii_only = not can_draw(console.encoding)
-    write_lines(
-        console, lines(report, columns=console.width, detail=detail, ascii_only=ascii_only)
-    )
+    write_lines(console, lines(report, columns=console.width, detail=detail, ascii_only=ascii_only))
 
 
 def can_draw(encoding: str | None) -> bool:

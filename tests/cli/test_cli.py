@@ -150,3 +150,86 @@ def test_an_error_of_our_own_is_one_line_and_no_finding(
     monkeypatch.setattr("sftdiag.cli.analyze.replay", broken)
     assert main(["analyze", str(runs / "healthy")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_several_formats_go_to_their_files(runs: Path, tmp_path: Path) -> None:
+    files = {name: tmp_path / "made" / f"report.{name}" for name in ("json", "sarif", "junit")}
+    formats = [part for name, file in files.items() for part in ("--format", f"{name}:{file}")]
+    done = call("analyze", str(runs / "overfitting"), "--format", "text", *formats)
+    assert done.returncode == 1
+    assert "SFT201 eval-loss-rising error" in done.stdout
+    assert json.loads(files["json"].read_text())["reports"][0]["primary"] == "SFT201"
+    assert json.loads(files["sarif"].read_text())["version"] == "2.1.0"
+    assert files["junit"].read_text().startswith("<?xml")
+
+
+def test_output_names_the_first_formats_file(runs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "report.md"
+    arguments = ("--format", "markdown", "--output", str(file))
+    done = call("analyze", str(runs / "healthy"), *arguments)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert file.read_text(encoding="utf-8").startswith("### 🟢")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--format", "jsn"), "did you mean json?"),
+        (("--format", "json:"), "with :FILE to write it"),
+        (("--format", "json", "--format", "text"), "two formats would go to standard output"),
+        (("--format", "json:a", "--output", "b"), "names its own file"),
+        (("--output", "/dev/null/none"), "cannot be written"),
+        (("--select", "SFT999"), "see `sftdiag rules`"),
+        (("--select", "eval-loss-risin"), "did you mean eval-loss-rising?"),
+    ],
+)
+def test_bad_output_is_one_line(runs: Path, arguments: tuple[str, ...], says: str) -> None:
+    done = call("analyze", str(runs / "healthy"), *arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_command_that_does_not_exist_names_the_nearest() -> None:
+    done = call("analyse", "x")
+    assert done.returncode == 2
+    assert "did you mean analyze?" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_quiet_line_and_all_there_is(runs: Path) -> None:
+    quiet = call("analyze", "-q", str(runs / "healthy"), str(runs / "overfitting"))
+    assert len(quiet.stdout.splitlines()) == 2
+    brief = call("analyze", str(runs / "overfitting")).stdout
+    full = call("analyze", "-v", str(runs / "overfitting")).stdout
+    assert "Looked for, not found" in full
+    assert "Looked for, not found" not in brief
+
+
+def test_a_baseline_lets_known_findings_pass(runs: Path, tmp_path: Path) -> None:
+    file, sick = str(tmp_path / "known.json"), str(runs / "overfitting")
+    assert call("analyze", sick, "-q", "--write-baseline", file).returncode == 0
+    assert call("analyze", sick, "-q", "--baseline", file).returncode == 0
+    other = str(runs / "label-mask")
+    assert call("analyze", sick, other, "-q", "--baseline", file).returncode == 1
+    assert call("analyze", sick, "-q", "--baseline", sick).returncode == 2
+
+
+def test_a_reader_that_goes_away_leaves_the_exit_code(runs: Path) -> None:
+    command = f'"{sys.executable}" -m sftdiag analyze -v "{runs / "overfitting"}" | head -n 1'
+    script = f"set -o pipefail; {command} >/dev/null"
+    assert subprocess.run(["bash", "-c", script], check=False).returncode == 1
+
+
+def test_rules_as_json() -> None:
+    listed = json.loads(call("rules", "--format", "json").stdout)
+    assert {"code", "name", "severity", "seen_by", "title"} == set(listed[0])
+    assert "SFT201" in {rule["code"] for rule in listed}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion(shell: str) -> None:
+    pytest.importorskip("shtab")
+    done = call("completion", shell)
+    assert done.returncode == 0
+    assert "recommend" in done.stdout

@@ -120,7 +120,7 @@ def test_a_rate_that_rises_keeps_a_known_vocabulary_from_being_looked_at() -> No
 @given(courses)
 def test_no_reason_is_untrue(lang: str, course: dict[str, Any]) -> None:
     for rows, report in reports(course, lang):
-        said = text.render(report)
+        said = text.render(report, detail="full")
         for have, needed in re.findall(COUNTED[lang], said):
             assert 0 <= int(have.replace(",", "")) < int(needed.replace(",", "")), said
         columns = {name for row in rows for name in row}

@@ -81,7 +81,7 @@ def test_why_it_forgets(rate: float, epoch: float, context: dict[str, Any], caus
 
 def test_a_finished_model_that_forgot_is_told_each_advice_once() -> None:
     report = fed([row("forgetting", 0, loss=3.4, rise=0.9)], max_steps=None).report()
-    shown = render(report)
+    shown = render(report, detail="full")
     advice = shown[shown.index("these are guesses") :]
     assert advice.count("lower the learning rate") == 1
     assert advice.count("train fewer epochs") == 1

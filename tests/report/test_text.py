@@ -14,6 +14,7 @@ import sftdiag
 from sftdiag.context import RunContext
 from sftdiag.monitor import Monitor
 from sftdiag.report import text
+from sftdiag.report.curve import HEIGHT
 
 NAMES = (
     "eval-distribution",
@@ -32,6 +33,61 @@ NAMES = (
 def test_the_shipped_logs(name: str, lang: str, runs: Path, snapshot: SnapshotAssertion) -> None:
     report = sftdiag.analyze(runs / name, lang=lang).replace(source=name)
     assert text.render(report) == snapshot
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_everything_of_a_shipped_log(lang: str, runs: Path, snapshot: SnapshotAssertion) -> None:
+    report = sftdiag.analyze(runs / "eval-distribution", lang=lang).replace(source="run")
+    assert text.render(report, detail="full") == snapshot
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_healthy_run_takes_eight_lines_at_most(lang: str, runs: Path) -> None:
+    shown = text.render(sftdiag.analyze(runs / "healthy", lang=lang)).splitlines()
+    assert len(shown) <= 8
+    rows = [row for row in healthy() if "loss" in row]
+    bare = text.render(sftdiag.analyze({"log_history": rows}, lang=lang)).splitlines()
+    assert len(bare) <= 8
+    assert any("eval-loss-rising" in line for line in bare)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_line_is_the_verdict(name: str, runs: Path) -> None:
+    report = sftdiag.analyze(runs / name).replace(source=name)
+    (line,) = text.render(report, detail="line").splitlines()
+    assert line.startswith(f"{name}: {report.verdict}")
+
+
+def test_at_a_glance_one_finding_is_told_in_full_and_the_rest_in_a_line(runs: Path) -> None:
+    report = sftdiag.analyze(runs / "eval-distribution")
+    shown = text.render(report)
+    assert shown.count("What to change") == shown.count("Why it matters") == 1
+    assert "SFT414 eval-distribution-shift (warning, a cause of SFT201@40): " in shown
+    assert "Also possible: overfitting. Ruled out: the order of the data (-v: why)" in shown
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+def test_the_curve_fits_its_terminal(columns: int, runs: Path) -> None:
+    report = sftdiag.analyze(runs / "overfitting")
+    rows = [line.plain for line in text.lines(report, columns=columns) if "┤" in line.plain]
+    assert len(rows) == HEIGHT
+    assert max(map(len, rows)) <= columns
+
+
+def test_no_curve_below_forty_columns(runs: Path) -> None:
+    report = sftdiag.analyze(runs / "overfitting")
+    assert not [line for line in text.lines(report, columns=39) if "┤" in line.plain]
+
+
+def test_a_terminal_that_cannot_draw_gets_ascii(runs: Path) -> None:
+    raw = io.BytesIO()
+    file = io.TextIOWrapper(raw, encoding="ascii", errors="replace")
+    text.write_to(Console(file=file, width=80), sftdiag.analyze(runs / "overfitting"))
+    file.flush()
+    shown = raw.getvalue().decode("ascii")
+    assert not [line for line in shown.splitlines() if "|" in line and "?" in line]
+    assert "  +--" in shown
+    assert "^ 50" in shown
 
 
 def test_a_change_stands_below_the_advice_that_it_belongs_to() -> None:
@@ -103,10 +159,10 @@ def test_a_symptom_that_came_back_is_told_in_full_once(runs: Path) -> None:
     report = sftdiag.analyze(runs / "learning-rate-too-low")
     (now,) = report.findings
     before = now.replace(id="SFT101@2", fired_step=2, resolved_step=10)
-    both = text.render(report.replace(findings=(now, before)), curve=False)
+    both = text.render(report.replace(findings=(now, before)), curve=False, detail="full")
     assert both.count("over at step 10") == 1
     assert both.count("Causes, the likeliest first") == both.count("What to change") == 1
-    alone = text.render(report.replace(findings=(before,)), curve=False)
+    alone = text.render(report.replace(findings=(before,)), curve=False, detail="full")
     assert alone.count("Causes, the likeliest first") == 1
 
 
