@@ -49,17 +49,21 @@ def memory() -> Path | None:
 
 def tell(folder: Path, *, write: bool) -> int:
     """Print the scores of a folder's runs; return 1 where a miss has no reason."""
+    from benchmarks.gpu.finetunes.bars import SECOND
     from benchmarks.gpu.finetunes.report import Scores
-    from benchmarks.gpu.finetunes.results import load
+    from benchmarks.gpu.finetunes.results import SECOND_BASE, load
 
     scores = Scores(load(folder))
-    print(scores.page())
-    for name in scores.unexplained:
+    others = load(folder / SECOND_BASE)
+    second = Scores(others, bound=SECOND) if others else None
+    print(scores.page(second))
+    unexplained = [*scores.unexplained, *(second.unexplained if second else ())]
+    for name in unexplained:
         print(f"reasons.py says not why this is missed: {name}", file=sys.stderr)
-    if scores.unexplained:
+    if unexplained:
         return 1
     if write:
-        scores.write(DOCS)
+        scores.write(DOCS, second)
     return 0
 
 

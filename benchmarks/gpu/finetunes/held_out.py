@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
-from benchmarks.gpu.finetunes import data
+Row = Mapping[str, Sequence[int]]
+"""A row's tokens and labels."""
 
 
 @torch.no_grad()
-def held_out_loss(model: Any, tokenizer: Any, pairs: Sequence[data.Pair]) -> float:
-    """Return the loss a token of the answers, rendered and masked as they should be."""
+def held_out_loss(model: Any, rows: Sequence[Row]) -> float:
+    """Return the loss a token of rows that are rendered and masked as they should be."""
     model.eval()
     total, count = 0.0, 0
-    for at in range(0, len(pairs), 50):
-        rows = [data.tokens(pair, tokenizer, "") for pair in pairs[at : at + 50]]
-        width = max(len(row["input_ids"]) for row in rows)
+    for at in range(0, len(rows), 50):
+        some = rows[at : at + 50]
+        width = max(len(row["input_ids"]) for row in some)
         ids, labels = (
-            torch.tensor([row[key] + [fill] * (width - len(row[key])) for row in rows])
+            torch.tensor([[*row[key], *[fill] * (width - len(row[key]))] for row in some])
             for key, fill in (("input_ids", 0), ("labels", -100))
         )
-        mask = (torch.arange(width) < torch.tensor([[len(r["labels"])] for r in rows])).long()
+        mask = (torch.arange(width) < torch.tensor([[len(row["labels"])] for row in some])).long()
         device = model.device
         logits = model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits[:, :-1]
         goal = labels[:, 1:].to(device)

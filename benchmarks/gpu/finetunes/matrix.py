@@ -75,6 +75,11 @@ class Spec:
         """What a plain healthy run must share with this one to be its twin."""
         return {key: getattr(self, key) for key in ("method", "rows", "source", "optim")}
 
+    @property
+    def named(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The codes that name the fault, and the causes that explain it."""
+        return CAUSES[self.fault]
+
     def as_dict(self) -> dict[str, Any]:
         """Return all fields."""
         return asdict(self)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.gpu.finetunes.matrix import CAUSES
 from benchmarks.gpu.finetunes.replay import Judged
 from benchmarks.gpu.finetunes.results import Run
 from benchmarks.gpu.finetunes.score import OVERFITTING, Scored
@@ -55,7 +54,7 @@ def unexplained(found: Sequence[Miss], reasons: Mapping[str, str]) -> list[str]:
 
 def _wrong(scored: Scored) -> list[str]:
     primary = scored.judged.primary
-    codes = ", ".join(sorted(CAUSES[scored.run.spec.fault][0]))
+    codes = ", ".join(sorted(scored.run.spec.named[0]))
     wrong = []
     if not scored.found:
         said = f"{primary.code} of step {primary.fired_step}" if primary else "nothing"

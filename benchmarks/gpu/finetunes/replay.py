@@ -48,7 +48,10 @@ class Judged:
 
 
 def judge(
-    log: Sequence[Mapping[str, Any]], context: RunContext, checked: Outcome, stop_on: str = "error"
+    log: Sequence[Mapping[str, Any]],
+    context: RunContext,
+    checked: Outcome,
+    stop_on: str | None = "error",
 ) -> Judged:
     """Replay a log row by row until its policy stops it.
 
@@ -75,12 +78,13 @@ def judge(
     return Judged(monitor.report(), stop)
 
 
-def of_run(run: Run, result: Result | None = None) -> Judged:
+def of_run(run: Run, result: Result | None = None, stop_on: str | None = "error") -> Judged:
     """Judge a run's longest log, or the given one, with what sftdiag kept of the run."""
     return judge(
         (result or run.full).log,
         RunContext.from_dict(run.recorded("context")),
         Outcome.from_dict(run.recorded("checked")),
+        stop_on,
     )
 
 
@@ -99,7 +103,7 @@ def agrees(run: Run, result: Result) -> bool:
     A run that is stopped before step 1 still does that step, and one whose ``train()`` fails before
     it begins cannot be stopped.
     """
-    primary, first, stop = of_run(run, result).said
+    primary, first, stop = of_run(run, result, result.stop_on).said
     if stop is not None:
         stop = max(stop, 1) if result.planned else None
     return (primary, first, stop) == recorded(result)

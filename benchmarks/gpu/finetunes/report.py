@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-from benchmarks.gpu.finetunes import about, misses, tables
+from benchmarks.gpu.finetunes import about, bars, misses, tables
 from benchmarks.gpu.finetunes.reasons import REASONS
 from benchmarks.gpu.finetunes.replay import Judged, agrees, of_run, recorded
 from benchmarks.gpu.finetunes.results import Run
@@ -17,11 +17,13 @@ FOLDER = "gpu"
 """Of the plots, beside the page."""
 
 HOW = """
-Real fine-tunes of a Llama of 26 M parameters with TRL, on one GPU that several runs share, with and
-without a fault; `python -m benchmarks.gpu.finetunes` makes the base, the runs and this page. Each
-faulty run was trained to its end without sftdiag; what is judged is the replay of its log by
-today's code, with what the checks before step 1 saw, as `attach(trainer, stop_on="error")` judges
-it live. Seconds are those of the run without sftdiag, on its own clock.
+Real fine-tunes with TRL of two bases, on one GPU that several runs share, with and without a fault.
+The first base is a Llama of 26 M parameters; `python -m benchmarks.gpu.finetunes` makes it, its
+runs and this page. The second is SmolLM2-135M-Instruct with its own tokenizer and chat template;
+`python -m benchmarks.gpu.finetunes.smollm2` makes its runs. What is judged is the replay of a run's
+log by today's code, with what the checks before step 1 saw, as `attach(trainer, stop_on="error")`
+judges it live. Each faulty run of the first base was trained to its end without sftdiag, each run
+of the second watched to its end, without a stop. Seconds are those of that run, on its own clock.
 
 A run's name says its fault, what is trained (all, LoRA or QLoRA), training rows x epochs, the
 batch, the optimizer and its peak rate, the steps between two log rows, and the seed.
@@ -43,6 +45,15 @@ batch, the optimizer and its peak rate, the steps between two log rows, and the 
   that step.
 """.strip()
 
+SECOND = """
+Its rows are made of Debian texts as messages, prompt and completion, plain text, tokens with
+labels, packed, with several turns, tool calls and thinking, in English and Chinese. A run's name
+says its fault or trap, what is trained, the rows' form and source, rows x epochs (t2: two turns),
+the batch of a step, the optimizer and its peak rate, the steps between two log rows, and the seed.
+`CAUSES` in `smollm2/specs.py` lists what names each fault. No checkpoint was kept: the last column
+of the runs is what would have been.
+""".strip()
+
 BY_FAULT = """
 All but the number of runs is of the harmful ones. What is *after* is the median share of the run
 since the onset; that of the stop is of the stopped runs.
@@ -58,9 +69,15 @@ where there is no checkpoint yet, or no finite loss.
 class Scores:
     """Everything that the page says, of the runs given."""
 
-    def __init__(self, runs: Sequence[Run], reasons: Mapping[str, str] = REASONS) -> None:
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        reasons: Mapping[str, str] = REASONS,
+        bound: bars.Bars = bars.FIRST,
+    ) -> None:
         self.runs = runs
         self.reasons = reasons
+        self.bound = bound
         self.scored: list[Scored] = score(runs)
         self.healthy: list[tuple[Run, Judged]] = [
             (run, of_run(run)) for run in runs if not run.faulty
@@ -77,22 +94,41 @@ class Scores:
         """The runs whose fault did harm."""
         return [s for s in self.scored if s.harm]
 
-    def page(self) -> str:
-        """Return docs/gpu.md."""
+    @property
+    def reached(self) -> list[bars.Reached]:
+        """What must be reached, and what is."""
+        return bars.reached(self.runs, self.scored, self.healthy, self.bound)
+
+    def page(self, second: Scores | None = None) -> str:
+        """Return docs/gpu.md, with the second base's runs beside these where they are given."""
         lines = [
             "<!-- Written by python -m benchmarks.gpu.finetunes report --write. -->\n",
             "# Fine-tunes on a GPU, with and without faults\n",
             f"{HOW}\n",
-            *tables.must_reach(self.runs, self.scored, self.healthy, self.missed),
+            *tables.must_reach(self.reached, second.reached if second else ()),
+            *(f"# {title}\n" for title in ("The first base",) if second),
+            *self.sections(about.FAULTS, about.TRAPS),
+            "## Curves\n",
+            *(f"![{name}]({FOLDER}/{name}.svg)" for name in sorted(self.faults())),
+        ]
+        if second:
+            lines += ["", "# The second base\n", f"{SECOND}\n"]
+            lines += second.sections(about.SECOND_FAULTS, about.SECOND_TRAPS)
+        return "\n".join(lines).rstrip() + "\n"
+
+    def sections(self, faults: Mapping[str, str], traps: Mapping[str, str]) -> list[str]:
+        """Return what the page says of these runs, given what their faults and traps mean."""
+        return [
+            f"What is missed: {len(self.missed)}, each with its reason below.\n",
             *_live(self.runs),
             *_overhead(self.runs),
             *_in_all(self.scored),
             "## By fault\n",
             f"{BY_FAULT}\n",
-            *about.of_all(self.faults(), about.FAULTS),
+            *about.of_all(self.faults(), faults),
             *tables.by_fault(self.scored),
             "## Healthy runs\n",
-            *about.of_all({run.spec.trap or "plain" for run, _ in self.healthy}, about.TRAPS),
+            *about.of_all({run.spec.trap or "plain" for run, _ in self.healthy}, traps),
             *tables.by_trap(self.healthy),
             "## What is missed\n",
             *tables.misses(self.missed, self.reasons),
@@ -101,16 +137,13 @@ class Scores:
             *tables.each(self.harmful),
             "## Faults that did no harm, or of which that is not known\n",
             *tables.harmless(self.scored),
-            "## Curves\n",
-            *(f"![{name}]({FOLDER}/{name}.svg)" for name in sorted(self.faults())),
         ]
-        return "\n".join(lines).rstrip() + "\n"
 
-    def write(self, docs: Path) -> None:
+    def write(self, docs: Path, second: Scores | None = None) -> None:
         """Write the page and a plot for each fault."""
         from benchmarks.gpu.finetunes.plots import draw
 
-        (docs / PAGE).write_text(self.page(), encoding="utf-8")
+        (docs / PAGE).write_text(self.page(second), encoding="utf-8")
         (docs / FOLDER).mkdir(exist_ok=True)
         for fault, scored in self.faults().items():
             draw(fault, scored, self.runs, docs / FOLDER / f"{fault}.svg")

@@ -13,8 +13,12 @@ from statistics import median
 from typing import Any
 
 from benchmarks.gpu.finetunes.matrix import NONE, Spec
+from benchmarks.gpu.finetunes.smollm2.specs import Tune
 
 ENDING = ".json.xz"
+SECOND_BASE = "smollm2"
+"""Folder of the second base's runs, within that of the first's."""
+
 KEPT = 3
 """Checkpoints that are kept, as users set save_total_limit."""
 
@@ -49,6 +53,12 @@ class Result:
     def planned(self) -> int:
         """Optimizer steps that were planned; 0 where ``train()`` failed before it knew."""
         return int(self.data["max_steps"])
+
+    @property
+    def stop_on(self) -> str | None:
+        """From which severity the run was stopped live, where it was watched; None for none."""
+        severity: str | None = self.data.get("stop_on", "error")
+        return severity
 
     @property
     def complete(self) -> bool:
@@ -144,6 +154,11 @@ def write(path: Path, data: Mapping[str, Any]) -> None:
     path.write_bytes(lzma.compress(json.dumps(data, separators=(",", ":")).encode()))
 
 
+def spec_of(data: Mapping[str, Any]) -> Spec:
+    """Return the spec of a run's file: of the first base, or of the second."""
+    return (Tune if "base" in data["spec"] else Spec)(**data["spec"])
+
+
 def load(folder: Path) -> list[Run]:
     """Read all runs of a folder, by name.
 
@@ -153,7 +168,7 @@ def load(folder: Path) -> list[Run]:
     runs: dict[str, Run] = {}
     for path in sorted(folder.glob(f"*{ENDING}")):
         data = read(path)
-        spec = Spec(**data["spec"])
+        spec = spec_of(data)
         inside = name(spec, watched=data["watched"])
         if path.name != f"{inside}{ENDING}":
             raise ValueError(f"{path.name} holds {inside}")

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from benchmarks.gpu.finetunes.matrix import CAUSES, harmed
+from benchmarks.gpu.finetunes.matrix import harmed
 from benchmarks.gpu.finetunes.replay import Judged, of_run
 from benchmarks.gpu.finetunes.results import Result, Run
-from sftdiag.findings import Finding
+from sftdiag.findings import Finding, Severity
 
 OVERFITTING = frozenset({"overfitting", "late-rise"})
 """Faults that begin where the evaluation loss is lowest."""
@@ -52,7 +52,7 @@ class Scored:
         whose beginning is only as exact as the evaluations.
         """
         in_time = self.run.spec.fault in OVERFITTING or finding.fired_step >= self.onset
-        right = finding.code in CAUSES[self.run.spec.fault][0]
+        right = finding.code in self.run.spec.named[0]
         return right and (in_time or finding.by_check)
 
     @property
@@ -62,9 +62,23 @@ class Scored:
         return primary is not None and self.names(primary)
 
     @property
+    def named(self) -> bool:
+        """Whether the primary finding or a check before step 1 names the fault at warning."""
+        checks = (f for f in self.judged.report.findings if f.by_check)
+        return self.found or any(
+            self.names(check) for check in checks if check.worst >= Severity.WARNING
+        )
+
+    @property
+    def wrong(self) -> bool:
+        """Whether something else is named at warning, and the fault is not."""
+        primary = self.judged.primary
+        return primary is not None and primary.worst >= Severity.WARNING and not self.named
+
+    @property
     def explained(self) -> bool:
         """Whether the first cause of the primary finding is right, or a check of it confirms it."""
-        codes, causes = CAUSES[self.run.spec.fault]
+        codes, causes = self.run.spec.named
         primary = self.judged.primary
         if primary is None or not self.found or not primary.causes:
             return False

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from statistics import median
 
-from benchmarks.gpu.finetunes.misses import BEST_WITHIN, Miss, best_is_kept
-from benchmarks.gpu.finetunes.replay import Judged
-from benchmarks.gpu.finetunes.results import Run
-from benchmarks.gpu.finetunes.score import OVERFITTING, Scored
+from benchmarks.gpu.finetunes.bars import Healthy, Reached, delay, percent, saved_share
+from benchmarks.gpu.finetunes.misses import Miss
+from benchmarks.gpu.finetunes.score import Scored
 
-RUNS, FOUND, EXPLAINED, WARNED = 120, 0.95, 0.90, 0.01
-EARLY, AFTER_ONSET = 0.15, 0.10
-SAVED, SAVED_LATER = 0.60, 0.80
-"""What the issue asks for."""
-
-Healthy = Sequence[tuple[Run, Judged]]
+NUMBER = re.compile(r"\d+%?")
+"""A bar in a line of what must be reached."""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
@@ -26,107 +22,40 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     return ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines] + [""]
 
 
-def percent(value: float | None) -> str:
-    """Return a share; a dash for none, ``never`` for infinity."""
-    if value is None:
-        return "-"
-    return f"{value:.1%}" if isfinite(value) else "never"
+def must_reach(first: Sequence[Reached], second: Sequence[Reached] = ()) -> list[str]:
+    """Return what must be reached, and what is: of one base, or of two side by side."""
+    if not second:
+        rows = [(line.what, line.reached, _yes(line)) for line in first]
+        return table(("must reach", "reached", "holds"), rows)
+    head = ("must reach", "Llama of 26 M", "holds", "SmolLM2-135M", "holds")
+    plain = {_unnumbered(line.what): line for line in first}
+    sides = []
+    for line in second:
+        other = plain.pop(_unnumbered(line.what), None)
+        bars = line.what if other is None or other.what == line.what else _both(other, line)
+        left = ("-", "-") if other is None else (other.reached, _yes(other))
+        sides.append((bars, *left, line.reached, _yes(line)))
+    sides += [(line.what, line.reached, _yes(line), "-", "-") for line in plain.values()]
+    return table(head, sides)
 
 
-def of(hits: int, count: int) -> str:
-    """Return counts with their share."""
-    return f"{hits} of {count} ({hits / count:.1%})" if count else "-"
+def _yes(line: Reached) -> str:
+    return "yes" if line.holds else "**no**"
 
 
-def saved_share(scored: Sequence[Scored]) -> float | None:
-    """Return the saved seconds as a share of those at stake, all runs together."""
-    at_stake = sum(s.at_stake for s in scored)
-    return sum(s.saved for s in scored) / at_stake if at_stake else None
+def _unnumbered(what: str) -> str:
+    return NUMBER.sub("#", what)
 
 
-def delay(scored: Sequence[Scored]) -> float | None:
-    """Return the median delay; a run that was not detected counts as infinite."""
-    return median(s.delay for s in scored) if scored else None
+def _both(first: Reached, second: Reached) -> str:
+    """Return what must be reached with the second base's number behind the first's."""
+    others = iter(NUMBER.findall(second.what))
 
+    def joined(found: re.Match[str]) -> str:
+        other = next(others)
+        return found[0] if found[0] == other else f"{found[0]} / {other}"
 
-def must_reach(
-    runs: Sequence[Run], scored: Sequence[Scored], healthy: Healthy, missed: Sequence[Miss]
-) -> list[str]:
-    """Return the table of what the issue asks for and what is reached."""
-    harmful = [s for s in scored if s.harm]
-    start = [s for s in harmful if not s.later]
-    later = [s for s in harmful if s.later]
-    found, explained = sum(s.found for s in harmful), sum(s.explained for s in harmful)
-    stopped = sum(said.stop is not None for _, said in healthy)
-    warned = sum(said.warned() is not None for _, said in healthy)
-    overfit = [s for s in harmful if s.run.spec.fault in OVERFITTING]
-    kept = [best_is_kept(s) for s in overfit]
-    decided = [good for good in kept if good is not None]
-    early, late = delay(start), delay(later)
-    saved, saved_later = saved_share(start), saved_share(later)
-
-    def row(what: str, reached: str, holds: object) -> tuple[str, str, str]:
-        return what, reached, "yes" if holds else "**no**"
-
-    def most(value: float | None, bound: float) -> bool:
-        return value is not None and value <= bound
-
-    def least(value: float | None, bound: float) -> bool:
-        return value is not None and value >= bound
-
-    rows = [
-        row(
-            f"at least {RUNS} runs, half of them healthy",
-            f"{len(runs)}, {len(healthy)} healthy",
-            len(runs) >= RUNS and 2 * len(healthy) >= len(runs),
-        ),
-        row("no healthy run stopped", f"{stopped} of {len(healthy)}", healthy and not stopped),
-        row(
-            "at most 1 in 100 healthy runs warned at any step",
-            of(warned, len(healthy)),
-            healthy and warned <= WARNED * len(healthy),
-        ),
-        row(
-            f"right primary finding on {FOUND:.0%} of the harmful faults",
-            of(found, len(harmful)),
-            harmful and found >= FOUND * len(harmful),
-        ),
-        row(
-            f"right first cause on {EXPLAINED:.0%} of them",
-            of(explained, len(harmful)),
-            harmful and explained >= EXPLAINED * len(harmful),
-        ),
-        row(
-            f"faults from the start: median detection in the first {EARLY:.0%} of the run",
-            f"{percent(early)} ({len(start)} runs)",
-            most(early, EARLY),
-        ),
-        row(
-            f"later faults: median detection within {AFTER_ONSET:.0%} of the run after the onset",
-            f"{percent(late)} ({len(later)} runs)",
-            most(late, AFTER_ONSET),
-        ),
-        row(
-            f"faults from the start: {SAVED:.0%} of the GPU time saved by stopping",
-            percent(saved),
-            least(saved, SAVED),
-        ),
-        row(
-            f"later faults: {SAVED_LATER:.0%} saved of what remained after the onset",
-            percent(saved_later),
-            least(saved_later, SAVED_LATER),
-        ),
-        row(
-            f"overfitting, stopped: best kept checkpoint within {BEST_WITHIN:.0%} of the best",
-            f"{of(sum(decided), len(decided))}; {len(overfit) - len(decided)} not stopped",
-            decided and all(decided),
-        ),
-    ]
-    return [
-        *table(("must reach", "reached", "holds"), rows),
-        f"What is missed: {len(missed)}, each with its reason below.",
-        "",
-    ]
+    return NUMBER.sub(joined, first.what)
 
 
 def by_fault(scored: Sequence[Scored]) -> list[str]:

@@ -78,7 +78,13 @@ class AllMasked:
 
 
 class Bench:
-    """The base and the questions; makes the runs."""
+    """The base and the questions; makes the runs.
+
+    Attributes:
+        stop_on: from which severity a watched run is stopped; None for none.
+    """
+
+    stop_on: str | None = "error"
 
     def __init__(
         self, base: Path, questions: dict[str, list[data.Pair]], work: Path, *, tiny: bool
@@ -236,7 +242,7 @@ class Bench:
 
     def _made(self, spec: Spec, folder: Path, clock: Clock, watched: bool) -> tuple[Any, Any]:
         trainer = self.trainer(spec, folder, [clock])
-        return trainer, sftdiag.attach(trainer, stop_on="error") if watched else None
+        return trainer, sftdiag.attach(trainer, stop_on=self.stop_on) if watched else None
 
     @staticmethod
     def _middle(trainer: Any) -> int:
@@ -244,11 +250,11 @@ class Bench:
         return int(per_epoch * trainer.args.num_train_epochs * 0.5)
 
     def _losses(self, spec: Spec, trainer: Any) -> dict[str, float | None]:
-        evaluated = [row["eval_loss"] for row in trainer.state.log_history if "eval_loss" in row]
-        held = self.questions["wordnet"][:200]
+        known = self.tokenizer("")
+        held = [data.tokens(pair, known, "") for pair in self.questions["wordnet"][:200]]
         return {
-            "eval_loss": _number(evaluated[-1]) if evaluated else None,
-            "held_out": _number(held_out_loss(trainer.model, self.tokenizer(""), held)),
+            "eval_loss": last_loss(trainer),
+            "held_out": number(held_out_loss(trainer.model, held)),
         }
 
 
@@ -256,7 +262,14 @@ def _kept(row: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if not key.endswith(NOT_CURVE)}
 
 
-def _number(value: float) -> float | None:
+def last_loss(trainer: Any) -> float | None:
+    """Return the last evaluation's loss; None where there is none, or it is not finite."""
+    evaluated = [row["eval_loss"] for row in trainer.state.log_history if "eval_loss" in row]
+    return number(evaluated[-1]) if evaluated else None
+
+
+def number(value: float) -> float | None:
+    """Return a finite number, or None."""
     return value if isfinite(value) else None
 
 

@@ -8,6 +8,7 @@ import os
 import time
 import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,27 @@ def begin_with(groups: list[Group], start: str) -> list[Group]:
     return [[task for task in group if name(task).startswith(start)] for group in groups]
 
 
+Make = Callable[[Path, Path, Path, bool], Any]
+"""Makes a worker's bench of the base, the text, a scratch folder, and whether it is tiny."""
+
+
+def of_first_base(base: Path, text: Path, scratch: Path, tiny: bool) -> Any:
+    """Return the bench of the base that was pretrained here."""
+    from benchmarks.gpu.finetunes.text import questions
+    from benchmarks.gpu.finetunes.train import Bench
+
+    return Bench(base, questions(text), scratch, tiny=tiny)
+
+
 def work(
-    queue: Any, base: Path, text: Path, to: Path, scratch: Path, end: float, tiny: bool
+    queue: Any,
+    make: Make,
+    base: Path,
+    text: Path,
+    to: Path,
+    scratch: Path,
+    end: float,
+    tiny: bool,
 ) -> None:
     """Do groups of tasks until there is none, or no time."""
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -50,11 +70,8 @@ def work(
     import torch
 
     torch.set_num_threads(1)
-    from benchmarks.gpu.finetunes.text import questions
-    from benchmarks.gpu.finetunes.train import Bench
-
     logging.disable(logging.ERROR)
-    bench = Bench(base, questions(text), scratch, tiny=tiny)
+    bench = make(base, text, scratch, tiny)
     bench.warm_up()
     while (group := queue.get()) is not None:
         for task in group:
@@ -91,6 +108,7 @@ def run(
     seconds: float,
     workers: int,
     tiny: bool,
+    make: Make = of_first_base,
 ) -> int:
     """Do what is left of the tasks; return how many are left after the time given."""
     to.mkdir(parents=True, exist_ok=True)
@@ -104,7 +122,7 @@ def run(
             queue.put(group)
     for _ in range(workers):
         queue.put(None)
-    arguments = (queue, base, text, to, scratch, end, tiny)
+    arguments = (queue, make, base, text, to, scratch, end, tiny)
     processes = [spawned.Process(target=work, args=arguments) for _ in range(workers)]
     for process in processes:
         process.start()
