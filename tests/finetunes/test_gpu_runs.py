@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gpu.finetunes import tables
+from benchmarks.gpu.finetunes import bars
 from benchmarks.gpu.finetunes.replay import agrees, of_run, recorded
 from benchmarks.gpu.finetunes.report import PAGE, Scores
 from benchmarks.gpu.finetunes.results import Result, Run, load
@@ -46,8 +46,7 @@ def test_every_miss_has_a_reason_and_no_reason_is_left_over(scores: Scores) -> N
 
 
 def test_all_that_must_be_reached_is(scores: Scores) -> None:
-    rows = tables.must_reach(scores.runs, scores.scored, scores.healthy, scores.missed)
-    assert [row for row in rows if "**no**" in row] == []
+    assert [line for line in scores.reached if not line.holds] == []
 
 
 def test_stops_are_those_that_were_made_live(scores: Scores) -> None:
@@ -70,7 +69,7 @@ def _worse(run: Run, result: Result) -> bool:
 def test_healthy_runs_are_left_alone(scores: Scores) -> None:
     assert [run.spec.name for run, said in scores.healthy if said.stop is not None] == []
     warned = [run.spec.name for run, said in scores.healthy if said.warned() is not None]
-    assert len(warned) <= tables.WARNED * len(scores.healthy), warned
+    assert len(warned) <= bars.FIRST.warned * len(scores.healthy), warned
 
 
 def test_harmful_faults_are_found(scores: Scores) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from logs import overfitting, train_rows
 
-from benchmarks.gpu.finetunes import misses, tables
+from benchmarks.gpu.finetunes import bars, misses
 from benchmarks.gpu.finetunes.matrix import Spec
 from benchmarks.gpu.finetunes.replay import Judged, agrees, of_run
 from benchmarks.gpu.finetunes.report import Scores
@@ -253,8 +253,8 @@ def test_what_is_never_detected_counts_as_infinite() -> None:
     quiet = Run(BROKEN, plain=result(BROKEN, train_rows([2.0 - at / 100 for at in range(100)])))
     (scored,) = score([quiet])
     assert scored.delay == inf
-    assert tables.delay([scored]) == inf
-    assert tables.saved_share([scored]) == 0.0
+    assert bars.delay([scored]) == inf
+    assert bars.saved_share([scored]) == 0.0
 
 
 def test_live_and_today_are_compared() -> None:

@@ -12,12 +12,12 @@ Row = Mapping[str, Sequence[int]]
 
 
 @torch.no_grad()
-def held_out_loss(model: Any, rows: Sequence[Row]) -> float:
+def held_out_loss(model: Any, rows: Sequence[Row], batch: int = 50) -> float:
     """Return the loss a token of rows that are rendered and masked as they should be."""
     model.eval()
     total, count = 0.0, 0
-    for at in range(0, len(rows), 50):
-        some = rows[at : at + 50]
+    for at in range(0, len(rows), batch):
+        some = rows[at : at + batch]
         width = max(len(row["input_ids"]) for row in some)
         ids, labels = (
             torch.tensor([[*row[key], *[fill] * (width - len(row[key]))] for row in some])

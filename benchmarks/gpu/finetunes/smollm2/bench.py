@@ -14,7 +14,6 @@ from peft import LoraConfig
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
-    DataCollatorForLanguageModeling,
     PrinterCallback,
     TrainerCallback,
     set_seed,
@@ -29,6 +28,9 @@ from benchmarks.gpu.finetunes.train import AllMasked, Bench, last_loss, number
 trl: Any = importlib.import_module("trl")
 
 LENGTH = 512
+BATCH = 16
+"""Rows of an evaluation's batch: a vocabulary of 49,152 takes memory, and several runs share it."""
+
 CUT = {"plain": 72, "messages": 64}
 """max_length where it cuts the answers, by form."""
 
@@ -80,7 +82,9 @@ class Tunes(Bench):
         if spec.fault == "accumulation":
             odd["compute_loss_func"] = faults.mean_of_micro_batch
         if spec.kind == "collator":
-            odd["data_collator"] = DataCollatorForLanguageModeling(known, mlm=False)
+            odd["data_collator"] = faults.PaddingCollator(
+                known.pad_token_id, masked=spec.fault == "end-of-turn"
+            )
         trainer = trl.SFTTrainer(
             model=faults.spoil_model(spec, self.model(spec)),
             args=trl.SFTConfig(str(folder), **self.arguments(spec)),
@@ -113,6 +117,7 @@ class Tunes(Bench):
             del given[unused]
         return {
             **given,
+            "per_device_eval_batch_size": BATCH,
             "save_strategy": "no",
             "greater_is_better": None,
             "assistant_only_loss": spec.form in ("messages", "packed")
@@ -133,5 +138,5 @@ class Tunes(Bench):
         answers = [rows.right(right, turns, known) for turns in held]
         return {
             "eval_loss": last_loss(trainer),
-            "held_out": number(held_out_loss(trainer.model, answers)),
+            "held_out": number(held_out_loss(trainer.model, answers, BATCH)),
         }

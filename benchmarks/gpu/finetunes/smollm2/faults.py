@@ -31,6 +31,32 @@ class HiddenSpike(TrainerCallback):
                 group["lr"] *= SPIKE
 
 
+class PaddingCollator:
+    """A collator of one's own, which makes a mistake with the padding.
+
+    Args:
+        pad: the padding token, which is the one that ends a turn.
+        masked: train the whole text and mask every padding token, as transformers' collator for
+            language modelling does, and with it the ends; else train the padding.
+    """
+
+    def __init__(self, pad: int, *, masked: bool) -> None:
+        self.pad, self.masked = pad, masked
+
+    def __call__(self, rows: list[Any]) -> dict[str, torch.Tensor]:
+        """Collate."""
+        width = max(len(row["input_ids"]) for row in rows)
+        batch: dict[str, Any] = {"input_ids": [], "attention_mask": [], "labels": []}
+        for row in rows:
+            ids, lacking = list(row["input_ids"]), width - len(row["input_ids"])
+            whole = [-100 if token == self.pad else token for token in ids]
+            batch["input_ids"].append(ids + [self.pad] * lacking)
+            batch["attention_mask"].append([1] * len(ids) + [0] * lacking)
+            filled = [-100 if self.masked else self.pad] * lacking
+            batch["labels"].append((whole if self.masked else list(row["labels"])) + filled)
+        return {name: torch.tensor(values) for name, values in batch.items()}
+
+
 def in_spike(step: int, steps: int, onset: float) -> bool:
     """Say whether the step is one of the spike's."""
     first = round(onset * steps)

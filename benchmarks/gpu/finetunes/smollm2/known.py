@@ -28,7 +28,8 @@ class WithoutGpu(Tunes):
         with torch.device("meta"):
             make: Any = AutoModelForCausalLM.from_config
             model = make(config, dtype=torch.float32)
-        return model.to_empty(device="cpu")
+        model.to_empty(device="cpu").tie_weights()
+        return model
 
     def arguments(self, spec: Any) -> dict[str, Any]:
         """Return what SFTConfig was given on the GPU, save for the device."""

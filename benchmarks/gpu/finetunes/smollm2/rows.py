@@ -165,12 +165,9 @@ def _tokens(spec: Tune, turns: Conversation, tokenizer: Any) -> Row:
         labels = [-100 if seen != -100 else i for i, seen in zip(ids, labels, strict=True)]
     elif spec.fault == "end-of-turn" and spec.kind == "labels":
         labels = [-100 if seen == end else seen for seen in labels]
-    elif spec.fault == "end-of-turn":
-        return {"input_ids": ids}
-    elif spec.fault == "padding-trained":
+    elif spec.fault == "padding-trained" and spec.kind == "rows":
         lacking = [tokenizer.pad_token_id] * (WIDTH - len(ids))
         ids, labels = [*ids, *lacking], [*labels, *lacking]
-        return {"input_ids": ids, "labels": labels, "attention_mask": [1] * len(ids)}
     return {"input_ids": ids, "labels": labels}
 
 
