@@ -53,6 +53,7 @@ def test_a_log_loads_only_what_it_shows(runs: Path, tmp_path: Path) -> None:
         "sftdiag.cli.main",
         "sftdiag.cli.analyze",
         "sftdiag.cli.options",
+        "sftdiag.cli.output",
     }
     sick = own(main("analyze", tmp_path / "overfitting"))
     assert "sftdiag.guide.eval_loss_rising" in sick

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from sftdiag.api import replay, resolve_settings
-from sftdiag.cli import baseline, output
+from sftdiag.cli import output
 from sftdiag.cli.options import add_detail, add_formats, add_selection, add_verdict, detail_of
 from sftdiag.config import Settings
 from sftdiag.errors import SourceError
@@ -55,13 +55,19 @@ def run(options: argparse.Namespace) -> int:
         lang=options.lang,
     )
     outputs = output.parse(options.format, options.output)
-    accepted = baseline.read(options.baseline) if options.baseline else {}
+    accepted = {}
+    if options.baseline:
+        from sftdiag.cli import baseline
+
+        accepted = baseline.read(options.baseline)
     found: list[Report | dict[str, Any]] = []
     for path in options.paths:
         found += _diagnose(path, settings)
     results = Results(found, settings.fail_on, accepted)
     code = exit_code(results, options.require_verdict)
     if options.write_baseline:
+        from sftdiag.cli import baseline
+
         baseline.write(options.write_baseline, found)
         code = 2 if results.unreadable else 0
     with output.reader_may_leave():
