@@ -4,7 +4,8 @@ A comparison of windows as in SFT102, with a last window that lies clearly above
 everything learned is lost, and more. A warning at first where the height is one that a saw-tooth or
 a window of odd rows could reach; an error when it is beyond that, leaps, or lasts a window more.
 A leap to a multiple of all rows so far needs no window: two to four rows are enough, from the
-second row of the log on.
+second row of the log on; where the first row is the mean of a leap (``first_row``), the second row
+without a gradient.
 
 Cannot see a blow-up that is over within a window, nor tell a learning rate from bad data.
 
@@ -30,13 +31,16 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite, log
 from typing import ClassVar
 
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.detectors.train_loss_rebound import BACK, bar, evidence, learns, rate_and_epoch, skip
 from sftdiag.findings import Detection, Severity
+from sftdiag.ranges import LARGEST_VOCABULARY
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.climb import ABOVE_START, WINDOW_BLOCKS, WINDOW_STEPS, Climb, climb_of
+from sftdiag.signals.leap import AVERAGED
 from sftdiag.signals.noise import cautious_noise, median
 from sftdiag.signals.stream import Signals
 
@@ -59,6 +63,13 @@ LEAP_STEPS = 2 * WINDOW_STEPS
 
 BEYOND_GROUPING = 2.0
 """Last window over the start that no length grouping makes: its saw-teeth reach 1.5."""
+
+NO_START = 10.0
+"""Times a blind guess that the first row is, as the mean of several steps, when the run has blown
+up in them: text that no model knows costs 2 to 3 times as much."""
+
+STAYS = 0.9
+"""Share of the loss without a gradient, below which a run that blew up so has learned again."""
 
 AGAIN = 1.5
 """Last window over the lowest block from which a run that has blown up once is blowing up again."""
@@ -84,7 +95,7 @@ class LossDivergenceDetector(Detector):
         if signals.objective is not None:
             return ()
         self._see_highest(signals, record)
-        if leapt := self._leap(signals, record.step):
+        if leapt := self._leap(signals, record.step) or self._in_the_first_row(signals, record):
             return leapt
         if not signals.block_closed:
             return self._sudden(signals, record)
@@ -139,6 +150,43 @@ class LossDivergenceDetector(Detector):
             "loss",
             numbers,
             variant="leap",
+        )
+        return (self._active,)
+
+    def _in_the_first_row(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
+        """Look for a first row that no start of a run has, behind which no weight moves."""
+        first, before, grad_norm = (
+            signals.first_loss,
+            signals.previous_train_step,
+            record.get("grad_norm"),
+        )
+        if record.kind != TRAIN or signals.train_rows != 2 or first is None or before is None:
+            return ()
+        if min(before, record.step - before) < AVERAGED or grad_norm is None:
+            return ()
+        chance = signals.context.chance_loss or log(LARGEST_VOCABULARY)
+        moves = isfinite(grad_norm) and grad_norm > 0.0
+        if moves or first <= NO_START * chance or signals.loss_is_lost(record):
+            return ()
+        self._blown = True
+        self._start = self._leapt_from = STAYS * record.metrics["loss"]
+        numbers = {
+            "loss_start": first,
+            "loss_lowest": first,
+            "loss_recent": record.metrics["loss"],
+            "grad_norm": grad_norm,
+            "times": first / chance,
+            **rate_and_epoch(signals),
+        }
+        self._active = Detection(
+            self.code,
+            self.name,
+            Severity.ERROR,
+            record.step,
+            before,
+            "loss",
+            numbers,
+            variant="first_row",
         )
         return (self._active,)
 

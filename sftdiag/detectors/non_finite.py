@@ -28,7 +28,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from math import isfinite, isnan
 from typing import ClassVar
 
 from sftdiag.detectors._one_rank import OneRank
@@ -41,7 +41,8 @@ from sftdiag.signals.zeros import CONTRADICTED, LEAPT, NAN_KINDS
 
 DEAD_RECORDS = 2
 """Records in a row without a finite loss before the run counts as lost. One may be a single bad
-batch; on all labelled NaN runs nothing finite came after two (corpus: 16 of 16)."""
+batch; on all labelled NaN runs nothing finite came after two (corpus: 16 of 16). The row in which
+it breaks may average what was finite before: its gradient is NaN, and it counts, too."""
 
 FIRST_ZEROS = 3
 """The same for zeros beside a gradient from the first record on: nothing before them says that the
@@ -72,6 +73,7 @@ class NonFiniteDetector(Detector):
         self._all_dead = 0
         self._first_dead = 0
         self._broke = 0
+        self._nan_gradient = False
         self._last_dead = 0
         self._last_good: int | None = None
         self._last_finite: int | None = None
@@ -104,7 +106,9 @@ class NonFiniteDetector(Detector):
         if zero == CONTRADICTED:
             never = self._last_finite is None
             needed = RETURNING_ZEROS if signals.zeros.returned else FIRST_ZEROS if never else needed
-        if self._dead.records >= needed:
+        # A NaN gradient in the row before, unless a loss scaler skips it, broke the weights there.
+        broke = self._nan_gradient and signals.context.precision != "fp16"
+        if self._dead.records + broke >= needed:
             return self._fire(record, self._broke or self._dead.onset, *self._told(signals, record))
         if self._all_dead >= max(MANY_DEAD, DEAD_SHARE * signals.train_rows):
             return self._fire(record, self._first_dead, OFTEN, self._numbers(record))
@@ -117,6 +121,7 @@ class NonFiniteDetector(Detector):
         if self._active is not None:
             return self._passed(record) if passed else ()
         grad_norm = record.get("grad_norm")
+        self._nan_gradient = grad_norm is not None and isnan(grad_norm)
         if grad_norm is None or isfinite(grad_norm):
             self._broke, self._last_good = 0, record.step
             self._last_rate = record.finite("learning_rate")

@@ -100,6 +100,40 @@ def test_a_leap_of_three_times_is_named_within_three_rows(
     assert before + 3 <= step <= before + 4
 
 
+def test_a_leap_beyond_all_text_is_named_at_its_second_row() -> None:
+    """As SGD at a rate of 30 goes, logged at every step."""
+    assert blown(train_rows([4.19, 13.0, 2338.0, 1.2e6])) == [("error", 3)]
+    # Two odd batches, or a loss in a unit of its own.
+    assert blown(train_rows([1.2, 1.2, 1.1, 6.0, 11.9, *[1.1] * 20])) == []
+    assert blown(train_rows([300.0, 300.0, 290.0, 900.0, 1200.0, *[290.0] * 20])) == []
+
+
+@pytest.mark.parametrize("grad_norm", [0.0, float("inf"), float("nan")])
+def test_a_first_row_of_many_steps_that_blew_up(grad_norm: float) -> None:
+    """It has no row to leap from; behind it no weight moves, at a blind guess or anywhere."""
+    rows = [
+        {"step": 10 * n, "loss": loss, "grad_norm": grad_norm}
+        for n, loss in enumerate([1.1e5, *[4.143] * 6], start=1)
+    ]
+    assert blown(rows, vocab_size=63) == [("error", 20)]
+    assert blown(rows) == [("error", 20)]
+    finding = next(f for f in feed(rows, RunContext(vocab_size=63)) if f.code == "SFT104")
+    assert "in the first 10 steps" in finding.message
+    assert "26,5" in finding.message
+
+
+def test_a_high_first_row_of_a_run_that_learns_is_none() -> None:
+    summed = [(3.1e4, 900.0), (2.9e4, 800.0), (2.7e4, 800.0)]
+    caught = [(90.0, 40.0), (9.0, 5.0), (6.0, 2.0)]
+    single = [(3.1e4, float("inf")), (2.9e4, float("inf")), (2.7e4, 800.0)]
+    for every, pairs in ((10, summed), (10, caught), (1, single)):
+        rows = [
+            {"step": every * n, "loss": loss, "grad_norm": norm}
+            for n, (loss, norm) in enumerate(pairs, start=1)
+        ]
+        assert blown(rows, vocab_size=32_000) == []
+
+
 @pytest.mark.parametrize("first", [(0.4,), (0.4, 0.5)])
 def test_first_rows_that_are_low_by_chance_are_no_leap(first: tuple[float, ...]) -> None:
     assert blown(train_rows([*first, *noisy([2.4 * max(first)] * 60, 0.1)])) == []

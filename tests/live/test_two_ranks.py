@@ -79,7 +79,20 @@ def test_two_ranks_decide_alike() -> None:
     """Each case once, on one pair of processes."""
     seen = cases(
         "ddp",
-        ["raise", "rows-stop", "rows-eval", "more-before", "resume", "smoke", "probes", "best"],
+        [
+            *(
+                "raise",
+                "rows-stop",
+                "rows-eval",
+                "more-before",
+                "resume",
+                "smoke",
+                "probes",
+                "best",
+            ),
+            # Stopped within two rows, or it is a problem.
+            *("nan-one-1", "nan-one-10", "nan-gradient-1", "blow-up-1"),
+        ],
     )
     assert [run["raised"][:12] for rank in seen["raise"] for run in rank["runs"]] == [
         "error SFT106"

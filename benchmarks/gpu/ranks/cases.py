@@ -28,6 +28,7 @@ from benchmarks.gpu.ranks.cases_apart import (
     rows_stop,
 )
 from benchmarks.gpu.ranks.cases_faulty import blow_up, faulty
+from benchmarks.gpu.ranks.delays import EVERY
 
 HEALTHY = 80
 """Steps of a healthy run: enough to be judged."""
@@ -241,13 +242,13 @@ CASES: dict[str, Case] = {
             ("nan-one", "logged loss NaN on rank 1", nan_logged, (1,)),
             ("nan-gradient", "gradient NaN on rank 1", nan_gradient, (1,)),
         )
-        for every in (1, 10, 50)
+        for every in EVERY
     },
     **{
         f"blow-up-{every}": Case(
             f"SGD at a rate of 30; `logging_steps={every}`", blow_up(every), often=False
         )
-        for every in (1, 10, 50)
+        for every in EVERY
     },
 }
 """By name, in the order of docs/ranks.md."""

@@ -7,10 +7,8 @@ from typing import Any
 
 import sftdiag
 from benchmarks.gpu.ranks.bench import Bench
-from benchmarks.gpu.ranks.cases_apart import AT, Seen
-
-ROWS = 10
-"""Rows of the log before a fault, however rarely it logs."""
+from benchmarks.gpu.ranks.cases_apart import Seen
+from benchmarks.gpu.ranks.delays import breaks_at
 
 
 def faulty(
@@ -19,7 +17,7 @@ def faulty(
     """Return the case in which a fault breaks some ranks."""
 
     def case(bench: Bench) -> Seen:
-        at = max(2 * AT, ROWS * every)
+        at = breaks_at(every)
         trainer = bench.trainer(logging_steps=every, max_steps=at + 4 * every, learning_rate=5e-4)
         if bench.rank in ranks:
             fault(trainer, at)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.gpu.ranks import delays
+
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "ranks.md"
 
 Result = Mapping[str, Any]
@@ -61,7 +63,7 @@ def _compact(run: Mapping[str, Any], case: str, *, again: bool) -> dict[str, Any
     kept = {"step", "raised", "refused", "smoke", "error", "seconds"}
     if not again:
         kept |= {"verdict", "findings", "skipped", "reason", "smoke_steps"}
-    if case in ("unwatched", "healthy"):
+    if case in ("unwatched", "healthy") or delays.every(case):
         kept.add("log")
     return {key: value for key, value in run.items() if key in kept}
 
@@ -82,6 +84,8 @@ def _problem(name: str, seen: Mapping[str, Any]) -> str | None:
     watched = [run for rank in ranks for run in rank["runs"][-1:] if "verdict" in run]
     if any(run["findings"] != watched[0]["findings"] for run in watched):
         return "the ranks found different things"
+    if delays.every(name) and (late := delays.late(name, ranks[0]["runs"][0])):
+        return late
     if name.startswith("rows") and not any("rank 1" in line for line in ranks[0]["told"]):
         return "it was not said that only rank 1's rows show it"
     if name in MISSING:
