@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sftdiag.context import RunContext
     from sftdiag.errors import ConfigError, SftdiagError, SourceError, UnhealthyRunError
     from sftdiag.findings import Cause, Finding, Fix, Report, Severity, Status
+    from sftdiag.fleets.fleet import fleet
     from sftdiag.live.attach import attach
     from sftdiag.live.callback import DiagnosticsCallback
     from sftdiag.live.smoke import smoke_test
@@ -41,6 +42,7 @@ _HOME = {
     "analyze": "api",
     "assert_healthy": "api",
     "attach": "live.attach",
+    "fleet": "fleets.fleet",
     "preflight": "rows.preflight",
     "recommend": "tuning.recommend",
     "smoke_test": "live.smoke",
@@ -66,6 +68,7 @@ __all__ = [
     "analyze",
     "assert_healthy",
     "attach",
+    "fleet",
     "preflight",
     "recommend",
     "smoke_test",

@@ -124,12 +124,19 @@ def analyze(
 
 def replay(run: Run, settings: Settings, context: RunContext | None = None) -> Report:
     """Feed a run's rows through a Monitor and return its report."""
+    return replayed(run, settings, context)[1]
+
+
+def replayed(
+    run: Run, settings: Settings, context: RunContext | None = None
+) -> tuple[Monitor, Report]:
+    """Feed a run's rows through a Monitor; return it and its report."""
     known = (context or RunContext()).filled_from(run.context)
     monitor = Monitor(known, settings, run.path)
     if run.checked != Outcome():
         monitor.take_checks(run.checked)
     monitor.replay(run.entries, journal.segments(run.starts, known))
-    return monitor.report()
+    return monitor, monitor.report()
 
 
 def assert_healthy(

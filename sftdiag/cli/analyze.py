@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sftdiag.api import replay, resolve_settings
+from sftdiag.api import replayed, resolve_settings
 from sftdiag.cli import output
 from sftdiag.cli.options import add_detail, add_formats, add_selection, add_verdict, detail_of
 from sftdiag.config import Settings
@@ -14,6 +14,9 @@ from sftdiag.errors import SourceError
 from sftdiag.findings import Report
 from sftdiag.report.results import Results
 from sftdiag.sources import find_runs, open_run
+
+if TYPE_CHECKING:
+    from sftdiag.fleets.row import Row
 
 
 def register(commands: Any, formatter_class: Any) -> None:
@@ -61,8 +64,9 @@ def run(options: argparse.Namespace) -> int:
 
         accepted = baseline.read(options.baseline)
     found: list[Report | dict[str, Any]] = []
+    rows: list[Row] = []
     for path in options.paths:
-        found += _diagnose(path, settings)
+        found += _diagnose(path, settings, rows, several=len(options.paths) > 1)
     results = Results(found, settings.fail_on, accepted)
     code = exit_code(results, options.require_verdict)
     if options.write_baseline:
@@ -72,27 +76,51 @@ def run(options: argparse.Namespace) -> int:
         code = 2 if results.unreadable else 0
     with output.reader_may_leave():
         output.write(outputs, results, detail_of(options))
+        if len(found) > 1 and not options.quiet and output.shows_text(outputs):
+            print_summary(rows, found, settings.lang)
     return code
 
 
-def _diagnose(path: str, settings: Settings) -> list[Report | dict[str, Any]]:
-    """Return the reports of the runs at a path, or its error."""
+def _diagnose(
+    path: str, settings: Settings, rows: list[Row], *, several: bool
+) -> list[Report | dict[str, Any]]:
+    """Return the reports of the runs at a path, or its error; of several add the lines to rows."""
     results: list[Report | dict[str, Any]] = []
     try:
         runs = find_runs(path)
     except SourceError as error:
-        return [_error(path, error)]
+        runs, results = [], [_error(path, error)]
     for found in runs:
         try:
-            results.append(replay(open_run(found), settings))
+            read = open_run(found)
+            monitor, report = replayed(read, settings)
         except SourceError as error:
             results.append(_error(found, error))
+            continue
+        results.append(report)
+        if several or len(runs) > 1:
+            # One run has no table, and loads nothing of it.
+            from sftdiag.fleets.row import row_of
+
+            rows.append(row_of(read, monitor, report))
     return results
 
 
 def _error(path: str, error: SourceError) -> dict[str, Any]:
     print(f"sftdiag: {error}", file=sys.stderr)
     return {"source": path, "error": str(error)}
+
+
+def print_summary(rows: list[Row], found: list[Report | dict[str, Any]], lang: str) -> None:
+    """Print the table of several runs, those that could not be read too."""
+    from sftdiag.cli.fleet import show
+    from sftdiag.fleets.fleet import Fleet
+    from sftdiag.fleets.row import unreadable
+
+    failed = (result for result in found if isinstance(result, dict))
+    rows = [*rows, *(unreadable(one["source"], one["error"]) for one in failed)]
+    print()
+    show(Fleet.of(rows, lang), "text")
 
 
 def exit_code(results: Results, require_verdict: bool = False) -> int:

@@ -24,7 +24,10 @@ _COLUMNS = os.environ.get("COLUMNS", "")
 HelpFormatter = partial(argparse.HelpFormatter, width=int(_COLUMNS) if _COLUMNS.isdecimal() else 80)
 
 
-COMMANDS = ("analyze", "inspect", "explain", "rules", "recommend", "lengths", "probe", "completion")
+COMMANDS = (
+    *("analyze", "fleet", "inspect", "explain", "rules", "recommend", "lengths", "probe"),
+    "completion",
+)
 """In the order of the help; each is a module of its name."""
 
 

@@ -82,6 +82,11 @@ def write(outputs: Sequence[Output], results: Results, detail: Detail) -> None:
             sys.stdout.write(rendered(output.format, results, detail))
 
 
+def shows_text(outputs: Sequence[Output]) -> bool:
+    """Return whether text for a person goes to standard output."""
+    return any(output.format == "text" and output.file == STANDARD for output in outputs)
+
+
 def rendered(name: str, results: Results, detail: Detail) -> str:
     """Return the results in one format."""
     if name == "json":

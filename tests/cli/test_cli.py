@@ -147,7 +147,7 @@ def test_an_error_of_our_own_is_one_line_and_no_finding(
     def broken(*arguments: object) -> None:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr("sftdiag.cli.analyze.replay", broken)
+    monkeypatch.setattr("sftdiag.cli.analyze.replayed", broken)
     assert main(["analyze", str(runs / "healthy")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
