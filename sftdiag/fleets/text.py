@@ -8,8 +8,8 @@ from unicodedata import east_asian_width
 from sftdiag.fleets import cells
 from sftdiag.fleets.fleet import Fleet
 from sftdiag.fleets.row import UNREADABLE
+from sftdiag.report.line import Line
 from sftdiag.report.one_line import STYLES
-from sftdiag.report.text import Line
 
 _GAP = "  "
 
