@@ -6,8 +6,10 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from benchmarks.gpu.ranks import report
 from benchmarks.gpu.ranks.launch import ALONE, LIMIT, run
@@ -32,6 +34,15 @@ def order(backend: str, device: str, repetitions: int, only: list[str] | None) -
     return first + [f"{name}:{n}" for n in range(1, repetitions) for name in often]
 
 
+def joined(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the results of several streams of one backend as one."""
+    return {
+        **results[0],
+        "left": [name for result in results for name in result["left"]],
+        "cases": {name: seen for result in results for name, seen in result["cases"].items()},
+    }
+
+
 def make(chosen: argparse.Namespace) -> int:
     """Make the runs and write a file a backend; return 1 where one did not go as it must."""
     chosen.out.mkdir(parents=True, exist_ok=True)
@@ -39,7 +50,13 @@ def make(chosen: argparse.Namespace) -> int:
 
     def one(backend: str) -> int:
         cases = order(backend, chosen.device, chosen.repetitions, chosen.cases)
-        result = run(backend, chosen.device, cases, limit=chosen.limit, deadline=deadline)
+
+        def stream(part: list[str]) -> dict[str, Any]:
+            return run(backend, chosen.device, part, limit=chosen.limit, deadline=deadline)
+
+        parts = [cases[n :: chosen.streams] for n in range(min(chosen.streams, len(cases)))]
+        with ThreadPoolExecutor(len(parts)) as pool:
+            result = joined(list(pool.map(stream, parts)))
         wrong = report.problems(result)
         text = json.dumps(report.compact(result), separators=(",", ":")).replace(
             '"ranks":', '\n"ranks":'
@@ -66,6 +83,7 @@ def main() -> int:
     making.add_argument("--repetitions", type=int, default=5, help="of those that could hang")
     making.add_argument("--limit", type=int, default=LIMIT, help="seconds for a case")
     making.add_argument("--seconds", type=float, default=500.0, help="for all of it")
+    making.add_argument("--streams", type=int, default=1, help="pairs of ranks side by side")
     making.add_argument("--out", type=Path, default=RESULTS)
     telling = commands.add_parser("report", help="print docs/ranks.md from the results")
     telling.add_argument("--results", type=Path, default=RESULTS)
