@@ -54,7 +54,7 @@ def make(chosen: argparse.Namespace) -> int:
         def stream(part: list[str]) -> dict[str, Any]:
             return run(backend, chosen.device, part, limit=chosen.limit, deadline=deadline)
 
-        parts = [cases[n :: chosen.streams] for n in range(min(chosen.streams, len(cases)))]
+        parts = [cases[n :: chosen.streams] for n in range(chosen.streams)]
         with ThreadPoolExecutor(len(parts)) as pool:
             result = joined(list(pool.map(stream, parts)))
         wrong = report.problems(result)
