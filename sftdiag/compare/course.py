@@ -1,0 +1,87 @@
+"""Course: a run as the series that two runs can be compared by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import isfinite
+from typing import Any
+
+from sftdiag.context import RunContext
+from sftdiag.records import EVAL, SUMMARY, TRAIN, parse_entry
+from sftdiag.values import Value
+
+Points = tuple[tuple[int, float], ...]
+"""(step, value) pairs in the order of the log; what is not finite is left out."""
+
+
+class Course(Value):
+    """A run's series.
+
+    Attributes:
+        source: where it was read.
+        loss: the train loss a log row.
+        grad_norm: the gradient norm a log row.
+        evaluations: evaluation series to its points.
+        lost: rows, of training and evaluation, whose loss was NaN, infinite, or a 0 that hides one.
+        zeros: train rows whose loss was exactly 0.
+        steps_per_second: of the whole run, where its last row says so.
+        context: what is known of its settings.
+    """
+
+    source: str
+    loss: Points
+    grad_norm: Points
+    evaluations: Mapping[str, Points]
+    lost: int
+    zeros: int
+    steps_per_second: float | None
+    context: RunContext
+
+
+def course_of(source: str, entries: Iterable[Mapping[str, Any]], context: RunContext) -> Course:
+    """Return the series of a log; of a log that goes back, what was done again replaces the old."""
+    loss: dict[int, float] = {}
+    norms: dict[int, float] = {}
+    evaluations: dict[str, dict[int, float]] = {}
+    lost, zeros, last, speed = 0, 0, 0, None
+    for record in (record for entry in entries for record in parse_entry(entry)):
+        if record.kind == TRAIN:
+            if record.step < last:
+                _forget(record.step, loss, norms, *evaluations.values())
+            last = record.step
+            if record.loss_is_lost():
+                lost += 1
+            else:
+                loss[record.step] = record.metrics["loss"]
+                zeros += record.metrics["loss"] == 0.0
+            norm = record.finite("grad_norm")
+            if norm is not None:
+                norms[record.step] = norm
+        elif record.kind == EVAL:
+            for series, value in record.eval_losses().items():
+                if isfinite(value):
+                    evaluations.setdefault(series, {})[record.step] = value
+                else:
+                    lost += 1
+        elif record.kind == SUMMARY:
+            speed = record.finite("train_steps_per_second")
+    return Course(
+        source,
+        _points(loss),
+        _points(norms),
+        {series: _points(points) for series, points in evaluations.items()},
+        lost,
+        zeros,
+        speed or None,
+        context,
+    )
+
+
+def _forget(step: int, *kept: dict[int, float]) -> None:
+    for points in kept:
+        for old in [other for other in points if other >= step]:
+            del points[old]
+
+
+def _points(values: Mapping[int, float]) -> Points:
+    return tuple(sorted(values.items()))
