@@ -9,6 +9,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sftdiag.api import analyze, assert_healthy
+    from sftdiag.comparisons.compare import assert_no_worse, compare
     from sftdiag.context import RunContext
     from sftdiag.errors import ConfigError, SftdiagError, SourceError, UnhealthyRunError
     from sftdiag.findings import Cause, Finding, Fix, Report, Severity, Status
@@ -40,8 +41,10 @@ _HOME = {
     "UnhealthyRunError": "errors",
     "__version__": "version",
     "analyze": "api",
+    "assert_no_worse": "comparisons.compare",
     "assert_healthy": "api",
     "attach": "live.attach",
+    "compare": "comparisons.compare",
     "fleet": "fleets.fleet",
     "preflight": "rows.preflight",
     "recommend": "tuning.recommend",
@@ -67,7 +70,9 @@ __all__ = [
     "__version__",
     "analyze",
     "assert_healthy",
+    "assert_no_worse",
     "attach",
+    "compare",
     "fleet",
     "preflight",
     "recommend",

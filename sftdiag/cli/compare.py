@@ -27,7 +27,7 @@ def register(commands: Any, formatter_class: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compare and print; 1 when a run is worse, 2 when a log cannot be read."""
-    from sftdiag.api import compare
+    from sftdiag.comparisons.compare import compare
     from sftdiag.config import load_settings
 
     lang = options.lang or load_settings().lang

@@ -25,7 +25,17 @@ HelpFormatter = partial(argparse.HelpFormatter, width=int(_COLUMNS) if _COLUMNS.
 
 
 COMMANDS = (
-    *("analyze", "fleet", "inspect", "explain", "rules", "recommend", "lengths", "probe"),
+    *(
+        "analyze",
+        "compare",
+        "fleet",
+        "inspect",
+        "explain",
+        "rules",
+        "recommend",
+        "lengths",
+        "probe",
+    ),
     "completion",
 )
 """In the order of the help; each is a module of its name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import exp, inf, log, sqrt
 
-from sftdiag.compare.course import Points
+from sftdiag.comparisons.course import Points
 from sftdiag.signals.noise import AUTOCORRELATION, cautious_noise
 from sftdiag.values import Value
 
@@ -15,9 +15,9 @@ healthy fine-tunes that differ in their seed alone (benchmarks/gpu/runs) the las
 0.5 % apart in the median and 1.8 % at most."""
 
 SEED_LOSS = 0.025
-"""Likewise for means of the train loss over a third of the run: each seed meets other rows last, and
-0.5 % lie between such pairs in the median. What lies further apart there are runs of few rows, whose
-own noise says so."""
+"""Likewise for means of the train loss over a third of the run: each seed meets other rows last,
+and 0.5 % lie between such pairs in the median. What lies further apart there are runs of few rows,
+whose own noise says so."""
 
 STANDARD_ERRORS = 2.6
 """Times the standard error that a difference must exceed besides: two in a hundred by chance in two
@@ -64,7 +64,9 @@ class Difference(Value):
         return 1 if self.change > 0 else -1
 
 
-def between(measure: str, baseline: Level | None, run: Level | None, seed: float) -> Difference | None:
+def between(
+    measure: str, baseline: Level | None, run: Level | None, seed: float
+) -> Difference | None:
     """Return the difference of two levels; None where one of them is not known."""
     if baseline is None or run is None:
         return None

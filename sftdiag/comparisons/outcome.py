@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sftdiag.compare import difference
-from sftdiag.compare.course import Course, Points
-from sftdiag.compare.difference import Difference
+from sftdiag.comparisons import difference
+from sftdiag.comparisons.course import Course, Points
+from sftdiag.comparisons.difference import Difference
 from sftdiag.context import RunContext
 from sftdiag.values import EMPTY, Value
 
 WORSE, BETTER, OTHER, ALIKE, UNKNOWN = "worse", "better", "different", "alike", "unknown"
-"""What a comparison comes to. ``different``: apart beyond noise, but not in a way that says which is
-better, such as a train loss that starts elsewhere. ``unknown``: too few values."""
+"""What a comparison comes to. ``different``: apart beyond noise, but not in a way that says which
+is better, such as a train loss that starts elsewhere. ``unknown``: too few values."""
 
 FROM_THE_START = 0.4
 """Share of a gain that is there in the first tenth of a run whose loss is over other tokens: 0.4 to
-0.65 where prompts are trained too (benchmarks/gpu/runs). A better rate gains later: 0.5 of a gain of
-16 % at ten times the rate is the most seen, and that one is within the noise of the evaluations."""
+0.65 where prompts are trained too (benchmarks/gpu/runs). A better rate gains later: 0.5 of a gain
+of 16 % at ten times the rate is the most seen, and is within the noise of the evaluations."""
 
 INCIDENTAL = frozenset({"resumed_steps", "lost_state_steps", "versions", "train_fingerprint"})
 """Settings that are no choice of the user's."""
@@ -51,12 +51,12 @@ class Comparison(Value):
         return next((d for d in self.differences if d.measure == measure), None)
 
 
-def compare(baseline: Course, run: Course) -> Comparison:
+def compared(baseline: Course, run: Course) -> Comparison:
     """Hold a run against a baseline.
 
-    The evaluation loss decides, as far as both have it on the same rows: the last one, then the best.
-    Without it the train loss at the end decides. A run whose loss was lost where the baseline's was
-    not is worse.
+    The evaluation loss decides, as far as both have it on the same rows: the last one, then the
+    best. Without it a higher train loss at the end is worse; a lower one alone is no gain. A run
+    whose loss was lost where the baseline's was not is worse.
     """
     prints = (baseline.context.eval_fingerprint, run.context.eval_fingerprint)
     other_rows = None not in prints and prints[0] != prints[1]
@@ -140,8 +140,8 @@ def _outcome(
     if end is not None and end.beyond:
         if end.beyond > 0:
             return WORSE, "loss_end"
-        # A lower train loss at the same evaluation loss is no gain: rows may be learned by heart.
-        return (OTHER, "loss_end") if "eval_last" in found else _better("loss_end", end, start)
+        # A lower train loss alone is no gain: rows may be learned by heart.
+        return OTHER, "loss_end"
     if start is not None and start.beyond:
         return OTHER, "loss_start"
     return (ALIKE if {"eval_last", "loss_end"} & found.keys() else UNKNOWN), None
