@@ -197,7 +197,7 @@ def _overhead(runs: Sequence[Run]) -> list[str]:
         if run.plain.complete and run.watched.complete
     ]
     if not ratios:
-        return ["No healthy run was made both with and without sftdiag yet.", ""]
+        return []
     return [
         f"{len(ratios)} healthy runs were made both with and without sftdiag: with it they took "
         f"{median(ratios):.3f} times as long in the median ({min(ratios):.3f} to "
@@ -221,7 +221,7 @@ def _in_all(scored: Sequence[Scored]) -> list[str]:
             f"{without:,.0f} GPU seconds without sftdiag and {live:,.0f} with it.",
             "",
         ]
-    alone = [s.run.spec.name for s in scored if s.run.plain is None]
+    alone = [s.run.spec.name for s in scored if s.run.plain is None and s.run.full.stop_on]
     if alone:
         lines += [
             f"Judged by the watched run, which a stop may have cut short: {', '.join(alone)}.",
