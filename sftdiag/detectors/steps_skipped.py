@@ -1,13 +1,14 @@
 """SFT112 steps-skipped: the gradient is NaN, infinite or 0 row after row, and no weight moves.
 
-Sees a gradient norm that is not finite beside a loss that is, in three records in a row: were such
-a step made, the weights and the next loss would be NaN, so it was skipped, by fp16's loss scaler,
-by DeepSpeed (also in bf16), or by a trainer that drops such gradients (ms-swift). A schedule that
-is held in mid-course and evaluations that agree to the last digit are further witnesses. What the
-scaler skips while it looks for its scale is counted in steps, not in records: up to 16, and only
-where fp16 may be in use; that gets the note ``scattered-overflow``. Sees as well gradients that are
-exactly 0 in a good part of the records (rows without a label), and in preference and
-reinforcement-learning logs in all of them.
+Sees a gradient norm that is not finite beside a loss that is, in three records in a row, or in two
+where it is known that DeepSpeed makes the steps without a loss scaler: were such a step made, the
+weights and the next loss would be NaN, so it was skipped, by fp16's loss scaler, by DeepSpeed (also
+in bf16), or by a trainer that drops such gradients (ms-swift). A schedule that is held in
+mid-course and evaluations that agree to the last digit are further witnesses. What the scaler skips
+while it looks for its scale is counted in steps, not in records: up to 16, and only where fp16 may
+be in use; that gets the note ``scattered-overflow``. Sees as well gradients that are exactly 0 in a
+good part of the records (rows without a label), and in preference and reinforcement-learning logs
+in all of them.
 
 Cannot see a step skipped in a log without grad_norm; nor tell, in a log with logging_steps above 1,
 what the gradient was in the steps between the records. A run whose gradient is 0 throughout is
@@ -42,6 +43,10 @@ from sftdiag.signals.stream import Signals
 
 ROWS = 3
 """Records in a row whose gradient is not finite: two may be two bad batches."""
+
+ROWS_DEEPSPEED = 2
+"""The same where DeepSpeed makes the steps without a loss scaler: it skips for nothing else, and
+says nothing of it. SFT106 takes two rows without a loss as proof, too."""
 
 HALVINGS = 16
 """Steps that fp16's loss scaler may skip in a row: it halves its scale at each, from 2**16, and
@@ -133,7 +138,9 @@ class StepsSkippedDetector(Detector):
         # A scaler that skips a step holds the schedule; only its infinite gradients are well known.
         not_its = isnan(grad_norm) and signals.schedule.moved
         scaler = precision in ("fp16", None) and not not_its
-        return records >= ROWS and (not scaler or steps > HALVINGS)
+        deepspeed = signals.context.deepspeed and precision in ("bf16", "fp32")
+        rows = ROWS_DEEPSPEED if deepspeed else ROWS
+        return records >= rows and (not scaler or steps > HALVINGS)
 
     def _variant(self, signals: Signals) -> str:
         held, same = signals.schedule.still_steps > 0, self._same > 1

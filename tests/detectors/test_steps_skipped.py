@@ -50,6 +50,16 @@ def test_at_the_third_record_where_no_scaler_is_at_work(
     assert "Once a weight is NaN" not in finding.why
 
 
+@pytest.mark.parametrize("every", [1, 10, 50])
+def test_at_the_second_record_under_deepspeed_without_a_scaler(every: int) -> None:
+    rows = log(*[GOOD] * 5, *lost(30, inf), every=every)
+    deepspeed = BF16.replace(deepspeed=True)
+    assert skipped(rows, deepspeed) == [("steps-skipped", "error", 7 * every)]
+    assert skipped(log(*[GOOD] * 5, *lost(1, inf), *[GOOD] * 20), deepspeed) == []
+    third = skipped(rows, FP16.replace(deepspeed=True))
+    assert third[-1] == ("steps-skipped", "error", (8 if every > 1 else 22) * every)
+
+
 @pytest.mark.parametrize("context", [FP16, RunContext()])
 def test_a_scaler_that_looks_for_its_scale_may_skip_sixteen(context: RunContext) -> None:
     """They are counted in steps, and told as a note when they are over."""
@@ -87,7 +97,7 @@ def test_deepspeed_in_bf16() -> None:
     context = RunContext(precision="bf16", method="full", deepspeed=True)
     rows = log(*[GOOD] * 5, *lost(6, inf), every=10)
     (finding,) = [f for f in feed(rows, context) if f.code == "SFT112"]
-    assert finding.fired_step == 80
+    assert finding.fired_step == 70
     found = {cause.id: cause for cause in finding.causes}
     assert found["quantization-or-dtype"].status.name == "RULED_OUT"
     assert "overlap_comm" in found["hardware-or-kernel"].fixes[0].text
