@@ -63,6 +63,7 @@ class RunContext(Value):
         sampler: the order of the rows: ``"random"``, ``"sequential"`` or ``"group_by_length"``.
         optim: the optimizer's name in transformers.
         outside_optimizer: trainable parameters that the optimizer does not hold.
+        unreached_parameters: trainable parameters that no gradient reaches.
         max_grad_norm: the gradient is clipped to this norm; 0 is off.
         weight_decay: share of each weight, times the rate, that a step takes off.
         adam_betas: decay of Adam's first and second moment.
@@ -71,6 +72,7 @@ class RunContext(Value):
         model_dropout: the largest dropout in the model's configuration.
         loss_type: TRL's loss, such as ``"nll"`` or ``"dft"``.
         metric_for_best_model: the metric that picks the best checkpoint.
+        greater_is_better: whether its greatest value is taken for the best.
         logging_nan_inf_filter: whether the trainer logs a NaN loss as 0.
         lora_r: rank of the adapter.
         lora_alpha: scale of the adapter.
@@ -122,6 +124,7 @@ class RunContext(Value):
     sampler: str | None = None
     optim: str | None = None
     outside_optimizer: int | None = None
+    unreached_parameters: int | None = None
     max_grad_norm: float | None = None
     weight_decay: float | None = None
     adam_betas: tuple[float, ...] | None = None
@@ -130,6 +133,7 @@ class RunContext(Value):
     model_dropout: float | None = None
     loss_type: str | None = None
     metric_for_best_model: str | None = None
+    greater_is_better: bool | None = None
     logging_nan_inf_filter: bool | None = None
     lora_r: int | None = None
     lora_alpha: float | None = None

@@ -7,6 +7,7 @@ from sftdiag.checks.answers_of_other_rows import AnswersOfOtherRowsCheck
 from sftdiag.checks.answers_truncated import AnswersTruncatedCheck
 from sftdiag.checks.answers_untrained import AnswersUntrainedCheck
 from sftdiag.checks.base import Check, Inputs
+from sftdiag.checks.best_model_metric import BestModelMetricCheck
 from sftdiag.checks.content_left_out import ContentLeftOutCheck
 from sftdiag.checks.double_bos import DoubleBosCheck
 from sftdiag.checks.duplicate_rows import DuplicateRowsCheck
@@ -18,6 +19,7 @@ from sftdiag.checks.epochs_for_data_size import EpochsForDataSizeCheck
 from sftdiag.checks.eval_distribution_shift import EvalDistributionShiftCheck
 from sftdiag.checks.generation_end import GenerationEndCheck
 from sftdiag.checks.generation_markers import GenerationMarkersCheck
+from sftdiag.checks.gradients_cut_off import GradientsCutOffCheck
 from sftdiag.checks.label_misalignment import LabelMisalignmentCheck
 from sftdiag.checks.learning_rate_range import LearningRateRangeCheck
 from sftdiag.checks.length_coverage import LengthCoverageCheck
@@ -91,6 +93,8 @@ CHECKS: tuple[Check, ...] = (
     ScheduleEndsEarlyCheck(),
     EmbeddingsUntiedCheck(),
     OutsideTheOptimizerCheck(),
+    GradientsCutOffCheck(),
+    BestModelMetricCheck(),
 )
 """In the order of their codes."""
 

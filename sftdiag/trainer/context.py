@@ -10,7 +10,7 @@ from typing import Any
 
 from sftdiag.context import RunContext, adapter_method
 from sftdiag.records import as_float, as_positive
-from sftdiag.trainer import schedules, weights
+from sftdiag.trainer import gradients, schedules, weights
 from sftdiag.trainer.datasets import length
 from sftdiag.trainer.fingerprint import fingerprint
 
@@ -34,6 +34,10 @@ def of_trainer(trainer: Any) -> RunContext:
     state = SimpleNamespace(max_steps=_planned_steps(args, rows))
     parts = {"optimizer": trainer.optimizer, "lr_scheduler": trainer.lr_scheduler}
     known = from_callback(args, state, {"model": trainer.model, **parts})
+    will_set_up = args.gradient_checkpointing or trainer.model_init is not None
+    if known.unreached_parameters and will_set_up and not trainer.is_in_train:
+        # Newer versions set checkpointing up when training begins, with what it needs.
+        known = known.replace(unreached_parameters=None)
     if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
         # They make float32 copies of the weights when training begins.
         known = known.replace(trainable_dtype=None, weight_scale=None)
@@ -81,6 +85,7 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContex
         deepspeed=getattr(args, "deepspeed_plugin", None) is not None,
         precision="bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
         optim=_label(args.optim),
+        unreached_parameters=gradients.unreached(model),
         max_grad_norm=as_float(args.max_grad_norm),
         weight_decay=as_float(args.weight_decay),
         adam_betas=_betas(args),
@@ -88,6 +93,7 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContex
         label_smoothing=as_float(args.label_smoothing_factor),
         loss_type=_label(getattr(args, "loss_type", None)),
         metric_for_best_model=_label(args.metric_for_best_model),
+        greater_is_better=_flag(args, "greater_is_better"),
         logging_nan_inf_filter=bool(args.logging_nan_inf_filter),
         train_samples=length(getattr(dataloader, "dataset", None)),
         train_fingerprint=fingerprint(getattr(dataloader, "dataset", None)),

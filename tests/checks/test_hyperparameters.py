@@ -1,4 +1,4 @@
-"""The checks of arguments (SFT501 to SFT515): the guide's rows, newer evidence, and silence."""
+"""The checks of arguments (SFT501 to SFT517): the guide's rows, newer evidence, and silence."""
 
 from __future__ import annotations
 
@@ -43,6 +43,10 @@ def look(method: str = "lora", **changes: Any) -> dict[str, Observation]:
     return {o.code: o for o in found}
 
 
+def best(metric: str, greater: bool) -> dict[str, Any]:
+    return {"metric_for_best_model": metric, "greater_is_better": greater}
+
+
 HEALTHY: dict[str, tuple[str, dict[str, Any]]] = {
     "lora": ("lora", {}),
     "qlora": ("qlora", {}),
@@ -53,6 +57,11 @@ HEALTHY: dict[str, tuple[str, dict[str, Any]]] = {
     "lora-without-regret": ("lora", {"lora_r": 256, "lora_alpha": 32.0}),
     "alpha-equals-rank": ("lora", {"lora_alpha": 32.0}),
     "no-warm-up": ("lora", {"warmup_steps": 0}),
+    "best-by-loss": ("lora", best("eval_loss", False)),
+    "best-by-perplexity": ("lora", best("perplexity", False)),
+    "best-by-accuracy": ("lora", best("eval_mean_token_accuracy", True)),
+    "best-by-a-name-of-its-own": ("lora", best("eval_helpfulness", True)),
+    "best-by-two-words": ("lora", best("accuracy_of_loss", True)),
     "one-epoch": ("lora", {"num_train_epochs": 1.0, "train_samples": 90_000}),
     "little-data": ("lora", {"num_train_epochs": 3.0, "train_samples": 900, "lora_dropout": 0.1}),
     "head-alone": ("full", {"trainable_parameters": 130_000_000}),
@@ -166,6 +175,11 @@ def test_what_is_recommended_is_silent(
         ("SFT514", "warning", "lora", {"untied_embeddings": "input"}),
         ("SFT515", "error", "lora", {"outside_optimizer": 6_000_000_000}),
         ("SFT515", "warning", "full", {"outside_optimizer": 6_000_000}),
+        ("SFT516", "error", "lora", {"unreached_parameters": 6_000_000_000}),
+        ("SFT517", "warning", "lora", best("eval_perplexity", True)),
+        ("SFT517", "warning", "lora", best("word_error_rate/wer", True)),
+        ("SFT517", "warning", "full", best("mean_token_accuracy", False)),
+        ("SFT517", "warning", "full", best("loss", True)),
     ],
 )
 @pytest.mark.parametrize("lang", ["en", "zh"])
@@ -242,6 +256,6 @@ def test_more_epochs_are_no_note_where_an_evaluation_shows_what_they_do() -> Non
 def test_what_is_unknown_is_skipped_with_its_reason() -> None:
     outcome = run_checks(Inputs())
     names = {check.name for check in CHECKS if check.code.startswith("SFT5")}
-    assert len(names) == 15
+    assert len(names) == 17
     reasons = preflight.skip_reasons(outcome, "en")
     assert all(reasons[name] for name in names)

@@ -66,6 +66,17 @@ def untied(folder: Path) -> Any:
     return trainer
 
 
+def cut_off(folder: Path, **adapter: Any) -> Any:
+    """Reentrant checkpoints set up by hand, without the hook that asks for gradients."""
+    trainer = setups.plain(folder, ROWS, learning_rate=1e-3, max_steps=2)
+    model = trainer.model
+    trainer.model = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj"], **adapter))
+    trainer.model_wrapped = trainer.model
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": True})
+    model.disable_input_require_grads()
+    return trainer
+
+
 def rounded(folder: Path) -> Any:
     trainer = setups.plain(folder, ROWS, learning_rate=1e-7)
     trainer.model.to(torch.bfloat16)
@@ -85,8 +96,12 @@ SETUPS: dict[str, tuple[str, str, Made]] = {
     ),
     "a cosine of two thirds": ("SFT513", "warning", scheduled(get_cosine_schedule_with_warmup, 10)),
     "another optimizer's weights": ("SFT515", "error", spare_optimizer),
+    "reentrant checkpoints behind frozen embeddings": ("SFT516", "error", cut_off),
     "embeddings untied": ("SFT514", "warning", untied),
     "bfloat16 rounds the steps": ("SFT509", "warning", rounded),
+    "the worst perplexity for the best": (
+        "SFT517", "warning", lambda f: setups.plain(f, ROWS, metric_for_best_model="perplexity"),
+    ),
     "a tiny clip": ("SFT512", "warning", lambda f: setups.plain(f, ROWS, max_grad_norm=1e-5)),
     "betas swapped": (
         "SFT512", "warning", lambda f: setups.plain(f, ROWS, adam_beta1=0.999, adam_beta2=0.9),
@@ -115,6 +130,38 @@ def test_nothing_trained_is_told_before_torch_ends_the_run(tmp_path: Path) -> No
         trainer.train()
     assert callback.report.primary is not None
     assert callback.report.primary.code == "SFT510"
+
+
+def adapter(trainer: Any) -> float:
+    weights = trainer.model.named_parameters()
+    return sum(float(p.abs().sum()) for name, p in weights if "lora_B" in name)
+
+
+def test_gradients_that_are_cut_off_from_an_adapter_beside_a_trained_head(tmp_path: Path) -> None:
+    trainer = cut_off(tmp_path, modules_to_save=["lm_head"])
+    callback = sftdiag.attach(trainer)
+    trainer.train()
+    (found,) = callback.report.at_least("error")
+    assert found.code == "SFT516"
+    assert found.evidence["part"] < 1
+    assert adapter(trainer) == 0.0
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+@pytest.mark.parametrize("by", ["arguments", "hand"])
+def test_checkpoints_whose_inputs_have_gradients_are_silent(
+    tmp_path: Path, reentrant: bool, by: str
+) -> None:
+    asked = {"gradient_checkpointing_kwargs": {"use_reentrant": reentrant}}
+    arguments = {"gradient_checkpointing": True, **asked} if by == "arguments" else {}
+    trainer = setups.plain(tmp_path, ROWS, learning_rate=1e-3, max_steps=2, peft=True, **arguments)
+    if by == "hand":
+        trainer.model.gradient_checkpointing_enable(**asked)
+    callback = sftdiag.attach(trainer)
+    assert "SFT516" not in {finding.code for finding in sftdiag.preflight(trainer).findings}
+    trainer.train()
+    assert "SFT516" not in {finding.code for finding in callback.report.findings}
+    assert adapter(trainer) > 0
 
 
 def test_the_optimizer_that_the_trainer_makes_holds_all(tmp_path: Path) -> None:
