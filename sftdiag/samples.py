@@ -142,6 +142,7 @@ class Tokenization(Value):
         generation_known: whether ``eos_token_ids`` holds what the model's generation stops at.
         truncates_left: whether the tokenizer cuts the beginning of a long text.
         untrained_token_ids: tokens added to the vocabulary whose embedding no gradient reaches.
+        trained_token_ids: tokens of which an adapter trains the embeddings and no others.
         names: token id as text to its name, of the special tokens above.
     """
 
@@ -161,6 +162,7 @@ class Tokenization(Value):
     untrained_token_ids: tuple[int, ...] = ()
     names: Mapping[str, str] = EMPTY
     generation_eos_ids: tuple[int, ...] = ()
+    trained_token_ids: tuple[int, ...] = ()
 
     @property
     def stops(self) -> frozenset[int]:

@@ -1,7 +1,8 @@
 """SFT411 special-tokens-untrained: rows use added tokens that an adapter leaves as they were.
 
 Sees: tokens beyond the vocabulary that the base model was saved with, in rows of a run whose
-adapter does not train the embeddings: they keep the values that they were made with.
+adapter does not train their embeddings, or those of some of them only: they keep the values that
+they were made with.
 
 Cannot see: tokens that the saved vocabulary had room for, and base models that are not on this
 disk.
@@ -26,7 +27,7 @@ from typing import ClassVar
 
 from sftdiag.checks._shares import share_of_rows
 from sftdiag.checks.base import Check, Inputs, without_rows
-from sftdiag.findings import Severity
+from sftdiag.findings import Scalar, Severity
 from sftdiag.observations import FixText, Observation, Skip
 
 
@@ -53,8 +54,11 @@ class SpecialTokensUntrainedCheck(Check):
         if not rows:
             return ()
         used = sorted({t for i in rows for t in split.samples[i].input_ids if t in new})
-        ids = ", ".join(map(str, used))
-        change = {"LoraConfig.trainable_token_indices": (None, f"[{ids}]")}
+        now = list(known.trained_token_ids)
+        wanted = sorted({*now, *used})
+        change: dict[str, tuple[Scalar, Scalar]] = {
+            "LoraConfig.trainable_token_indices": (str(now) if now else None, str(wanted))
+        }
         return [
             self.observation(
                 Severity.WARNING,

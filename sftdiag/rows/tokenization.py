@@ -49,6 +49,7 @@ def read(tokenizer: Any, model: Any = None, template: str | None = None) -> Toke
         generation_known=bool(generation),
         truncates_left=getattr(tokenizer, "truncation_side", "right") == "left",
         untrained_token_ids=untrained,
+        trained_token_ids=(_trained(model) or ()) if untrained else (),
         names={
             str(token): str(tokenizer.convert_ids_to_tokens(token))
             for token in named
@@ -113,13 +114,30 @@ def _untrained(tokenizer: Any, model: Any) -> tuple[int, ...]:
     """Return the tokens added to the vocabulary of an adapted model that no gradient reaches."""
     if not getattr(model, "peft_config", None):
         return ()
+    trained = _trained(model)
+    before = _saved_vocabulary(model) if trained is not None else None
+    if trained is None or before is None:
+        return ()
+    new = {token for token in tokenizer.get_vocab().values() if token >= before}
+    return tuple(sorted(new.difference(trained)))
+
+
+def _trained(model: Any) -> tuple[int, ...] | None:
+    """Return the tokens of which an adapter trains the embeddings; None where it trains all."""
     embeddings = model.get_input_embeddings()
-    if any(p.requires_grad for p in embeddings.parameters()):
-        return ()
-    before = _saved_vocabulary(model)
-    if before is None:
-        return ()
-    return tuple(token for token in sorted(tokenizer.get_vocab().values()) if token >= before)
+    layers = [
+        m for m in embeddings.modules() if isinstance(getattr(m, "token_indices", None), dict)
+    ]
+    rows = {id(p) for m in layers for p in getattr(m, "trainable_tokens_delta", {}).values()}
+    if any(p.requires_grad and id(p) not in rows for p in embeddings.parameters()):
+        return None
+    trained = [
+        m.token_indices[name]
+        for m in layers
+        for name, delta in m.trainable_tokens_delta.items()
+        if delta.requires_grad
+    ]
+    return tuple(sorted({int(token) for indices in trained for token in indices}))
 
 
 def _saved_vocabulary(model: Any) -> int | None:

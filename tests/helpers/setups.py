@@ -134,8 +134,9 @@ def prompt_only(ids: list[int], start: int) -> list[int]:
     return ids[:start] + [-100] * (len(ids) - start)
 
 
-def lora(model: LlamaForCausalLM) -> Any:
-    return get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"]))
+def lora(model: LlamaForCausalLM, **more: Any) -> Any:
+    config = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], **more)
+    return get_peft_model(model, config)
 
 
 ARGUMENTS = {
@@ -246,16 +247,17 @@ def _long_prompts(few: int) -> list[tuple[str, str]]:
     return [(q if i % few == 0 else " ".join([q] * 4), a) for i, (q, a) in enumerate(PAIRS)]
 
 
-def _new_tokens(folder: Path) -> SFTTrainer:
+def new_tokens(folder: Path, **adapter: Any) -> SFTTrainer:
+    """Two new tokens in every row."""
     known = tokenizer()
     base = folder / "base"
     finetune.make_model(known).save_pretrained(base)
-    known.add_special_tokens({"additional_special_tokens": ["<|tool|>"]})
+    known.add_special_tokens({"additional_special_tokens": ["<|tool|>", "<|result|>"]})
     model = LlamaForCausalLM.from_pretrained(base)
     model.resize_token_embeddings(len(known))
-    rows = messages([(f"<|tool|> {q}", a) for q, a in PAIRS])
+    rows = messages([(f"<|tool|> {q} <|result|>", a) for q, a in PAIRS])
     return SFTTrainer(
-        model=lora(model),
+        model=lora(model, **adapter),
         args=SFTConfig(
             output_dir=str(folder / "out"),
             assistant_only_loss=True,
@@ -405,7 +407,7 @@ FAULTS: dict[str, tuple[str, str, Make]] = {
         "warning",
         lambda f: sft(f, text(PAIRS), text(HELD_OUT, ALPACA)),
     ),
-    "new tokens, LoRA": ("SFT411", "warning", _new_tokens),
+    "new tokens, LoRA": ("SFT411", "warning", new_tokens),
     "messages, wrapped packing": (
         "SFT412",
         "warning",

@@ -189,6 +189,24 @@ def test_tied_embeddings_that_stay_tied_are_silent(tmp_path: Path) -> None:
     assert of_trainer(trainer).untied_embeddings is None
 
 
+@pytest.mark.parametrize("trained", [[], [0], [1], [0, 1]])
+def test_new_tokens_that_the_adapter_leaves_out(tmp_path: Path, trained: list[int]) -> None:
+    known = len(setups.tokenizer())
+    indices = [known + i for i in trained]
+    trainer = setups.new_tokens(tmp_path, trainable_token_indices=indices or None)
+    found = [f for f in sftdiag.preflight(trainer).findings if f.code == "SFT411"]
+    if trained == [0, 1]:
+        assert found == []
+        return
+    left = [name for i, name in enumerate(("<|tool|>", "<|result|>")) if i not in trained]
+    assert found[0].evidence["tokens"] == ", ".join(left)
+    (changes,) = (fix.changes for fix in found[0].causes[0].fixes if fix.changes)
+    assert changes["LoraConfig.trainable_token_indices"] == (
+        str(indices) if indices else None,
+        str([known, known + 1]),
+    )
+
+
 @pytest.mark.parametrize("alike_first", [True, False])
 def test_a_second_evaluation_set_of_another_kind_is_a_note(
     alike_first: bool, tmp_path: Path
