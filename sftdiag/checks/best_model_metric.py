@@ -31,13 +31,12 @@ from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
 
 SMALLER = frozenset(
-    "loss perplexity ppl nll bpb bpc bpt wer cer ter mer mse rmse mae error errors brier".split()
+    ["loss", "perplexity", "ppl", "nll", "bpb", "bpc", "bpt", "wer", "cer", "ter", "mer", "mse", "rmse", "mae", "error", "errors", "brier"]
 )
 """Words of a metric's name by which less of it is better."""
 
 GREATER = frozenset(
-    "accuracy acc f1 bleu sacrebleu chrf rouge rouge1 rouge2 rougel rougelsum meteor bertscore "
-    "precision recall auc mcc exact match em pass".split()
+    ["accuracy", "acc", "f1", "bleu", "sacrebleu", "chrf", "rouge", "rouge1", "rouge2", "rougel", "rougelsum", "meteor", "bertscore", "precision", "recall", "auc", "mcc", "exact", "match", "em", "pass"]
 )
 """Words of a metric's name by which more of it is better."""
 
