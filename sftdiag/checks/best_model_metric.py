@@ -1,7 +1,7 @@
 """SFT517 best-model-metric: the worst value of the metric is taken for the best.
 
-Sees: a metric_for_best_model that is better when it is smaller (perplexity, an error rate), of which
-the greatest value is taken: transformers takes the greatest unless the name ends in "loss" or
+Sees: a metric_for_best_model that is better when it is smaller (perplexity, an error rate), of
+which the greatest value is taken: transformers takes the greatest unless the name ends in "loss" or
 greater_is_better says otherwise. And the other way round: an accuracy of which the smallest is
 taken.
 
@@ -31,12 +31,19 @@ from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
 
 SMALLER = frozenset(
-    ["loss", "perplexity", "ppl", "nll", "bpb", "bpc", "bpt", "wer", "cer", "ter", "mer", "mse", "rmse", "mae", "error", "errors", "brier"]
+    {
+        *("loss", "perplexity", "ppl", "nll", "bpb", "bpc", "bpt", "brier"),
+        *("wer", "cer", "ter", "mer", "mse", "rmse", "mae", "error", "errors"),
+    }
 )
 """Words of a metric's name by which less of it is better."""
 
 GREATER = frozenset(
-    ["accuracy", "acc", "f1", "bleu", "sacrebleu", "chrf", "rouge", "rouge1", "rouge2", "rougel", "rougelsum", "meteor", "bertscore", "precision", "recall", "auc", "mcc", "exact", "match", "em", "pass"]
+    {
+        *("accuracy", "acc", "f1", "precision", "recall", "auc", "mcc", "exact", "match", "em"),
+        *("bleu", "sacrebleu", "chrf", "meteor", "bertscore", "pass"),
+        *("rouge", "rouge1", "rouge2", "rougel", "rougelsum"),
+    }
 )
 """Words of a metric's name by which more of it is better."""
 

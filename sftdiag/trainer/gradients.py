@@ -16,8 +16,8 @@ from sftdiag.trainer.weights import count
 def unreached(model: Any) -> int | None:
     """Return how many trainable numbers no gradient reaches; None where it is not known.
 
-    Known only where nothing else can give the layers' input a gradient: no hook on the embeddings or
-    on a layer, and nothing trainable before the first layer.
+    Known only where nothing else can give the layers' input a gradient: no hook on the embeddings
+    or on a layer, and nothing trainable before the first layer.
 
     Args:
         model: the model, or None.
