@@ -12,7 +12,8 @@ from sftdiag.errors import SourceError
 from sftdiag.findings import Report, Severity
 from sftdiag.monitor import Monitor
 from sftdiag.observations import Outcome
-from sftdiag.sources import Run, journal, open_run, trainer_state
+from sftdiag.sources import TRAINER_STATE, Run, journal, open_run, trainer_state
+from sftdiag.values import EMPTY
 
 Selectors = str | Iterable[str] | None
 
@@ -91,6 +92,8 @@ def analyze(
     ignore: Selectors = None,
     lang: str | None = None,
     context: RunContext | None = None,
+    columns: Mapping[str, str] | None = None,
+    logging_steps: int | None = None,
 ) -> Report:
     """Diagnose a finished or running log.
 
@@ -98,12 +101,14 @@ def analyze(
     ``sftdiag.toml`` or ``[tool.sftdiag]`` of ``pyproject.toml``, from the working folder upwards.
 
     Args:
-        path: a trainer_state.json, a checkpoint's or run's folder, the parsed state, or a
+        path: a log of any known format, a checkpoint's or run's folder, the parsed state, or a
             ``TrainerState``.
         select: codes or names to report; ``()`` for all.
         ignore: codes or names to leave out; ``()`` for none.
         lang: ``"en"`` or ``"zh"``.
         context: what is known of the run; wins over what its files say.
+        columns: the Trainer's name to the log's, such as ``{"loss": "my/loss"}``.
+        logging_steps: steps between two rows, for logs that show no step.
 
     Returns:
         What a callback would have reported at the log's last record.
@@ -119,7 +124,7 @@ def analyze(
         ('error', 'SFT107', 3)
     """
     settings = resolve_settings(select=select, ignore=ignore, lang=lang)
-    return replay(_open(path), settings, context)
+    return replay(_open(path, columns or {}, logging_steps), settings, context)
 
 
 def replay(run: Run, settings: Settings, context: RunContext | None = None) -> Report:
@@ -136,7 +141,12 @@ def replayed(
     if run.checked != Outcome():
         monitor.take_checks(run.checked)
     monitor.replay(run.entries, journal.segments(run.starts, known))
-    return monitor, monitor.report()
+    report = monitor.report()
+    if run.format == TRAINER_STATE:
+        return monitor, report
+    from sftdiag.sources import notes
+
+    return monitor, report.replace(format=run.format, notes=notes.told(run, settings.lang))
 
 
 def assert_healthy(
@@ -184,9 +194,13 @@ def assert_healthy(
     return report
 
 
-def _open(path: str | os.PathLike[str] | Mapping[str, Any] | object) -> Run:
+def _open(
+    path: str | os.PathLike[str] | Mapping[str, Any] | object,
+    columns: Mapping[str, str] = EMPTY,
+    logging_steps: int | None = None,
+) -> Run:
     if isinstance(path, (str, os.PathLike)):
-        return open_run(path)
+        return open_run(path, columns=columns, logging_steps=logging_steps)
     if isinstance(path, Mapping):
         state: Mapping[str, Any] = path
     elif isinstance(history := getattr(path, "log_history", None), list):

@@ -74,6 +74,7 @@ class RunContext(Value):
         metric_for_best_model: the metric that picks the best checkpoint.
         greater_is_better: whether its greatest value is taken for the best.
         logging_nan_inf_filter: whether the trainer logs a NaN loss as 0.
+        logged_digits: significant digits of the log's numbers, where they were rounded for print.
         lora_r: rank of the adapter.
         lora_alpha: scale of the adapter.
         lora_dropout: dropout of the adapter.
@@ -135,6 +136,7 @@ class RunContext(Value):
     metric_for_best_model: str | None = None
     greater_is_better: bool | None = None
     logging_nan_inf_filter: bool | None = None
+    logged_digits: int | None = None
     lora_r: int | None = None
     lora_alpha: float | None = None
     lora_dropout: float | None = None

@@ -208,6 +208,8 @@ class Report(Value):
         rows: the rows that the checks before step 1 looked at.
         curves: the metrics over the run.
         language: ``"en"`` or ``"zh"``: the language of the texts.
+        format: how the log was read, such as ``"console"``; None for the Trainer's own log.
+        notes: what that format hides of the run, and where its steps are from.
     """
 
     source: str
@@ -221,6 +223,8 @@ class Report(Value):
     rows: tuple[RowsSeen, ...] = ()
     curves: tuple[Curve, ...] = ()
     language: str = "en"
+    format: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def worst(self) -> str:
@@ -251,8 +255,7 @@ class Report(Value):
         """Raise when an unresolved finding has at least this severity.
 
         Raises:
-            UnhealthyRunError: with the messages of these findings.
-            ConfigError: no such severity.
+            UnhealthyRunError, ConfigError: with their messages; no such severity.
         """
         found = self.at_least(severity)
         if found:
@@ -276,6 +279,7 @@ class Report(Value):
 
     def to_dict(self) -> dict[str, Any]:
         """Return one element of ``reports`` in the JSON contract."""
+        log = {"log": {"format": self.format, "notes": list(self.notes)}} if self.format else {}
         return {
             "source": self.source,
             "verdict": self.verdict,
@@ -292,14 +296,10 @@ class Report(Value):
             },
             "curves": encode(self.curves),
             "language": self.language,
+            **log,
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Report:
-        """Rebuild a report from :meth:`to_dict`.
-
-        Raises:
-            ValueError: a field is missing or has another type.
-        """
-        flat = {**data, **data.get("checks", {})}
-        return super().from_dict(flat)
+        """Rebuild a report from :meth:`to_dict`; raises ValueError where it is none."""
+        return super().from_dict({**data, **data.get("checks", {}), **data.get("log", {})})

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import copysign, inf, isfinite, isnan, nan
 
+from sftdiag.columns import LOGGED
 from sftdiag.values import Value
 
 TRAIN = "train"
@@ -19,8 +20,7 @@ PROBE = "probe"
 PROBE_PREFIX = "probe/"
 """Begins the names in the rows that probes write; no trainer logs such a name by itself."""
 
-_OTHER_NAMES = (("lr", "learning_rate"), ("token_acc", "mean_token_accuracy"))
-"""Other tools' names for the trainer's metrics: LLaMA-Factory's and ms-swift's."""
+_OTHER_NAMES = tuple(LOGGED.items())
 
 _TRAIN_SPLIT, _EVAL_SPLIT = "train/", "eval/"
 """Begin the trackers' names for the trainer's metrics: ``train/loss``, ``eval/loss``."""

@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from sftdiag.api import replayed, resolve_settings
 from sftdiag.cli import output
-from sftdiag.cli.options import add_detail, add_formats, add_selection, add_verdict, detail_of
+from sftdiag.cli.options import (
+    Reader,
+    add_detail,
+    add_formats,
+    add_reading,
+    add_selection,
+    add_verdict,
+    detail_of,
+    reader,
+)
 from sftdiag.config import Settings
 from sftdiag.errors import SourceError
 from sftdiag.findings import Report
 from sftdiag.report.results import Results
-from sftdiag.sources import find_runs, open_run
+from sftdiag.sources import find_runs
 
 if TYPE_CHECKING:
     from sftdiag.fleets.row import Row
@@ -25,10 +34,11 @@ def register(commands: Any, formatter_class: Any) -> None:
         "analyze",
         formatter_class=formatter_class,
         help="diagnose the log of one or more runs",
-        description="Diagnoses logs: trainer_state.json files, checkpoints' or runs' folders.",
+        description="Diagnoses logs: trainer_state.json, console text, JSONL, CSV, trackers' files "
+        "(docs/logs.md), and folders of them.",
     )
     parser.add_argument(
-        "paths", nargs="+", metavar="PATH", help="a state, checkpoint or run folder"
+        "paths", nargs="+", metavar="PATH", help="a log, a run's folder, a pattern; - is stdin"
     )
     add_formats(parser)
     parser.add_argument(
@@ -37,6 +47,7 @@ def register(commands: Any, formatter_class: Any) -> None:
     add_detail(parser)
     add_selection(parser)
     add_verdict(parser)
+    add_reading(parser)
     parser.add_argument(
         "--require-verdict", action="store_true", help="exit with 3 when a run cannot be judged"
     )
@@ -65,8 +76,9 @@ def run(options: argparse.Namespace) -> int:
         accepted = baseline.read(options.baseline)
     found: list[Report | dict[str, Any]] = []
     rows: list[Row] = []
+    read = reader(options)
     for path in options.paths:
-        found += _diagnose(path, settings, rows, several=len(options.paths) > 1)
+        found += _diagnose(path, read, settings, rows, several=len(options.paths) > 1)
     results = Results(found, settings.fail_on, accepted)
     code = exit_code(results, options.require_verdict)
     if options.write_baseline:
@@ -82,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _diagnose(
-    path: str, settings: Settings, rows: list[Row], *, several: bool
+    path: str, read: Reader, settings: Settings, rows: list[Row], *, several: bool
 ) -> list[Report | dict[str, Any]]:
     """Return the reports of the runs at a path, or its error; of several add the lines to rows."""
     results: list[Report | dict[str, Any]] = []
@@ -92,8 +104,8 @@ def _diagnose(
         runs, results = [], [_error(path, error)]
     for found in runs:
         try:
-            read = open_run(found)
-            monitor, report = replayed(read, settings)
+            log = read(found)
+            monitor, report = replayed(log, settings)
         except SourceError as error:
             results.append(_error(found, error))
             continue
@@ -102,7 +114,7 @@ def _diagnose(
             # One run has no table, and loads nothing of it.
             from sftdiag.fleets.row import row_of
 
-            rows.append(row_of(read, monitor, report))
+            rows.append(row_of(log, monitor, report))
     return results
 
 

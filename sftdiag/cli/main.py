@@ -27,6 +27,7 @@ HelpFormatter = partial(argparse.HelpFormatter, width=int(_COLUMNS) if _COLUMNS.
 COMMANDS = (
     *(
         "analyze",
+        "columns",
         "compare",
         "fleet",
         "inspect",

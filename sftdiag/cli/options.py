@@ -6,9 +6,11 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from sftdiag.report import FORMATS
 from sftdiag.report.text import Detail
+from sftdiag.sources import Run, open_run
 from sftdiag.texts import LANGUAGES
 
 
@@ -52,6 +54,44 @@ def detail_of(options: argparse.Namespace) -> Detail:
     if options.quiet:
         return "line"
     return "full" if options.verbose else "brief"
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Add ``--columns`` and ``--logging-steps``."""
+    parser.add_argument(
+        "--columns",
+        action="append",
+        default=[],
+        metavar="NAME=COLUMN",
+        help="what the log calls a metric, such as loss=my/loss; may be repeated",
+    )
+    parser.add_argument(
+        "--logging-steps",
+        type=positive,
+        metavar="N",
+        help="steps between two rows, for logs that show no step",
+    )
+
+
+Reader = Callable[[str], Run]
+"""Opens a run the way that the options say."""
+
+
+def reader(options: argparse.Namespace) -> Reader:
+    """Return what opens a run by the options of :func:`add_reading`."""
+    if not options.columns and options.logging_steps is None:
+        return open_run
+    from sftdiag.columns import given
+
+    return partial(open_run, columns=given(options.columns), logging_steps=options.logging_steps)
+
+
+def positive(text: str) -> int:
+    """Return a whole number above zero, as argparse's type."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
 
 
 @contextmanager

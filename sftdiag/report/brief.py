@@ -31,6 +31,8 @@ def lines(report: Report, curves: Sequence[Line] = ()) -> Iterator[Line]:
     yield verdict(report, words)
     numbers = [part for part in (steps_done(report, words), _levels(report, words)) if part]
     yield Line(0, ((words["semicolon"].join(numbers), "dim"),))
+    if report.notes:
+        yield Line(0, ((" ".join(report.notes), "dim"),))
     primary = report.primary
     if report.verdict not in ("healthy", "info"):
         yield from curves

@@ -21,6 +21,7 @@ def lines(
     yield verdict(report, words)
     if facts := steps_done(report, words):
         yield Line(0, ((facts, "dim"),))
+    yield from (Line(0, ((note, "dim"),)) for note in report.notes)
     if not report.findings and report.rows and report.summary.last_step is None:
         from sftdiag.report import quiet
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from sftdiag.context import RunContext
 from sftdiag.errors import SourceError
 from sftdiag.observations import Outcome
-from sftdiag.sources import decoding, journal, model_files, probes, trainer_state
-from sftdiag.values import Value
+from sftdiag.sources import journal, model_files, probes, states, trainer_state
+from sftdiag.sources.finding import STDIN, find_runs
+from sftdiag.sources.states import STATE, checkpoints
+from sftdiag.values import EMPTY, Value
 
-STATE = "trainer_state.json"
+__all__ = ("STATE", "Run", "checkpoints", "find_runs", "kept", "open_run")
 
 CONTEXT_FILE = ("_sftdiag", "context.json")
 """Where the callback keeps what it knows of the run, below the run's folder."""
@@ -21,63 +24,91 @@ CONTEXT_FILE = ("_sftdiag", "context.json")
 CHECKS_FILE = ("_sftdiag", "preflight.json")
 """Where the callback keeps what the checks before step 1 said."""
 
-MAX_DEPTH = 3
-"""Folders below the given one that are searched for runs."""
+PEEK_BYTES = 4096
+"""Bytes that tell a trainer_state.json, so that the most frequent log loads no other reader."""
+
+TRAINER_STATE = "trainer_state"
+"""The format of the Trainer's own log."""
 
 _Kept = TypeVar("_Kept", bound=Value)
-
-_GIT_LFS = "version https://git-lfs"
 
 
 class Run(Value):
     """A run on disk: where it was read, its rows as written, and what is known of it.
 
-    ``starts``: how it was started and resumed, as far as a callback kept it.
+    ``starts``: how it was started and resumed, as far as a callback kept it. ``format``: how it was
+    read; ``notes``: what that hides, as keys of notes.toml with their numbers. ``columns``: the
+    tool's names to the Trainer's, None for those not known.
     """
 
     path: str
-    entries: list[Mapping[str, Any]]
+    entries: Iterable[Mapping[str, Any]]
     context: RunContext
     starts: tuple[journal.Segment, ...] = ()
     checked: Outcome = Outcome()
+    format: str = TRAINER_STATE
+    notes: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    columns: Mapping[str, str | None] = EMPTY
 
 
-def find_runs(path: str | os.PathLike[str]) -> list[str]:
-    """Return the runs at a path, each as the file or folder to give to :func:`open_run`.
-
-    A file is a run. So is a folder with a trainer_state.json or with checkpoints of one; any other
-    folder is searched for such folders, three levels deep.
-
-    Raises:
-        SourceError: there is nothing at the path, or no run in the folder.
-    """
-    given = os.fspath(path)
-    if os.path.isfile(given):
-        return [given]
-    if not os.path.isdir(given):
-        raise SourceError(given, f"no such file or folder; expected a {STATE} or a run's folder")
-    runs = _runs_below(given, MAX_DEPTH)
-    if not runs:
-        raise SourceError(given, f"no {STATE} in this folder, its checkpoints or below")
-    return runs
-
-
-def open_run(path: str | os.PathLike[str]) -> Run:
-    """Read one run: a trainer_state.json, a checkpoint's folder or a run's folder.
+def open_run(
+    path: str | os.PathLike[str],
+    *,
+    columns: Mapping[str, str] = EMPTY,
+    logging_steps: int | None = None,
+) -> Run:
+    """Read one run: a log of any known format, a checkpoint's folder or a run's folder.
 
     Of a run's folder the newest state is read: the one at the highest step.
 
+    Args:
+        path: the log, or ``-`` for standard input.
+        columns: the Trainer's name to the log's, for names that are not known.
+        logging_steps: steps between two rows, for logs that show no step.
+
     Raises:
-        SourceError: one line that says which file and what was expected.
+        SourceError: one line that says what the file looks like and what was expected.
     """
     given = os.fspath(path)
+    if given == STDIN:
+        return _from_stdin(columns, logging_steps)
     runs = find_runs(given)
     if len(runs) > 1:
         raise SourceError(given, f"holds {len(runs)} runs ({runs[0]}, ...); expected one")
-    state = _newest_state(runs[0]) if os.path.isdir(runs[0]) else runs[0]
+    if not os.path.isdir(runs[0]):
+        return _open_file(given, runs[0], columns, logging_steps)
+    state = states.newest(runs[0])
     if state is None:
         raise SourceError(given, f"no {STATE} in this folder")
-    content = _read_json(state)
+    return _open_state(given, state)
+
+
+def _open_file(given: str, path: str, columns: Mapping[str, str], logging_steps: int | None) -> Run:
+    if not columns and _is_state(path):
+        return _open_state(given, path)
+    from sftdiag.sources import formats
+
+    log = formats.read(path, columns, logging_steps)
+    known = log.context
+    folders: tuple[str, ...] = ()
+    if log.in_run_folder:
+        folders = (os.path.dirname(os.path.abspath(path)),)
+        beside = kept(folders, CONTEXT_FILE, RunContext()).plausible()
+        known = known.filled_from(beside).filled_from(model_files.context(folders))
+    return Run(
+        given,
+        log.rows,
+        known,
+        tuple(next((led for f in folders if (led := journal.starts(journal.read(f)))), [])),
+        kept(folders, CHECKS_FILE, Outcome()),
+        log.format,
+        tuple((note.key, note.values) for note in log.notes),
+        dict(log.columns.seen),
+    )
+
+
+def _open_state(given: str, state: str) -> Run:
+    content = states.read(state)
     entries = trainer_state.entries(state, content)
     folder = os.path.dirname(os.path.abspath(state))
     # A checkpoint's run is the folder above it; any other folder's parent is not this run's.
@@ -101,13 +132,37 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     )
 
 
-def checkpoints(folder: str) -> list[int]:
-    """Return the steps of the checkpoints in a run's folder, in order."""
+def _from_stdin(columns: Mapping[str, str], logging_steps: int | None) -> Run:
+    """Read standard input through a file: most formats are read twice, and it may be large."""
+    import shutil
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="sftdiag-") as folder:
+        path = os.path.join(folder, "stdin")
+        with open(path, "wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        try:
+            run = _open_file(STDIN, path, columns, logging_steps)
+        except SourceError as error:
+            raise SourceError(STDIN, error.problem) from None
+        return run.replace(entries=list(run.entries))
+
+
+def _is_state(path: str) -> bool:
+    """Return whether a file is a JSON object as the Trainer writes it, however damaged."""
     try:
-        parts = [name.rpartition("-") for name in os.listdir(folder)]
+        with open(path, "rb") as file:
+            data = file.read(PEEK_BYTES)
     except OSError:
-        return []
-    return sorted(int(n) for prefix, _, n in parts if prefix == "checkpoint" and n.isdecimal())
+        return True
+    text = data.decode(json.detect_encoding(data), "replace").lstrip("\ufeff \t\r\n")
+    if not text.startswith("{") or text[1:].lstrip()[:1] not in ('"', "}", ""):
+        return False
+    if '"log_history"' in text:
+        return "global_step/max_steps" not in text
+    lines = text.split("\n", 2)
+    whole = lines[0].rstrip().endswith("}") or len(data) < PEEK_BYTES
+    return not whole and '"cells"' not in text and len(lines) > 1
 
 
 def kept(folders: tuple[str, ...], name: tuple[str, str], unknown: _Kept) -> _Kept:
@@ -121,68 +176,3 @@ def kept(folders: tuple[str, ...], name: tuple[str, str], unknown: _Kept) -> _Ke
             except (OSError, ValueError, TypeError, AttributeError, RecursionError):
                 continue
     return unknown
-
-
-def _read_json(path: str) -> Any:
-    try:
-        with open(path, "rb") as file:
-            content = file.read()
-        if (value := decoding.quickly(content)) is not decoding.NOTHING:
-            return value
-        # By its first bytes: PowerShell writes UTF-16.
-        text = content.decode(json.detect_encoding(content))
-    except OSError as error:
-        raise SourceError(path, f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        problem = f"is no text in UTF-8 (byte {error.start})"
-        raise SourceError(path, f"{problem}; {trainer_state.EXPECTED}") from None
-    if text.startswith(_GIT_LFS):
-        raise SourceError(path, "is a Git LFS pointer, not the log; run `git lfs pull`")
-    if not text.strip():
-        raise SourceError(path, f"is empty; {trainer_state.EXPECTED}")
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        shown = text.rstrip()
-        cut = text.lstrip()[0] in "{[" and (shown[-1] not in "}]" or error.pos >= len(shown))
-        problem = "JSON that ends too early" if cut else "not JSON"
-        where = f"{problem} (line {error.lineno})"
-        raise SourceError(path, f"{where}; {trainer_state.EXPECTED}") from None
-    except (ValueError, RecursionError) as error:
-        # Python reads whole numbers of up to 4300 digits.
-        deep = isinstance(error, RecursionError)
-        problem = "JSON nested too deep" if deep else "a number of too many digits"
-        raise SourceError(path, f"holds {problem}; {trainer_state.EXPECTED}") from None
-
-
-def _runs_below(folder: str, depth: int) -> list[str]:
-    if _newest_state(folder) is not None:
-        return [folder]
-    if depth == 0:
-        return []
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError as error:
-        raise SourceError(folder, f"cannot be read: {error.strerror}") from None
-    below = (os.path.join(folder, name) for name in names if not name.startswith("."))
-    return [run for sub in below if os.path.isdir(sub) for run in _runs_below(sub, depth - 1)]
-
-
-def _newest_state(folder: str) -> str | None:
-    """Return the state at the highest step among the folder's own and its checkpoints'."""
-    states = ((n, os.path.join(folder, f"checkpoint-{n}", STATE)) for n in checkpoints(folder))
-    newest, step = None, -1
-    for number, state in states:
-        if os.path.isfile(state):
-            newest, step = state, number
-    own = os.path.join(folder, STATE)
-    if not os.path.isfile(own):
-        return newest
-    if newest is None:
-        return own
-    try:
-        content = _read_json(own)
-    except SourceError:
-        return newest
-    reached = content.get("global_step") if isinstance(content, Mapping) else None
-    return own if not isinstance(reached, int) or reached >= step else newest

@@ -11,6 +11,14 @@ from sftdiag.records import MAX_EPOCHS, as_float, as_positive
 
 EXPECTED = "expected a trainer_state.json: a JSON object with a list log_history"
 
+WHERE = (
+    "the Trainer's log is trainer_state.json in the run's folder or its checkpoint-N/ "
+    "(trainer.save_state() writes it); without one, save it by "
+    'json.dump({"log_history": trainer.state.log_history}, open("log.json", "w")), '
+    "or give the console's text"
+)
+"""Where the log is, and what to do where there is none."""
+
 
 def entries(path: str, content: Any) -> list[Mapping[str, Any]]:
     """Return the rows of a parsed trainer_state.json.

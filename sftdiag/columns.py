@@ -1,0 +1,203 @@
+"""Columns: what tools call the Trainer's metrics; the one table of names.
+
+A tool's name is looked up as it stands, then without case, spaces and dashes, then without the
+split it begins with (``train/``, ``val_``). What no line of the table knows keeps its own name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sftdiag.errors import ConfigError
+from sftdiag.values import EMPTY
+
+LOGGED = {"lr": "learning_rate", "token_acc": "mean_token_accuracy"}
+"""Other names in the rows of the Trainer's own log: LLaMA-Factory's and ms-swift's."""
+
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "loss": (
+        *("training_loss", "loss_train", "loss_step", "lm_loss", "reduced_train_loss", "ce_loss"),
+        *("train_loss_step", "train/loss_step", "sft_loss", "step_loss", "avg_loss", "loss_value"),
+    ),
+    "eval_loss": (
+        *("val_loss", "validation_loss", "valid_loss", "dev_loss", "eval/loss", "val/loss"),
+        *("validation/loss", "valid/loss", "dev/loss", "val_loss_epoch", "loss_val", "loss_eval"),
+        *("evaluation_loss", "val/loss_epoch", "lm_loss_validation", "eval_loss_epoch"),
+    ),
+    "learning_rate": (
+        *("lr", "learning_rate_0", "lr_adamw", "lr_adam", "lr_sgd", "lr_adamw/pg1", "lr_adam/pg1"),
+        *("optim/lr", "lr_scheduler/lr", "lr/default", "optimizer/lr", "train_lr"),
+    ),
+    "grad_norm": (
+        *("gradient_norm", "gradnorm", "grad_norm_step", "total_norm", "global_grad_norm"),
+        *("grad/norm", "optim/grad_norm", "gradient/norm", "grad_2.0_norm_total"),
+    ),
+    "mean_token_accuracy": ("token_acc", "token_accuracy", "mean_token_acc", "next_token_accuracy"),
+    "entropy": ("token_entropy", "mean_entropy"),
+    "epoch": ("epochs", "current_epoch", "training_epoch"),
+    "max_steps": ("total_steps", "max_iterations", "total_iterations", "num_steps"),
+}
+"""The Trainer's name to the others, in lower case with underscores."""
+
+STEPS = (
+    *("train/global_step", "trainer/global_step", "global_step", "current_steps"),
+    *("global_step/max_steps", "optimizer_step", "opt_step", "train_step", "step", "steps"),
+    *("current_step", "iteration", "iterations", "iter", "training_iteration", "_step"),
+)
+"""Columns of steps, the surest first: the Trainer's own before a tool's count of log calls."""
+
+OWN_COUNT = frozenset({"_step", "training_iteration", "iter"})
+"""Those that count something else than optimizer steps: log calls, reports, micro-batches."""
+
+KNOWN = ("step", *NAMES)
+"""What ``--columns`` may name."""
+
+_TRAIN = ("train/", "training/", "train_", "train.")
+_EVAL = ("eval/", "val/", "valid/", "validation/", "dev/", "val_", "valid_", "validation_", "eval.")
+_CLOSING = ("loss", "runtime", "samples_per_second", "steps_per_second", "tokens_per_second")
+"""What the Trainer's closing row calls train_*: the means of the whole run."""
+
+_LOOKUP = {other: name for name, others in NAMES.items() for other in (name, *others)}
+
+_CHART = re.compile(r"^.{1,200}? - (?=\S+$)")
+"""Before a metric's name in what W&B exports of a chart: the run's name."""
+
+
+def plain(name: str) -> str:
+    """Return a name in lower case with underscores, without a W&B chart's run."""
+    return _CHART.sub("", name.strip()).lower().replace(" ", "_").replace("-", "_")
+
+
+def canonical(name: str) -> str | None:
+    """Return the Trainer's name for a tool's; None for what the table does not know.
+
+    Examples:
+        >>> canonical("train/loss"), canonical("Validation Loss"), canonical("lr-AdamW")
+        ('loss', 'eval_loss', 'learning_rate')
+        >>> canonical("eval_code_loss"), canonical("train/train_loss"), canonical("gpu")
+        ('eval_code_loss', 'train_loss', None)
+    """
+    key = plain(name)
+    if (known := _LOOKUP.get(key)) is not None:
+        return known
+    if key.startswith("eval_") or key in ("train_loss", "train_runtime", "total_flos"):
+        return key
+    for split in _EVAL:
+        if key.startswith(split):
+            return f"eval_{key[len(split) :]}"
+    for split in _TRAIN:
+        if key.startswith(split):
+            rest = key[len(split) :]
+            if split == "train_" and rest in _CLOSING:
+                return key
+            return canonical(rest) if rest != key else None
+    return None
+
+
+def given(arguments: Iterable[str]) -> dict[str, str]:
+    """Return ``NAME=COLUMN`` arguments, several of them joined by commas, as a mapping.
+
+    Raises:
+        ConfigError: one is no such pair, or its name is none of :data:`KNOWN`.
+    """
+    own = {}
+    for part in (part for argument in arguments for part in argument.split(",")):
+        name, mark, column = (word.strip() for word in part.partition("="))
+        if not mark or not column:
+            raise ConfigError(f"--columns takes NAME=COLUMN, such as loss=my/loss; got {part!r}")
+        if name not in KNOWN and not name.startswith("eval_"):
+            raise ConfigError(f"--columns: no metric {name!r}; expected {', '.join(KNOWN)}")
+        own[name] = column
+    return own
+
+
+class Columns:
+    """Reads a tool's rows under the Trainer's names, and remembers which it met.
+
+    Args:
+        own: the user's choice of columns, Trainer's name to column; wins over the table.
+
+    Attributes:
+        seen: every column met, to the Trainer's name; None for one that the table does not know.
+        step_column: the column that the steps are taken from, or None so far.
+        max_steps: the steps planned, where a row says so.
+    """
+
+    def __init__(self, own: Mapping[str, str] = EMPTY) -> None:
+        self.own = {column: name for name, column in own.items()}
+        self.seen: dict[str, str | None] = {}
+        self.step_column: str | None = None
+        self.max_steps: int | None = None
+        self._rank = len(STEPS)
+        self._taken: dict[str, str] = {}
+
+    def learn(self, names: Iterable[str]) -> None:
+        """Take in the names of columns."""
+        for name in names:
+            if name not in self.seen:
+                self._settle(name)
+
+    def _settle(self, name: str) -> None:
+        target = self.own.get(name)
+        if target is None and name not in self.own:
+            key = plain(name)
+            if key in STEPS:
+                if "step" not in self.own.values() and STEPS.index(key) < self._rank:
+                    self._rank = STEPS.index(key)
+                    if self.step_column is not None:
+                        self.seen[self.step_column] = None
+                    self.step_column, target = name, "step"
+            elif not key.endswith(("__min", "__max")):
+                target = canonical(name)
+        if target == "step" and name in self.own:
+            self.step_column = name
+        first = self._taken.setdefault(target, name) if target else name
+        if first != name:
+            # Two columns for one metric: the user's, else one of its own name, else the first.
+            better = name in self.own or (name == target and first not in self.own)
+            if target != "step" and not better:
+                target = None
+            else:
+                self.seen[first] = None
+                self._taken[str(target)] = name
+        self.seen[name] = target
+
+    def row(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a row under the Trainer's names; columns of no known metric keep theirs."""
+        row: dict[str, Any] = {}
+        unknown = {}
+        for name, value in raw.items():
+            if name not in self.seen:
+                self.learn((name,))
+            target = self.seen[name]
+            if value is None or value == "":
+                continue
+            if target is not None:
+                row[target] = value
+            elif plain(name) not in STEPS:
+                unknown[name] = value
+        for name, value in unknown.items():
+            row.setdefault(name, value)
+        if "step" in row:
+            row["step"], planned = step_of(row["step"])
+            self.max_steps = planned or self.max_steps
+        if "max_steps" in row:
+            self.max_steps = step_of(row.pop("max_steps"))[0] or self.max_steps
+        return row
+
+
+def step_of(value: object) -> tuple[int | None, int | None]:
+    """Return a step, and the steps planned where they stand behind it as in ``"4/24"``."""
+    done, _, planned = str(value).partition("/")
+    return _whole(done), _whole(planned)
+
+
+def _whole(text: str) -> int | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    # No run has more steps than records.MAX_STEPS; NaN compares false.
+    return int(number) if 0 <= number <= 10**12 else None

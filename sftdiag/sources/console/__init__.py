@@ -1,0 +1,215 @@
+"""Console text: what a run printed, under whatever printed beside it.
+
+Reads the Trainer's dicts (numbers, or the strings of transformers 5), notebook tables, and the
+lines of torchtune, Megatron, NeMo, litgpt and Lightning, inside progress bars, colours, time
+stamps, the prefixes of Slurm, torchrun and loggers, and several ranks' output.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from math import gcd
+from typing import Any
+
+from sftdiag.columns import Columns
+from sftdiag.context import RunContext
+from sftdiag.sources.console import bars, dicts, pairs
+from sftdiag.sources.console.tables import Table
+from sftdiag.sources.log import Again, Log, Note
+from sftdiag.sources.numbering import numbered
+from sftdiag.sources.opening import Head, lines, tail
+from sftdiag.sources.steps import SURVEYED_ROWS, Event, Plan, Survey
+
+FORMAT = "console"
+
+LINES_LOOKED_AT = 4000
+"""Lines of a file's beginning in which a row must be, or a bar of a training."""
+
+TAIL_BYTES = 1 << 18
+"""Bytes of a long log's end in which its last bar and its closing row are looked for."""
+
+WRAPPED_LINES = 8
+"""Lines over which a narrow console wraps a row: 80 columns hold a third of one."""
+
+_COLOURS = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+_RANK = re.compile(
+    r"^\s*(?:\[?(?:rank|default|local_rank)[ :=]?(\d{1,5})\]?|(\d{1,5}))\s*:\s", re.I
+)
+
+DIGITS = 4
+"""Digits that transformers 5 prints of a number."""
+
+
+class Scanner:
+    """Reads console lines one by one into rows and bars.
+
+    Attributes:
+        as_strings: rows whose numbers were strings, as transformers 5 prints them.
+        kinds: how many rows were read as which kind of line.
+        ranks: the ranks that printed rows.
+    """
+
+    def __init__(self, columns: Columns) -> None:
+        self.columns = columns
+        self.as_strings = 0
+        self.kinds: dict[str, int] = {}
+        self.ranks: set[str] = set()
+        self._first_rank: str | None = None
+        self._table = Table()
+        self._wrapped: list[str] = []
+
+    def read(self, line: str) -> Iterator[Event]:
+        """Yield the rows and bars in the next line."""
+        if "\x1b" in line:
+            line = _COLOURS.sub("", line)
+        if self._wrapped:
+            yield from self._unwrap(line)
+        elif "{" in line:
+            yield from self._dicts(line)
+        elif "%|" in line:
+            if (bar := bars.training(line)) is not None:
+                yield bar
+            elif "oss" in line and (row := bars.metrics(line)) is not None:
+                yield from self._row(row, "bar", line)
+        elif line and not line.isspace():
+            yield from self._plain(line)
+
+    def _dicts(self, line: str) -> Iterator[Event]:
+        found = dicts.rows(line)
+        if (bar := bars.training(line) if "%|" in line else None) is not None:
+            # What stands before a row on its line is older than it.
+            yield bar
+        for row, strings in found:
+            self.as_strings += strings
+            yield from self._row(row, "dict", line)
+        if not found and (start := dicts.opened(line)) is not None:
+            self._wrapped = [start]
+
+    def _unwrap(self, line: str) -> Iterator[Event]:
+        self._wrapped.append(line.strip())
+        if "}" in line:
+            whole, self._wrapped = " ".join(self._wrapped), []
+            yield from self._dicts(whole)
+        elif len(self._wrapped) > WRAPPED_LINES or "{" in line:
+            self._wrapped = []
+            yield from self.read(line)
+
+    def _plain(self, line: str) -> Iterator[Event]:
+        row = pairs.row(line)
+        if row is not None:
+            yield from self._row(row, "pairs", line)
+        elif (row := self._table.row(line)) is not None:
+            yield from self._row(row, "table", line)
+
+    def _row(self, row: Mapping[str, Any], kind: str, line: str) -> Iterator[Event]:
+        if match := _RANK.match(line):
+            rank = match[1] or match[2]
+            self.ranks.add(rank)
+            self._first_rank = self._first_rank or rank
+            if rank != self._first_rank:
+                return
+        self.kinds[kind] = self.kinds.get(kind, 0) + 1
+        yield self.columns.row(row)
+
+
+def events(text: Iterable[str], scanner: Scanner) -> Iterator[Event]:
+    """Yield the rows and bars of console lines."""
+    for line in text:
+        yield from scanner.read(line)
+
+
+def recognises(head: Head) -> bool:
+    """Return whether a row stands in the first lines, as console text shows it."""
+    return next(_rows(events(head.text.splitlines(), Scanner(Columns()))), None) is not None
+
+
+def read(head: Head, columns: Columns, spacing: int | None = None) -> Log:
+    """Read a file."""
+
+    def text() -> Iterator[str]:
+        return lines(head.path, head.encoding)
+
+    end = [] if head.whole else tail(head.path, TAIL_BYTES, head.encoding)
+    return log_of(text, columns, spacing, end)
+
+
+def log_of(text: Any, columns: Columns, spacing: int | None, end: list[str]) -> Log:
+    """Return the log of console lines that ``text()`` yields as often as it is called.
+
+    Args:
+        text: called for the lines from the first one on.
+        columns: reads the names.
+        spacing: steps between two rows, where the user says so.
+        end: the last lines, for a log that is too long to be surveyed whole.
+    """
+    scanner = Scanner(columns)
+    survey, head = _survey(events(text(), scanner), end, columns)
+    if (copies := _copies(head)) > 1:
+        survey, _ = _survey(events(text(), Scanner(columns)), end, columns, copies)
+    plan = survey.plan(spacing)
+
+    def rows() -> Iterator[Mapping[str, Any]]:
+        return numbered(_once(events(text(), Scanner(columns)), copies), plan)
+
+    exact = scanner.as_strings > len(head) / 2
+    context = RunContext(
+        max_steps=columns.max_steps or plan.total, logged_digits=DIGITS if exact else None
+    )
+    return Log(
+        FORMAT, Again(rows), columns=columns, context=context, notes=_notes(scanner, plan, exact)
+    )
+
+
+def _notes(scanner: Scanner, plan: Plan, exact: bool) -> Iterator[Note]:
+    if exact:
+        yield Note("digits", {"digits": DIGITS})
+    if plan.source is not None:
+        yield Note(plan.source, {"spacing": plan.spacing})
+    if len(scanner.ranks) > 1:
+        yield Note("ranks", {"ranks": len(scanner.ranks)})
+
+
+def _survey(
+    found: Iterable[Event], end: list[str], columns: Columns, copies: int = 1
+) -> tuple[Survey, list[Mapping[str, Any]]]:
+    """Return a survey of a log's beginning and end, and the rows of its beginning."""
+    survey = Survey()
+    head: list[Mapping[str, Any]] = []
+    for event in found:
+        if isinstance(event, tuple):
+            survey.add(event)
+            continue
+        if len(head) % copies == 0:
+            survey.add(event)
+        head.append(event)
+        if len(head) >= SURVEYED_ROWS:
+            _add_end(survey, end, columns)
+            break
+    return survey, head
+
+
+def _add_end(survey: Survey, end: list[str], columns: Columns) -> None:
+    """Show a survey the end of a log: its last bars and closing row, not its rows again."""
+    for event in events(end, Scanner(columns)):
+        if isinstance(event, tuple) or "loss" not in event:
+            survey.add(event)
+
+
+def _rows(found: Iterable[Event]) -> Iterator[Mapping[str, Any]]:
+    return (event for event in found if not isinstance(event, tuple))
+
+
+def _copies(rows: list[Mapping[str, Any]]) -> int:
+    """Return how many ranks print each row: all rows stand there as often, one behind another."""
+    runs = [len(list(group)) for _, group in groupby(rows)]
+    return gcd(*runs) if len(runs) > 2 else 1
+
+
+def _once(found: Iterable[Event], copies: int) -> Iterator[Event]:
+    number = 0
+    for event in found:
+        if isinstance(event, tuple) or number % copies == 0:
+            yield event
+        number += not isinstance(event, tuple)

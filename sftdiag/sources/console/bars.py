@@ -1,0 +1,47 @@
+"""Progress bars of tqdm: how far the training is, and the metrics that Lightning writes there."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_BAR = re.compile(r"(?P<of>[^|\r\n]{0,60}?)\s*\d{1,3}%\|[^|]{0,300}\|\s*(\d+)/(\d+)\s*\[")
+
+_TRAINING = re.compile(r"(?:^|[\s\]>:])(?:train\w*|steps?)?:?$", re.I)
+"""What stands before the training's bar: nothing (transformers), or ``Train`` (ms-swift)."""
+
+_EPOCH = re.compile(r"Epoch (\d+)")
+_POSTFIX = re.compile(r"[,\[]\s*([A-Za-z][\w/. ]{1,60})=([-+0-9.eEinfa]{1,24})(?=[,\]])")
+
+
+def training(line: str) -> tuple[int, int] | None:
+    """Return a training bar's (done, total).
+
+    Examples:
+        >>> training("  5%|4         | 20/436 [01:02<21:40,  3.12s/it]")
+        (20, 436)
+        >>> training("Map: 100%|####| 192/192 [00:00<00:00, 900 examples/s]")
+    """
+    match = _BAR.search(line)
+    if match is None or not _TRAINING.search(match["of"].strip()):
+        return None
+    done, total = int(match[2][:15]), int(match[3][:15])
+    return (done, total) if 0 <= done <= total and total > 1 else None
+
+
+def metrics(line: str) -> dict[str, Any] | None:
+    """Return the metrics behind a bar of Lightning or NeMo, at the batches done in all.
+
+    Examples:
+        >>> metrics("Epoch 1:  50%|## | 5/10 [00:01<00:01, 4.9it/s, v_num=0, train_loss=1.25]")
+        {'train_loss': '1.25', 'epoch': 1, 'step': 15}
+    """
+    if not (match := _BAR.search(line)) or not (epoch := _EPOCH.search(match["of"])):
+        return None
+    row: dict[str, Any] = dict(_POSTFIX.findall(line[match.end() - 1 :]))
+    row.pop("v_num", None)
+    number, done, total = int(epoch[1][:9]), int(match[2][:15]), int(match[3][:15])
+    row["epoch"] = number
+    if "global_step" not in row:
+        row["step"] = number * total + done
+    return row

@@ -1,0 +1,103 @@
+"""Lines of names and numbers: of torchtune, Megatron, NeMo, litgpt and scripts alike."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sftdiag.columns import canonical, plain
+
+_TORCHTUNE = re.compile(r"^\s*Step (\d{1,12}) \| (\S+:\S+(?: \S+:\S+)*)\s*$")
+_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf|NaN|Infinity|n/a)"
+
+_ITERATION = re.compile(r"\biteration\s*:?\s+(\d{1,12})\s*/\s*(\d{1,12})\b", re.I)
+_NEMO_EPOCH = re.compile(r"\bTraining epoch (\d+)")
+_PART = re.compile(rf"\s*([A-Za-z][\w /.\-()]{{0,60}}?)\s*[:=]\s*({_NUMBER})\s*%?\s*$")
+_LITGPT = re.compile(
+    rf"Epoch (\d+) \| iter (\d+) step (\d+) \| loss train: ({_NUMBER}),\s*val: ({_NUMBER})"
+)
+_LITGPT_VALUE = re.compile(rf"^iter (\d+): val loss ({_NUMBER})")
+_VALIDATION = re.compile(
+    rf"validation loss at iteration (\d+).{{0,80}}?lm loss value: ({_NUMBER})", re.I
+)
+_SCRIPT = re.compile(
+    rf"\b([A-Za-z][A-Za-z_/]{{1,30}}(?: [Ll]oss)?)\s*[:= ]\s*({_NUMBER})(?![\w/:])"
+)
+_SCRIPT_STEP = re.compile(r"\b(?:global_)?step\s*[:=#]?\s*(\d{1,12})(?:\s*/\s*(\d{1,12}))?", re.I)
+
+
+def row(line: str) -> dict[str, Any] | None:
+    """Return the row that a line is, or None.
+
+    Examples:
+        >>> row("Step 4 | loss:nan lr:0.1 grad_norm:0.5 ")
+        {'step': '4', 'loss': 'nan', 'lr': '0.1', 'grad_norm': '0.5'}
+        >>> row(" iteration  10/ 100 | learning rate: 1.5E-06 | lm loss: 1.08E+01 |")
+        {'iteration': '10', 'total_iterations': '100', 'learning rate': '1.5E-06', 'lm loss': '1.08E+01'}
+        >>> row("Epoch 1 | iter 8 step 4 | loss train: 5.904, val: n/a | iter time: 19.85 ms (step)")
+        {'step': '4', 'epoch': '1', 'loss': '5.904'}
+    """  # noqa: E501
+    if "oss" not in line:
+        return None
+    for read in (_torchtune, _iteration, _litgpt, _script):
+        found = read(line)
+        if found is not None:
+            return found if any(_is_loss(name) for name in found) else None
+    return None
+
+
+def _is_loss(name: str) -> bool:
+    known = canonical(name)
+    return known in ("loss", "eval_loss", "train_loss")
+
+
+def _torchtune(line: str) -> dict[str, Any] | None:
+    match = _TORCHTUNE.match(line)
+    if match is None:
+        return None
+    pairs = (part.rpartition(":") for part in match[2].split(" "))
+    return {"step": match[1], **{name: value for name, _, value in pairs}}
+
+
+def _iteration(line: str) -> dict[str, Any] | None:
+    """Megatron's and NeMo's: parts between bars, the iteration before or in the first one."""
+    if match := _VALIDATION.search(line):
+        return {"iteration": match[1], "eval_loss": match[2]}
+    match = _ITERATION.search(line)
+    if match is None:
+        return None
+    found: dict[str, Any] = {"iteration": match[1], "total_iterations": match[2]}
+    nemo = _NEMO_EPOCH.search(line)
+    for part in line[match.end() :].split("|"):
+        if (pair := _PART.match(part)) and pair[2] != "n/a":
+            found[pair[1]] = pair[2]
+    if nemo is not None:
+        # Both count from 0, and the last iteration's number is written as the total.
+        del found["total_iterations"]
+        done = found.pop("global_step", found["iteration"])
+        found["iteration"] = str(int(float(done)) + 1)
+    return found
+
+
+def _litgpt(line: str) -> dict[str, Any] | None:
+    match = _LITGPT.search(line)
+    if match is None:
+        value = _LITGPT_VALUE.match(line.strip())
+        return {"eval_loss": value[2]} if value else None
+    found = {"step": match[3], "epoch": match[1], "loss": match[4], "eval_loss": match[5]}
+    return {name: value for name, value in found.items() if value != "n/a"}
+
+
+def _script(line: str) -> dict[str, Any] | None:
+    """A script's own line: a step and a loss, such as ``step 10 loss 1.5``."""
+    step = _SCRIPT_STEP.search(line)
+    if step is None:
+        return None
+    found: dict[str, Any] = {}
+    for name, value in _SCRIPT.findall(line):
+        if value != "n/a" and plain(name) not in ("step", "global_step", "epoch"):
+            found.setdefault(name, value)
+    found["step"] = step[1]
+    if step[2]:
+        found["total_steps"] = step[2]
+    return found

@@ -1,0 +1,104 @@
+"""CSV: our own, W&B's exports, Lightning's and litgpt's metrics.csv, Ray's progress.csv, others."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from sftdiag.columns import Columns, canonical, plain
+from sftdiag.sources.json_rows import log_of
+from sftdiag.sources.log import Log, Note, Row
+from sftdiag.sources.opening import Head, lines
+
+DELIMITERS = ",;\t"
+
+WIDEST = 100_000
+"""Characters of a cell at the most: the csv module's limit is 131,072."""
+
+
+def recognises(head: Head) -> bool:
+    """Return whether the first line names a step or an epoch, and a metric."""
+    names = header(head)
+    known = {canonical(name) for name in names}
+    return len(names) > 1 and bool(known & {"loss", "eval_loss", "train_loss"})
+
+
+def header(head: Head) -> list[str]:
+    """Return the column names in the first line; none where it is no line of a table."""
+    first = next(iter(head.first_lines(1)), "")
+    return cells(first, delimiter(first)) if len(first) < WIDEST else []
+
+
+def delimiter(line: str) -> str:
+    """Return what parts the line's cells."""
+    return max(DELIMITERS, key=line.count)
+
+
+def cells(line: str, mark: str) -> list[str]:
+    """Return a line's cells; none where it is no line of a table."""
+    try:
+        return next(csv.reader([line.lstrip("\ufeff")], delimiter=mark, skipinitialspace=True), [])
+    except csv.Error:
+        return []
+
+
+def read(head: Head, columns: Columns, spacing: int | None = None) -> Log:
+    """Read a table; rows of one step that share no metric are one row."""
+    names = header(head)
+    columns.learn(names)
+    mark = delimiter(next(iter(head.first_lines(1)), ""))
+    keys = {plain(name) for name in names}
+    format, notes, after = "csv", [], 0
+    if {"iter", "iter_time"} <= keys:
+        format, notes = "litgpt", [Note("micro_batches")]
+    elif "epoch" in keys and "step" in keys and _is_lightning(keys):
+        format, after = "lightning", 1
+        notes = [Note("from_zero")]
+    elif any(" - " in name for name in names):
+        runs = {name.rpartition(" - ")[0] for name in names if " - " in name}
+        format = "wandb-csv"
+        if len(runs) > 1:
+            notes = [Note("several_runs", {"runs": len(runs)})]
+
+    def raw() -> Iterator[Row]:
+        return _merged(_rows(head, names, mark), columns)
+
+    return log_of(format, raw, columns, spacing, notes, after=after)
+
+
+def _is_lightning(keys: set[str]) -> bool:
+    """Lightning's table is sorted and has metrics by step and by epoch, or no rate of its own."""
+    ours = {"learning_rate", "grad_norm", "lr"} & keys
+    return any(key.endswith(("_step", "_epoch")) for key in keys) and not ours
+
+
+def _rows(head: Head, names: list[str], mark: str) -> Iterator[Row]:
+    text = lines(head.path, head.encoding)
+    for number, line in enumerate(text):
+        if not line.strip() or len(line) > WIDEST or (number == 0 and cells(line, mark) == names):
+            continue
+        row = cells(line, mark)
+        if row == names:
+            continue
+        yield {name: cell for name, cell in zip(names, row, strict=False) if cell.strip()}
+
+
+def _merged(rows: Iterable[Row], columns: Columns) -> Iterator[Row]:
+    step = columns.step_column
+    if step is None:
+        yield from rows
+        return
+    waiting: dict[str, Any] | None = None
+    for row in rows:
+        if waiting is not None:
+            shared = (row.keys() & waiting.keys()) - {step}
+            alike = all(row[name] == waiting[name] for name in shared)
+            own = any(columns.seen.get(name) == "train_runtime" for name in row)
+            if row.get(step) == waiting.get(step) and alike and not own:
+                waiting.update(row)
+                continue
+            yield waiting
+        waiting = dict(row)
+    if waiting is not None:
+        yield waiting

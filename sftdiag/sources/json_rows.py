@@ -1,0 +1,148 @@
+"""JSON lines and JSON lists of rows: ms-swift, LLaMA-Factory, Ray, trackers' dumps, one's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from sftdiag.columns import OWN_COUNT, Columns
+from sftdiag.context import RunContext
+from sftdiag.errors import SourceError
+from sftdiag.sources.console.dicts import is_row
+from sftdiag.sources.log import Again, Log, Note, Row
+from sftdiag.sources.numbering import numbered
+from sftdiag.sources.opening import LONGEST_LINE, Head, lines, read_text
+from sftdiag.sources.steps import SURVEYED_ROWS, Plan, Survey
+
+MOST_LIST_BYTES = 200 << 20
+"""A JSON list is parsed whole; a log of a million rows has this size."""
+
+LOOKED_AT = 200
+"""Lines of the beginning in which a row must be: Ray and trackers log settings first."""
+
+SWIFT, LLAMAFACTORY, RAY = "global_step/max_steps", "current_steps", "training_iteration"
+"""The column that tells each tool's file."""
+
+
+def recognises_lines(head: Head) -> bool:
+    """Return whether the lines are JSON objects, one of them a row of a training log."""
+    found = False
+    for line in head.first_lines(LOOKED_AT):
+        row = parsed(line)
+        if row is None:
+            return found and not line.lstrip().startswith("{")
+        found = found or is_row(dict(row))
+    return found
+
+
+def recognises_list(head: Head) -> bool:
+    """Return whether the file begins as a JSON list of objects."""
+    text = head.text.lstrip("\ufeff \t\r\n")
+    return text.startswith("[") and text[1:].lstrip().startswith("{")
+
+
+def read_lines(head: Head, columns: Columns, spacing: int | None = None) -> Log:
+    """Read JSON lines; a line that is none, as a killed process leaves, is passed over."""
+
+    def raw() -> Iterator[Row]:
+        text = lines(head.path, head.encoding)
+        return (row for line in text if (row := parsed(line)) is not None)
+
+    return log_of("jsonl", raw, columns, spacing)
+
+
+def read_list(head: Head, columns: Columns, spacing: int | None = None) -> Log:
+    """Read a JSON list of rows.
+
+    Raises:
+        SourceError: it is no JSON, or no list of objects with a row among them.
+    """
+    try:
+        content = json.loads(read_text(head.path, MOST_LIST_BYTES).lstrip("\ufeff"))
+    except (ValueError, RecursionError):
+        raise SourceError(head.path, "looks like a JSON list that is cut off or damaged") from None
+    rows = [row for row in content if isinstance(row, Mapping)]
+    return log_of("json-list", lambda: iter(rows), columns, spacing)
+
+
+def parsed(line: str) -> Row | None:
+    """Return a line's JSON object, or None; bare NaN and Infinity are numbers."""
+    if len(line) >= LONGEST_LINE or not line.lstrip("\ufeff \t").startswith("{"):
+        return None
+    try:
+        row = json.loads(line.lstrip("\ufeff"))
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, Mapping) else None
+
+
+def log_of(
+    format: str,
+    raw: Any,
+    columns: Columns,
+    spacing: int | None = None,
+    notes: Iterable[Note] = (),
+    *,
+    after: int = 0,
+) -> Log:
+    """Return the log of a tool's rows that ``raw()`` yields as often as it is called.
+
+    Args:
+        format: the format's name.
+        raw: called for the rows as the tool wrote them.
+        columns: reads the names.
+        spacing: steps between two rows, where the user says so.
+        notes: what is known of the format already.
+        after: added to each step, for tools that count from 0.
+    """
+    survey, names = Survey(), set[str]()
+    for row in islice(filter(partial(_is_row, columns), raw()), SURVEYED_ROWS):
+        names |= row.keys()
+        survey.add(columns.row(row))
+    plan = survey.plan(spacing) if survey.stepless == survey.rows else Plan()
+
+    def rows() -> Iterator[Row]:
+        found = (columns.row(row) for row in raw() if _is_row(columns, row))
+        shifted = ({**row, "step": row["step"] + after} for row in found) if after else found
+        return numbered(_carried(shifted), plan)
+
+    told = list(notes)
+    if LLAMAFACTORY in names and "grad_norm" not in names:
+        format = "llama-factory"
+        told.append(Note("nan_as_zero"))
+    elif SWIFT in names:
+        format = "ms-swift"
+    elif RAY in names and "time_total_s" in names:
+        format = "ray"
+    if plan.source is not None:
+        told.append(Note(plan.source, {"spacing": plan.spacing}))
+    elif columns.step_column in OWN_COUNT:
+        told.append(Note("own_count", {"column": columns.step_column}))
+    context = RunContext(max_steps=columns.max_steps)
+    folder = format in ("llama-factory", "ms-swift")
+    rows_again = Again(rows)
+    return Log(
+        format, rows_again, columns=columns, context=context, notes=told, in_run_folder=folder
+    )
+
+
+def _is_row(columns: Columns, raw: Row) -> bool:
+    """Return whether it is a row of the training: others' columns say nothing of its."""
+    return is_row(raw) or (bool(columns.own) and not columns.own.keys().isdisjoint(raw))
+
+
+def _carried(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield rows whose step is no number without it: they belong to the step before."""
+    last: int | None = None
+    for row in rows:
+        step = row.get("step")
+        if isinstance(step, int):
+            last = step
+            yield row
+        elif last is not None:
+            yield {**row, "step": last}
+        else:
+            yield {name: value for name, value in row.items() if name != "step"}
