@@ -98,16 +98,20 @@ def _end_is_marked(tokenizer: Any, template: str | None, end: int | None) -> boo
 
 
 def _differs_from_saved(tokenizer: Any, template: Any) -> bool | None:
-    """Return whether the template is another than the one in the tokenizer's folder."""
+    """Return whether the template writes something else than the one in the tokenizer's folder.
+
+    One that only marks the assistant's text, as assistant_only_loss needs it, writes the same.
+    """
     folder = getattr(tokenizer, "name_or_path", "") or ""
     path = os.path.join(folder, "chat_template.jinja")
     if not isinstance(template, str) or not os.path.isfile(path):
         return None
     try:
         with open(path, encoding="utf-8") as file:
-            return file.read().strip() != template.strip()
+            saved = file.read()
     except OSError:
         return None
+    return saved.strip() != template.strip() and not turns.alike(tokenizer, saved, template)
 
 
 def _untrained(tokenizer: Any, model: Any) -> tuple[int, ...]:

@@ -77,6 +77,21 @@ def render(
     return None
 
 
+def alike(tokenizer: Any, first: str, second: str) -> bool:
+    """Return whether two templates write the same around example conversations."""
+
+    def written(template: str) -> list[str | None]:
+        asked = [(c, more) for c in (conversation(), conversation(True)) for more in (False, True)]
+        shown = [
+            render(tokenizer, template, c, [t["content"] for t in c], add_generation_prompt=more)
+            for c, more in asked
+        ]
+        return [found.text if found is not None else None for found in shown]
+
+    one = written(first)
+    return one[0] is not None and one == written(second)
+
+
 class _Lesson:
     """Reads a rendered conversation of one or two turns."""
 

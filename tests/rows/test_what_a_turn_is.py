@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 templates = pytest.importorskip("templates", reason="needs the extra trainer")
+
+from transformers import AutoTokenizer  # noqa: E402
 
 from sftdiag.rows import tokenization  # noqa: E402
 
@@ -91,3 +94,19 @@ def test_a_template_that_renders_nothing_is_not_known(template: str | None) -> N
     assert not read.turns.learned
     assert read.answers((1, 2, 3)) == ()
     assert read.has_template == (template is not None)
+
+
+def test_a_template_that_only_marks_replies_is_the_saved_one(tmp_path: Path) -> None:
+    known = templates.tokenizer(templates.CHATML)
+    known.save_pretrained(tmp_path)
+    known = AutoTokenizer.from_pretrained(tmp_path)
+    assert tokenization.read(known).differs_from_saved is False
+    for changed, differs in (
+        ("{% generation %}" + templates.SAID + "{% endgeneration %}", False),
+        (templates.SAID + "!", True),
+        ("{{ m['contents'] }}", True),
+        ("{{ raise_exception('no') }}", True),
+    ):
+        known.chat_template = templates.CHATML.replace(templates.SAID, changed)
+        assert known.chat_template != templates.CHATML
+        assert tokenization.read(known).differs_from_saved is differs
