@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from sftdiag.findings import Detection
+from collections.abc import Iterable
+
+from sftdiag.findings import Detection, StepRows
 from sftdiag.guide import arbitration
+from sftdiag.guide.rows_behind import steps_behind
 
 MAX_ONSETS = 8
 """Onsets of one pattern reported apart; a pattern that comes and goes more often stays one."""
@@ -30,9 +33,10 @@ class Case:
 
 
 class Cases:
-    """All cases of a run, by pattern and series."""
+    """All cases of a run, by pattern and series, and the rows behind them."""
 
     def __init__(self) -> None:
+        self._rows: dict[int, dict[int, StepRows]] = {}
         self._by_key: dict[tuple[str, str, str], list[Case]] = {}
 
     @property
@@ -44,6 +48,23 @@ class Cases:
     def claims(self) -> tuple[arbitration.Claim, ...]:
         """What arbitration looks at, of every case."""
         return tuple(case.claim for case in self.all)
+
+    def take_rows(self, rows: Iterable[StepRows]) -> None:
+        """Keep which rows steps were made of; a step that is told again replaces what was kept."""
+        for each in rows:
+            self._rows.setdefault(each.step, {})[each.rank] = each
+
+    def rows_of(self, case: Case) -> tuple[StepRows, ...]:
+        """Return the rows behind a case, as far as they are known, the first to look at first."""
+        if not self._rows:
+            return ()
+        known = (self._rows.get(step, {}) for step in steps_behind(case.detection))
+        return tuple(rows for ranks in known for _, rows in sorted(ranks.items()))
+
+    def steps_wanted(self) -> tuple[int, ...]:
+        """Return the steps whose rows are behind a case and not known."""
+        wanted = {step for case in self.all for step in steps_behind(case.detection)}
+        return tuple(sorted(wanted - self._rows.keys()))
 
     def end_all(self, step: int, because: str) -> list[Case]:
         """Resolve every active case for a reason that no detector sees; return these."""

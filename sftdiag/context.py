@@ -87,6 +87,7 @@ class RunContext(Value):
         resumed_steps: steps after which the run was resumed; empty when it began at step 0.
         lost_state_steps: steps after which the run was resumed with an optimizer and a scheduler
             that had no state; empty when what it was resumed with had one.
+        step_signals: why the single steps could not be seen although the trainer was known.
         versions: package to version, of the training libraries in use.
     """
 
@@ -147,6 +148,7 @@ class RunContext(Value):
     lora_b_sharded: bool | None = None
     resumed_steps: tuple[int, ...] | None = None
     lost_state_steps: tuple[int, ...] | None = None
+    step_signals: str | None = None
     versions: Mapping[str, str] | None = None
 
     @property

@@ -12,6 +12,10 @@ from importlib import import_module
 from typing import Any
 
 from sftdiag.errors import ConfigError, UnhealthyRunError
+from sftdiag.seen import Curve as Curve
+from sftdiag.seen import RowsSeen as RowsSeen
+from sftdiag.seen import StepRows as StepRows
+from sftdiag.seen import Summary as Summary
 from sftdiag.values import EMPTY, Value, encode
 
 SCHEMA_VERSION = 1
@@ -127,6 +131,7 @@ class Finding(Value):
         consequence_of: the id of the finding that explains this one, or None; for what a check
             found, also that of the symptom it is a cause of, with which it is told.
         resolved_because: why it is over where no detector saw it end, or None.
+        rows: the training rows behind it, step by step, where a callback kept them.
     """
 
     id: str
@@ -144,6 +149,7 @@ class Finding(Value):
     resolved_because: str | None = None
     evidence: Mapping[str, Scalar] = EMPTY
     causes: tuple[Cause, ...] = ()
+    rows: tuple[StepRows, ...] = ()
 
     @property
     def worst(self) -> Severity:
@@ -154,42 +160,6 @@ class Finding(Value):
     def by_check(self) -> bool:
         """Whether a check of the rows and arguments found it, not a detector in the log."""
         return any(cause.check == self.code for cause in self.causes)
-
-
-class Summary(Value):
-    """How much of the run the log shows."""
-
-    records: int = 0
-    first_step: int | None = None
-    last_step: int | None = None
-    max_steps: int | None = None
-    epochs: float | None = None
-
-
-class RowsSeen(Value):
-    """How many rows of a set the checks looked at.
-
-    Attributes:
-        split: ``"train"`` or the name of the evaluation set.
-        rows: rows looked at.
-        total: rows of the set; None when unknown.
-        undetected: a fault in fewer of the rows may not show (95 %); 0 when all were looked at.
-        trained: share of the rows' tokens that reach the loss; None when unknown.
-    """
-
-    split: str
-    rows: int
-    total: int | None
-    undetected: float
-    trained: float | None = None
-
-
-class Curve(Value):
-    """A metric over the run as a bounded number of (step, mean) points, for drawing."""
-
-    series: str
-    steps: tuple[int, ...]
-    values: tuple[float, ...]
 
 
 class Report(Value):

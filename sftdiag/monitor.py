@@ -12,11 +12,12 @@ from sftdiag.checked import Checked
 from sftdiag.config import Settings
 from sftdiag.context import RunContext
 from sftdiag.detectors import DETECTORS, Detector, Skip, has_learned
-from sftdiag.findings import Curve, Detection, Finding, Report, Severity, Summary
+from sftdiag.findings import Detection, Finding, Report, Severity, StepRows, Summary
 from sftdiag.guide import arbitration
 from sftdiag.guide.symptoms import NAMES
 from sftdiag.observations import Outcome
 from sftdiag.records import PROBE, LogRecord, as_step, parse_entry
+from sftdiag.signals.curves import curves
 from sftdiag.signals.evaluations import Evaluation
 from sftdiag.signals.stream import Signals
 from sftdiag.sources.journal import Segment
@@ -70,6 +71,14 @@ class Monitor:
     def take_checks(self, outcome: Outcome) -> tuple[Finding, ...]:
         """Take in what the checks said; return what they found that is new."""
         return self._checks.take(outcome)
+
+    def take_rows(self, rows: Iterable[StepRows]) -> None:
+        """Take in which training rows steps were made of."""
+        self._cases.take_rows(rows)
+
+    def steps_wanted(self) -> tuple[int, ...]:
+        """Return the steps whose rows a finding would carry if they were known."""
+        return self._cases.steps_wanted()
 
     def learn(self, known: RunContext) -> tuple[Finding, ...]:
         """Take in what became known of the run while it trains; return what that shows."""
@@ -191,6 +200,7 @@ class Monitor:
             resolved_step=case.resolved_step,
             resolved_because=case.resolved_because,
             consequence_of=arbitration.explained_by(case.claim, claims),
+            rows=self._cases.rows_of(case),
         )
 
     def _findings(self) -> tuple[Finding, ...]:
@@ -232,7 +242,7 @@ class Monitor:
             (*(d.name for d in self._units() if d.name not in skips), *self.checked.ran),
             {**{name: self._say(skip) for name, skip in skips.items()}, **self._checks.skipped()},
             self.checked.rows,
-            self._curves(),
+            curves((*self._earlier, self.signals)),
             self.settings.lang,
         )
 
@@ -254,6 +264,8 @@ class Monitor:
                 skip = seen[code].skip(self.signals)
                 if skip is not None:
                     skips[name] = skip
+        if (why := self.signals.context.step_signals) is not None:
+            skips["every-step"] = Skip(f"steps_{why}")
         return skips
 
     def _verdict(
@@ -281,15 +293,3 @@ class Monitor:
 
     def _word(self, key: str, values: Mapping[str, Any]) -> str:
         return str(texts.load(__file__, "monitor", self.settings.lang)[key].format(**values))
-
-    def _curves(self) -> tuple[Curve, ...]:
-        series: dict[str, list[tuple[int, float]]] = {"loss": []}
-        for signals in (*self._earlier, self.signals):
-            series["loss"] += [(block.last_step, block.loss) for block in signals.blocks]
-            for name, points in signals.evaluations.items():
-                series.setdefault(name, []).extend((point.step, point.loss) for point in points)
-        return tuple(
-            Curve(name, tuple(step for step, _ in points), tuple(value for _, value in points))
-            for name, points in series.items()
-            if points
-        )

@@ -36,6 +36,7 @@ COMMANDS = (
         "recommend",
         "lengths",
         "probe",
+        "rows",
     ),
     "completion",
 )

@@ -9,6 +9,7 @@ from typing import Any
 from sftdiag import texts
 from sftdiag.config import Settings
 from sftdiag.faults import say
+from sftdiag.findings import StepRows
 from sftdiag.live.ranks import LONG_PATIENCE, Ranks
 from sftdiag.live.resume import Past
 from sftdiag.observations import Outcome, over_ranks
@@ -49,6 +50,7 @@ class Word(Value):
         seconds: what it may have to say at an evaluation takes so long; none where it has nothing.
         start: what it starts with.
         rows: what was measured on the model.
+        steps: it sees every step.
     """
 
     checked: Outcome | None = None
@@ -56,6 +58,7 @@ class Word(Value):
     seconds: tuple[float, ...] = ()
     start: Start | None = None
     rows: tuple[Mapping[str, Any], ...] = ()
+    steps: bool = False
 
 
 class Agreement:
@@ -91,6 +94,11 @@ class Agreement:
         patience = LONG_PATIENCE + self._seconds
         given = self.ranks.exchange(word.to_dict(), patience=patience)
         return [Word.from_dict(each) for each in given]
+
+    def at_rows(self, mine: Sequence[StepRows]) -> list[StepRows]:
+        """Tell the other ranks which rows of this one steps were made of; return those of all."""
+        words = self.ranks.exchange([rows.to_dict() for rows in mine])
+        return [StepRows.from_dict(rows) for word in words for rows in word] or list(mine)
 
     def say_who_is_missing(self, lang: str, *, wanted: bool) -> None:
         """Say in one line, on one rank, which ranks are missing and what is not done therefore.

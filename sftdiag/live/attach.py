@@ -9,6 +9,7 @@ from sftdiag.config import Trigger
 from sftdiag.errors import ConfigError
 from sftdiag.faults import say
 from sftdiag.live.callback import DiagnosticsCallback
+from sftdiag.live.step_signals import StepSignals
 from sftdiag.report.one_line import tell
 from sftdiag.rows.preflight import RunChecks, guarded_report
 from sftdiag.trainer import context as trainer_context
@@ -39,6 +40,7 @@ def attach(
     rows = fingerprint(trainer.eval_dataset) if callback.enabled else None
     callback.known = trainer_context.from_trainer(trainer).replace(eval_fingerprint=rows)
     callback.checks = RunChecks(callback.settings, trainer)
+    callback.steps = StepSignals(trainer) if callback.enabled else None
     if callback.prober is not None:
         callback.prober.trainer = trainer
     trainer.add_callback(callback)

@@ -25,6 +25,7 @@ from sftdiag.live.agreement import Agreement, Start, Word, joined
 from sftdiag.live.ranks import Ranks
 from sftdiag.live.resume import Past, past, resumed
 from sftdiag.live.smoke_watch import SmokeWatch
+from sftdiag.live.step_events import StepEvents, TrainerControl, TrainerState, TrainingArguments
 from sftdiag.live.unharmed import unharmed
 from sftdiag.live.watch import Watch
 from sftdiag.monitor import Monitor
@@ -34,17 +35,13 @@ from sftdiag.policy import Policy
 from sftdiag.probes.settings import Probes
 from sftdiag.probing import prober_of
 from sftdiag.rows.preflight import RunChecks
+from sftdiag.sources import every_step
 from sftdiag.sources.journal import Segment
 from sftdiag.trainer import context as trainer_context
 from sftdiag.trainer.saves import say_where_it_breaks
 
-try:
-    from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-except ImportError as error:
-    raise ImportError("this needs transformers: pip install 'sftdiag[trainer]'") from error
 
-
-class DiagnosticsCallback(TrainerCallback):
+class DiagnosticsCallback(StepEvents):
     """Diagnoses a run while it trains; warns through ``logging`` and never stops it unasked.
 
     What it finds also goes to ``output_dir/_sftdiag/findings.jsonl`` as it happens and, as alerts,
@@ -160,10 +157,13 @@ class DiagnosticsCallback(TrainerCallback):
             outlets = Outlets(args, self.settings.lang, self.webhook, self._faults)
             outlets.start(before.start, state.trial_name)
             outlets.keep_probe_rows(before.probe_rows, afresh=True)
+            outlets.keep_steps(every_step.decoded(before.steps), afresh=True)
+            outlets.keep_rows(before.rows, afresh=True)
             read("the saves", partial(say_where_it_breaks, args, state, self.settings.lang), None)
         watch = Watch(self._monitor, self.policy, args, state, before.checkpoints, outlets)
         watch.waiting = not ranks.alone
         self._watch = watch
+        self._begin_steps(watch, state, kwargs.get("train_dataloader"))
         watch.learn(before.start.context, control)
         checked = read("the checks", lambda: self.checks.at_start(args, state, kwargs), None)
         asked = self.prober if ranks.first else None
@@ -172,12 +172,14 @@ class DiagnosticsCallback(TrainerCallback):
         start = Start.of(self.policy, self.settings, before) if ranks.first else None
         parts = (part.longest for part in (asked, self.checks) if part is not None)
         seconds = tuple(longest for longest in parts if longest is not None)
-        self._word = Word(checked, self.settings.train_on_prompt, seconds, start, tuple(new))
+        shown = self.settings.train_on_prompt
+        self._word = Word(checked, shown, seconds, start, tuple(new), self.sees_steps)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Meet the other ranks once: by the end of a step each has begun it."""
+        super().on_step_end(args, state, control, **kwargs)
         if self._watch is not None and self._watch.waiting:
             self._meet(self._watch, args, state, control)
 
@@ -203,6 +205,8 @@ class DiagnosticsCallback(TrainerCallback):
                 watch.adopt(self._monitor, self.policy, start.past.checkpoints)
             watch.take(joined(words), rows, control)
             watch.passive = False
+            if self.steps is not None:
+                self.steps.shared = all(word.steps for word in words)
         finally:
             watch.release(control)
 
@@ -213,13 +217,6 @@ class DiagnosticsCallback(TrainerCallback):
         self._agreement.say_who_is_missing(self.settings.lang, wanted=wanted)
         if self.prober is not None:
             watch.take(None, self.prober.give_up(state, "rank_missing"), control)
-
-    @unharmed
-    def on_pre_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Look once whether gradients arrive, where a smoke test was asked for."""
-        self.smoke.look(state.global_step, kwargs.get("model"))
 
     @unharmed
     def on_log(
@@ -237,7 +234,7 @@ class DiagnosticsCallback(TrainerCallback):
         seen = self._faults.run("the adapter", lambda: self._adapter.look(step, model), None)
         if seen is not None:
             self._watch.learn(seen, control)
-        self._watch.feed({**logs, "step": step}, control)
+        self._feed(self._watch, {**logs, "step": step}, control)
         if self.smoke.due(state.global_step, logs):
             self.smoke.judge(logs, self.report, self._monitor.signals.context, state)
         if "train_runtime" in logs and "loss" not in logs:
@@ -252,6 +249,7 @@ class DiagnosticsCallback(TrainerCallback):
         watch, agreement = self._watch, self._agreement
         if watch is None:
             return
+        self._paused()
         if watch.waiting:
             self._meet(watch, args, state, control)
         checked = self._faults.run(
@@ -275,6 +273,7 @@ class DiagnosticsCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Follow which checkpoints there are."""
+        self._paused()
         if self._watch is not None:
             self._watch.saved()
 
@@ -285,9 +284,11 @@ class DiagnosticsCallback(TrainerCallback):
         """Say the verdict, unless that is done, and wait a moment for what is under way."""
         if self._watch is not None:
             self._watch.conclude()
+            self._tell_rows(self._watch)
         self._over()
 
     def _over(self) -> None:
+        self._end_steps()
         if self._watch is not None:
             self._watch = None
             self._faults.run("the ranks", self._agreement.ranks.leave, None)

@@ -9,10 +9,11 @@ from typing import Any
 from sftdiag.config import Settings
 from sftdiag.context import RunContext
 from sftdiag.faults import Faults
+from sftdiag.findings import StepRows
 from sftdiag.live.stopping import run_folder
 from sftdiag.monitor import Monitor
 from sftdiag.observations import Outcome
-from sftdiag.sources import CHECKS_FILE, checkpoints, journal, kept, probes
+from sftdiag.sources import CHECKS_FILE, checkpoints, journal, kept, probes, step_rows, every_step
 from sftdiag.sources.journal import Segment
 from sftdiag.values import Value
 
@@ -26,6 +27,8 @@ class Past(Value):
         checkpoints: the steps of the checkpoints in the run's folder.
         checked: what the checks of rows and arguments said.
         probe_rows: what was measured on the model.
+        steps: what single steps were, as :func:`sftdiag.sources.every_step.encoded`.
+        rows: which rows the steps behind findings were made of.
     """
 
     start: Segment
@@ -33,6 +36,8 @@ class Past(Value):
     checkpoints: tuple[int, ...] = ()
     checked: Outcome = Outcome()
     probe_rows: tuple[Mapping[str, Any], ...] = ()
+    steps: str = ""
+    rows: tuple[StepRows, ...] = ()
 
     @property
     def parts(self) -> tuple[Segment, ...]:
@@ -52,14 +57,16 @@ def past(args: Any, state: Any, context: RunContext) -> Past:
     if isinstance(args.resume_from_checkpoint, str):
         folders.append(os.path.dirname(os.path.abspath(args.resume_from_checkpoint)))
     saved = run_folder(args, state)
-    steps = tuple(checkpoints(saved)) if saved else ()
+    saves = tuple(checkpoints(saved)) if saved else ()
     step = state.global_step
     if not step:
-        return Past(Segment(0, context), checkpoints=steps)
+        return Past(Segment(0, context), checkpoints=saves)
     led: list[Segment] = []
     for folder in folders:
         led = led or journal.before(journal.starts(journal.read(folder)), step)
     rows = next((rows for folder in folders if (rows := probes.read(folder))), [])
+    seen = next((found for folder in folders if (found := every_step.read(folder))), [])
+    behind = next((kept_rows for f in folders if (kept_rows := step_rows.read(f))), [])
     changed = journal.changes(led[-1].context, context) if led else {}
     earlier = led[-1].context.resumed_steps if led else None
     if earlier:
@@ -71,9 +78,11 @@ def past(args: Any, state: Any, context: RunContext) -> Past:
     return Past(
         Segment(step, context, changed),
         tuple(led),
-        steps,
+        saves,
         kept(tuple(folders), CHECKS_FILE, Outcome()).until(step),
         tuple(row for row in rows if row["step"] <= step),
+        every_step.encoded(each for each in seen if each.step <= step),
+        tuple(rows for rows in behind if rows.step <= step),
     )
 
 
@@ -83,5 +92,7 @@ def resumed(
     """Return a monitor that has taken in what is left, and the log that came with it."""
     monitor = Monitor(before.start.context, settings, on_fault=faults.failed)
     monitor.take_checks(before.checked)
-    monitor.replay(probes.merged(log, before.probe_rows), before.parts)
+    monitor.take_rows(before.rows)
+    whole = every_step.merged(log, every_step.decoded(before.steps))
+    monitor.replay(probes.merged(whole, before.probe_rows), before.parts)
     return monitor

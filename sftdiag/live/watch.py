@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sftdiag.context import RunContext
 from sftdiag.errors import UnhealthyRunError
-from sftdiag.findings import Finding
+from sftdiag.findings import Finding, StepRows
 from sftdiag.live.stopping import Checkpoints, Stop, hindrance, stop_text
 from sftdiag.monitor import Monitor
 from sftdiag.observations import Outcome
@@ -15,6 +15,7 @@ from sftdiag.outlets.fan_out import Outlets
 from sftdiag.policy import Policy
 from sftdiag.report.one_line import tell
 from sftdiag.sources import CHECKS_FILE, CONTEXT_FILE, probes
+from sftdiag.sources.every_step import Step
 
 
 class Watch:
@@ -31,6 +32,7 @@ class Watch:
     Attributes:
         waiting: the ranks have not met yet: rows are kept, and nothing is acted on.
         passive: nothing is ever acted on, since a rank is missing.
+        look_up: returns the rows of steps on all ranks; None where rows are not followed.
     """
 
     def __init__(
@@ -46,6 +48,8 @@ class Watch:
         self.stop: Stop | None = None
         self.waiting = False
         self.passive = False
+        self.look_up: Callable[[Sequence[int]], Sequence[StepRows]] | None = None
+        self._asked: set[int] = set()
         self._rows: list[Mapping[str, Any]] = []
         self._policy = policy
         self._args = args
@@ -61,6 +65,24 @@ class Watch:
             self._rows.append(row)
         else:
             self._handle(self.monitor.feed_entry(row), control)
+
+    def find_rows(self) -> None:
+        """Look up the rows behind what was found, each step's once, on every rank alike."""
+        wanted = [step for step in self.monitor.steps_wanted() if step not in self._asked]
+        if wanted and self.look_up is not None:
+            self._asked.update(wanted)
+            self.take_rows(self.look_up(wanted))
+
+    def take_rows(self, rows: Sequence[StepRows]) -> None:
+        """Take in which rows steps were made of, and keep it beside the log."""
+        self.monitor.take_rows(rows)
+        if self._outlets is not None and rows:
+            self._outlets.keep_rows(rows)
+
+    def keep_steps(self, steps: Sequence[Step]) -> None:
+        """Keep what single steps were."""
+        if self._outlets is not None and steps:
+            self._outlets.keep_steps(steps)
 
     def adopt(self, monitor: Monitor, policy: Policy, checkpoints: Iterable[int]) -> None:
         """Go by what the first rank starts with."""

@@ -6,16 +6,17 @@ import json
 import logging
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from sftdiag.faults import Faults, say
-from sftdiag.findings import Finding, Report, Severity
+from sftdiag.findings import Finding, Report, Severity, StepRows
 from sftdiag.outlets import alerts, trackers
 from sftdiag.outlets.alerts import Alert
 from sftdiag.outlets.journal import Journal
 from sftdiag.outlets.webhook import Webhook
 from sftdiag.report import one_line
-from sftdiag.sources import probes
+from sftdiag.sources import probes, step_rows, every_step
 from sftdiag.sources.journal import Segment
 from sftdiag.values import Value
 
@@ -61,6 +62,19 @@ class Outlets:
             self._write(
                 probes.PROBES_FILE, lambda folder: probes.write(folder, rows, afresh=afresh)
             )
+
+    def keep_steps(self, kept: Sequence[every_step.Step], *, afresh: bool = False) -> None:
+        """Keep what single steps were; ``afresh``: instead of what is kept already."""
+        path = os.path.join(self._args.output_dir or "", *every_step.STEPS_FILE)
+        if kept or (afresh and os.path.exists(path)):
+            self._write(every_step.STEPS_FILE, lambda folder: every_step.write(folder, kept, afresh=afresh))
+
+    def keep_rows(self, kept: Sequence[StepRows], *, afresh: bool = False) -> None:
+        """Keep which rows steps were made of; ``afresh``: instead of what is kept already."""
+        path = os.path.join(self._args.output_dir or "", *step_rows.ROWS_FILE)
+        if kept or (afresh and os.path.exists(path)):
+            write = partial(step_rows.write, rows=kept, afresh=afresh)
+            self._write(step_rows.ROWS_FILE, write)
 
     def _write(self, name: tuple[str, str], write: Callable[[str], None]) -> None:
         folder = self._args.output_dir

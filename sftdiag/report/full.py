@@ -33,6 +33,11 @@ def lines(
         yield Line(0)
         again = finding.name in explained
         yield from finding_lines(finding, words, brief=_said_already(finding, report), again=again)
+        if finding.rows:
+            from sftdiag.report import rows
+
+            told = (rows.behind(each, report.language) for each in finding.rows)
+            yield from (Line(2, ((line, "dim"),)) for line in told)
         explained.add(finding.name)
         yield from below(finding)
     yield Line(0)

@@ -10,8 +10,17 @@ from typing import Any, TypeVar
 
 from sftdiag.context import RunContext
 from sftdiag.errors import SourceError
+from sftdiag.findings import StepRows
 from sftdiag.observations import Outcome
-from sftdiag.sources import journal, model_files, probes, states, trainer_state
+from sftdiag.sources import (
+    every_step,
+    journal,
+    model_files,
+    probes,
+    states,
+    step_rows,
+    trainer_state,
+)
 from sftdiag.sources.finding import STDIN, find_runs
 from sftdiag.sources.states import STATE, checkpoints
 from sftdiag.values import EMPTY, Value
@@ -49,6 +58,7 @@ class Run(Value):
     format: str = TRAINER_STATE
     notes: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     columns: Mapping[str, str | None] = EMPTY
+    rows: tuple[StepRows, ...] = ()
 
 
 def open_run(
@@ -112,7 +122,7 @@ def _open_state(given: str, state: str) -> Run:
     entries = trainer_state.entries(state, content)
     folder = os.path.dirname(os.path.abspath(state))
     # A checkpoint's run is the folder above it; any other folder's parent is not this run's.
-    in_checkpoint = os.path.basename(folder).startswith("checkpoint-")
+    in_checkpoint = _is_checkpoint(state)
     folders = (folder, os.path.dirname(folder)) if in_checkpoint else (folder,)
     known = kept(folders, CONTEXT_FILE, RunContext()).plausible()
     own = trainer_state.context(content)
@@ -123,12 +133,16 @@ def _open_state(given: str, state: str) -> Run:
     led = next((led for f in folders if (led := journal.starts(journal.read(f)))), [])
     context = own.filled_from(beside)
     probed = next((rows for f in folders if (rows := probes.read(f))), [])
+    seen = next((seen for f in folders if (seen := every_step.read(f))), [])
+    # What a run did after its newest checkpoint counts, unless that checkpoint was asked for.
+    whole = every_step.merged(entries, seen, beyond=not _is_checkpoint(given))
     return Run(
         given,
-        probes.merged(entries, probed),
+        probes.merged(whole, probed),
         context,
         tuple(led),
         kept(folders, CHECKS_FILE, Outcome()),
+        rows=tuple(next((behind for f in folders if (behind := step_rows.read(f))), [])),
     )
 
 
@@ -146,6 +160,13 @@ def _from_stdin(columns: Mapping[str, str], logging_steps: int | None) -> Run:
         except SourceError as error:
             raise SourceError(STDIN, error.problem) from None
         return run.replace(entries=list(run.entries))
+
+
+def _is_checkpoint(path: str) -> bool:
+    """Return whether a path is a checkpoint's folder, or a file in one."""
+    path = os.path.abspath(path)
+    folder = path if os.path.isdir(path) else os.path.dirname(path)
+    return os.path.basename(folder).startswith("checkpoint-")
 
 
 def _is_state(path: str) -> bool:

@@ -1,0 +1,181 @@
+"""What the callback does at every step, where :func:`sftdiag.attach` has given it the trainer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from sftdiag import texts
+from sftdiag.context import RunContext
+from sftdiag.errors import ConfigError
+from sftdiag.faults import Faults
+from sftdiag.findings import Finding, StepRows
+from sftdiag.live import row_losses
+from sftdiag.live.agreement import Agreement
+from sftdiag.live.row_log import RowLog
+from sftdiag.live.smoke_watch import SmokeWatch
+from sftdiag.live.step_signals import StepSignals
+from sftdiag.live.unharmed import unharmed
+from sftdiag.live.watch import Watch
+from sftdiag.monitor import Monitor
+from sftdiag.report import rows
+from sftdiag.sources.every_step import Merger, Step
+
+try:
+    from transformers import TrainerCallback as TrainerCallback
+    from transformers import TrainerControl as TrainerControl
+    from transformers import TrainerState as TrainerState
+    from transformers import TrainingArguments as TrainingArguments
+except ImportError as error:
+    raise ImportError("this needs transformers: pip install 'sftdiag[trainer]'") from error
+
+PART = "the steps"
+"""Its name among the parts that are switched off where they fail."""
+
+
+class StepEvents(TrainerCallback):
+    """The events of single steps, and what they make of a log row.
+
+    Attributes:
+        steps: what is seen of each step; None without the trainer.
+    """
+
+    enabled: bool
+    steps: StepSignals | None = None
+    smoke: SmokeWatch
+    _faults: Faults
+    _watch: Watch | None
+    _merger: Merger
+    _agreement: Agreement
+    _monitor: Monitor
+
+    def _begin_steps(self, watch: Watch, state: TrainerState, loader: Any) -> None:
+        """Follow the trainer from now on."""
+        self._merger = Merger(state.log_history)
+        if self.steps is not None:
+            begin = partial(self.steps.begin, loader, state.global_step)
+            self._faults.run(PART, begin, None)
+            watch.look_up = partial(self._rows_of, watch, self.steps.rows)
+
+    def _rows_of(self, watch: Watch, log: RowLog, steps: Sequence[int]) -> Sequence[StepRows]:
+        """Return the rows of steps, on every rank alike."""
+        mine = self._faults.run(PART, partial(log.of, steps), list[StepRows]())
+        if self._agreement.ranks.alone or watch.passive:
+            return mine
+        return self._faults.run("the ranks", partial(self._agreement.at_rows, mine), mine)
+
+    @property
+    def sees_steps(self) -> bool:
+        """Whether each step is seen, as far as is known."""
+        return self.steps is not None and self.steps.off is None and PART not in self._faults.off
+
+    @unharmed
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Look once whether gradients arrive, where a smoke test was asked for."""
+        self.smoke.look(state.global_step, kwargs.get("model"))
+
+    @unharmed
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Note that the trainer begins to read its rows anew."""
+        if self.steps is not None:
+            self.steps.rows.epoch_begins()
+
+    @unharmed
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Note the rate of the step."""
+        if self.steps is not None:
+            self.steps.rated()
+
+    @unharmed
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Note that the step is done."""
+        if self.steps is not None:
+            self.steps.stepped(state.global_step, state.epoch)
+
+    def _feed(self, watch: Watch, row: Mapping[str, Any], control: Any) -> None:
+        """Feed a row of the log, and before it the steps since the last one."""
+        signals = self.steps
+        if signals is None:
+            watch.feed(row, control)
+            return
+        take, none = partial(signals.take, row.get("loss")), list[Step]()
+        steps = self._faults.run(PART, take, none)
+        if signals.off is not None:
+            watch.learn(RunContext(step_signals=signals.off), control)
+        watch.keep_steps(steps)
+        for each in self._merger.rows(steps, row):
+            watch.feed(each, control)
+        self._faults.run("the rows", watch.find_rows, None)
+
+    def _paused(self) -> None:
+        if self.steps is not None:
+            self.steps.paused()
+
+    def rows(self, finding: Finding | str) -> None:
+        """Print the training rows behind a finding, the most surprising to the model first.
+
+        Their text stands on the terminal only. For SFT105, SFT106 and SFT113, of the last steps
+        before they were seen; the losses are those of the model as it is now, or was at the end.
+
+        Args:
+            finding: it, or its id, such as ``"SFT105@120"``.
+
+        Raises:
+            ConfigError: the run has no such finding.
+        """
+        wanted = finding if isinstance(finding, str) else finding.id
+        monitor = self._monitor
+        words = texts.load(rows.__file__, "rows", monitor.settings.lang)
+        known = monitor.report().findings
+        if all(each.id != wanted for each in known):
+            ids = ", ".join(each.id for each in known) or words["nothing"]
+            raise ConfigError(words["unknown"].format(id=wanted, ids=ids))
+        self._measure_rows()
+        found = next(each for each in monitor.report().findings if each.id == wanted)
+        for line in rows.with_text(found, self._text_of, monitor.settings.lang):
+            sys.stdout.write(f"{line}\n")
+
+    def _text_of(self, step: StepRows, row: int) -> str | None:
+        """Return a row's text as its tokens say it."""
+        trainer: Any = self.steps.trainer if self.steps is not None else None
+        data: Any = getattr(trainer, "train_dataset", None)
+        if step.stream or not hasattr(data, "__getitem__"):
+            return None
+        held = data[row]
+        decode = getattr(trainer.processing_class, "decode", None)
+        if decode is None or not isinstance(held, Mapping) or "input_ids" not in held:
+            return str(held)
+        return str(decode(held["input_ids"]))
+
+    def _measure_rows(self) -> Sequence[StepRows]:
+        """Measure the loss of each row behind a finding by the model as it is; return them."""
+        if self.steps is None:
+            return ()
+        findings = self._monitor.report().findings
+        steps = {(each.step, each.rank): each for found in findings for each in found.rows}
+        if all(each.losses is not None for each in steps.values()):
+            return ()
+        trainer = self.steps.trainer
+        loader = trainer.callback_handler.train_dataloader
+        measured = row_losses.with_losses(trainer, loader, list(steps.values()))
+        self._monitor.take_rows(measured)
+        return measured
+
+    def _end_steps(self) -> None:
+        if self.steps is not None:
+            self.steps.end()
+
+    def _tell_rows(self, watch: Watch) -> None:
+        """Measure the rows behind findings once the run is over, where this rank keeps files."""
+        if self._agreement.ranks.first:
+            watch.take_rows(self._faults.run("the rows", self._measure_rows, ()))

@@ -1,0 +1,255 @@
+"""Step signals: the loss, gradient norm and rate of every optimizer step, taken from the trainer.
+
+Where the trainer computes them they are copied into a ring on its device; a log row, which the
+trainer brings over itself, takes the ring along in one copy. Nothing waits for the device in
+between, no graph is kept and no random number drawn. The trainer's own log row says whether they
+are what it logs: where it disagrees, its rows count and the report says so.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from math import isfinite
+from typing import Any
+
+from sftdiag.live.row_log import RowLog
+from sftdiag.sources.every_step import Step, packed, unpacked
+
+SLOTS = 4096
+"""Values in the ring: the losses and norms of 1,000 steps and more, in 16 KB on the device. Where
+the log rows are further apart it is emptied in between, one copy in so many values."""
+
+AGREES = 1e-3
+"""Share by which a log row's loss may differ from the mean of its steps: losses in bfloat16 are
+added up in float32 here and there, in another order."""
+
+ROUNDED = 1e-4
+"""Likewise in nats: some trainers round what they log to four decimals."""
+
+NO_SCALAR, DISAGREES, RANK_MISSING, FAULT = "no_scalar", "disagrees", "rank_missing", "fault"
+"""Why the log rows are used instead; keys of skipped.toml, after ``steps_``."""
+
+
+class StepSignals:
+    """Follows one trainer step by step, on one rank.
+
+    Args:
+        trainer: a transformers or TRL trainer.
+
+    Attributes:
+        off: why the log rows count instead, or None.
+        shared: every rank has them, so that their mean can be taken; only with several ranks.
+        rows: which rows the last steps were made of.
+    """
+
+    def __init__(self, trainer: Any) -> None:
+        self.trainer = trainer
+        args = trainer.args
+        self.rows = RowLog(args.process_index, args.world_size)
+        self.off: str | None = None
+        self.shared = False
+        self._undo: list[Callable[[], None]] = []
+        self._reset()
+
+    def _reset(self) -> None:
+        self._used = self._done = 0
+        self._steps: list[_Open] = []
+        self._open = _Open()
+        self._ready: list[Step] = []
+        self._since_row: list[Step] = []
+        self._clock: float | None = None
+
+    def begin(self, loader: Any = None, step: int = 0) -> None:
+        """Start afresh and follow the trainer from now on.
+
+        Args:
+            loader: what it trains from; None where its rows are not followed.
+            step: the optimizer steps done before.
+        """
+        import torch
+
+        self.end()
+        self.off, self.shared = None, False
+        self._reset()
+        args = self.trainer.args
+        per_step = args.gradient_accumulation_steps + 1
+        self._most = max(1, SLOTS // per_step)
+        self._alone = args.world_size == 1
+        self._ring = torch.zeros(self._most * per_step + 1, device=args.device)
+        self._slots = self._ring.unbind()
+        if loader is not None:
+            self.rows.begin(loader, args, step)
+        self._wrap(self.trainer, "training_step", self._trained)
+        self._wrap(self.trainer.accelerator, "clip_grad_norm_", self._clipped)
+
+    def end(self) -> None:
+        """Leave the trainer as it was."""
+        undo, self._undo = self._undo, []
+        for each in undo:
+            each()
+        self.rows.end()
+
+    def _wrap(self, owner: Any, name: str, seen: Callable[[Any, Any, Any], None]) -> None:
+        """Have what a method returns seen, by an attribute of this instance alone."""
+        original, own = getattr(owner, name), vars(owner).get(name)
+
+        @functools.wraps(original)
+        def seeing(*args: Any, **kwargs: Any) -> Any:
+            result = original(*args, **kwargs)
+            try:
+                seen(result, args, kwargs)
+            except Exception:
+                self.off = self.off or FAULT
+            return result
+
+        def undo() -> None:
+            if vars(owner).get(name) is not seeing:
+                return  # Someone wrapped it once more; what we return is what the method returns.
+            if own is None:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, own)
+
+        setattr(owner, name, seeing)
+        self._undo.append(undo)
+
+    def _trained(self, loss: Any, args: tuple[Any, ...], kwargs: Any) -> None:
+        """Keep the loss of a micro-batch, as the trainer adds it up."""
+        inputs = args[1] if len(args) > 1 else kwargs.get("inputs")
+        ids = inputs.get("input_ids") if hasattr(inputs, "get") else None
+        self.rows.trained(len(ids) if ids is not None else None)
+        if self.off is not None:
+            return
+        if not hasattr(loss, "dim") or loss.dim() != 0:
+            self.off = NO_SCALAR
+            return
+        self._slots[self._used].copy_(loss.detach())
+        self._used += 1
+        self._open.losses += 1
+        if ids is not None:
+            self._open.tokens += ids.numel()
+
+    def _clipped(self, norm: Any, args: tuple[Any, ...], kwargs: Any) -> None:
+        """Keep the gradient norm that the trainer logs of its step: that of its last call."""
+        if self.off is not None:
+            return
+        slot = self._slots[self._used]
+        if isinstance(norm, (int, float)):
+            slot.fill_(norm)
+        elif type(norm) is type(self._ring) and norm.numel() == 1:
+            slot.copy_(norm.detach().reshape(()))
+        else:
+            return
+        self._open.normed = True
+
+    def rated(self) -> None:
+        """Note the rate that the optimizer has stepped with, where the trainer asks for it too."""
+        rate = self.trainer._get_learning_rate()
+        self._open.rate = rate if isinstance(rate, float) else None
+
+    def stepped(self, step: int, epoch: float | None) -> None:
+        """Note that an optimizer step is done."""
+        self.rows.stepped(step, epoch)
+        now, open_ = time.monotonic(), self._open
+        open_.step, open_.epoch = step, epoch
+        open_.seconds = now - self._clock if self._clock is not None else None
+        self._clock = now
+        self._used += open_.normed
+        self._steps.append(open_)
+        self._open = _Open()
+        if len(self._steps) == self._most:
+            self._empty()
+
+    def paused(self) -> None:
+        """Note that what comes next is no step: its time is none of the next one's."""
+        self._clock = None
+
+    def take(self, loss: float | None = None) -> list[Step]:
+        """Bring over the steps since the last call.
+
+        Args:
+            loss: of the trainer's log row that is their mean, if it is one.
+
+        Returns:
+            Them, or none where they are not what the trainer logs.
+        """
+        self._empty()
+        steps, self._ready = self._ready, []
+        self._since_row += steps
+        if loss is not None:
+            since, self._since_row = self._since_row, []
+            if since and self.off is None and not _agree(since, loss):
+                self.off = DISAGREES
+        return steps if self.off is None else []
+
+    def _empty(self) -> None:
+        """Copy the ring to the host, once; with several ranks, their mean."""
+        if not self._steps:
+            return
+        values = self._values()
+        place, found = 0, []
+        for open_ in self._steps:
+            losses = values[place : place + open_.losses]
+            place += open_.losses + open_.normed
+            norm = values[place - 1] if open_.normed else None
+            found.append(
+                Step(
+                    open_.step,
+                    sum(losses),
+                    norm,
+                    open_.rate,
+                    open_.epoch,
+                    open_.seconds,
+                    open_.tokens or None,
+                )
+            )
+        self._steps, self._used = [], 0
+        # As a later reader of the file sees them.
+        self._ready += unpacked(packed(found))
+
+    def _values(self) -> list[float]:
+        """Return what is in the ring, averaged over the ranks as the trainer averages its log.
+
+        Every rank comes here at the same step, also one where something failed: it says so in the
+        last slot, and all go by the log rows from then on.
+        """
+        if self._alone:
+            values: list[float] = self._ring[: self._used].tolist()
+            return values
+        if not self.shared:
+            self.off = self.off or RANK_MISSING
+            return [0.0] * self._used
+        from torch import distributed
+
+        self._ring[-1] = float(self.off is not None)
+        mean = self._ring.clone()
+        distributed.all_reduce(mean)
+        mean /= distributed.get_world_size()
+        *values, failed = mean.tolist()
+        if failed:
+            self.off = self.off or FAULT
+        return values
+
+
+class _Open:
+    """A step in the making."""
+
+    __slots__ = ("epoch", "losses", "normed", "rate", "seconds", "step", "tokens")
+
+    def __init__(self) -> None:
+        self.step, self.losses, self.tokens = 0, 0, 0
+        self.normed = False
+        self.rate: float | None = None
+        self.epoch: float | None = None
+        self.seconds: float | None = None
+
+
+def _agree(steps: Sequence[Step], loss: float) -> bool:
+    """Return whether a log row's loss is the mean of its steps; a NaN in it settles nothing."""
+    losses = [step.loss for step in steps]
+    if not all(map(isfinite, losses)):
+        return True
+    mean = sum(losses) / len(losses)
+    return abs(mean - loss) <= ROUNDED + AGREES * max(abs(mean), abs(loss))
