@@ -13,7 +13,7 @@ from sftdiag.findings import StepRows
 from sftdiag.live.stopping import run_folder
 from sftdiag.monitor import Monitor
 from sftdiag.observations import Outcome
-from sftdiag.sources import CHECKS_FILE, checkpoints, journal, kept, probes, step_rows, every_step
+from sftdiag.sources import CHECKS_FILE, checkpoints, every_step, journal, kept, probes, step_rows
 from sftdiag.sources.journal import Segment
 from sftdiag.values import Value
 

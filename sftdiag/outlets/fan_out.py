@@ -16,7 +16,7 @@ from sftdiag.outlets.alerts import Alert
 from sftdiag.outlets.journal import Journal
 from sftdiag.outlets.webhook import Webhook
 from sftdiag.report import one_line
-from sftdiag.sources import probes, step_rows, every_step
+from sftdiag.sources import every_step, probes, step_rows
 from sftdiag.sources.journal import Segment
 from sftdiag.values import Value
 
@@ -67,7 +67,9 @@ class Outlets:
         """Keep what single steps were; ``afresh``: instead of what is kept already."""
         path = os.path.join(self._args.output_dir or "", *every_step.STEPS_FILE)
         if kept or (afresh and os.path.exists(path)):
-            self._write(every_step.STEPS_FILE, lambda folder: every_step.write(folder, kept, afresh=afresh))
+            self._write(
+                every_step.STEPS_FILE, lambda folder: every_step.write(folder, kept, afresh=afresh)
+            )
 
     def keep_rows(self, kept: Sequence[StepRows], *, afresh: bool = False) -> None:
         """Keep which rows steps were made of; ``afresh``: instead of what is kept already."""

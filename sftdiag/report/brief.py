@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sftdiag.findings import Cause, Curve, Finding, Report, Severity, Status
+from sftdiag.report import rows
 from sftdiag.report.full import advised, change, heading, meaning, rows_seen, steps_done, verdict
 from sftdiag.report.line import Line
 from sftdiag.report.one_line import STYLES, told_with, words_of
@@ -39,11 +40,14 @@ def lines(report: Report, curves: Sequence[Line] = ()) -> Iterator[Line]:
     if primary is not None:
         yield Line(0)
         yield from _primary(primary, words)
+        yield from rows.lines(primary, report.language)
     rest = [finding for finding in report.findings if finding is not primary]
     if rest:
         if primary is not None:
             yield Line(0)
-        yield from (_in_a_line(finding, words) for finding in _once_a_name(rest))
+        for finding in _once_a_name(rest):
+            yield _in_a_line(finding, words)
+            yield from rows.lines(finding, report.language)
     # Where a run is broken, what else might have been seen matters no more.
     broken = primary is not None and primary.severity is Severity.ERROR
     missing = [] if broken else [name for name in DECISIVE if name in report.skipped]

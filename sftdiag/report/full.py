@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sftdiag.findings import Cause, Finding, Report, RowsSeen, Scalar, Severity, Status
+from sftdiag.report import rows
 from sftdiag.report.line import Line
 from sftdiag.report.one_line import STYLES, told_with, verdict_parts, words_of
 
@@ -33,11 +34,7 @@ def lines(
         yield Line(0)
         again = finding.name in explained
         yield from finding_lines(finding, words, brief=_said_already(finding, report), again=again)
-        if finding.rows:
-            from sftdiag.report import rows
-
-            told = (rows.behind(each, report.language) for each in finding.rows)
-            yield from (Line(2, ((line, "dim"),)) for line in told)
+        yield from rows.lines(finding, report.language)
         explained.add(finding.name)
         yield from below(finding)
     yield Line(0)

@@ -10,12 +10,19 @@ from math import inf, isfinite
 
 from sftdiag import texts
 from sftdiag.findings import Finding, StepRows
+from sftdiag.report.line import Line
 
 FEW = 8
 """Row numbers shown of a step in a report."""
 
 SHOWN = 600
 """Characters shown of a row's text."""
+
+
+def lines(finding: Finding, language: str) -> Iterator[Line]:
+    """Yield a line for each step whose rows are behind a finding."""
+    for rows in finding.rows:
+        yield Line(2, ((behind(rows, language), "dim"),))
 
 
 def behind(rows: StepRows, language: str) -> str:
