@@ -31,16 +31,14 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite, log
 from typing import ClassVar
 
+from sftdiag.detectors._first_row import is_dead
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.detectors.train_loss_rebound import BACK, bar, evidence, learns, rate_and_epoch, skip
 from sftdiag.findings import Detection, Severity
-from sftdiag.ranges import LARGEST_VOCABULARY
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.climb import ABOVE_START, WINDOW_BLOCKS, WINDOW_STEPS, Climb, climb_of
-from sftdiag.signals.leap import AVERAGED
 from sftdiag.signals.noise import cautious_noise, median
 from sftdiag.signals.stream import Signals
 
@@ -63,10 +61,6 @@ LEAP_STEPS = 2 * WINDOW_STEPS
 
 BEYOND_GROUPING = 2.0
 """Last window over the start that no length grouping makes: its saw-teeth reach 1.5."""
-
-NO_START = 10.0
-"""Times a blind guess that the first row is, as the mean of several steps, when the run has blown
-up in them: text that no model knows costs 2 to 3 times as much."""
 
 STAYS = 0.9
 """Share of the loss without a gradient, below which a run that blew up so has learned again."""
@@ -155,27 +149,16 @@ class LossDivergenceDetector(Detector):
 
     def _in_the_first_row(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """Look for a first row that no start of a run has, behind which no weight moves."""
-        first, before, grad_norm = (
-            signals.first_loss,
-            signals.previous_train_step,
-            record.get("grad_norm"),
-        )
-        if record.kind != TRAIN or signals.train_rows != 2 or first is None or before is None:
+        if not is_dead(signals, record):
             return ()
-        if min(before, record.step - before) < AVERAGED or grad_norm is None:
-            return ()
-        chance = signals.context.chance_loss or log(LARGEST_VOCABULARY)
-        moves = isfinite(grad_norm) and grad_norm > 0.0
-        if moves or first <= NO_START * chance or signals.loss_is_lost(record):
-            return ()
+        loss, first, steps = record.metrics["loss"], signals.first_loss, signals.first_step
         self._blown = True
-        self._start = self._leapt_from = STAYS * record.metrics["loss"]
+        self._start = self._leapt_from = STAYS * loss
         numbers = {
             "loss_start": first,
             "loss_lowest": first,
-            "loss_recent": record.metrics["loss"],
-            "grad_norm": grad_norm,
-            "times": first / chance,
+            "loss_recent": loss,
+            "grad_norm": record.get("grad_norm"),
             **rate_and_epoch(signals),
         }
         self._active = Detection(
@@ -183,7 +166,7 @@ class LossDivergenceDetector(Detector):
             self.name,
             Severity.ERROR,
             record.step,
-            before,
+            steps if steps is not None else record.step,
             "loss",
             numbers,
             variant="first_row",

@@ -28,7 +28,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isfinite, isnan
+from math import inf, isfinite, isnan
 from typing import ClassVar
 
 from sftdiag.detectors._one_rank import OneRank
@@ -42,7 +42,7 @@ from sftdiag.signals.zeros import CONTRADICTED, LEAPT, NAN_KINDS
 DEAD_RECORDS = 2
 """Records in a row without a finite loss before the run counts as lost. One may be a single bad
 batch; on all labelled NaN runs nothing finite came after two (corpus: 16 of 16). The row in which
-it breaks may average what was finite before: its gradient is NaN, and it counts, too."""
+it breaks may average what was finite before: its gradient is lost, and it counts, too."""
 
 FIRST_ZEROS = 3
 """The same for zeros beside a gradient from the first record on: nothing before them says that the
@@ -57,8 +57,8 @@ MANY_DEAD = 10
 DEAD_SHARE = 0.1
 """Share of the records without a finite loss that is no longer a few bad batches."""
 
-OFTEN, ONE_RANK = "often", "one_rank"
-"""Variants: the loss comes and goes; it is lost on one rank only."""
+OFTEN, ONE_RANK, SKIPPED = "often", "one_rank", "skipped"
+"""Variants: the loss comes and goes; it is lost on one rank only; DeepSpeed skips its steps."""
 
 
 class NonFiniteDetector(Detector):
@@ -73,7 +73,7 @@ class NonFiniteDetector(Detector):
         self._all_dead = 0
         self._first_dead = 0
         self._broke = 0
-        self._nan_gradient = False
+        self._lost_gradient = False
         self._last_dead = 0
         self._last_good: int | None = None
         self._last_finite: int | None = None
@@ -106,8 +106,7 @@ class NonFiniteDetector(Detector):
         if zero == CONTRADICTED:
             never = self._last_finite is None
             needed = RETURNING_ZEROS if signals.zeros.returned else FIRST_ZEROS if never else needed
-        # A NaN gradient in the row before, unless a loss scaler skips it, broke the weights there.
-        broke = self._nan_gradient and signals.context.precision != "fp16"
+        broke = self._lost_gradient and signals.context.precision != "fp16"
         if self._dead.records + broke >= needed:
             return self._fire(record, self._broke or self._dead.onset, *self._told(signals, record))
         if self._all_dead >= max(MANY_DEAD, DEAD_SHARE * signals.train_rows):
@@ -121,7 +120,11 @@ class NonFiniteDetector(Detector):
         if self._active is not None:
             return self._passed(record) if passed else ()
         grad_norm = record.get("grad_norm")
-        self._nan_gradient = grad_norm is not None and isnan(grad_norm)
+        # Infinite ones are a loss scaler's, too, where it is not known that there is none.
+        scaler = signals.context.precision is None
+        self._lost_gradient = grad_norm is not None and (
+            isnan(grad_norm) or (not isfinite(grad_norm) and not scaler)
+        )
         if grad_norm is None or isfinite(grad_norm):
             self._broke, self._last_good = 0, record.step
             self._last_rate = record.finite("learning_rate")
@@ -144,6 +147,8 @@ class NonFiniteDetector(Detector):
     def _told(self, signals: Signals, record: LogRecord) -> tuple[str, dict[str, Scalar]]:
         """Return the variant and the numbers of a loss that does not come back."""
         numbers = self._numbers(record)
+        if signals.context.deepspeed and record.get("grad_norm") == inf:
+            return SKIPPED, numbers
         if not record.loss_is_lost():
             if signals.zeros.witness == LEAPT:
                 numbers |= {

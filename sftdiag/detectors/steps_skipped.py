@@ -12,7 +12,7 @@ in all of them.
 
 Cannot see a step skipped in a log without grad_norm; nor tell, in a log with logging_steps above 1,
 what the gradient was in the steps between the records. A run whose gradient is 0 throughout is
-SFT101, one whose loss is 0 or NaN SFT107 or SFT106.
+SFT101, one whose loss is 0 or NaN SFT107 or SFT106, one that blew up in its first record SFT104.
 
 >>> from sftdiag.monitor import Monitor
 >>> monitor = Monitor()
@@ -34,6 +34,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite, isnan
 from typing import ClassVar
 
+from sftdiag.detectors._first_row import is_dead
 from sftdiag.detectors._no_gradient import NoGradient
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Scalar, Severity
@@ -88,6 +89,7 @@ class StepsSkippedDetector(Detector):
         self._same = 0
         self._loss_before: float | None = None
         self._no_gradient = NoGradient()
+        self._blew_up = False
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
@@ -96,6 +98,10 @@ class StepsSkippedDetector(Detector):
             return ()
         grad_norm = record.get("grad_norm")
         if grad_norm is None or signals.loss_is_lost(record):
+            return ()
+        # What is left of such a run has no gradient; SFT104 tells it.
+        self._blew_up = self._blew_up or is_dead(signals, record)
+        if self._blew_up:
             return ()
         if isfinite(grad_norm):
             return self._made(signals, record, grad_norm)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Weight, fix
 from sftdiag.signals.blocks import Block
+from sftdiag.signals.leap import blew_up_within
 from sftdiag.signals.zeros import HUGE, LEAP
 
 RISE_BEFORE = 1.25
@@ -18,6 +19,9 @@ def climb_before(case: Case) -> Evidence | None:
     before, after = case.number("loss_before"), case.number("loss_after")
     if before is not None and after is not None and after > LEAP * abs(before):
         return Evidence(Weight.SUPPORTS, "loss_leapt", {"before": before, "after": after})
+    if _blew_up_in_the_first_row(case):
+        values = {"loss": case.signals.first_loss, "steps": case.signals.first_step}
+        return Evidence(Weight.SUPPORTS, "blew_up_in_first_row", values)
     blocks = blocks_before(case)
     if len(blocks) < 2:
         return None
@@ -25,6 +29,14 @@ def climb_before(case: Case) -> Evidence | None:
     values = {"low": low, "last": last}
     key = "loss_climbed" if climbed(blocks) else "loss_calm"
     return Evidence(Weight.SUPPORTS if climbed(blocks) else Weight.AGAINST, key, values)
+
+
+def _blew_up_in_the_first_row(case: Case) -> bool:
+    """Return whether a first row of many steps is what nothing but those steps explains."""
+    first, steps = case.signals.first_loss, case.signals.first_step
+    if first is None or steps is None or not case.detection.evidence.get("from_first_record"):
+        return False
+    return blew_up_within(first, steps, case.context)
 
 
 def blocks_before(case: Case) -> list[Block]:
@@ -68,6 +80,8 @@ def base_quantized(case: Case) -> Evidence | None:
 def lost_from_the_start(case: Case) -> Evidence | None:
     """Numbers that are lost or absurd before training could have done it."""
     first = case.signals.first_loss
+    if _blew_up_in_the_first_row(case):
+        return None
     if first is not None and first > HUGE:
         return Evidence(Weight.SUPPORTS, "huge_first_loss", {"loss": first})
     if case.detection.evidence.get("from_first_record"):

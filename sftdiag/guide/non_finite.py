@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sftdiag.detectors.non_finite import OFTEN, ONE_RANK
+from sftdiag.detectors.non_finite import OFTEN, ONE_RANK, SKIPPED
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check
@@ -47,6 +47,8 @@ def go_back(case: Case) -> FixText | None:
     if case.detection.variant in (*PASSING, STILL):
         return None
     step = case.number("last_good_step")
+    if case.detection.variant == SKIPPED:
+        return None if step is None else FixText("weights_are_of", {"step": int(step)})
     blocks = blocks_before(case)
     if climbed(blocks):
         low = min(block.loss for block in blocks)

@@ -47,6 +47,10 @@ BELOW_CHANCE = 0.5
 """Share of a blind guess's loss below which the model knew its text: what lies above a blind guess
 right after it is damage, not noise."""
 
+NO_START = 10.0
+"""Times a blind guess that a first row, the mean of AVERAGED steps, is where the run blew up in
+them: text that no model knows costs 2 to 3 times as much."""
+
 LOWEST = 0.5
 """Nats: a smaller loss hangs on few tokens, and doubles with a batch of other rows."""
 
@@ -59,6 +63,12 @@ SWING_BEFORE = 3
 
 CALM = 3
 """Rows in a row that are not up, after which a spike is over."""
+
+
+def blew_up_within(loss: float, steps: int, context: RunContext) -> bool:
+    """Return whether a first row, the mean of so many steps, is one of a run that has blown up."""
+    chance = context.chance_loss or log(LARGEST_VOCABULARY)
+    return steps >= AVERAGED and loss > NO_START * chance
 
 
 class Leap(Value):
@@ -105,7 +115,8 @@ class LeapWatch:
             if self._up >= SWING:
                 self._settle(step, rows)
             return None
-        return Leap(self._highest, self._step, median(rows if swings else last), step)
+        level = last[-1] if len(last) == ROWS_ABOVE_CHANCE else median(rows if swings else last)
+        return Leap(self._highest, self._step, level, step)
 
     def _calm(self, step: int, loss: float) -> None:
         self._highest = max(self._highest, loss)

@@ -119,7 +119,9 @@ def test_a_first_row_of_many_steps_that_blew_up(grad_norm: float) -> None:
     assert blown(rows) == [("error", 20)]
     finding = next(f for f in feed(rows, RunContext(vocab_size=63)) if f.code == "SFT104")
     assert "in the first 10 steps" in finding.message
-    assert "26,5" in finding.message
+    # What is left of it has no gradient: a consequence, and not told beside it.
+    deepspeed = RunContext(vocab_size=63, precision="bf16", deepspeed=True)
+    assert "SFT112" not in {f.code for f in feed(rows, deepspeed)}
 
 
 def test_a_high_first_row_of_a_run_that_learns_is_none() -> None:

@@ -340,6 +340,28 @@ def test_a_first_loss_that_was_finite_speaks_for_labels(first: float) -> None:
     assert any("finite up to step 1" in text for text in labels.against)
 
 
+def test_deepspeed_skips_the_steps_and_keeps_the_weights() -> None:
+    """It logs inf for the gradient; the row in which it breaks averages what was finite before."""
+    rows = log(*[GOOD] * 5, {"loss": 1.1, "grad_norm": inf}, *[{"loss": 0.0, "grad_norm": inf}] * 3)
+    context = RunContext(precision="bf16", deepspeed=True, method="full")
+    finding = next(f for f in feed(rows, context) if f.code == "SFT106")
+    assert finding.fired_step == 7
+    assert "DeepSpeed skips its steps" in finding.message
+    assert "the weights are those of the last step" in finding.why
+    text = str([cause.fixes for cause in finding.causes])
+    assert "checkpoint of step 5 or earlier" in text
+    assert "NaN weights" not in text
+    assert "damaged" not in text.replace("damaged or badly quantized", "")
+
+
+@pytest.mark.parametrize(("every", "cause"), [(10, "learning-rate-too-high"), (1, "hardware")])
+def test_what_a_first_row_of_many_steps_shows_was_made_in_them(every: int, cause: str) -> None:
+    rows = [{"step": every, "loss": 1.9e5, "grad_norm": nan}]
+    rows += [{"step": n * every, "loss": 0.0, "grad_norm": nan} for n in range(2, 6)]
+    finding = next(f for f in feed(rows, RunContext(precision="bf16")) if f.code == "SFT106")
+    assert finding.causes[0].id.startswith(cause)
+
+
 def test_a_run_that_was_done_again_is_judged_again() -> None:
     rows = log(*[GOOD] * 20, *[{"loss": nan}] * 5)
     rows += [{**GOOD, "step": step} for step in range(15, 60)]
