@@ -26,6 +26,7 @@ from sftdiag.sources import find_runs
 
 if TYPE_CHECKING:
     from sftdiag.fleets.row import Row
+    from sftdiag.signals.course import Course
 
 
 def register(commands: Any, formatter_class: Any) -> None:
@@ -44,6 +45,7 @@ def register(commands: Any, formatter_class: Any) -> None:
     parser.add_argument(
         "--output", metavar="FILE", help="write the first format there, not to standard output"
     )
+    parser.add_argument("--plot", metavar="FILE", help="draw one run's curves, as PNG or SVG")
     add_detail(parser)
     add_selection(parser)
     add_verdict(parser)
@@ -76,16 +78,20 @@ def run(options: argparse.Namespace) -> int:
         accepted = baseline.read(options.baseline)
     found: list[Report | dict[str, Any]] = []
     rows: list[Row] = []
+    drawn = options.plot is not None or any(out.format == "html" for out in outputs)
+    courses: list[Course] | None = [] if drawn else None
     read = reader(options)
     for path in options.paths:
-        found += _diagnose(path, read, settings, rows, several=len(options.paths) > 1)
-    results = Results(found, settings.fail_on, accepted)
+        found += _diagnose(path, read, settings, rows, courses, several=len(options.paths) > 1)
+    results = Results(found, settings.fail_on, accepted, courses or ())
     code = exit_code(results, options.require_verdict)
     if options.write_baseline:
         from sftdiag.cli import baseline
 
         baseline.write(options.write_baseline, found)
         code = 2 if results.unreadable else 0
+    if options.plot:
+        output.plot(results, options.plot)
     with output.reader_may_leave():
         output.write(outputs, results, detail_of(options))
         if len(found) > 1 and not options.quiet and output.shows_text(outputs):
@@ -94,9 +100,18 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _diagnose(
-    path: str, read: Reader, settings: Settings, rows: list[Row], *, several: bool
+    path: str,
+    read: Reader,
+    settings: Settings,
+    rows: list[Row],
+    courses: list[Course] | None,
+    *,
+    several: bool,
 ) -> list[Report | dict[str, Any]]:
-    """Return the reports of the runs at a path, or its error; of several add the lines to rows."""
+    """Return the reports of the runs at a path, or its error.
+
+    Adds the lines of several to ``rows``, and each one's series to ``courses`` where asked for.
+    """
     results: list[Report | dict[str, Any]] = []
     try:
         runs = find_runs(path)
@@ -110,6 +125,10 @@ def _diagnose(
             results.append(_error(found, error))
             continue
         results.append(report)
+        if courses is not None:
+            from sftdiag.signals.course import course_of
+
+            courses.append(course_of(log.path, log.entries, log.context))
         if several or len(runs) > 1:
             # One run has no table, and loads nothing of it.
             from sftdiag.fleets.row import row_of

@@ -87,6 +87,20 @@ def shows_text(outputs: Sequence[Output]) -> bool:
     return any(output.format == "text" and output.file == STANDARD for output in outputs)
 
 
+def plot(results: Results, path: str) -> None:
+    """Draw the one run that was read.
+
+    Raises:
+        ConfigError: there are more, or none; matplotlib is missing; the file cannot be written.
+    """
+    from sftdiag.report import plot as picture
+
+    if len(results.reports) != 1:
+        told = f"--plot draws one run, and there are {len(results.reports)}"
+        raise ConfigError(told).keyed("one_plot", count=len(results.reports))
+    picture.save(results.reports[0], results.courses[0], path)
+
+
 def rendered(name: str, results: Results, detail: Detail) -> str:
     """Return the results in one format."""
     if name == "json":

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from sftdiag.comparisons.course import course_of
 from sftdiag.comparisons.outcome import WORSE, Comparison, compared
 from sftdiag.errors import ConfigError
+from sftdiag.signals.course import course_of
 from sftdiag.sources import open_run
 
 NOISE = "noise"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import exp, inf, log, sqrt
 
-from sftdiag.comparisons.course import Points
+from sftdiag.signals.course import Points
 from sftdiag.signals.noise import AUTOCORRELATION, cautious_noise
 from sftdiag.values import Value
 

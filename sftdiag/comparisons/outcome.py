@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sftdiag.comparisons import difference
-from sftdiag.comparisons.course import Course, Points
 from sftdiag.comparisons.difference import Difference
 from sftdiag.context import RunContext
+from sftdiag.signals.course import Course, Points
 from sftdiag.values import EMPTY, Value
 
 WORSE, BETTER, OTHER, ALIKE, UNKNOWN = "worse", "better", "different", "alike", "unknown"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftdiag.findings import Finding, Report, Severity
+
+if TYPE_CHECKING:
+    from sftdiag.signals.course import Course
 
 
 class Results:
@@ -16,6 +19,7 @@ class Results:
         fail_on: findings of this severity and above fail a run.
         accepted: findings that a baseline accepts, as (source, name), with the highest severity
             that it accepts.
+        courses: the series of the reports' runs, where a format draws them.
     """
 
     def __init__(
@@ -23,10 +27,12 @@ class Results:
         found: Sequence[Report | dict[str, Any]],
         fail_on: Severity | str = Severity.ERROR,
         accepted: Mapping[tuple[str, str], Severity] | None = None,
+        courses: Sequence[Course] = (),
     ) -> None:
         self.found = tuple(found)
         self.fail_on = Severity.parse(fail_on)
         self._accepted = accepted or {}
+        self.courses = tuple(courses)
 
     @property
     def reports(self) -> list[Report]:

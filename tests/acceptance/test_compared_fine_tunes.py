@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks.gpu.finetunes.results import Run, load
 from benchmarks.gpu.finetunes.score import score
-from sftdiag.comparisons.course import Course, course_of
 from sftdiag.comparisons.outcome import compared
 from sftdiag.context import RunContext
+from sftdiag.signals.course import Course, course_of
 
 pytestmark = pytest.mark.acceptance
 

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sftdiag
-from sftdiag.comparisons.course import course_of
 from sftdiag.comparisons.outcome import Comparison, compared
 from sftdiag.context import RunContext
 from sftdiag.errors import ConfigError
+from sftdiag.signals.course import course_of
 
 Rows = list[dict[str, Any]]
 

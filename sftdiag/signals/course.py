@@ -1,4 +1,4 @@
-"""Course: a run as the series that two runs can be compared by."""
+"""Course: a run as whole series, for comparing runs and drawing them. No detector reads it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ class Course(Value):
         source: where it was read.
         loss: the train loss a log row.
         grad_norm: the gradient norm a log row.
+        learning_rate: the rate a log row.
+        epochs: the epochs done a log row.
         evaluations: evaluation series to its points.
         lost: rows, of training and evaluation, whose loss was NaN, infinite, or a 0 that hides one.
         zeros: train rows whose loss was exactly 0.
@@ -31,6 +33,8 @@ class Course(Value):
     source: str
     loss: Points
     grad_norm: Points
+    learning_rate: Points
+    epochs: Points
     evaluations: Mapping[str, Points]
     lost: int
     zeros: int
@@ -42,21 +46,26 @@ def course_of(source: str, entries: Iterable[Mapping[str, Any]], context: RunCon
     """Return the series of a log; of a log that goes back, what was done again replaces the old."""
     loss: dict[int, float] = {}
     norms: dict[int, float] = {}
+    rates: dict[int, float] = {}
+    epochs: dict[int, float] = {}
     evaluations: dict[str, dict[int, float]] = {}
     lost, zeros, last, speed = 0, 0, 0, None
     for record in (record for entry in entries for record in parse_entry(entry)):
         if record.kind == TRAIN:
             if record.step < last:
-                _forget(record.step, loss, norms, *evaluations.values())
+                _forget(record.step, loss, norms, rates, epochs, *evaluations.values())
             last = record.step
             if record.loss_is_lost():
                 lost += 1
             else:
                 loss[record.step] = record.metrics["loss"]
                 zeros += record.metrics["loss"] == 0.0
-            norm = record.finite("grad_norm")
-            if norm is not None:
-                norms[record.step] = norm
+            for name, kept in (("grad_norm", norms), ("learning_rate", rates)):
+                value = record.finite(name)
+                if value is not None:
+                    kept[record.step] = value
+            if record.epoch is not None and isfinite(record.epoch):
+                epochs[record.step] = record.epoch
         elif record.kind == EVAL:
             for series, value in record.eval_losses().items():
                 if isfinite(value):
@@ -69,6 +78,8 @@ def course_of(source: str, entries: Iterable[Mapping[str, Any]], context: RunCon
         source,
         _points(loss),
         _points(norms),
+        _points(rates),
+        _points(epochs),
         {series: _points(points) for series, points in evaluations.items()},
         lost,
         zeros,

@@ -1,0 +1,39 @@
+"""Curves with a bounded number of points that keep every minimum, maximum and marked step."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+MOST = 4_000
+"""Points of a curve on a page: more than a screen has columns, and 60 kB."""
+
+Points = Sequence[tuple[int, float]]
+
+
+def reduced(
+    points: Points, marked: Collection[int] = (), most: int = MOST
+) -> list[tuple[int, float]]:
+    """Return at most ``most`` of the points, of equal stretches the lowest and highest each.
+
+    Args:
+        points: (step, value) pairs in the order of the steps.
+        marked: steps whose points are kept in any case.
+        most: points kept besides the marked ones.
+
+    Examples:
+        >>> reduced([(step, float(step == 500)) for step in range(1000)], most=4)
+        [(0, 0.0), (500, 1.0), (501, 0.0), (999, 0.0)]
+    """
+    if len(points) <= most:
+        return list(points)
+    kept = {0, len(points) - 1}
+    kept |= {index for index, (step, _) in enumerate(points) if step in marked}
+    stretches = max(1, (most - 2) // 2)
+    for number in range(stretches):
+        start = number * len(points) // stretches
+        end = (number + 1) * len(points) // stretches
+        inside = range(start, end)
+        if inside:
+            kept.add(min(inside, key=lambda index: points[index][1]))
+            kept.add(max(inside, key=lambda index: points[index][1]))
+    return [points[index] for index in sorted(kept)]

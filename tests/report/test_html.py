@@ -1,0 +1,161 @@
+"""A run's page: what it holds without scripts, and that nothing of a log becomes markup."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from logs import healthy, train_rows
+
+import sftdiag
+from sftdiag.context import RunContext
+from sftdiag.errors import ConfigError
+from sftdiag.findings import Report
+from sftdiag.report import html
+from sftdiag.report.reduced import reduced
+from sftdiag.report.results import Results
+from sftdiag.signals.course import Course, course_of
+from sftdiag.sources import open_run
+
+VOID = {"meta", "br", "line", "rect", "circle"}
+
+
+class Reader(HTMLParser):
+    """Collects text and elements, and checks that every element is closed in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] not in ("script", "style"):
+            self.text += data
+
+
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    assert not reader.open
+    return reader
+
+
+def made(path: Path, lang: str = "en") -> tuple[Report, Course]:
+    run = open_run(path)
+    return sftdiag.analyze(path, lang=lang), course_of(run.path, run.entries, run.context)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("name", ["overfitting", "healthy", "nan-weights", "label-mask"])
+def test_every_fact_is_there_without_scripts(runs: Path, name: str, lang: str) -> None:
+    report, course = made(runs / name, lang)
+    page = read(html.page(report, course))
+    assert ("html", {"lang": lang}) in page.elements
+    for finding in report.findings:
+        assert finding.message in page.text
+        assert finding.code in page.text
+    if report.primary is not None:
+        for cause in report.primary.causes:
+            assert all(s in page.text for s in (*cause.because, *cause.against, *cause.missing))
+        assert report.primary.why in page.text
+    for name_, reason in report.skipped.items():
+        assert name_ in page.text
+        assert reason in page.text
+    series = {attrs["data-series"] for tag, attrs in page.elements if "data-series" in attrs}
+    assert series >= {"loss", "learning_rate"}
+
+
+def test_nothing_is_fetched_from_anywhere(runs: Path) -> None:
+    page = html.page(*made(runs / "overfitting"))
+    assert not re.search(
+        r"""(src|href)\s*=|@import|url\(|https?://(?!www\.w3\.org/2000/svg)""", page
+    )
+
+
+@given(st.text(max_size=40))
+def test_no_text_of_a_log_becomes_markup(text: str) -> None:
+    odd = f"</script><img src=x onerror=alert(1)><!--{text}"
+    report = sftdiag.analyze({"log_history": healthy()}).replace(
+        source=odd, skipped={odd: odd}, reason=odd
+    )
+    rows = [*healthy(), {"step": 10, f"eval_{odd}_loss": 1.0, f"eval_{odd}_runtime": 1.0}]
+    course = course_of(odd, rows, RunContext(method=odd, versions={odd: odd}))
+    page = read(html.page(report, course))
+    assert not [tag for tag, _ in page.elements if tag in ("img", "iframe")]
+    assert len([tag for tag, _ in page.elements if tag == "script"]) == 2
+    assert not [attrs for _, attrs in page.elements if any(k.startswith("on") for k in attrs)]
+
+
+def test_odd_logs_have_a_page() -> None:
+    logs = [
+        [{"step": 1, "loss": 1.0}],
+        [{"step": 5, "eval_loss": 1.0}],
+        [{"step": 1, "loss": float("nan")}],
+        train_rows([0.0] * 30),
+        train_rows([-1.0, 1e30] * 20),
+        train_rows([1e-30] * 20),
+    ]
+    for rows in logs:
+        report = sftdiag.analyze({"log_history": rows})
+        read(html.page(report, course_of("run", rows, RunContext())))
+
+
+def test_the_numbers_of_the_curves_are_json(runs: Path) -> None:
+    page = html.page(*made(runs / "overfitting"))
+    text = re.search(r'<script type="application/json" id="curves">(.*?)</script>', page, re.S)
+    assert text is not None
+    data = json.loads(text[1])
+    assert data["span"] == [2, 160]
+    assert list(data["panels"][0]["series"]) == ["loss", "eval_loss"]
+
+
+@given(
+    st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=3000),
+    st.integers(4, 200),
+    st.sets(st.integers(0, 2999), max_size=5),
+)
+def test_reduced_curves_keep_extremes_ends_and_marks(
+    values: list[float], most: int, marked: set[int]
+) -> None:
+    points = list(enumerate(values))
+    kept = reduced(points, marked, most)
+    assert len(kept) <= most + len(marked)
+    assert set(kept) <= set(points)
+    assert kept == sorted(kept)
+    assert {points[0], points[-1]} <= set(kept)
+    assert min(v for _, v in kept) == min(values)
+    assert max(v for _, v in kept) == max(values)
+    assert {p for p in points if p[0] in marked} <= set(kept)
+
+
+def test_a_page_is_of_one_run(runs: Path) -> None:
+    report, course = made(runs / "healthy")
+    assert "<!doctype html>" in html.render(Results([report], courses=[course]))
+    with pytest.raises(ConfigError, match="there are 2"):
+        html.render(Results([report, report], courses=[course, course]))
+
+
+def test_a_picture(runs: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from sftdiag.report import plot
+
+    path = tmp_path / "curve.png"
+    plot.save(*made(runs / "overfitting"), str(path))
+    assert path.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        plot.save(*made(runs / "overfitting"), str(tmp_path / "none" / "curve.png"))
