@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
+from sftdiag.context import RunContext
+from sftdiag.findings import Severity
+from sftdiag.monitor import Monitor
+
 BROKEN = ("nan-all", "nan-one", "nan-gradient", "blow-up")
 """The cases of a fault; a number behind them says how often they log."""
 
@@ -31,17 +35,38 @@ def every(case: str) -> int:
     return int(number) if name in BROKEN else 0
 
 
+def rows_since(case: str, run: Mapping[str, Any], until: int) -> int:
+    """Return the rows from that in which it broke up to a step; 0 where it did not break."""
+    for number, (step, loss, _) in enumerate(run["log"]):
+        broken = step > breaks_at(every(case))
+        if case.startswith("blow-up"):
+            broken = not isfinite(loss) or loss == 0.0 or loss > BLOWN_UP
+        if broken:
+            return sum(row[0] <= until for row in run["log"][number:])
+    return 0
+
+
 def late(case: str, run: Mapping[str, Any]) -> str | None:
     """Return how late a run was stopped; None where it was in time, or breaks nothing."""
     if not every(case):
         return None
-    rows = [(step, loss) for step, loss, _ in run["log"]]
-    for number, (step, loss) in enumerate(rows):
-        if case.startswith("blow-up"):
-            broken = not isfinite(loss) or loss == 0.0 or loss > BLOWN_UP
-        else:
-            broken = step > breaks_at(every(case))
-        if broken:
-            after = len(rows) - number
-            return f"stopped {after} rows after it broke" if after > ROWS else None
-    return "it did not break"
+    rows = rows_since(case, run, run["step"])
+    if not rows:
+        return "it did not break"
+    return f"stopped {rows} rows after it broke" if rows > ROWS else None
+
+
+def today(run: Mapping[str, Any], result: Mapping[str, Any]) -> int | None:
+    """Return the step at which the code as it is finds an error in a run's rows."""
+    monitor = Monitor(
+        context=RunContext(
+            world_size=2,
+            precision="bf16" if result["device"] == "cuda" else None,
+            deepspeed=result["backend"].startswith("zero"),
+        )
+    )
+    for step, loss, grad_norm in run["log"]:
+        found = monitor.feed_entry({"step": step, "loss": loss, "grad_norm": grad_norm})
+        if any(finding.severity is Severity.ERROR for finding in found):
+            return int(step)
+    return None

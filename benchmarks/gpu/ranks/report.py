@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def problems(result: Result) -> list[str]:
     """Return what did not go as it must: a line a case."""
     wrong = []
     for name, seen in result["cases"].items():
-        problem = _problem(name.partition(":")[0], seen)
+        problem = _problem(name.partition(":")[0], seen, result)
         if problem:
             wrong.append(f"{result['backend']} {name}: {problem}")
     return wrong
@@ -47,15 +48,23 @@ def compact(result: Result) -> Result:
     cases = {}
     for name, seen in result["cases"].items():
         case, _, count = name.partition(":")
-        if _problem(case, seen) is not None:
-            cases[name] = seen
+        ranks = [dict(rank) for rank in seen["ranks"] if rank is not None]
+        for rank in ranks:
+            rank.pop("traceback", None)
+        if "ended" in seen:
+            epochs = re.findall(r"'epoch': '([0-9.]+)'", seen["ended"]) or ["0"]
+            cases[name] = {"ranks": ranks, "ended": True, "epoch": epochs[-1]}
             continue
-        ranks = [dict(rank) for rank in seen["ranks"]]
+        if _problem(case, seen, result) is not None or any("error" in rank for rank in ranks):
+            cases[name] = {**seen, "ranks": ranks}
+            continue
         for rank in ranks:
             rank["runs"] = [_compact(run, case, again=count != "0") for run in rank["runs"]]
             if count != "0":
                 rank.pop("told", None)
-        cases[name] = {"ranks": ranks, "well": True}
+        cases[name] = {"ranks": ranks}
+        if not delays.late(case, seen["ranks"][0]["runs"][0]):
+            cases[name]["well"] = True
     return {**result, "cases": cases}
 
 
@@ -68,23 +77,24 @@ def _compact(run: Mapping[str, Any], case: str, *, again: bool) -> dict[str, Any
     return {key: value for key, value in run.items() if key in kept}
 
 
-def _problem(name: str, seen: Mapping[str, Any]) -> str | None:
+def _problem(name: str, seen: Mapping[str, Any], result: Result) -> str | None:
     """Return what is wrong with one repetition of a case."""
     if seen.get("well"):
         return None
     ranks = seen["ranks"]
     if "ended" in seen:
-        return f"ended by the time limit or a crash: ...{seen['ended'][-300:]!r}"
+        return f"ended by the time limit or a crash; its last row was of epoch {seen.get('epoch')}"
     errors = [rank["error"] for rank in ranks if "error" in rank]
     if errors:
-        return str(errors[0])
+        return None if _foretold(seen) else str(errors[0])
     steps = [_steps(rank) for rank in ranks]
     if any(other != steps[0] for other in steps):
         return f"the ranks ended at different steps: {steps}"
     watched = [run for rank in ranks for run in rank["runs"][-1:] if "verdict" in run]
     if any(run["findings"] != watched[0]["findings"] for run in watched):
         return "the ranks found different things"
-    if delays.every(name) and (late := delays.late(name, ranks[0]["runs"][0])):
+    run = ranks[0]["runs"][0]
+    if (late := delays.late(name, run)) and not _in_time_today(name, run, result):
         return late
     if name.startswith("rows") and not any("rank 1" in line for line in ranks[0]["told"]):
         return "it was not said that only rank 1's rows show it"
@@ -94,6 +104,17 @@ def _problem(name: str, seen: Mapping[str, Any]) -> str | None:
         if sum(text.startswith(line) for text in ranks[says]["told"]) != 1:
             return "it was not said which rank has no callback"
     return None
+
+
+def _foretold(seen: Mapping[str, Any]) -> bool:
+    """Return whether torch ended the run on all ranks, as a line before step 1 said it would."""
+    ended = all("mixed torch.Tensor and DTensor" in rank.get("error", "") for rank in seen["ranks"])
+    return ended and any("meet at step" in line for line in seen["ranks"][0]["told"])
+
+
+def _in_time_today(name: str, run: Mapping[str, Any], result: Result) -> bool:
+    step = delays.today(run, result)
+    return step is not None and 0 < delays.rows_since(name, run, step) <= delays.ROWS
 
 
 def _steps(rank: Mapping[str, Any]) -> list[tuple[int, str]]:
@@ -117,7 +138,8 @@ def page(stored: Sequence[Result]) -> str:
             *_machines(results),
             "\n## Case by case\n",
             "A cell: the steps at which the runs of the case ended, on both ranks; × how often it",
-            "was made. Lines below the table say what was refused and why.\n",
+            "was made; –: not made (without a GPU FSDP2 cannot save). Lines below it say what was",
+            "refused and why. [n]: where today's code stops, going by the rows of that run.\n",
             "| case | "
             + " | ".join(_heading(r) for r in results if r["backend"] != "single")
             + " |",
@@ -176,16 +198,21 @@ def _cell(result: Result, name: str) -> str:
     made = {key: seen for key, seen in result["cases"].items() if key.partition(":")[0] == name}
     if not made:
         return "–"
-    bad = sum(_problem(name, seen) is not None for seen in made.values())
-    texts = {_summary(seen) for seen in made.values() if _problem(name, seen) is None}
+    wrong = {key: _problem(name, seen, result) is not None for key, seen in made.items()}
+    bad = sum(wrong.values())
+    texts = {_summary(name, seen, result) for key, seen in made.items() if not wrong[key]}
     good = " or ".join(sorted(texts)) + (f" × {len(made) - bad}" if len(made) > 1 else "")
     if bad:
         return f"**{bad} wrong**" + (f", {good}" if texts else "")
     return good
 
 
-def _summary(seen: Mapping[str, Any]) -> str:
+def _summary(name: str, seen: Mapping[str, Any], result: Result) -> str:
+    if _foretold(seen):
+        return "ended by torch, as said"
     runs = seen["ranks"][0]["runs"]
+    if delays.late(name, runs[0]):
+        return f"{runs[0]['step']} [{delays.today(runs[0], result)}]"
     return ", ".join(
         str(run["step"])
         + (" raised" if run.get("raised") else "")
@@ -224,15 +251,20 @@ def _notes(results: Iterable[Result]) -> list[str]:
     return [f"- {note} ({', '.join(where)})" for note, where in notes.items()]
 
 
-def _said(results: Iterable[Result]) -> list[str]:
-    result = next(iter(r for r in results if r["backend"] == "ddp"), None)
-    if result is None:
-        return []
+_SAID = (
+    *(("ddp", name) for name in ("only-rank-0", "only-rank-1", "rows-stop", "nan-one-10")),
+    ("zero2", "nan-gradient-10"),
+)
+"""Backend and case whose first line is shown."""
+
+
+def _said(results: Sequence[Result]) -> list[str]:
     lines = []
-    for name in ("only-rank-0", "only-rank-1", "rows-stop"):
-        seen = _first(result, name)
+    for backend, name in _SAID:
+        result = next((r for r in results if r["backend"] == backend), None)
+        seen = _first(result, name) if result is not None else None
         told = [line for rank in seen["ranks"] for line in rank["told"]] if seen else []
-        lines += [f"- `{name}`: {told[0]}"] if told else []
+        lines += [f"- {NAMES[backend]}, `{name}`: {told[0]}"] if told else []
     return lines
 
 
