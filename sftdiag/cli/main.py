@@ -38,6 +38,7 @@ COMMANDS = (
         "probe",
         "rows",
     ),
+    "mcp",
     "completion",
 )
 """In the order of the help; each is a module of its name."""
