@@ -64,8 +64,14 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def measure(options: argparse.Namespace, lang: str) -> Lengths:
-    """Measure ``options.data`` under a progress bar on a terminal's standard error."""
+def measure(options: argparse.Namespace, lang: str, *, renamed: bool = False) -> Lengths:
+    """Measure ``options.data`` under a progress bar on a terminal's standard error.
+
+    Args:
+        options: of the command line.
+        lang: of the bar.
+        renamed: ShareGPT's roles are called user and assistant.
+    """
     from sftdiag.rows.lengths import measure_lengths
 
     with progress_bar(lang) as progress:
@@ -75,4 +81,5 @@ def measure(options: argparse.Namespace, lang: str) -> Lengths:
             column=options.column,
             split=options.split,
             progress=progress,
+            renamed=renamed,
         )

@@ -72,12 +72,12 @@ def run(options: argparse.Namespace) -> int:
     lang = options.lang or load_settings().lang
     samples, quantiles = options.samples, parse_quantiles(options.quantiles)
     parameters = parse_size(options.model_size)
-    columns, rows = _rows(options, counted=samples is None and options.tokenizer is None)
+    columns, converted, rows = _rows(options, counted=samples is None and options.tokenizer is None)
     if options.tokenizer is not None:
         if options.data is None:
             told = "--tokenizer measures the rows of --data: name them"
             raise ConfigError(told).keyed("needs_data")
-        measured = lengths.measure(options, lang)
+        measured = lengths.measure(options, lang, renamed=True)
         rows = measured.rows
         quantiles = quantiles or measured.quantiles
     samples = rows if samples is None else samples
@@ -92,6 +92,7 @@ def run(options: argparse.Namespace) -> int:
         gpu_memory=options.gpu_memory,
         lengths=quantiles,
         columns=columns,
+        converted=converted,
         model=options.model,
         data=options.data,
         effective_batch=options.effective_batch,
@@ -101,28 +102,33 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _rows(options: argparse.Namespace, *, counted: bool) -> tuple[tuple[str, ...], int | None]:
-    """Return the columns of the data and, where they are counted, its rows; nothing without data.
+def _rows(
+    options: argparse.Namespace, *, counted: bool
+) -> tuple[tuple[str, ...], str | None, int | None]:
+    """Return the columns of the data, the one to convert, and its rows where they are counted.
+
+    Nothing without data.
 
     Raises:
         SourceError: a script could not train on these columns.
     """
     import os
 
-    from sftdiag.rows.forms import is_readable
+    from sftdiag.rows.forms import is_readable, to_convert
     from sftdiag.rows.row_tokens import EXPECTED
     from sftdiag.sources.rows import Rows
 
     # Without a tokenizer the data may lie on the machine that will train.
     if options.data is None or not (options.tokenizer or os.path.exists(options.data)):
-        return (), None
+        return (), None, None
     rows = Rows(options.data, options.split)
     first = next(iter(rows), {})
     if options.column is None and not is_readable(first):
         shown = ", ".join(first) or "none"
         told = f"row 1: expected {EXPECTED}; the columns are {shown}"
         raise SourceError(options.data, told).keyed("columns", number=1, shown=shown)
-    return tuple(first), sum(map(len, rows.batches())) if counted else None
+    converted = to_convert(first) if options.column is None else None
+    return tuple(first), converted, sum(map(len, rows.batches())) if counted else None
 
 
 def parse_quantiles(text: str | None) -> Mapping[float, int]:

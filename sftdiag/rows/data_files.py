@@ -116,7 +116,9 @@ class _Maker:
             samples.append(sample)
         places = tuple(place for place, _ in rows)
         form = self._raw.format_of(samples[0].row)
-        return Split(name, tuple(samples), total, form, places=places)
+        first = rows[0][1]
+        converted = ", ".join(first) if forms.unread(first) is not None else None
+        return Split(name, tuple(samples), total, form, places=places, converted=converted)
 
     def _refused(self, path: str, number: int, error: Exception) -> SourceError:
         """Return what the tokenizer or its template says of a row that it does not take."""

@@ -12,6 +12,9 @@ MESSAGES = ("messages", "conversations", "conversation")
 
 Message = dict[str, Any]
 
+ROLES = {"human": "user", "gpt": "assistant"}
+"""ShareGPT's names of roles, as chat templates call them. TRL leaves them as they are."""
+
 _NAMES: dict[Any, Any] = {"from": "role", "value": "content"}
 
 
@@ -75,6 +78,46 @@ def from_alpaca(row: Mapping[str, Any]) -> Mapping[str, Any]:
     completion = [{"role": "assistant", "content": output}]
     kept = {n: v for n, v in row.items() if n not in ("instruction", "input", "output", "history")}
     return {**kept, "prompt": prompt, "completion": completion}
+
+
+def unread(row: Mapping[str, Any]) -> str | None:
+    """Return the column of a row that TRL does not read as other frameworks do, or None.
+
+    Examples:
+        >>> unread({"instruction": "Add 1 and 1.", "output": "2"})
+        'instruction'
+        >>> said = {"from": "user", "value": "Add 1 and 1."}
+        >>> unread({"conversations": [said]}), unread({"conversations": [{"role": "user"}]})
+        (None, 'conversations')
+    """
+    if from_alpaca(row) is not row:
+        return "instruction"
+    if format_of(row) != CONVERSATION or "prompt" in row:
+        return None
+    name = next(name for name in MESSAGES if isinstance(row.get(name), list))
+    named = any(isinstance(said, Mapping) and "from" in said for said in row[name])
+    known = name == "messages" or (name == "conversations" and named)
+    return None if known else name
+
+
+def to_convert(row: Mapping[str, Any]) -> str | None:
+    """Return the column of a row that is rewritten before TRL trains on it; None where none is.
+
+    That is what TRL does not read, and conversations with ShareGPT's names of roles.
+    """
+    talk = talk_of(row) if "prompt" not in row else None
+    if talk is None or not any(said.get("role") in ROLES for said in talk.messages):
+        return unread(row)
+    return next(name for name in MESSAGES if isinstance(row.get(name), list))
+
+
+def with_roles(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a conversation with the roles that chat templates know; any other row as it is."""
+    name = to_convert(row)
+    if name is None or name == "instruction":
+        return row
+    said = [{**m, "role": ROLES.get(str(m.get("role")), m.get("role"))} for m in _plain(row[name])]
+    return {**{key: value for key, value in row.items() if key != name}, "messages": said}
 
 
 def is_readable(row: Mapping[str, Any]) -> bool:

@@ -18,6 +18,7 @@ def measure_lengths(
     column: str | None = None,
     split: str = "train",
     progress: Callable[[float], None] | None = None,
+    renamed: bool = False,
 ) -> Lengths:
     """Measure how many tokens the rows of a data file have.
 
@@ -27,6 +28,7 @@ def measure_lengths(
         column: the column to read; None finds it by TRL's names.
         split: which part of a saved dataset that has several.
         progress: called with the share of the data read so far, after each batch.
+        renamed: ShareGPT's roles are called user and assistant, as ``recommend``'s script does.
 
     Returns:
         The distribution; rows are counted as TRL tokenizes them, before truncation.
@@ -37,9 +39,8 @@ def measure_lengths(
         SftdiagError: transformers is not installed.
     """
     rows = Rows(data, split)
-    tokens = RowTokens(
-        load_tokenizer(os.fspath(tokenizer)), os.fspath(tokenizer), rows.path, column
-    )
+    name = os.fspath(tokenizer)
+    tokens = RowTokens(load_tokenizer(name), name, rows.path, column, renamed=renamed)
 
     def batches() -> Iterator[list[int]]:
         for batch in rows.batches():

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sftdiag.errors import SftdiagError, SourceError
-from sftdiag.rows.forms import from_alpaca
+from sftdiag.rows.forms import from_alpaca, with_roles
 from sftdiag.sources.rows import Row
 
 TEXT, MESSAGES, CONVERSATIONS = "text", "messages", "conversations"
@@ -53,13 +53,23 @@ class RowTokens:
         name: what to call the tokenizer in an error.
         data: what to call the rows in an error.
         column: the column to read; None finds it by TRL's names.
+        renamed: ShareGPT's roles are called user and assistant, as a script may do.
     """
 
-    def __init__(self, tokenizer: Any, name: str, data: str, column: str | None = None) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        name: str,
+        data: str,
+        column: str | None = None,
+        *,
+        renamed: bool = False,
+    ) -> None:
         self.tokenizer = tokenizer
         self.name = name
         self.data = data
         self.column = column
+        self.renamed = renamed
         self._seen = 0
         self._backend = getattr(tokenizer, "backend_tokenizer", None)
         if self._backend is not None:
@@ -79,6 +89,7 @@ class RowTokens:
         chats: list[tuple[int, Row, list[Any]]] = []
         for place, given in enumerate(rows):
             row = from_alpaca(given) if self.column is None else given
+            row = with_roles(row) if self.renamed else row
             value = self._value(row, first + place)
             if isinstance(value, str):
                 texts[True].append((place, self._with_eos(value)))

@@ -23,9 +23,6 @@ NO_DATA = "train.jsonl"
 COLUMNS = 92
 """Of a comment, before the indent of an argument."""
 
-TRL_COLUMNS = frozenset({"messages", "prompt", "text"})
-"""Of a row that is trained on as it is."""
-
 EVAL_SHARE = 0.05
 """Of the rows, kept out of training: the guide wants an eval set and names no share."""
 
@@ -48,7 +45,11 @@ def render_yaml(found: Recommendation) -> str:
     """Return a file for ``trl sft --config FILE``, each line with its reason."""
     lines = [*_wrapped(found.about), "# trl sft --config THIS_FILE", ""]
     lines += [f"model_name_or_path: {_yaml(found.model or NO_MODEL)}"]
-    source = {**_source(found.data or NO_DATA), "split": "train"}
+    data = found.data or NO_DATA
+    if found.converted is not None:
+        lines += ["", *_converting(data, found.converted), ""]
+        data = _converted_file(data)
+    source = {**_source(data), "split": "train"}
     lines += [f"datasets: {_yaml([source])}", f"test_split_size: {EVAL_SHARE}"]
     if found.lora_config is not None:
         lines.append("use_peft: true")
@@ -104,7 +105,8 @@ def _script(found: Recommendation) -> Iterator[str]:
     yield f"MODEL = {_python(found.model or NO_MODEL)}"
     yield f"DATA = {_python(found.data or NO_DATA)}"
     yield ""
-    yield from _loading(found.data or NO_DATA, found.columns)
+    yield from _loading(found.data or NO_DATA, found.converted)
+    yield f"rows = rows.train_test_split(test_size={EVAL_SHARE}, seed=42)"
     yield ""
     if found.quantization_config is not None:
         yield from _call("quantization", QUANTIZATION_CONFIG, found)
@@ -160,20 +162,36 @@ def _source(data: str) -> dict[str, str]:
     return {"path": data}
 
 
-def _loading(data: str, columns: tuple[str, ...]) -> Iterator[str]:
+def _converted_file(data: str) -> str:
+    """Return where rows are written that TRL reads."""
+    suffix = f".{data.rpartition('.')[2]}" if "data_files" in _source(data) else "/"
+    return f"{data.removesuffix(suffix)}.trl.jsonl"
+
+
+def _converting(data: str, column: str) -> Iterator[str]:
+    """Yield a script, as a comment, that rewrites the rows for ``trl sft``."""
+    yield from _wrapped(
+        f"trl sft does not read the column {column} of these rows as it is. Run this once, without "
+        "the # before it:"
+    )
+    script = ["import datasets", "", f"DATA = {_python(data)}", *_loading(data, column)]
+    yield from (f"#   {line}".rstrip() for line in script)
+    yield f"#   rows.to_json({_python(_converted_file(data))}, force_ascii=False)"
+
+
+def _loading(data: str, column: str | None) -> Iterator[str]:
     source = _source(data)
     if "data_files" in source:
         kind = source["path"]
         yield f'rows = datasets.load_dataset("{kind}", data_files=DATA, split="train")'
     else:
         yield "rows = datasets.load_from_disk(DATA)"
-    yield from _renaming(columns)
-    yield f"rows = rows.train_test_split(test_size={EVAL_SHARE}, seed=42)"
+    yield from _renaming(column)
 
 
-def _renaming(columns: tuple[str, ...]) -> Iterator[str]:
+def _renaming(column: str | None) -> Iterator[str]:
     """Yield what makes the rows of ShareGPT and Alpaca such as TRL trains on."""
-    if "conversations" in columns:
+    if column is not None and column != "instruction":
         yield from (
             "",
             "# ShareGPT names the roles human and gpt, and chat templates user and assistant.",
@@ -187,11 +205,11 @@ def _renaming(columns: tuple[str, ...]) -> Iterator[str]:
             "",
             "",
             "rows = rows.map(",
-            '    lambda row: {"messages": [message(said) for said in row["conversations"]]},',
+            f'    lambda row: {{"messages": [message(said) for said in row["{column}"]]}},',
             "    remove_columns=rows.column_names,",
             ")",
         )
-    elif {"instruction", "output"} <= set(columns) and not set(columns) & TRL_COLUMNS:
+    elif column is not None:
         yield from (
             "",
             "",

@@ -23,6 +23,7 @@ def recommend(
     model: str | None = None,
     data: str | None = None,
     effective_batch: int | None = None,
+    converted: str | None = None,
     lang: str = "en",
 ) -> Recommendation:
     """Return the settings to train with.
@@ -38,6 +39,8 @@ def recommend(
         model: the model's name or path, for the code.
         data: the data's path, for the code.
         effective_batch: rows an optimizer step; None chooses by the guide's table.
+        converted: the column that the script rewrites before TRL trains on the rows, such as
+            ``"conversations"`` of ShareGPT's rows or ``"instruction"`` of Alpaca's.
         lang: ``"en"`` or ``"zh"``.
 
     Returns:
@@ -63,6 +66,7 @@ def recommend(
         model,
         data,
         effective_batch,
+        converted,
     )
     choice = Choice(setup, lang)
     chosen = settings(choice)
@@ -78,4 +82,5 @@ def recommend(
         model,
         data,
         setup.columns,
+        setup.converted,
     )

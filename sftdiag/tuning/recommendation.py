@@ -68,6 +68,7 @@ class Recommendation(Value):
         model: the model's name or path for the code, or None.
         data: the data's path for the code, or None.
         columns: names of the data's columns, where they are known.
+        converted: the column that is rewritten before TRL trains on the rows, or None.
         schema_version: of the JSON form.
 
     Examples:
@@ -88,6 +89,7 @@ class Recommendation(Value):
     model: str | None = None
     data: str | None = None
     columns: tuple[str, ...] = ()
+    converted: str | None = None
     schema_version: int = SCHEMA_VERSION
 
     def arguments(self, config: str) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class Setup(Value):
         model: the model's name or path, for the code.
         data: the data's path, for the code.
         effective_batch: rows an optimizer step that are wanted, or None to choose by the guide.
+        converted: the column that is rewritten before TRL trains on the rows, or None.
 
     Raises:
         ConfigError: a value is outside its domain.
@@ -53,6 +54,7 @@ class Setup(Value):
     model: str | None = None
     data: str | None = None
     effective_batch: int | None = None
+    converted: str | None = None
 
     def _validate(self) -> None:
         for name in ("samples", "parameters", "gpus"):
@@ -86,7 +88,7 @@ class Setup(Value):
     @property
     def conversations(self) -> bool:
         """Whether the rows are conversations, or become some in the script."""
-        return any(name in self.columns for name in ("messages", "conversations"))
+        return any(name in self.columns for name in ("messages", "conversations", "conversation"))
 
     @property
     def covered(self) -> tuple[float, int] | None:

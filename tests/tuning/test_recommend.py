@@ -444,6 +444,59 @@ def shaped(form: str, rows: Any) -> tuple[str, ...]:
     return tuple(json.dumps(row) for row in made)
 
 
+TALK = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]
+NAMED = [{"from": "user", "value": "one"}, {"from": "assistant", "value": "two"}]
+HUMAN = [{"from": "human", "value": "one"}, {"from": "gpt", "value": "two"}]
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        ({"messages": TALK}, None),
+        ({"conversations": NAMED}, None),
+        ({"prompt": TALK[:1], "completion": TALK[1:]}, None),
+        ({"text": "one two", "source": "a"}, None),
+        ({"conversations": HUMAN}, "conversations"),
+        ({"conversations": TALK}, "conversations"),
+        ({"messages": HUMAN}, "messages"),
+        ({"conversation": NAMED}, "conversation"),
+        ({"instruction": "one", "input": "", "output": "two"}, "instruction"),
+    ],
+)
+def test_the_yaml_says_how_rows_are_converted_that_trl_does_not_read(
+    row: dict[str, Any],
+    column: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its comment is a script, and makes rows of which TRL's trainer needs no more."""
+    pytest.importorskip("datasets")
+    from sftdiag.cli.main import main
+    from sftdiag.rows import forms
+
+    monkeypatch.chdir(tmp_path)
+    Path("rows.jsonl").write_text("\n".join([json.dumps(row)] * 3))
+    arguments = ("--model-size", "1B", "--data", "rows.jsonl", "--format", "yaml")
+    assert main(["recommend", *arguments]) == 0
+    text = capsys.readouterr().out
+    assert f'"{"rows.trl.jsonl" if column else "rows.jsonl"}"' in text
+    if column is None:
+        assert "import datasets" not in text
+        return
+    assert f"the column {column}" in " ".join(text.split())
+    script = "\n".join(line for line in text.splitlines() if line.startswith("#"))
+    start = script.index("#   import datasets")
+    end = script.index("#   rows.to_json")
+    last = script[end:].partition("\n")[0]
+    exec("\n".join(line[4:] for line in (script[start:end] + last).splitlines()), {})
+    (made, *_) = map(json.loads, Path("rows.trl.jsonl").read_text().splitlines())
+    assert forms.to_convert(made) is None
+    talk = forms.talk_of(made)
+    assert talk is not None
+    assert talk.messages == TALK
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["messages", "sharegpt", "alpaca"])
 def test_the_script_trains_on_the_rows_it_was_given(form: str, tmp_path: Path) -> None:
