@@ -30,6 +30,7 @@ class Turns(Value):
         begins: the token that every conversation begins with, and that stands nowhere else.
         style: the name of the template's style, where it is a known one.
         learned: whether an example could be rendered.
+        system: what opens a system message, where that has a mark of its own.
     """
 
     replies: Marks = ()
@@ -41,6 +42,7 @@ class Turns(Value):
     begins: int | None = None
     style: str | None = None
     learned: bool = False
+    system: tuple[int, ...] = ()
 
 
 def replies(

@@ -5,8 +5,9 @@ position ids, or a padding mask that makes attention pass them over. TRL's ``wra
 one.
 
 Cannot see: attention code of your own, and samples put together by hand where the template begins
-or ends every turn with the token that begins or ends a text. For tokenized text without replies it
-is a note, since language modelling is mostly done so.
+or ends every turn with the token that begins or ends a text, unless each begins with the same
+system prompt. For tokenized text without replies it is a note, since language modelling is mostly
+done so.
 
 Example:
     >>> from sftdiag.samples import Sample, Split, Tokenization
@@ -23,7 +24,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import ClassVar
 
@@ -34,6 +35,10 @@ from sftdiag.observations import FixText, Observation, Skip
 from sftdiag.samples import CONVERSATION, PROMPT_COMPLETION, Sample, Tokenization
 
 WRAPPED = "wrapped"
+
+SAME = 64
+"""Tokens of a system message at most, up to its end, by which it is the same as the first one: what
+a system says again within one conversation is something else."""
 
 TURNS_BEGIN = ("Llama 2 or Mistral",)
 """Styles that begin each turn of a user with the begin-of-text token."""
@@ -90,4 +95,25 @@ def _texts(sample: Sample, known: Tokenization) -> int:
         token in separators and token != known.bos_token_id and after not in known.stops
         for token, after in pairwise(ids)
     )
-    return 1 + max(begun, ended)
+    return 1 + max(begun, ended, _begun_again(ids, known.turns.system, known.stops))
+
+
+def _begun_again(ids: tuple[int, ...], mark: tuple[int, ...], stops: Collection[int]) -> int:
+    """Return how often the system prompt that a sequence begins with begins again.
+
+    Examples:
+        >>> one = (1, 7, 9, 4, 4, 2, 5, 6)
+        >>> _begun_again(one, (7, 9), {2}), _begun_again(one * 3, (7, 9), {2})
+        (0, 2)
+    """
+    start = next((i for i in range(2) if mark and ids[i : i + len(mark)] == mark), None)
+    if start is None:
+        return 0
+    body = range(start + len(mark), min(len(ids), start + len(mark) + SAME))
+    end = next((i for i in body if ids[i] in stops), body.stop - 1)
+    first = ids[start : end + 1]
+    again, place = 0, start
+    for _ in range(ids.count(mark[0]) - 1):
+        place = ids.index(mark[0], place + 1)
+        again += ids[place : place + len(first)] == first
+    return again

@@ -119,7 +119,8 @@ class _Lesson:
         ends = [self._mark(whole.text, mid, mid + len(closing))] if two else []
         ends.append(self._mark(whole.text, last, last + len(tail)))
         others = [self._piece(whole, mid + len(closing), whole.between(1)[1])] if two else []
-        others.append(self._system())
+        system = self._system()
+        others.append(system)
         found = [token for token in ends if token is not None]
         return Learned(
             opening,
@@ -138,6 +139,7 @@ class _Lesson:
                 self._begins(),
                 style_of(whole.text),
                 True,
+                system if system not in (opening, others[0]) else (),
             ),
         )
 

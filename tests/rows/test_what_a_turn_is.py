@@ -12,7 +12,13 @@ templates = pytest.importorskip("templates", reason="needs the extra trainer")
 
 from transformers import AutoTokenizer  # noqa: E402
 
+from sftdiag.checks.base import Inputs  # noqa: E402
+from sftdiag.checks.packing_without_boundaries import (  # noqa: E402
+    PackingWithoutBoundariesCheck,
+)
+from sftdiag.observations import Skip  # noqa: E402
 from sftdiag.rows import tokenization  # noqa: E402
+from sftdiag.samples import Sample, Split  # noqa: E402
 
 KINDS: dict[str, tuple[Any, str | None, list[str]]] = {
     "ChatML": (templates.tokenizer(templates.CHATML), "<|im_end|>", ["<|im_end|>"]),
@@ -76,6 +82,53 @@ def test_a_conversation_is_one_text(kind: str) -> None:
 def test_a_token_that_conversations_begin_with_separates_texts() -> None:
     read = tokenization.read(templates.tokenizer(templates.ALWAYS_HEADER, bos="<s>", eos="</s>"))
     assert len(read.separators) == 2
+
+
+def ids_of(known: Any, *talks: list[dict[str, str]]) -> tuple[int, ...]:
+    return tuple(
+        token
+        for talk in talks
+        for token in known.apply_chat_template(talk, return_dict=True)["input_ids"]
+    )
+
+
+def packed(known: Any, *talks: list[dict[str, str]]) -> list[str]:
+    """Return what is said of a row of such conversations, put together by hand."""
+    ids = ids_of(known, *talks)
+    rows = Split("train", (Sample(ids, ids),), 1)
+    found = PackingWithoutBoundariesCheck().look(
+        Inputs(train=rows, tokenization=tokenization.read(known))
+    )
+    assert not isinstance(found, Skip)
+    return [one.code for one in found]
+
+
+OF_TURNS = KINDS["a system prompt of its own; bos opens every turn, pad is eos"][0]
+
+
+def system(said: str) -> list[dict[str, str]]:
+    return [{"role": "system", "content": said}]
+
+
+def test_conversations_put_together_are_told_by_the_system_prompt_that_begins_again() -> None:
+    one, two = templates.talk("a", "b"), templates.talk("c", "d", "e", "f")
+    assert packed(OF_TURNS, one, two) == ["SFT412"]
+    assert packed(OF_TURNS, system("Be kind") + one, system("Be kind") + two) == ["SFT412"]
+    assert packed(OF_TURNS, one) == packed(OF_TURNS, two) == []
+
+
+def test_a_system_message_within_a_conversation_begins_no_other() -> None:
+    talk = templates.talk("a", "b", "c", "d")
+    assert (
+        packed(OF_TURNS, system("Be kind") + talk[:2] + system("It is noon now") + talk[2:]) == []
+    )
+    assert packed(OF_TURNS, talk[:2] + system("You help with what comes") + talk[2:]) == []
+
+
+def test_templates_without_a_system_prompt_tell_nothing() -> None:
+    known = templates.tokenizer(templates.CHATML)
+    assert packed(known, templates.talk("a", "b"), templates.talk("c", "d")) == []
+    assert tokenization.read(templates.tokenizer(templates.BEGIN_EACH_TURN)).turns.system == ()
 
 
 def test_a_header_that_is_always_written() -> None:
