@@ -2,7 +2,8 @@
 
 Sees: how many rows TRL left out as its last step of preparation: those of which truncation at
 ``max_length`` leaves no label, and those of which the mask leaves none, however long they are. It
-says nothing of it, and where none is left the run ends in torch with num_samples=0.
+says nothing of it, and where none is left the run ends in torch with num_samples=0; an evaluation
+set of which none is left gives no eval_loss, and no error.
 
 Cannot see: rows dropped by a script of your own, when packing, or where preparation is skipped.
 
@@ -29,6 +30,7 @@ from sftdiag.checks.base import Check, Inputs
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
 from sftdiag.ranges import TOLERATED_ROWS
+from sftdiag.samples import Split
 
 MOST = 0.5
 """Share of dropped rows from which the run trains on something else than what it was given."""
@@ -62,7 +64,7 @@ class RowsDroppedCheck(Check):
                 self.observation(
                     Severity.ERROR if share > MOST else few,
                     series=split.name,
-                    variant="nothing" if empty else "mask" if masked else "default",
+                    variant=_variant(split, masked, empty),
                     evidence={
                         "dropped": split.dropped,
                         "before": before,
@@ -75,6 +77,12 @@ class RowsDroppedCheck(Check):
                 )
             )
         return found
+
+
+def _variant(split: Split, masked: bool, empty: bool) -> str:
+    if split.name != "train" and not split.total and not empty:
+        return "emptied_by_mask" if masked else "emptied"
+    return "nothing" if empty else "mask" if masked else "default"
 
 
 def _fixes(empty: bool) -> tuple[FixText, ...]:

@@ -2,8 +2,8 @@
 
 Sees: a formatting function beside conversations, which TRL trains without it; a
 train_sampling_strategy that is nearly one of transformers' and is taken for none, so that the rows
-are drawn at random; rows of a file whose columns TRL does not read (a note: they were read as
-LLaMA-Factory and ms-swift read them).
+are drawn at random; replies with a weight of 0 that are trained nevertheless; rows of a file whose
+columns TRL does not read (a note: they were read as LLaMA-Factory and ms-swift read them).
 
 Cannot see: arguments of scripts of your own.
 
@@ -16,21 +16,27 @@ Example:
 References:
     TRL 1.16, SFTTrainer._prepare_dataset: messages come before what a formatting function made.
     transformers 5.23, Trainer._get_train_sampler: any other name is random.
+    OpenAI's fine-tuning format: a message's weight is 0 where it is not to be trained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import ClassVar
 
+from sftdiag.checks._shares import share_of_rows
 from sftdiag.checks.base import ARGUMENTS, Check, Inputs
 from sftdiag.context import BY_LENGTH, RANDOM, SEQUENTIAL
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
+from sftdiag.samples import Sample, Split
 
 STRATEGIES = (RANDOM, SEQUENTIAL, BY_LENGTH, "batch_rebalance")
 """What transformers 5.23 takes for a train_sampling_strategy."""
+
+REPLY = "assistant"
+"""The role of a message that is a reply."""
 
 NEARLY = 0.8
 """Likeness (difflib) from which a name is a slip of the pen: a letter or two changed are above 0.9,
@@ -68,6 +74,7 @@ class UnreadInputCheck(Check):
                     evidence={"given": sampler, "meant": meant[0]},
                     fixes=(FixText("strategy", changes=change),),
                 )
+        yield from self._weights(inputs.train)
         if inputs.train.converted is not None:
             yield self.observation(
                 Severity.INFO,
@@ -76,3 +83,28 @@ class UnreadInputCheck(Check):
                 evidence={"columns": inputs.train.converted},
                 fixes=(FixText("columns"),),
             )
+
+    def _weights(self, split: Split) -> Iterator[Observation]:
+        rows = [i for i, sample in enumerate(split.samples) if _trains_unweighted(sample)]
+        if rows:
+            yield self.observation(
+                Severity.WARNING,
+                series=split.name,
+                variant="weight",
+                evidence=share_of_rows(len(rows), split),
+                fixes=(FixText("weight"),),
+                example=rows[0],
+            )
+
+
+def _trains_unweighted(sample: Sample) -> bool:
+    """Return whether a reply whose weight is 0 is among the trained ones."""
+    said = (sample.row or {}).get("messages")
+    if not isinstance(said, (list, tuple)) or not sample.answers:
+        return False
+    weights = [m.get("weight") for m in said if isinstance(m, Mapping) and m.get("role") == REPLY]
+    # Where each reply is found, one stands for each message.
+    return len(weights) == len(sample.answers) and any(
+        weight is not None and not weight and sample.is_supervised(end - 1)
+        for weight, (_, end) in zip(weights, sample.answers, strict=True)
+    )

@@ -251,6 +251,40 @@ def test_a_set_that_was_dropped_whole_is_explained_before_train_fails(
         trainer.train()
 
 
+@pytest.mark.parametrize("mask", [True, False])
+def test_an_evaluation_set_that_was_dropped_whole_gives_no_loss(tmp_path: Path, mask: bool) -> None:
+    rows = setups.tokens(setups.PAIRS[:40])
+    if mask:
+        held_out, length = setups.tokens(setups.HELD_OUT[:10], setups.nothing), 64
+    else:
+        held_out = [{**row, "labels": [-100] * 30 + row["labels"]} for row in rows[:10]]
+        held_out = [{**row, "input_ids": [5] * 30 + row["input_ids"]} for row in held_out]
+        length = 30
+    trainer = setups.sft(tmp_path, rows, held_out, max_length=length, max_steps=1)
+    report = sftdiag.preflight(trainer)
+    (found,) = [f for f in report.findings if f.code == "SFT403"]
+    assert found.series == "eval"
+    assert "All 10 rows of eval were dropped" in found.message
+    assert "gives no loss" in found.message
+    assert ("mask left no label" in found.message) == mask
+    trainer.train()
+    assert "eval_loss" not in trainer.evaluate()
+
+
+@pytest.mark.parametrize("weights", [(None, 0), (0, None), (1.0, 0.0), (1, None), (None, None)])
+def test_replies_of_weight_0_are_trained_nevertheless(
+    tmp_path: Path, weights: tuple[float | None, float | None]
+) -> None:
+    rows = []
+    for row in setups.messages(setups.PAIRS):
+        asked, answered = row["messages"]
+        replies = [{**answered, "weight": weight} for weight in weights]
+        rows.append({"messages": [asked, replies[0], asked, replies[1]]})
+    report = sftdiag.preflight(setups.sft(tmp_path, rows, assistant_only_loss=True))
+    codes = {f.code: f.severity.label for f in report.findings if f.code == "SFT426"}
+    assert codes == ({"SFT426": "warning"} if 0 in weights else {})
+
+
 def test_what_is_odd_is_skipped_with_its_reason(tmp_path: Path) -> None:
     good = setups.tokens(setups.PAIRS)
     rows = setups.Dataset.from_list(good)
