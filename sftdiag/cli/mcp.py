@@ -13,8 +13,8 @@ from sftdiag.texts import LANGUAGES
 ABOUT = (
     "Diagnoses supervised fine-tuning runs from their logs: what went wrong, since which step, "
     "why, and what to change. A finding's causes are confirmed, likely, possible or ruled out by "
-    "the run's own numbers: change first what the primary finding's best supported cause says, and do "
-    "not act on a ruled-out one. A verdict of inconclusive says what to log to be able to judge."
+    "the run's own numbers: change first what the primary finding's best supported cause says, "
+    "and do not act on a ruled-out one. A verdict of inconclusive says what to log instead."
 )
 
 
