@@ -85,16 +85,14 @@ def open_run(
     runs = find_runs(given)
     if len(runs) > 1:
         raise SourceError(given, f"holds {len(runs)} runs ({runs[0]}, ...); expected one")
-    if not os.path.isdir(runs[0]):
-        return _open_file(given, runs[0], columns, logging_steps)
-    state = states.newest(runs[0])
-    if state is None:
-        raise SourceError(given, f"no {STATE} in this folder")
-    return _open_state(given, state)
+    state = states.newest(runs[0]) if os.path.isdir(runs[0]) else None
+    if state is not None:
+        return _open_state(given, state)
+    return _open_file(given, runs[0], columns, logging_steps)
 
 
 def _open_file(given: str, path: str, columns: Mapping[str, str], logging_steps: int | None) -> Run:
-    if not columns and _is_state(path):
+    if not columns and os.path.isfile(path) and _is_state(path):
         return _open_state(given, path)
     from sftdiag.sources import formats
 

@@ -13,6 +13,9 @@ from sftdiag.sources.opening import Head, lines
 
 DELIMITERS = ",;\t"
 
+EMPTY_CELLS = frozenset({"", "no log", "none", "null", "n/a", "-"})
+"""What stands in a cell without a number."""
+
 WIDEST = 100_000
 """Characters of a cell at the most: the csv module's limit is 131,072."""
 
@@ -81,7 +84,8 @@ def _rows(head: Head, names: list[str], mark: str) -> Iterator[Row]:
         row = cells(line, mark)
         if row == names:
             continue
-        yield {name: cell for name, cell in zip(names, row, strict=False) if cell.strip()}
+        pairs = zip(names, row, strict=False)
+        yield {name: cell for name, cell in pairs if cell.strip().lower() not in EMPTY_CELLS}
 
 
 def _merged(rows: Iterable[Row], columns: Columns) -> Iterator[Row]:

@@ -20,6 +20,9 @@ MAX_FILES = 500
 _PATTERN = "*?["
 """A path with one of these is a pattern where no such file is there."""
 
+DATABASE = b"SQLite format 3\0"
+"""Begins the files that may hold several runs."""
+
 _NO_LOGS = (
     *(".py", ".md", ".safetensors", ".bin", ".pt", ".pth", ".gguf", ".png", ".jpg", ".svg"),
     *(".parquet", ".arrow", ".yaml", ".yml", ".toml", ".model", ".lock", ".pdf", ".npy", ".so"),
@@ -46,8 +49,10 @@ def find_runs(path: str | os.PathLike[str]) -> list[str]:
         SourceError: there is nothing at the path, or no run in the folder.
     """
     given = os.fspath(path)
-    if given == STDIN or os.path.isfile(given):
+    if given == STDIN:
         return [given]
+    if os.path.isfile(given):
+        return _in_file(given)
     if os.path.isdir(given):
         runs = list(_below(given, MAX_DEPTH))
         if not runs:
@@ -61,7 +66,23 @@ def find_runs(path: str | os.PathLike[str]) -> list[str]:
         matched = sorted(glob.glob(given, recursive=True))
         if matched:
             return [run for one in matched for run in (find_runs(one) if _holds(one) else ())]
+    if os.path.isfile(given.rpartition("::")[0]):
+        return [given]
     raise SourceError(given, f"no such file or folder; {WHERE}")
+
+
+def _in_file(path: str) -> list[str]:
+    """Return the runs in a file: trackers' databases may hold several."""
+    try:
+        with open(path, "rb") as file:
+            several = file.read(len(DATABASE)) == DATABASE
+    except OSError:
+        several = False
+    if not several:
+        return [path]
+    from sftdiag.sources.formats import runs_in
+
+    return runs_in(path)
 
 
 def _holds(path: str) -> bool:
@@ -70,7 +91,7 @@ def _holds(path: str) -> bool:
 
 
 def _below(folder: str, depth: int) -> Iterator[str]:
-    if newest(folder) is not None:
+    if newest(folder) is not None or _is_run(folder):
         yield folder
         return
     try:
@@ -81,10 +102,17 @@ def _below(folder: str, depth: int) -> Iterator[str]:
     if depth:
         subs = (os.path.join(folder, name) for name in names if not name.startswith("."))
         below = [run for sub in subs if os.path.isdir(sub) for run in _below(sub, depth - 1)]
-    if not any(os.path.isdir(run) for run in below):
+    if not any(newest(run) for run in below if os.path.isdir(run)):
         # Beside folders with the Trainer's own logs, a text is what one of them printed.
         yield from logs_in(folder, names)
     yield from below
+
+
+def _is_run(folder: str) -> bool:
+    """Return whether the folder is one run of a tracker's."""
+    from sftdiag.sources.formats import of_folder
+
+    return of_folder(folder) is not None
 
 
 def logs_in(folder: str, names: list[str]) -> list[str]:
@@ -105,4 +133,5 @@ def logs_in(folder: str, names: list[str]) -> list[str]:
         if format is not None:
             found.setdefault(format.name, []).append(path)
     best = min(found, key=_ORDER.index, default=None)
-    return found[best] if best is not None else []
+    files = found[best] if best is not None else []
+    return [run for file in files for run in _in_file(file)]

@@ -29,13 +29,11 @@ SWIFT, LLAMAFACTORY, RAY = "global_step/max_steps", "current_steps", "training_i
 
 def recognises_lines(head: Head) -> bool:
     """Return whether the lines are JSON objects, one of them a row of a training log."""
-    found = False
-    for line in head.first_lines(LOOKED_AT):
-        row = parsed(line)
-        if row is None:
-            return found and not line.lstrip().startswith("{")
-        found = found or is_row(dict(row))
-    return found
+    rows = [parsed(line) for line in head.first_lines(LOOKED_AT)]
+    if rows and rows[-1] is None:
+        # Half a line, as a process that is killed or still writes leaves it.
+        rows.pop()
+    return None not in rows and any(is_row(row) for row in rows if row)
 
 
 def recognises_list(head: Head) -> bool:

@@ -63,7 +63,8 @@ def _text(head: Head) -> str:
         if isinstance(content, dict):
             keys = ", ".join(ascii(str(key)[:40])[1:-1] for key in list(content)[:5]) or "none"
             return f"a JSON object without log_history (its keys are {keys})"
-    first = next(iter(head.first_lines(1)), "")[:60]
-    commas = max(first.count(mark) for mark in ",;\t")
-    kind = "a table without a column of a loss" if commas > 1 else "text without a row of a log"
+    first, *others = [*head.first_lines(2), ""]
+    is_table = any(first.count(mark) == others[0].count(mark) > 0 for mark in ",;\t")
+    kind = "a table without a column of a loss" if is_table else "text without a row of a log"
+    first = first[:60]
     return f'{kind} (it begins "{first}")'

@@ -34,10 +34,11 @@ class Head:
         data: its first bytes.
         text: these decoded; empty where they are no text.
         whole: whether that is the whole file.
+        run: which of several runs in it is asked for; empty for the first.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, run: str = "") -> None:
+        self.path, self.run = path, run
         try:
             with _open(path) as file:
                 self.data = file.read(HEAD_BYTES)
@@ -45,9 +46,11 @@ class Head:
             reason = getattr(error, "strerror", None) or error
             raise SourceError(path, f"cannot be read: {reason}") from None
         self.whole = len(self.data) < HEAD_BYTES
-        self.encoding = json.detect_encoding(self.data)
+        # A log that was cut to nothing while a process wrote on begins with zeros.
+        data = self.data.lstrip(b"\0") if self.data.startswith(b"\0\0\0\0") else self.data
+        self.encoding = json.detect_encoding(data)
         # A head may end within a character, and a log may hold a few bytes of something else.
-        text = codecs.getincrementaldecoder(self.encoding)("replace").decode(self.data)
+        text = codecs.getincrementaldecoder(self.encoding)("replace").decode(data)
         broken = text.count("\ufffd") + text.count("\0")
         if not self.encoding.startswith("utf-8"):
             # Any bytes are some UTF-16; names of metrics are ASCII.
@@ -78,7 +81,7 @@ def _open(path: str) -> IO[bytes]:
     return gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[return-value]
 
 
-def lines(path: str, encoding: str = "utf-8") -> Iterator[str]:
+def lines(path: str, encoding: str = "utf-8", longest: int = LONGEST_LINE) -> Iterator[str]:
     """Yield a file's lines, ended by newlines or carriage returns, in bounded memory.
 
     Raises:
@@ -86,23 +89,32 @@ def lines(path: str, encoding: str = "utf-8") -> Iterator[str]:
     """
     try:
         with _open(path) as file:
-            yield from split(iter(lambda: file.read(CHUNK_BYTES), b""), encoding)
+            yield from split(iter(lambda: file.read(CHUNK_BYTES), b""), encoding, longest)
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise SourceError(path, f"cannot be read: {reason}") from None
 
 
-def split(chunks: Iterator[bytes], encoding: str = "utf-8") -> Iterator[str]:
+def split(
+    chunks: Iterator[bytes], encoding: str = "utf-8", longest: int = LONGEST_LINE
+) -> Iterator[str]:
     """Yield the lines in a stream of bytes; of a line without an end its beginning."""
     decoder = codecs.getincrementaldecoder(encoding)("replace")
-    rest = ""
+    begun: list[str] = []
+    kept = 0
     for chunk in chunks:
-        text = rest + decoder.decode(chunk).replace("\r\n", "\n").replace("\r", "\n")
-        *whole, rest = text.split("\n")
-        yield from whole
-        rest = rest[:LONGEST_LINE]
-    if rest:
-        yield rest
+        text = decoder.decode(chunk).replace("\r\n", "\n").replace("\r", "\n")
+        first, *others = text.split("\n")
+        if kept < longest:
+            begun.append(first)
+            kept += len(first)
+        if others:
+            yield "".join(begun)
+            *whole, rest = others
+            yield from whole
+            begun, kept = [rest], len(rest)
+    if kept:
+        yield "".join(begun)
 
 
 def tail(path: str, size: int, encoding: str = "utf-8") -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 _BAR = re.compile(r"(?P<of>[^|\r\n]{0,60}?)\s*\d{1,3}%\|[^|]{0,300}\|\s*(\d+)/(\d+)\s*\[")
 
-_TRAINING = re.compile(r"(?:^|[\s\]>:])(?:train\w*|steps?)?:?$", re.I)
+_TRAINING = re.compile(r"(?:.*(?:\s|\]:?|>|^\d+:))?(?:train\w*:?|steps?:?)?", re.I)
 """What stands before the training's bar: nothing (transformers), or ``Train`` (ms-swift)."""
 
 _EPOCH = re.compile(r"Epoch (\d+)")
@@ -23,7 +23,7 @@ def training(line: str) -> tuple[int, int] | None:
         >>> training("Map: 100%|####| 192/192 [00:00<00:00, 900 examples/s]")
     """
     match = _BAR.search(line)
-    if match is None or not _TRAINING.search(match["of"].strip()):
+    if match is None or not _TRAINING.fullmatch(match["of"].strip()):
         return None
     done, total = int(match[2][:15]), int(match[3][:15])
     return (done, total) if 0 <= done <= total and total > 1 else None

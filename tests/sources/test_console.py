@@ -1,0 +1,189 @@
+"""Console text as people paste it."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from logs import healthy, overfitting
+
+import sftdiag
+from sftdiag.errors import SourceError
+from sftdiag.sources import Run, open_run
+
+FOUR = "{{'loss': {loss}, 'grad_norm': {norm}, 'learning_rate': 2e-05, 'epoch': {epoch}}}"
+
+
+def read(tmp_path: Path, text: str, **how: Any) -> tuple[Run, list[dict[str, Any]]]:
+    path = tmp_path / "log.txt"
+    path.write_text(text)
+    run = open_run(path, **how)
+    return run, [dict(row) for row in run.entries]
+
+
+def lines(count: int = 6) -> list[str]:
+    return [FOUR.format(loss=2.0 - 0.1 * n, norm=1.0, epoch=0.1 * (n + 1)) for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{'loss': 1.25, 'grad_norm': nan, 'learning_rate': 2e-05, 'epoch': 0.5}",
+        "{'loss': '1.25', 'grad_norm': 'nan', 'learning_rate': '2e-05', 'epoch': '0.5'}",
+        '{"loss": 1.25, "grad_norm": NaN, "learning_rate": 2e-05, "epoch": 0.5}',
+        "{'loss': tensor(1.25), 'grad_norm': tensor(nan), 'learning_rate': 2e-05, 'epoch': 0.5}",
+        "{'loss': np.float64(1.25), 'grad_norm': nan, 'learning_rate': 2e-05, 'epoch': 0.5}",
+        "{'loss': tensor(1.25, device='cuda:0'), 'grad_norm': nan, 'learning_rate': 2e-05, "
+        "'epoch': 0.5}",
+        "[INFO|2026-11-30 10:00:00] trainer:12 >> {'loss': 1.25, 'grad_norm': nan, "
+        "'learning_rate': 2e-05, 'epoch': 0.5}",
+        "\x1b[32m{'loss': 1.25, 'grad_norm': nan, 'learning_rate': 2e-05, 'epoch': 0.5}\x1b[0m",
+        " 50%|#####     | 5/10 [00:01<00:01]{'loss': 1.25, 'grad_norm': nan, "
+        "'learning_rate': 2e-05, 'epoch': 0.5}",
+        "[rank0]: {'loss': 1.25, 'grad_norm': nan, 'learning_rate': 2e-05, 'epoch': 0.5}",
+        "0: {'loss': 1.25, 'grad_norm': nan, 'learning_rate': 2e-05, 'epoch': 0.5}",
+        "[default0]:{'loss': 1.25, 'grad_norm': nan, 'learning_rate': 2e-05, 'epoch': 0.5}",
+        "{'loss': 1.25, 'grad_norm': nan,\n 'learning_rate': 2e-05,\n 'epoch': 0.5}",
+    ],
+    ids=range(13),
+)
+def test_a_row_however_it_is_printed(tmp_path: Path, line: str) -> None:
+    _, rows = read(tmp_path, f"Loading checkpoint shards: 100%|###| 2/2 [00:01]\n{line}\n")
+    (row,) = rows
+    assert float(row["loss"]) == 1.25
+    assert str(row["grad_norm"]).lower() == "nan"
+    assert float(row["learning_rate"]) == 2e-5
+    assert float(row["epoch"]) == 0.5
+
+
+def test_dicts_of_something_else_are_no_rows(tmp_path: Path) -> None:
+    text = "{'input_ids': [1, 2], 'labels': [3]}\n{'lr': 0.1}\n{'name': 'loss'}\n" + lines(1)[0]
+    assert len(read(tmp_path, text)[1]) == 1
+
+
+def test_ranks_that_print_the_same(tmp_path: Path) -> None:
+    once = read(tmp_path, "\n".join(lines()))[1]
+    told = read(tmp_path, "\n".join(f"[rank{rank}]: {line}" for line in lines() for rank in (0, 1)))
+    assert [row["loss"] for row in told[1]] == [row["loss"] for row in once]
+    assert ("ranks", {"ranks": 2}) in told[0].notes
+    untold = read(tmp_path, "\n".join(line for line in lines() for _ in range(4)))[1]
+    assert untold == once
+
+
+def test_rows_that_repeat_by_themselves_are_kept(tmp_path: Path) -> None:
+    dead = "{'loss': 0.0, 'grad_norm': nan, 'learning_rate': 0.0, 'epoch': 0.01}"
+    assert len(read(tmp_path, "\n".join([*lines(3), dead, dead, dead]))[1]) == 6
+
+
+@pytest.mark.parametrize(
+    ("line", "row"),
+    [
+        ("Step 4 | loss:nan lr:1e+30 tokens_per_second_per_gpu:32.5 ", {"step": 4, "loss": "nan"}),
+        (
+            " [2026-01-01 10:00:00] iteration       10/     100 | consumed samples:          160 | "
+            "elapsed time per iteration (ms): 250.1 | learning rate: 1.500000E-06 | global batch "
+            "size:    16 | lm loss: 1.080000E+01 | loss scale: 1.0 | grad norm: 2.300 | number of "
+            "skipped iterations:   0 | number of nan iterations:   0 |",
+            {"step": 10, "loss": "1.080000E+01", "grad_norm": "2.300"},
+        ),
+        (
+            "Training epoch 0, iteration 9/99 | lr: 1.499e-07 | global_batch_size: 8 | global_step:"
+            " 9 | reduced_train_loss: 11.03 | train_step_timing in s: 1.08 | val_loss: 10.2",
+            {"step": 10, "loss": "11.03", "eval_loss": "10.2", "learning_rate": "1.499e-07"},
+        ),
+        (
+            "Epoch 1 | iter 8 step 4 | loss train: 5.904, val: n/a | iter time: 19.85 ms (step)",
+            {"step": 4, "loss": "5.904", "epoch": "1"},
+        ),
+        (
+            "Epoch 1:  50%|#####| 5/10 [00:01<00:01, 4.9it/s, v_num=0, train_loss=1.25, "
+            "val_loss=2.5]",
+            {"step": 15, "loss": "1.25", "eval_loss": "2.5"},
+        ),
+        ("[10:00:01] step 30 loss 1.5 lr 2e-5", {"step": 30, "loss": "1.5"}),
+        ("step: 30/900, train loss: 1.5, val loss: 2.5", {"step": 30, "eval_loss": "2.5"}),
+        ("| 0.5 | 1.0 | 20 | 0.7 |", {}),
+    ],
+    ids=["torchtune", "megatron", "nemo", "litgpt", "lightning", "script", "words", "no header"],
+)
+def test_lines_of_other_tools(tmp_path: Path, line: str, row: dict[str, Any]) -> None:
+    if not row:
+        with pytest.raises(SourceError):
+            read(tmp_path, line)
+        return
+    (found,) = read(tmp_path, f"starting\n{line}\n")[1]
+    found.setdefault("loss", found.pop("train_loss", None))
+    assert row.items() <= found.items()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Step\tTraining Loss\tValidation Loss\n10\t1.5\t2.5\n20\tNo log\t2.25\n",
+        "| Training Loss | Epoch | Step | Validation Loss |\n|:---:|:---:|:---:|:---:|\n"
+        "| 1.5 | 1.0 | 10 | 2.5 |\n| No log | 2.0 | 20 | 2.25 |\n\nwords\n",
+    ],
+    ids=["pasted", "model card"],
+)
+def test_tables(tmp_path: Path, text: str) -> None:
+    rows = read(tmp_path, text)[1]
+    assert [(r["step"], r.get("loss"), r["eval_loss"]) for r in rows] == [
+        (10, "1.5", "2.5"),
+        (20, None, "2.25"),
+    ]
+
+
+@pytest.mark.parametrize("make", [healthy, overfitting])
+def test_the_diagnosis_is_that_of_the_same_rows(tmp_path: Path, make: Any) -> None:
+    rows = make()
+    own = sftdiag.analyze({"log_history": rows, "max_steps": 200})
+    text = []
+    for row in rows:
+        text.append(repr({name: value for name, value in row.items() if name != "step"}))
+        text.append(f"\r {row['step'] // 2}%|#| {row['step']}/200 [00:10<00:10]")
+    (tmp_path / "run.log").write_text("\n".join(text))
+    other = sftdiag.analyze(tmp_path / "run.log")
+    assert (other.verdict, other.primary_id) == (own.verdict, own.primary_id)
+    assert other.summary.max_steps == 200
+
+
+def test_in_any_encoding_and_packed(tmp_path: Path) -> None:
+    import gzip
+
+    text = "训练开始\n" + "\n".join(lines())
+    for name, data in {
+        "utf8": text.encode(),
+        "bom": text.encode("utf-8-sig"),
+        "powershell": text.encode("utf-16"),
+        "packed": gzip.compress(text.encode()),
+        "windows": text.replace("\n", "\r\n").encode("gbk"),
+    }.items():
+        (tmp_path / name).write_bytes(data)
+        assert len(list(open_run(tmp_path / name).entries)) == 6, name
+
+
+def test_a_log_of_any_length_is_read_line_by_line(tmp_path: Path) -> None:
+    import tracemalloc
+
+    def peak(count: int) -> int:
+        draw = random.Random(0)
+        with open(tmp_path / "long.log", "w") as file:
+            for n in range(count):
+                loss = 2.0 * draw.gauss(1.0, 0.05)
+                file.write(FOUR.format(loss=loss, norm=1.0, epoch=f"{n / 1000:.5f}") + "\n")
+                file.write(f"\r 10%|#| {n + 1}/{count} [00:10<00:10]" * 3)
+        tracemalloc.start()
+        sftdiag.analyze(tmp_path / "long.log")
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    few, many = peak(6_000), peak(24_000)
+    assert many < few + 4_000_000
+
+
+@pytest.mark.parametrize("junk", ["{'loss': ", "{'loss': 1.0, " * 50, "{" * 5000, "\0" * 5000])
+def test_what_is_cut_off_hides_no_row_behind_it(tmp_path: Path, junk: str) -> None:
+    assert len(read(tmp_path, f"{junk}\n" + "\n".join(lines()))[1]) >= 5
