@@ -20,7 +20,7 @@ from sftdiag.sources.series import Point, rows
 VERSION = b"brain.Event:"
 """Stands in a file's first event."""
 
-INSTALL = "looks like TensorBoard's event file; reading it takes: pip install 'sftdiag[tensorboard]'"
+INSTALL = "looks like TensorBoard's event file; for it: pip install 'sftdiag[tensorboard]'"
 
 LENGTH_BYTES, CHECK_BYTES = 12, 4
 """Before a record its length and that one's checksum, behind it its own."""
