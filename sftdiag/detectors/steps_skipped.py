@@ -6,7 +6,8 @@ weights and the next loss would be NaN, so it was skipped, by fp16's loss scaler
 in bf16), or by a trainer that drops such gradients (ms-swift). A schedule that is held in
 mid-course and evaluations that agree to the last digit are further witnesses. What the scaler skips
 while it looks for its scale is counted in steps, not in records: up to 16, and only where fp16 may
-be in use; that gets the note ``scattered-overflow``. Sees as well gradients that are exactly 0 in a
+be in use; that gets the note ``scattered-overflow``, and ``lost-gradients`` where no scaler is at
+work. Sees as well gradients that are exactly 0 in a
 good part of the records (rows without a label), and in preference and reinforcement-learning logs
 in all of them.
 
@@ -77,7 +78,7 @@ class StepsSkippedDetector(Detector):
     code: ClassVar[str] = "SFT112"
     name: ClassVar[str] = "steps-skipped"
     severity: ClassVar[Severity] = Severity.ERROR
-    notes: ClassVar[tuple[str, ...]] = ("scattered-overflow",)
+    notes: ClassVar[tuple[str, ...]] = ("scattered-overflow", "lost-gradients")
 
     def __init__(self) -> None:
         self._skipped = Streak()
@@ -132,7 +133,7 @@ class StepsSkippedDetector(Detector):
             return self._end(record.step) if self._no_gradient.over else ()
         if numbers is not None:
             return self._told(record, *numbers)
-        return self._note(record) if before else ()
+        return self._note(signals, record) if before else ()
 
     def _in_a_row(self, signals: Signals, grad_norm: float) -> bool:
         if self._active is not None and self._active.severity is Severity.ERROR:
@@ -203,9 +204,10 @@ class StepsSkippedDetector(Detector):
         )
         return (self._active,)
 
-    def _note(self, record: LogRecord) -> Sequence[Detection]:
+    def _note(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         numbers = {"overflows": self._overflows, "loss": record.metrics["loss"]}
-        note, onset = self.notes[0], self._first_overflow
+        scaler = signals.context.precision in ("fp16", None)
+        note, onset = self.notes[0 if scaler else 1], self._first_overflow
         return (
             Detection(self.code, note, Severity.INFO, record.step, onset, "grad_norm", numbers),
         )

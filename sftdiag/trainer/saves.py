@@ -1,6 +1,6 @@
 """Whether the run will end where it evaluates and saves at one step: FSDP2 in some torch versions.
 
-Seen with torch 2.11, transformers 5.17 and accelerate 1.15 on two GPUs, without sftdiag: an
+Seen with torch 2.11, transformers 5.17 and 5.23, accelerate 1.15 on two GPUs, without sftdiag: an
 evaluation and a save at one step break the next forward pass ("got mixed torch.Tensor and DTensor",
 in the final norm), with full and sharded state dicts alike; a step apart, they are fine. Not seen
 with torch 2.13 (docs/ranks.md).
@@ -42,7 +42,9 @@ def say_where_it_breaks(args: Any, state: Any, lang: str) -> None:
         "apart": apart(evaluates, saves, state.max_steps),
         "fixed": ".".join(map(str, FIXED_IN)),
     }
-    say(logging.WARNING, texts.load(__file__, "saves", lang)["breaks"].format(**words))
+    # The best model is loaded from a checkpoint of an evaluation: transformers insists on both.
+    line = "breaks_best" if getattr(args, "load_best_model_at_end", False) else "breaks"
+    say(logging.WARNING, texts.load(__file__, "saves", lang)[line].format(**words))
 
 
 def apart(evaluates: int, saves: int, total: int) -> int:

@@ -69,6 +69,15 @@ def test_a_scaler_that_looks_for_its_scale_may_skip_sixteen(context: RunContext)
     assert skipped(log(*lost(30, inf)), context) == [("steps-skipped", "error", 17)]
 
 
+@pytest.mark.parametrize(
+    ("context", "note"),
+    [(BF16, "lost-gradients"), (FP16, "scattered-overflow"), (RunContext(), "scattered-overflow")],
+)
+def test_an_overflow_is_a_loss_scalers_only_in_fp16(context: RunContext, note: str) -> None:
+    rows = log(*[GOOD] * 12, *lost(1, inf), *[GOOD] * 30)
+    assert [seen for seen in fired(rows, context) if seen[1] == "info"] == [(note, "info", 14)]
+
+
 def test_a_step_that_the_scaler_skips_holds_the_schedule() -> None:
     """NaN gradients while the rate moves on are dropped by something else: three are enough."""
     rows = log(*lost(30))

@@ -44,6 +44,9 @@ def test_the_step_and_what_to_change_are_named(
     (line,) = said(caplog, monkeypatch)
     assert line.startswith("eval_steps=10 and save_steps=20 meet at step 20:")
     assert "Set save_steps=21, " in line
+    # transformers refuses a run that saves apart from its evaluations and wants its best model.
+    (line,) = said(caplog, monkeypatch, load_best_model_at_end=True)
+    assert "set load_best_model_at_end=False and save_steps=21" in line
     (line,) = said(caplog, monkeypatch, step=40, lang="zh")
     assert "第 60 步" in line
     (line,) = said(caplog, monkeypatch, eval_steps=0.25, save_steps=50)
