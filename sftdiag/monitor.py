@@ -11,7 +11,7 @@ from sftdiag.cases import Case, Cases
 from sftdiag.checked import Checked
 from sftdiag.config import Settings
 from sftdiag.context import RunContext
-from sftdiag.detectors import DETECTORS, Detector, Skip, has_learned
+from sftdiag.detectors import DETECTORS, Detector, Skip, has_learned, rate_beyond_any
 from sftdiag.findings import Detection, Finding, Report, Severity, StepRows, Summary
 from sftdiag.guide import arbitration
 from sftdiag.guide.symptoms import NAMES
@@ -278,6 +278,8 @@ class Monitor:
         if not any(part.records for part in (*self._earlier, self.signals)):
             if not any(probe.name not in skips for probe in self._probes):
                 return "inconclusive", self._say(Skip("no_step"))
+        elif (beyond := rate_beyond_any(self.signals)) is not None:
+            return "inconclusive", self._say(beyond)
         elif LEARNING in skips and not has_learned(self.signals):
             return "inconclusive", self._say(skips[LEARNING])
         return (worst.label if worst is not None else "healthy"), None

@@ -262,3 +262,26 @@ def test_a_finding_that_cannot_be_told_costs_no_other(monkeypatch: pytest.Monkey
         monitor.feed_entry(row)
     assert [finding.code for finding in monitor.report().findings] == ["SFT106"]
     assert set(faults) == {"eval-loss-rising"}
+
+
+@pytest.mark.parametrize("every", [1, 5, 10, 50])
+def test_a_smooth_fall_at_a_rate_beyond_every_range_is_not_healthy(every: int) -> None:
+    """A tiny model at thirty times its rate: the loss falls from 4.2 to 1.3, a healthy one to 0.2."""
+    rows = [{**row, "step": every * row["step"]} for row in healthy()]
+    for row in rows:
+        row["learning_rate"] = 0.09
+    verdicts = {}
+    for name, context in {
+        "unknown": RunContext(),
+        "adam": RunContext(optim="adamw_torch_fused", method="full"),
+        "sgd": RunContext(optim="sgd"),
+        "vectors": RunContext(method="prompt-tuning"),
+    }.items():
+        monitor = Monitor(context)
+        for row in rows:
+            monitor.feed_entry(row)
+        report = monitor.report()
+        verdicts[name] = report.verdict
+        assert report.verdict == "healthy" or "0.09" in (report.reason or "")
+    expected = {"unknown": "inconclusive", "adam": "inconclusive"}
+    assert verdicts == {**expected, "sgd": "healthy", "vectors": "healthy"}

@@ -3,7 +3,7 @@
 Sees: a rate outside every range of newer evidence, where there is some, else outside the guide's.
 That is a note that shows both, also when the rate is inside the guide's (LoRA at the full rate);
 far outside of all of them (a factor of 10) is a warning where the model's size is known. Of any
-model: a rate of 0 trains nothing, an error; with Adam one of 0.1 or more is a warning.
+model: a rate of 0 trains nothing, an error; with Adam one of 0.05 or more is a warning.
 
 Cannot see: what is right for this model and these rows; a small model bears, and may need, more. A
 sweep over a few rates answers that.
@@ -33,7 +33,7 @@ from sftdiag.checks._hyperparameters import at_most, is_smaller_than_ranges, sou
 from sftdiag.checks.base import ARGUMENTS, Check, Inputs
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
-from sftdiag.ranges import ANY_LEARNING_RATE, LEARNING_RATE, USUAL_LEARNING_RATE, Range
+from sftdiag.ranges import ANY_LEARNING_RATE, LEARNING_RATE, USUAL_LEARNING_RATE, Range, beyond_any
 
 FAR = 10.0
 """Factor beyond every range from which a rate is far out: sweeps find the best rate of a method
@@ -59,7 +59,7 @@ class LearningRateRangeCheck(Check):
             return [self._of_any_model(Severity.ERROR, "zero", rate, method)]
         if method not in LEARNING_RATE:
             return Skip("no_method")
-        if context.adaptive and method != "prompt-tuning" and rate >= ANY_LEARNING_RATE:
+        if beyond_any(rate, method, adaptive=context.adaptive):
             return [self._of_any_model(Severity.WARNING, "any_model", rate, method)]
         if not context.adaptive:
             return Skip("not_adaptive")

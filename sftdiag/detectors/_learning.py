@@ -9,6 +9,8 @@ from sftdiag.detectors import _still_evaluations
 from sftdiag.detectors._flat_signs import SETTLING
 from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Scalar
+from sftdiag.observations import Skip
+from sftdiag.ranges import ANY_LEARNING_RATE, beyond_any
 from sftdiag.signals.blocks import Block
 from sftdiag.signals.noise import MOVED_ACCURACY, mean, noise_scale
 from sftdiag.signals.stream import Signals
@@ -117,3 +119,11 @@ def _near_chance(signals: Signals, level: float) -> bool:
     """Return whether the loss is about what a blind guess over the known vocabulary costs."""
     chance = signals.context.chance_loss
     return chance is not None and NEAR_CHANCE * chance <= level <= MOST * chance
+
+
+def rate_beyond_any(signals: Signals) -> Skip | None:
+    """Return that a loss which falls says too little where the rate is beyond every range."""
+    known, rate = signals.context, signals.peak_learning_rate
+    if rate is None or not beyond_any(rate, known.method, adaptive=known.adaptive):
+        return None
+    return Skip("rate_beyond_any", {"rate": rate, "bound": ANY_LEARNING_RATE, "lower": rate / 10})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from math import log
+from math import log, sqrt
 
-from sftdiag.ranges import LARGEST_VOCABULARY, PUBLISHED_VOCABULARIES
+from sftdiag.ranges import LARGEST_VOCABULARY, PUBLISHED_VOCABULARIES, SMALLEST_VOCABULARY
 from sftdiag.signals.stream import Signals
+from sftdiag.signals.trend import NORMAL_99, fall_of
 
 ABOVE = 1.05
 """Loss over ln V beyond a blind guess: untrained models start at 1.00 to 1.02."""
@@ -18,6 +19,16 @@ BLIND = 0.005
 """How near to ln V a blind guess is: logits of an untrained model are small, not 0, and cost that
 much more."""
 
+NOISY = 0.03
+"""The same of a single row, where the rows' mean is that near: labelled guesses spread by 1 %."""
+
+UNTRAINED = (0.99, 1.02)
+"""Mean of the rows over a known ln V: untrained models start at 1.00 to 1.02."""
+
+GUESS_FALL = 0.02
+"""Fall of the rows so far, as a share, from which a model may be learning from scratch; that of
+five rows with 1 % noise comes out as large once in 30 runs."""
+
 NEAR_BLIND = 0.9
 """Share of ln V from which a first loss and its entropy are those of a blind guess, and below which
 it is left: TRL's first row is a mean over ten steps, in which random weights learn a tenth."""
@@ -29,6 +40,15 @@ spot: random weights are meant there."""
 RESTING = 6.0
 """Loss, in nats, above which no pretrained model rests on text that it can read: the highest
 labelled run that must stay silent ends at 5.0. It is half of ln V for 150,000 tokens."""
+
+RESTED = 0.5
+"""Share of the plan after which a loss that never was at a usual level rests."""
+
+RESTS = 0.05
+"""Fall over the last half of the log, as a share, above which a loss is still on its way down."""
+
+JUMPED = 1.15
+"""Largest of the first losses over the very first from which the height is a jump's (SFT109)."""
 
 NEAR_ZERO = 0.002
 """Loss, in nats, below which unseen text cannot be: one token in 500 that costs one nat is more.
@@ -53,3 +73,55 @@ def blind_guess(signals: Signals, low: float, high: float) -> float | None:
         if (1 - BLIND) * level <= low and high <= (1 + BLIND) * level:
             return level
     return None
+
+
+def noisy_guess(signals: Signals, low: float, high: float) -> float | None:
+    """Return ln V where all losses scatter around a blind guess over V tokens without a fall.
+
+    Not of a toy's vocabulary: random weights are meant there. Where V is not known, the mean must be as near to a published one as its error allows, and no
+    sum over accumulation steps may explain the height.
+    """
+    known, losses = signals.context.chance_loss, signals.block_losses
+    if known and known < NEAR_BLIND * log(SMALLEST_VOCABULARY):
+        return None
+    least, most = UNTRAINED
+    mean = sum(losses) / len(losses)
+    if known:
+        near = known if least * known <= mean <= most * known else None
+    else:
+        error = NORMAL_99 * sqrt(sum((loss - mean) ** 2 for loss in losses)) / len(losses)
+        near = min(map(log, PUBLISHED_VOCABULARIES), key=lambda level: abs(level - mean))
+        summed = (signals.context.gradient_accumulation_steps or 1) > 1
+        if summed or abs(mean - near) > max(BLIND * near, min(error, 2 * BLIND * near)):
+            return None
+    if near is None or low < (1 - NOISY) * near or high > (1 + NOISY) * near:
+        return None
+    seen = fall_of(losses)
+    return None if seen.lower > 0.0 or seen.fall > GUESS_FALL * near else near
+
+
+def rests(signals: Signals, lowest: float) -> bool:
+    """Return whether a loss that began high never came down, and was no blind guess."""
+    if lowest < RESTING or signals.share_of_plan(signals.last_step) < RESTED:
+        return False
+    first = signals.first_loss or 0.0
+    from_scratch = blind_guess(signals, first, first) is not None
+    if from_scratch or max(signals.opening, default=0.0) > JUMPED * first:
+        return False
+    half = fall_of(signals.block_losses[len(signals.blocks) // 2 :])
+    # Random weights begin at ln V at the most and fall for long; contradicted ones above it.
+    still = half.lower > 0.0 and first <= ABOVE * log(LARGEST_VOCABULARY)
+    return not still and half.fall <= RESTS * lowest
+
+
+def span(signals: Signals) -> int:
+    """Return the steps that the newest row is the mean over."""
+    before = signals.previous_train_step
+    return signals.last_train_step - before if before is not None else 1
+
+
+def climbs(signals: Signals) -> bool:
+    """Return whether the learning rate is still climbing, or has only just reached its peak."""
+    recent = signals.blocks[-2].first_step if len(signals.blocks) > 1 else signals.last_step
+    rises = signals.learning_rate_rises or signals.peak_learning_rate_step > recent
+    return signals.learning_rate is not None and rises

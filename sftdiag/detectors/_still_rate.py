@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from sftdiag.records import LogRecord
 from sftdiag.signals.stream import Signals
+from sftdiag.signals.trend import LEAST_VALUES, fall_of
 
 ZERO_ROWS = 3
 """Rows, the second and third with a rate of exactly 0, that settle it: a linear warm-up begins at 0
@@ -17,8 +20,8 @@ PLAN_LEFT = 0.1
 or a last log row beyond the last step, waste no more."""
 
 LEARNT = 0.1
-"""Fall below the first loss, as a share of it, at which a rate of 0 is not believed: some loggers
-round it."""
+"""Fall of the loss from row to row, as a share, at which a rate of 0 is not believed where every
+row falls so: some loggers round the rate. One row alone may be that much lower by its batch."""
 
 
 class StillRate:
@@ -55,8 +58,11 @@ class StillRate:
         """Return whether the rate was 0 in every row after the first, which is settled now."""
         if self.rows < ZERO_ROWS or self._later_above:
             return False
-        first, last = signals.first_loss, signals.recent[-1][1] if signals.recent else None
-        return first is None or last is None or last > (1 - LEARNT) * first
+        rows = [loss for _, loss in signals.recent]
+        if len(rows) > LEAST_VALUES:
+            return not fall_of(rows).lower > 0.0
+        falls = all(later < (1 - LEARNT) * loss for loss, later in pairwise(rows))
+        return len(rows) < ZERO_ROWS or not falls
 
     def ended(self, signals: Signals) -> bool:
         """Return whether the rate has come down to 0 with a good part of the plan left."""

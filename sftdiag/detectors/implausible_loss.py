@@ -49,35 +49,34 @@ from sftdiag.detectors._levels import (
     USUAL_SHARE,
     blind_guess,
     chance,
+    climbs,
+    noisy_guess,
+    rests,
+    span,
 )
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.detectors.loss_above_chance import MOST, NO_ACCURACY
 from sftdiag.detectors.train_eval_scale_mismatch import FIRST_EPOCH, LEAST_RATIO, ratio_of
 from sftdiag.findings import Detection, Scalar, Severity
-from sftdiag.ranges import LARGEST_VOCABULARY, SMALLEST_VOCABULARY, speak_of
+from sftdiag.ranges import LARGEST_VOCABULARY, SMALLEST_VOCABULARY, beyond_any, speak_of
 from sftdiag.records import EVAL, TRAIN, LogRecord
+from sftdiag.signals.leap import AVERAGED
 from sftdiag.signals.noise import median
 from sftdiag.signals.stream import Signals
-from sftdiag.signals.trend import fall_of
 from sftdiag.signals.zeros import LEARNED
 
 FAR_ROWS = 3
 """Rows, all of them far above, that settle it: one may be an odd batch."""
+
+MEAN_ROWS = 2
+"""The same where a row is the mean over :data:`~sftdiag.signals.leap.AVERAGED` steps and more; and
+rows beside an evaluation that is no sum: within one row a loss may have leapt and come down."""
 
 ROWS = 5
 """Rows, all of them above or at ln V, with the rate no longer climbing."""
 
 ROWS_WITHOUT_RATE = 10
 """The same in a log without a learning rate: warm-ups are mostly over by then."""
-
-RESTED = 0.5
-"""Share of the plan after which a loss that never was at a usual level rests."""
-
-RESTS = 0.05
-"""Fall over the last half of the log, as a share, above which a loss is still on its way down."""
-
-JUMPED = 1.15
-"""Largest of the first losses over the very first from which the height is a jump's (SFT109)."""
 
 NEGATIVE_ROWS = 3
 """Rows below 0: a rounded 0 is not."""
@@ -135,19 +134,23 @@ class ImplausibleLossDetector(Detector):
             return self._random_weights(signals, record)
         if self._low(signals):
             return self._fire(signals, step, "low_train", Severity.WARNING)
-        if self._rows >= FAR_ROWS and self._lowest > FAR * bound:
+        enough = FAR_ROWS if span(signals) < AVERAGED else MEAN_ROWS
+        if self._rows >= enough and self._lowest > FAR * bound:
             return self._high(signals, step, "far")
         settled = self._rows >= (ROWS if signals.learning_rate is not None else ROWS_WITHOUT_RATE)
-        if not settled or _climbs(signals):
+        if not settled or climbs(signals):
             return ()
-        guess = blind_guess(signals, self._lowest, self._highest)
+        low, high = self._lowest, self._highest
+        guess = blind_guess(signals, low, high) or noisy_guess(signals, low, high)
         if guess is not None:
             return self._fire(signals, step, "blind", Severity.ERROR, guess)
         # SFT108 tells what lies a little above a known vocabulary.
         above = ABOVE if signals.context.chance_loss is None else MOST
         if self._lowest > above * bound:
             return self._high(signals, step, "above")
-        return self._resting(signals, step)
+        if rests(signals, self._lowest):
+            return self._fire(signals, step, "resting", Severity.WARNING)
+        return ()
 
     def _random_weights(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """Look at the first row: does the model guess blindly, and is it one that should not?"""
@@ -177,21 +180,6 @@ class ImplausibleLossDetector(Detector):
             len(last) == FAR_ROWS and min(last) >= 0.0 and max((*last, median(losses))) < NEAR_ZERO
         )
 
-    def _resting(self, signals: Signals, step: int) -> Sequence[Detection]:
-        """Look for a loss that began high, never came down, and was no blind guess."""
-        if self._lowest < RESTING or signals.share_of_plan(signals.last_step) < RESTED:
-            return ()
-        first = signals.first_loss or 0.0
-        from_scratch = blind_guess(signals, first, first) is not None
-        if from_scratch or max(signals.opening, default=0.0) > JUMPED * first:
-            return ()
-        half = fall_of(signals.block_losses[len(signals.blocks) // 2 :])
-        # Random weights begin at ln V at the most and fall for long; contradicted ones above it.
-        still = half.lower > 0.0 and first <= ABOVE * log(LARGEST_VOCABULARY)
-        if still or half.fall > RESTS * self._lowest:
-            return ()
-        return self._fire(signals, step, "resting", Severity.WARNING)
-
     def _high(self, signals: Signals, step: int, variant: str) -> Sequence[Detection]:
         """Fire for a loss above ln V: a sum where one explains it, else by what it costs."""
         bound = chance(signals)
@@ -203,6 +191,9 @@ class ImplausibleLossDetector(Detector):
         # An evaluation is made one batch at a time: nothing is summed there.
         no_sum = steps == 1 or self._lowest > HUGE * bound
         no_sum |= bool(points) and points[-1].loss > ABOVE * bound
+        # At such a rate a loss leaps from the first steps on.
+        known, rate = signals.context, signals.peak_learning_rate
+        no_sum |= beyond_any(rate, known.method, adaptive=known.adaptive)
         return self._fire(signals, step, variant, Severity.ERROR if no_sum else Severity.WARNING)
 
     def _evaluated(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
@@ -217,6 +208,7 @@ class ImplausibleLossDetector(Detector):
             return ()
         high = log(LARGEST_VOCABULARY)
         beside = point.train_loss is not None and point.train_loss > high > loss
+        beside = beside and self._rows >= MEAN_ROWS
         if beside and ratio is not None and ratio >= LEAST_RATIO and self._lowest > high:
             return self._fire(signals, record.step, "summed", Severity.WARNING, times=ratio)
         if self._active is not None or signals.epoch is None or signals.epoch > FIRST_EPOCH:
@@ -243,7 +235,6 @@ class ImplausibleLossDetector(Detector):
             "vocabulary": signals.context.vocab_size or LARGEST_VOCABULARY,
             "rows": self._rows,
             "eval_loss": points[-1].loss if points else None,
-            "ratio": times,
             "times": times,
             "accumulation": signals.context.gradient_accumulation_steps,
             "epoch": signals.epoch,
@@ -290,10 +281,3 @@ class ImplausibleLossDetector(Detector):
         if unusable is None and signals.context.custom_loss:
             return Skip("custom_loss")
         return unusable
-
-
-def _climbs(signals: Signals) -> bool:
-    """Return whether the learning rate is still climbing, or has only just reached its peak."""
-    recent = signals.blocks[-2].first_step if len(signals.blocks) > 1 else signals.last_step
-    rises = signals.learning_rate_rises or signals.peak_learning_rate_step > recent
-    return signals.learning_rate is not None and rises

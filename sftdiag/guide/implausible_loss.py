@@ -7,7 +7,9 @@ from sftdiag.findings import Severity
 from sftdiag.guide.accumulation import CAUSE
 from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check
+from sftdiag.guide.learning_rate import lower_learning_rate, rate_against_ranges
 from sftdiag.guide.lost_numbers import base_quantized
+from sftdiag.ranges import ANY_LEARNING_RATE, beyond_any
 
 HIGH = ("far", "above")
 SUM = (*HIGH, "summed")
@@ -39,6 +41,14 @@ def sum_of_steps(case: Case) -> Evidence | None:
     if steps == 1:
         return Evidence(Weight.AGAINST, "sound_evaluation_no_steps", values)
     return Evidence(Weight.SUPPORTS, "sound_evaluation", values)
+
+
+def rate(case: Case) -> Evidence | None:
+    """A rate beyond every range throws any model off in its first steps; others do not."""
+    peak, context = case.signals.peak_learning_rate, case.context
+    if not beyond_any(peak, context.method, adaptive=context.adaptive):
+        return rate_against_ranges(case)
+    return Evidence(Weight.SUPPORTS, "rate_beyond_any", {"rate": peak, "bound": ANY_LEARNING_RATE})
 
 
 def blind(case: Case) -> Evidence:
@@ -84,6 +94,7 @@ SYMPTOM = Symptom(
             (fix("update_transformers"), fix("divide"), fix("check_clipping")),
             only=SUM,
         ),
+        CauseRule("learning-rate-too-high", (rate,), (lower_learning_rate,), HIGH),
         CauseRule("weights-not-loaded", (blind,), (fix("load_weights"),), BLIND),
         CauseRule("frozen-parameters", (never_moved,), (fix("unfreeze"),), ("blind",)),
         CauseRule(

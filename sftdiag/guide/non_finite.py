@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isinf
+
 from sftdiag.detectors.non_finite import OFTEN, ONE_RANK, SKIPPED
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
@@ -31,6 +33,9 @@ def rows_have_labels(case: Case) -> Evidence | None:
         return Evidence(Weight.FITS, "passes")
     if finite is not None:
         return Evidence(Weight.AGAINST, "finite_before", {"step": int(finite)})
+    loss = case.detection.evidence.get("loss")
+    if isinstance(loss, float) and isinf(loss):
+        return Evidence(Weight.AGAINST, "infinite")
     return Evidence(Weight.SUPPORTS, "never_finite")
 
 

@@ -231,3 +231,10 @@ def test_a_noisy_blind_guess_over_a_known_vocabulary() -> None:
     known = RunContext(vocab_size=32_000)
     assert [name for name, *_ in fired(rows, known)] == ["train-loss-flat"]
     assert fired(rows[:40], RunContext()) == []
+
+
+def test_a_first_batch_that_was_hard_does_not_hide_a_rate_of_zero() -> None:
+    rows = train_rows([3.415, 2.425, 2.98, 1.96, 2.85], learning_rate=0.0)
+    assert fired(rows)[0] == ("train-loss-flat", "error", 3)
+    falls = train_rows([3.4, 2.9, 2.4, 2.0, 1.7, 1.5], learning_rate=0.0)
+    assert fired(falls) == []
