@@ -16,7 +16,7 @@ from sftdiag.findings import Detection, Finding, Report, Severity, StepRows, Sum
 from sftdiag.guide import arbitration
 from sftdiag.guide.symptoms import NAMES
 from sftdiag.observations import Outcome
-from sftdiag.records import PROBE, LogRecord, as_step, parse_entry
+from sftdiag.records import PROBE, LogRecord, as_step, objective_of, parse_entry
 from sftdiag.signals.curves import curves
 from sftdiag.signals.evaluations import Evaluation
 from sftdiag.signals.stream import Signals
@@ -61,6 +61,7 @@ class Monitor:
         self._cases = Cases()
         self._checks = Checked(self.settings)
         self._asked = False
+        self._other: str | None = None
         self._probes: tuple[Probe, ...] = ()
 
     @property
@@ -98,6 +99,8 @@ class Monitor:
         records = parse_entry(entry)
         if len(records) == 1:
             return self.feed(records[0])
+        if not records and self._other is None and isinstance(entry, Mapping):
+            self._other = objective_of(entry)
         return tuple(finding for record in records for finding in self.feed(record))
 
     def feed(self, record: LogRecord) -> tuple[Finding, ...]:
@@ -277,7 +280,7 @@ class Monitor:
             return worst.label, None
         if not any(part.records for part in (*self._earlier, self.signals)):
             if not any(probe.name not in skips for probe in self._probes):
-                return "inconclusive", self._say(Skip("no_step"))
+                return "inconclusive", self._say(Skip(self._other or "no_step"))
         elif (beyond := rate_beyond_any(self.signals)) is not None:
             return "inconclusive", self._say(beyond)
         elif LEARNING in skips and not has_learned(self.signals):

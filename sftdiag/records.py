@@ -6,7 +6,7 @@ a step, an epoch and finite or non-finite floats under the trainer's own metric 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import copysign, inf, isfinite, isnan, nan
 
 from sftdiag.columns import LOGGED
@@ -122,6 +122,14 @@ class LogRecord(Value):
             if name in metrics:
                 return "preference"
         return None
+
+
+def objective_of(names: Iterable[object]) -> str | None:
+    """Return what a row with these names is of, if it is no likelihood of labels."""
+    known = set(names)
+    if known.intersection(_REINFORCEMENT_KEYS):
+        return "reinforcement"
+    return "preference" if known.intersection(_PREFERENCE_KEYS) else None
 
 
 def as_positive(value: object) -> int | None:

@@ -266,7 +266,7 @@ def test_a_finding_that_cannot_be_told_costs_no_other(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("every", [1, 5, 10, 50])
 def test_a_smooth_fall_at_a_rate_beyond_every_range_is_not_healthy(every: int) -> None:
-    """A tiny model at thirty times its rate: the loss falls from 4.2 to 1.3, a healthy one to 0.2."""
+    """A tiny model at thirty times its rate: the loss falls to 1.3, not to 0.2."""
     rows = [{**row, "step": every * row["step"]} for row in healthy()]
     for row in rows:
         row["learning_rate"] = 0.09
@@ -285,3 +285,24 @@ def test_a_smooth_fall_at_a_rate_beyond_every_range_is_not_healthy(every: int) -
         assert report.verdict == "healthy" or "0.09" in (report.reason or "")
     expected = {"unknown": "inconclusive", "adam": "inconclusive"}
     assert verdicts == {**expected, "sgd": "healthy", "vectors": "healthy"}
+
+
+def test_a_log_of_rewards_without_a_loss_says_what_it_is() -> None:
+    monitor = Monitor()
+    for step in range(1, 20):
+        monitor.feed_entry({"step": step, "objective/kl": 0.1, "loss/policy_avg": 0.2, "lr": 1e-6})
+    report = monitor.report()
+    assert (report.verdict, report.summary.records) == ("inconclusive", 0)
+    assert "reinforcement-learning" in (report.reason or "")
+
+
+def test_rows_that_go_back_are_the_reason_where_few_are_left() -> None:
+    ordered = train_rows([3.0 - 0.02 * step for step in range(40)], learning_rate=2e-5)
+    monitor = Monitor()
+    for row in sorted(ordered, key=lambda row: -row["step"]):
+        monitor.feed_entry(row)
+    report = monitor.report()
+    assert report.verdict == "inconclusive"
+    assert "the log goes back" in (report.reason or "")
+    assert "of 40 rows" in (report.reason or "")
+    assert "goes back" in report.skipped["learning-rate-restarted"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from math import log, sqrt
+from math import log
 
 from sftdiag.ranges import LARGEST_VOCABULARY, PUBLISHED_VOCABULARIES, SMALLEST_VOCABULARY
 from sftdiag.signals.stream import Signals
-from sftdiag.signals.trend import NORMAL_99, fall_of
+from sftdiag.signals.trend import fall_of
 
 ABOVE = 1.05
 """Loss over ln V beyond a blind guess: untrained models start at 1.00 to 1.02."""
@@ -78,10 +78,10 @@ def blind_guess(signals: Signals, low: float, high: float) -> float | None:
 def noisy_guess(signals: Signals, low: float, high: float) -> float | None:
     """Return ln V where all losses scatter around a blind guess over V tokens without a fall.
 
-    Not of a toy's vocabulary: random weights are meant there. Where V is not known, the mean must be as near to a published one as its error allows, and no
-    sum over accumulation steps may explain the height.
+    Not of a toy's vocabulary: random weights are meant there. Where V is not known, the mean must
+    be at a published one, the fall none, and no sum over accumulation steps the reason.
     """
-    known, losses = signals.context.chance_loss, signals.block_losses
+    known, losses, most_fall = signals.context.chance_loss, signals.block_losses, GUESS_FALL
     if known and known < NEAR_BLIND * log(SMALLEST_VOCABULARY):
         return None
     least, most = UNTRAINED
@@ -89,15 +89,15 @@ def noisy_guess(signals: Signals, low: float, high: float) -> float | None:
     if known:
         near = known if least * known <= mean <= most * known else None
     else:
-        error = NORMAL_99 * sqrt(sum((loss - mean) ** 2 for loss in losses)) / len(losses)
         near = min(map(log, PUBLISHED_VOCABULARIES), key=lambda level: abs(level - mean))
         summed = (signals.context.gradient_accumulation_steps or 1) > 1
-        if summed or abs(mean - near) > max(BLIND * near, min(error, 2 * BLIND * near)):
+        if summed or abs(mean - near) > BLIND * near:
             return None
+        most_fall = BLIND
     if near is None or low < (1 - NOISY) * near or high > (1 + NOISY) * near:
         return None
     seen = fall_of(losses)
-    return None if seen.lower > 0.0 or seen.fall > GUESS_FALL * near else near
+    return None if seen.lower > 0.0 or seen.fall > most_fall * near else near
 
 
 def rests(signals: Signals, lowest: float) -> bool:

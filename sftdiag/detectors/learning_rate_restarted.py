@@ -259,7 +259,9 @@ class LearningRateRestartedDetector(Detector):
             return None
         if not self._rows:
             return Skip("no_learning_rate")
-        return None if self._course.is_known else Skip("no_first_rates")
+        if self._course.is_known:
+            return None
+        return Skip("rates_void" if signals.went_back else "no_first_rates")
 
 
 def _has_moved(sure: Sequence[tuple[Rate, float]]) -> bool:

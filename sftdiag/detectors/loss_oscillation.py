@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from math import log, sqrt
+from math import log, pi, sqrt
 from operator import mul
 from typing import ClassVar
 
@@ -63,6 +63,12 @@ GUESS_LOOKS = 3
 
 GROWN = 3.0
 """Spread over the calmest window's: noise whose size changes over a healthy run does so by 2."""
+
+FEW_WINDOWS = 50
+"""Windows the calmest of which GROWN was set against; of more it is calmer by chance."""
+
+SPREAD_NOISE = 0.2
+"""Relative standard deviation of a spread that the median size of 32 residuals gives."""
 
 LEAST = 0.05
 """Spread as a share of the loss below which nobody sees a swing."""
@@ -108,6 +114,7 @@ class LossOscillationDetector(Detector):
         self._saw_tooth = SawTooth()
         self._rows: deque[tuple[int, float, float | None]] = deque(maxlen=WINDOW)
         self._since = 0
+        self._looks = 0
         self._past: deque[_Look] = deque(maxlen=LOOKS)
         self._calm: _Look | None = None
         self._lowest: float | None = None
@@ -133,6 +140,7 @@ class LossOscillationDetector(Detector):
 
     def _remember(self, look: _Look) -> None:
         """Let a window count as the calm before only when no later one shares a row with it."""
+        self._looks += 1
         if len(self._past) == self._past.maxlen:
             old = self._past[0]
             if self._calm is None or old.spread < self._calm.spread:
@@ -145,7 +153,7 @@ class LossOscillationDetector(Detector):
         wide = (
             calm is not None
             and look.crossings >= CROSSINGS
-            and look.spread > max(LEAST, GROWN * calm.spread)
+            and look.spread > max(LEAST, GROWN * calm.spread * self._by_chance())
         )
         self._wide = self._wide + 1 if wide else 0
         self._proved = self._proved + 1 if wide and self._proves(signals, look) else 0
@@ -161,6 +169,13 @@ class LossOscillationDetector(Detector):
         if self._wide >= LOOKS and self._active is None:
             return self._fire(signals, step, look, Severity.INFO, "curve")
         return ()
+
+    def _by_chance(self) -> float:
+        """Return how much calmer the calmest of few windows is than that of all so far."""
+        windows = self._looks * EVERY / WINDOW
+        if windows <= FEW_WINDOWS:
+            return 1.0
+        return _calmest(FEW_WINDOWS) / _calmest(windows)
 
     def _proves(self, signals: Signals, look: _Look) -> bool:
         """Return whether more than the curve says that the steps are too large."""
@@ -206,6 +221,14 @@ class LossOscillationDetector(Detector):
         if (unusable := unusable_train_loss(signals)) is not None:
             return unusable
         return too_few(signals.train_rows, WINDOW)
+
+
+def _calmest(windows: float) -> float:
+    """Return the spread of the calmest of so many like windows, as a share of the usual one."""
+    wide = sqrt(2 * log(windows))
+    # The least of so many normal deviates, by its asymptotic expansion (Cramer).
+    deviates = wide - (log(log(windows)) + log(4 * pi)) / (2 * wide)
+    return max(SPREAD_NOISE, 1 - SPREAD_NOISE * deviates)
 
 
 def _look(rows: Sequence[tuple[int, float, float | None]]) -> _Look:

@@ -254,7 +254,8 @@ class TrainLossFlatDetector(Detector):
             return unusable
         count = len(signals.blocks)
         if count < LEAST_VALUES:
-            return Skip("few_points", {"points": count, "needed": LEAST_VALUES})
+            numbers = {"points": count, "needed": LEAST_VALUES, "rows": signals.train_rows}
+            return Skip("rows_void" if signals.went_back else "few_points", numbers)
         rate = signals.peak_learning_rate
         tiny = rate is not None and rate < LOWEST_LEARNING_RATE
         # What a rate below every range did not do while it climbed it will not do at its peak.
@@ -278,10 +279,11 @@ class TrainLossFlatDetector(Detector):
         seen = fall_of(signals.block_losses)
         level = abs(seen.level) or 1.0
         numbers = {"fall": seen.fall / level, "error": seen.error / level}
-        numbers |= {"rows": signals.train_rows, "steps": signals.last_step}
+        rows = sum(block.count for block in signals.blocks)
+        numbers |= {"rows": rows, "steps": signals.last_step}
         if seen.error <= TOLERANCE * level:
             return Skip("flat_so_far", numbers)
-        every = signals.last_step / max(1, signals.train_rows)
+        every = signals.last_step / max(1, rows)
         return Skip("unsure" if every < 2 else "unsure_log_more", numbers)
 
 

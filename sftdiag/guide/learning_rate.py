@@ -12,6 +12,9 @@ NEAR_PEAK = 0.5
 USUAL_CLIP = 1.0
 """The norm that transformers clips to unless told otherwise."""
 
+ROUNDED = 0.01
+"""Share by which a logged rate may exceed the one asked for: logs round to three digits."""
+
 STEP = 5.0
 """Factor from one rate to the next to try: the guide's 5e-5 to 1e-5."""
 
@@ -78,9 +81,20 @@ def evaluation_rises_too(case: Case) -> Evidence | None:
     return Evidence(Weight.SUPPORTS, "evaluation_rises", values)
 
 
+def rate_in_use(case: Case) -> float | None:
+    """Return the run's peak rate: the arguments', unless the log shows a higher one.
+
+    A resumed run goes on with its checkpoint's schedule, whatever the arguments say now.
+    """
+    asked, seen = case.context.learning_rate, case.signals.peak_learning_rate
+    if seen is not None and asked is not None and seen > (1 + ROUNDED) * asked:
+        return seen
+    return asked or seen
+
+
 def lower_learning_rate(case: Case) -> FixText:
     """From the run's peak to the usual rate of its method; LoRA's, the higher, when unknown."""
-    old = case.context.learning_rate or case.signals.peak_learning_rate
+    old = rate_in_use(case)
     if old is None:
         return FixText("lower_rate_generally")
     new = old / STEP

@@ -12,6 +12,7 @@ from math import inf, isfinite
 
 from sftdiag.detectors.train_loss_flat import STUCK
 from sftdiag.guide.base import Case, Evidence, FixText, Weight
+from sftdiag.guide.learning_rate import rate_in_use
 from sftdiag.ranges import USUAL_LEARNING_RATE, learning_rate_ranges, speak_of
 from sftdiag.signals.blocks import Block
 from sftdiag.signals.noise import AUTOCORRELATION, cautious_noise
@@ -150,7 +151,7 @@ def raise_learning_rate(case: Case) -> FixText:
 
     A rate at which the loss is just seen to move may still be far too low to train at.
     """
-    old = case.context.learning_rate or case.number("peak_learning_rate")
+    old = rate_in_use(case) or case.number("peak_learning_rate")
     method = case.context.method
     usual, high = USUAL_LEARNING_RATE[method or "full"], inf
     if speak_of(case.context.total_parameters):

@@ -86,9 +86,18 @@ def open_run(
     if len(runs) > 1:
         raise SourceError(given, f"holds {len(runs)} runs ({runs[0]}, ...); expected one")
     state = states.newest(runs[0]) if os.path.isdir(runs[0]) else None
-    if state is not None:
+    if state is None:
+        return _open_file(given, runs[0], columns, logging_steps)
+    try:
         return _open_state(given, state)
-    return _open_file(given, runs[0], columns, logging_steps)
+    except SourceError:
+        # A process that is killed while it saves leaves a torn one; the one before it is whole.
+        for older in states.older(runs[0], state):
+            try:
+                return _open_state(given, older)
+            except SourceError:
+                continue
+        raise
 
 
 def _open_file(given: str, path: str, columns: Mapping[str, str], logging_steps: int | None) -> Run:

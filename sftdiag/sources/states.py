@@ -42,6 +42,12 @@ def newest(folder: str) -> str | None:
     return own if not isinstance(reached, int) or reached >= step else found
 
 
+def older(folder: str, than: str) -> list[str]:
+    """Return the states of the other checkpoints, the newest first."""
+    found = (os.path.join(folder, f"checkpoint-{n}", STATE) for n in reversed(checkpoints(folder)))
+    return [state for state in found if state != than and os.path.isfile(state)]
+
+
 def read(path: str) -> Any:
     """Return a JSON file's content.
 

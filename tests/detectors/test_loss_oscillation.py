@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from math import exp, sin
 
 import pytest
@@ -65,3 +66,9 @@ def test_the_saw_tooth_of_length_grouping_is_noted_as_normal(period: int, noted:
     rows = train_rows(noisy([2.0 * tooth for tooth in teeth], 0.05), learning_rate=2e-5)
     notes = [f for f in feed(rows) if f.name == "length-grouping"]
     assert [(f.severity.label, f.onset_step) for f in notes] == ([("info", 1)] if noted else [])
+
+
+def test_the_calmest_of_thousands_of_windows_is_calm_by_chance() -> None:
+    draw = random.Random(0)
+    losses = [(2.0 - step / 20_000) * draw.lognormvariate(0, 0.25) for step in range(20_000)]
+    assert fired(train_rows(losses)) == []

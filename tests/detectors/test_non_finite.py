@@ -366,3 +366,10 @@ def test_a_run_that_was_done_again_is_judged_again() -> None:
     rows = log(*[GOOD] * 20, *[{"loss": nan}] * 5)
     rows += [{**GOOD, "step": step} for step in range(15, 60)]
     assert [finding.resolved_step for finding in feed(rows)] == [None, 15]
+
+
+def test_an_infinite_loss_is_no_sign_of_rows_without_labels() -> None:
+    finding = feed(train_rows([inf] * 5, grad_norm=inf))[-1]
+    mask = next(cause for cause in finding.causes if cause.id == "label-mask")
+    assert mask.status.name != "LIKELY"
+    assert not any("not one record" in reason for reason in mask.because)

@@ -136,3 +136,10 @@ def test_fewer_epochs_or_steps_as_the_run_was_planned(
     cause = next(cause for cause in found.causes if cause.id == "too-many-epochs")
     assert dict(cause.fixes[0].changes) == changes
     assert says in cause.fixes[0].text
+
+
+@pytest.mark.parametrize(("asked", "old"), [(None, 1e-3), (2e-3, 2e-3), (1e-3, 1e-3), (1e-5, 1e-3)])
+def test_the_rate_in_use_is_not_one_that_the_log_is_above(asked: float | None, old: float) -> None:
+    """A resumed run goes on with its checkpoint's rates, whatever the arguments say."""
+    (fix, *_) = high(rising(1e-3, "constant", 150, learning_rate=asked)).fixes
+    assert fix.changes["SFTConfig.learning_rate"][0] == pytest.approx(old)

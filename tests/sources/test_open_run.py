@@ -248,3 +248,16 @@ def test_epochs_that_max_steps_was_rounded_up_to_are_no_plan(
 ) -> None:
     state = {"num_train_epochs": rounded, "max_steps": max_steps, "global_step": done}
     assert trainer_state.context({**state, "epoch": epoch}).num_train_epochs == planned
+
+
+def test_a_torn_newest_checkpoint_does_not_hide_the_one_before(tmp_path: Path) -> None:
+    rows = train_rows([3.0, 2.5, 2.0, 1.8])
+    for step in (2, 4):
+        write_state(tmp_path / f"checkpoint-{step}" / "trainer_state.json", rows[:step])
+    state = tmp_path / "checkpoint-4" / "trainer_state.json"
+    assert len(open_run(tmp_path).entries) == 4
+    state.write_bytes(state.read_bytes()[:100])
+    assert len(open_run(tmp_path).entries) == 2
+    (tmp_path / "checkpoint-2" / "trainer_state.json").write_bytes(b"{")
+    with pytest.raises(SourceError, match=r"checkpoint-4.*ends too early"):
+        open_run(tmp_path)

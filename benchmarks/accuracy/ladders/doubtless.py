@@ -33,7 +33,7 @@ LIMITS = (
 """A row is a log row, so logging_steps steps. One row before a leap is one draw: three times it can
 be a low first batch, ten times cannot."""
 
-ENFORCED = False
+ENFORCED = True
 """Whether the quick version fails on them; else it only says which do not hold."""
 
 
