@@ -113,7 +113,8 @@ class LeapWatch:
         self._up, self._down = (self._up + 1, 0) if up else (0, self._down + 1)
         rows = list(self._seen)
         if self._down == CALM:
-            self._settle(step, rows[-CALM:])
+            # After few rows it is open which were the odd ones.
+            self._settle(step, rows[-CALM:] if self._before >= SWING else rows)
             return None
         last = rows[-self._up :] if up else []
         high = LEAP * max(self._highest, LOWEST)
