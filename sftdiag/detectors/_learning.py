@@ -105,7 +105,7 @@ def is_flat(signals: Signals, whole: Fall, signs: Mapping[str, Scalar]) -> bool:
     if "huge_grad_norm" in signs:
         return whole.within(TOLERANCE_SIGNED)
     if signs:
-        wide = _near_chance(signals, whole.level)
+        wide = "few_parameters" in signs or _near_chance(signals, whole.level)
         due = min(1.0, signals.last_step / DUE_STEPS)
         return whole.within((TOLERANCE_SIGNED if wide else TOLERANCE) * due)
     share = signals.share_of_plan(signals.last_step)

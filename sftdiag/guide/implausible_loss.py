@@ -59,10 +59,11 @@ def blind(case: Case) -> Evidence:
 
 def never_moved(case: Case) -> Evidence | None:
     """At ln V and unmoved: a head that is not trained, or not tied to what is."""
-    share = case.context.trainable_share
-    if share is None:
+    known = case.context
+    if known.trainable_share is None:
         return Evidence(Weight.MISSING, "trainable_unknown")
-    return Evidence(Weight.FITS, "trainable_share", {"share": share})
+    values = {"count": known.trainable_parameters, "total": known.total_parameters}
+    return Evidence(Weight.FITS, "trainable_share", values)
 
 
 def packed(case: Case) -> Evidence | None:

@@ -178,9 +178,10 @@ def trainable_parameters(case: Case) -> Evidence | None:
     """How much of the model learns, or how small the gradient is for a loss of this size."""
     share, grad_norm = case.context.trainable_share, case.number("grad_norm")
     if share is not None:
-        count = case.context.trainable_parameters
+        known = case.context
+        values = {"count": known.trainable_parameters, "total": known.total_parameters}
         weight = Weight.SUPPORTS if _few_trainable(case) else Weight.AGAINST
-        return Evidence(weight, "trainable_share", {"share": share, "count": count})
+        return Evidence(weight, "trainable_share", values)
     rate = case.number("peak_learning_rate") or 0.0
     if grad_norm is not None and 0.0 < grad_norm < WEAK_GRAD_NORM and rate >= LOWEST_LEARNING_RATE:
         return Evidence(Weight.SUPPORTS, "gradient_small", {"grad_norm": grad_norm, "rate": rate})

@@ -238,3 +238,19 @@ def test_a_first_batch_that_was_hard_does_not_hide_a_rate_of_zero() -> None:
     assert fired(rows)[0] == ("train-loss-flat", "error", 3)
     falls = train_rows([3.4, 2.9, 2.4, 2.0, 1.7, 1.5], learning_rate=0.0)
     assert fired(falls) == []
+
+
+@pytest.mark.parametrize(("trained", "severity"), [(256, "error"), (4_000_000, None)])
+def test_a_slow_fall_with_next_to_no_parameters_is_none(trained: int, severity: str | None) -> None:
+    """Few parameters move a loss by 1 to 4 % in 5,000 steps and teach the model nothing."""
+    rows = train_rows(noisy([1.3 - 0.0025 * row for row in range(20)], 0.004), learning_rate=1e-3)
+    for row in rows:
+        row["step"] *= 250
+    known = RunContext(
+        max_steps=5_000, trainable_parameters=trained, total_parameters=3_000_000_000
+    )
+    found = [f for f in feed(rows, known) if f.resolved_step is None]
+    assert [f.severity.label for f in found][:1] == ([severity] if severity else [])
+    if found:
+        assert found[-1].causes[0].id == "frozen-parameters"
+        assert "256 of 3,000,000,000" in found[-1].causes[0].because[0]
