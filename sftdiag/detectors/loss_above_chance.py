@@ -28,6 +28,7 @@ from typing import ClassVar
 
 from sftdiag.detectors.base import Detector, Skip, too_few, unusable_train_loss
 from sftdiag.findings import Detection, Severity
+from sftdiag.ranges import beyond_any
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.noise import median
 from sftdiag.signals.stream import Signals
@@ -108,7 +109,11 @@ class LossAboveChanceDetector(Detector):
             self._looked = self._seen >= RECORDS
         else:
             fires = not self._logged and self._stays_above_chance(signals)
-        if not fires:
+        known = signals.context
+        if not fires or beyond_any(
+            signals.peak_learning_rate, known.method, adaptive=known.adaptive
+        ):
+            # Such a rate makes any model sure of anything within some steps.
             return ()
         self._active = Detection(
             self.code,
