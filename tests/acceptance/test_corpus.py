@@ -25,7 +25,8 @@ OWNED = {
     "overfitting": {"SFT201"},
     "overfit": {"SFT201"},
     "eval-shift": {"SFT201"},
-    "memorisation": {"SFT201", "SFT202"},
+    # Next to nothing in the first epoch is told as a level that cannot be.
+    "memorisation": {"SFT201", "SFT202", "SFT111"},
     "loss_rise": {"SFT102", "SFT104"},
     "divergence": {"SFT104", "SFT103", "SFT106"},
     "oscillation": {"SFT103", "SFT104"},
@@ -61,9 +62,7 @@ TINY = {
 TINY_HEALTHY = ("healthy", "dft", "group_by_length", "log10_grad_acc", "lr_x10", "unmasked_prompt")
 
 NOT_FOUND = {
-    "amodh-saxena__toxic_message_analyzer__1": "its evaluation loss falls to the end",
     "amodh-saxena__toxic_message_analyzer__3": "its evaluation loss falls to the end",
-    "amodh-saxena__toxic_message_analyzer__4": "two evaluations, the second one lower",
     "shettysaish20__era-phi-2-oasst-instruct__1": "rises by 6 % on a noise of 3 %",
     "b-lr-ladder-adam-1": "jumps by less than its noise: a learning rate only somewhat too high",
     "b-lr-ladder-lora-0": "does not jump: a learning rate only somewhat too high",
