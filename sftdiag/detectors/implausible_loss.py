@@ -69,8 +69,8 @@ FAR_ROWS = 3
 """Rows, all of them far above, that settle it: one may be an odd batch."""
 
 MEAN_ROWS = 2
-"""The same where a row is the mean over :data:`~sftdiag.signals.leap.AVERAGED` steps and more; and
-rows beside an evaluation that is no sum: within one row a loss may have leapt and come down."""
+"""The same of means over :data:`~sftdiag.signals.leap.AVERAGED` steps at a rate beyond every range;
+and rows beside an evaluation that is no sum: within one row a loss may leap and come down."""
 
 ROWS = 5
 """Rows, all of them above or at ln V, with the rate no longer climbing."""
@@ -106,6 +106,7 @@ class ImplausibleLossDetector(Detector):
         self._highest = -inf
         self._negative = 0
         self._noted = False
+        self._thrown = False
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
@@ -134,7 +135,9 @@ class ImplausibleLossDetector(Detector):
             return self._random_weights(signals, record)
         if self._low(signals):
             return self._fire(signals, step, "low_train", Severity.WARNING)
-        enough = FAR_ROWS if span(signals) < AVERAGED else MEAN_ROWS
+        known, rate = signals.context, signals.peak_learning_rate
+        self._thrown = beyond_any(rate, known.method, adaptive=known.adaptive)
+        enough = MEAN_ROWS if self._thrown and span(signals) >= AVERAGED else FAR_ROWS
         if self._rows >= enough and self._lowest > FAR * bound:
             return self._high(signals, step, "far")
         settled = self._rows >= (ROWS if signals.learning_rate is not None else ROWS_WITHOUT_RATE)
@@ -192,8 +195,7 @@ class ImplausibleLossDetector(Detector):
         no_sum = steps == 1 or self._lowest > HUGE * bound
         no_sum |= bool(points) and points[-1].loss > ABOVE * bound
         # At such a rate a loss leaps from the first steps on.
-        known, rate = signals.context, signals.peak_learning_rate
-        no_sum |= beyond_any(rate, known.method, adaptive=known.adaptive)
+        no_sum |= self._thrown
         return self._fire(signals, step, variant, Severity.ERROR if no_sum else Severity.WARNING)
 
     def _evaluated(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
