@@ -93,6 +93,16 @@ SMALLEST_MODEL = 100_000_000
 billion, and the narrower a model, the larger the rate it bears."""
 
 
+SOURCED_MODEL = 400_000_000
+"""Parameters of the smallest model that a source trained (Qwen2.5-0.5B has 0.49 billion). Of a
+smaller one only what lies far outside of every range is said: it bears larger rates and is trained
+in smaller batches, and a note on nearly every such run is none."""
+
+SMALL_MODEL_RATE = 1e-3
+"""A rate that smaller models than those were trained at in full: SmolLM2's of 135M and 360M
+(alignment-handbook, recipes/smollm2)."""
+
+
 ANY_LEARNING_RATE = 0.05
 """From here on no model of any size learns well with Adam, which moves every weight by about the
 rate at each step: the weights of a layer of width n are about 1/sqrt(n) large, 0.125 at the width
@@ -145,6 +155,11 @@ def beyond_any(rate: float | None, method: str | None, *, adaptive: bool) -> boo
 def speak_of(parameters: int | None) -> bool:
     """Return False where a model is known to be smaller than any that the ranges come from."""
     return parameters is None or parameters >= SMALLEST_MODEL
+
+
+def come_from(parameters: int | None) -> bool:
+    """Return False where a model is known to be smaller than those that the sources trained."""
+    return parameters is None or parameters >= SOURCED_MODEL
 
 
 class Band(Value):

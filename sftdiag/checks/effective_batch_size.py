@@ -3,7 +3,8 @@
 Sees: per device x accumulation x processes, times the samples that a packed row holds, above every
 source for the method, or below all of them where few tokens are trained in a step, too: what a
 gradient is noisy with is tokens, and a few long rows hold as many as many short ones. Fewer than 4
-in full fine-tuning, below the guide's table and far below all newer sources, is a warning.
+in full fine-tuning, below the guide's table and far below all newer sources, is a warning. Of a
+model smaller than those that the sources trained only that is said, as a note.
 
 Cannot see: how alike the tokens of a row are, and samples in rows that were packed by hand.
 
@@ -36,7 +37,7 @@ from sftdiag.checks._hyperparameters import at_most, out_of_reach, reach, sample
 from sftdiag.checks.base import ARGUMENTS, Check, Inputs
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
-from sftdiag.ranges import EFFECTIVE_BATCH, SMALLEST_BATCH, USUAL_BATCH
+from sftdiag.ranges import EFFECTIVE_BATCH, SMALLEST_BATCH, USUAL_BATCH, come_from
 
 NOISY_TOKENS = 1024
 """Trained tokens of a step: those of the guide's 16 rows of a short single turn, whose answers have
@@ -73,11 +74,14 @@ class EffectiveBatchSizeCheck(Check):
         if low <= batch <= high or (few and batch >= SMALLEST_BATCH and _has_tokens(inputs)):
             return ()
         far = method == "full" and batch < SMALLEST_BATCH
+        sourced = come_from(context.total_parameters)
+        if not far and not sourced:
+            return ()
         old = context.gradient_accumulation_steps or 1
         new = max(1, round(USUAL_BATCH * old / batch))
         return [
             self.observation(
-                at_most(Severity.WARNING, context) if far else Severity.INFO,
+                at_most(Severity.WARNING, context) if far and sourced else Severity.INFO,
                 series=ARGUMENTS,
                 variant="small" if few else "default",
                 evidence={"method": method, "batch": batch, **sources(ranges)},

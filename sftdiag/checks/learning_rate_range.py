@@ -2,8 +2,9 @@
 
 Sees: a rate outside every range of newer evidence, where there is some, else outside the guide's.
 That is a note that shows both, also when the rate is inside the guide's (LoRA at the full rate);
-far outside of all of them (a factor of 10) is a warning where the model's size is known. Of any
-model: a rate of 0 trains nothing, an error; with Adam one of 0.05 or more is a warning.
+far outside of all of them (a factor of 10) is a warning where the model's size is known, and all
+that is said of a model smaller than those that the sources trained. Of any model: a rate of 0
+trains nothing, an error; with Adam one of 0.05 or more is a warning.
 
 Cannot see: what is right for this model and these rows; a small model bears, and may need, more. A
 sweep over a few rates answers that.
@@ -33,7 +34,15 @@ from sftdiag.checks._hyperparameters import at_most, is_smaller_than_ranges, sou
 from sftdiag.checks.base import ARGUMENTS, Check, Inputs
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
-from sftdiag.ranges import ANY_LEARNING_RATE, LEARNING_RATE, USUAL_LEARNING_RATE, Range, beyond_any
+from sftdiag.ranges import (
+    ANY_LEARNING_RATE,
+    LEARNING_RATE,
+    SMALL_MODEL_RATE,
+    USUAL_LEARNING_RATE,
+    Range,
+    beyond_any,
+    come_from,
+)
 
 FAR = 10.0
 """Factor beyond every range from which a rate is far out: sweeps find the best rate of a method
@@ -68,10 +77,13 @@ class LearningRateRangeCheck(Check):
         ranges = LEARNING_RATE[method]
         if any(rate in known for known in ranges[1:] or ranges):
             return ()
-        usual = USUAL_LEARNING_RATE[method]
+        usual, far = USUAL_LEARNING_RATE[method], _far_out(rate, ranges)
+        small = not come_from(context.total_parameters)
+        if small and (not far or usual < rate <= SMALL_MODEL_RATE):
+            return ()
         return [
             self.observation(
-                at_most(Severity.WARNING, context) if _far_out(rate, ranges) else Severity.INFO,
+                at_most(Severity.WARNING, context) if far else Severity.INFO,
                 cause=self.causes[rate > usual],
                 series=ARGUMENTS,
                 variant="one_source" if len(ranges) == 1 else "default",

@@ -207,6 +207,20 @@ def test_a_method_of_its_own_range() -> None:
     assert look("full", learning_rate=2e-2)["SFT501"].severity.label == "warning"
 
 
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_of_models_smaller_than_the_sources_only_what_is_far_out_is_said(method: str) -> None:
+    """SmolLM2's recipe for 135M trains at 1e-3; users train it by 8 rows a step."""
+    small = {"total_parameters": 135_000_000, "trainable_parameters": 135_000_000}
+    for rate in (1e-4, 5e-4, 1e-3):
+        assert look(method, learning_rate=rate, gradient_accumulation_steps=2, **small) == {}
+    far = look(method, learning_rate=3e-2, **small)
+    assert {code: one.severity.label for code, one in far.items()} == {"SFT501": "warning"}
+    assert look(method, learning_rate=1e-8, **small)["SFT501"].severity.label == "warning"
+    one = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 1}
+    noisy = look("full", learning_rate=1e-4, **one, **small)
+    assert {code: one.severity.label for code, one in noisy.items()} == {"SFT502": "info"}
+
+
 def test_the_ranges_say_nothing_of_tiny_models() -> None:
     odd = {"learning_rate": 3e-2, "gradient_accumulation_steps": 1, "num_train_epochs": 40.0}
     tiny = look(total_parameters=200_000, lora_r=2, lora_alpha=256.0, lora_dropout=0.2, **odd)
