@@ -83,11 +83,6 @@ for LoRA the newer 10 times."""
 SWEPT_BATCH = 128
 """Rows an optimizer step in the Tinker sweep: LoRA, 780 steps, tulu3."""
 
-SWEPT_LEARNING_RATE = ((3.5e9, 1e-3), (10e9, 5e-4), (inf, 3e-4))
-"""Below how many parameters which LoRA rate is near the best of that sweep, at its batch: 1e-3 for
-the models of 1B and 3B, between 3e-4 and 1e-3 for those of 4B to 9B, 3e-4 from there on.
-benchmarks/recommend prices it model by model."""
-
 SMALLEST_MODEL = 100_000_000
 """Parameters of the smallest model that the ranges speak of: their sources trained 0.5 to 70
 billion, and the narrower a model, the larger the rate it bears."""
@@ -115,22 +110,6 @@ LOWEST_LEARNING_RATE = 1e-6
 LARGE_MODEL = 13e9
 """Parameters above which the lower rate of a range is the start (QLoRA: 1e-4 above 13B; full:
 OLMo 2 5e-6 at 13B, 4e-6 at 32B; Tulu 3 2e-6 at 70B)."""
-
-
-def lora_learning_rate(parameters: float, batch: int) -> float:
-    """Return the LoRA rate for a model's size and the rows of an optimizer step.
-
-    The sweep's rate for the size, times the square root of batch / 128: Adam's step is made of the
-    gradient over its own size, whose noise falls with the root of the batch (Malladi et al. 2022,
-    arXiv 2205.10287). That is an assumption: the sweep has one batch size. Above its batch the rate
-    stays. Rounded to two digits.
-
-    Examples:
-        >>> [lora_learning_rate(8e9, batch) for batch in (128, 32, 16)]
-        [0.0005, 0.00025, 0.00018]
-    """
-    swept = next(rate for below, rate in SWEPT_LEARNING_RATE if parameters < below)
-    return float(f"{swept * min(1.0, batch / SWEPT_BATCH) ** 0.5:.1e}")
 
 
 def learning_rate_ranges(method: str | None) -> tuple[Range, ...]:
@@ -207,10 +186,6 @@ SMALLEST_BATCH = 4
 
 USUAL_BATCH = 32
 """The guide: 4 a device x 8 accumulation on one GPU."""
-
-LARGE_DATA_BATCH = {"full": 128, "lora": 128, "qlora": 64}
-"""Where the guide's table trains one epoch, its row for large data: 64 to 128. The Tinker sweep
-gave LoRA its 100,000 rows by 128; no source took more than 64 for QLoRA."""
 
 
 MUCH_DATA = 50_001

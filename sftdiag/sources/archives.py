@@ -92,8 +92,9 @@ def _comet(text: Iterable[str]) -> Iterator[Point]:
             continue
         name, step = metric.get("metricName"), metric.get("step")
         value = as_float(metric.get("metricValue"))
-        known = isinstance(name, str) and isinstance(step, int) and value is not None
-        if known and name not in _COUNTERS:
+        if isinstance(name, str) and isinstance(step, int) and value is not None:
+            if name in _COUNTERS:
+                continue
             yield Point(name, step, value)
 
 

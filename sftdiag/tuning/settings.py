@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sftdiag import ranges
-from sftdiag.tuning import names, recipes
+from sftdiag.tuning import names, rates, recipes
 from sftdiag.tuning.choice import Choice
 from sftdiag.tuning.numbers import number, show
 from sftdiag.tuning.recommendation import LORA_CONFIG, MODEL, QUANTIZATION_CONFIG, Setting
@@ -103,7 +103,7 @@ def _rate(choice: Choice) -> tuple[float, str, str]:
     spans = ranges.LEARNING_RATE[choice.method]
     usual = ranges.USUAL_LEARNING_RATE[choice.method]
     if choice.method == "lora":
-        rate = ranges.lora_learning_rate(choice.setup.parameters, choice.batch)
+        rate = rates.lora_learning_rate(choice.setup.parameters, choice.batch)
         whole = choice.batch >= ranges.SWEPT_BATCH
         return rate, spans[-1].source, f"learning_rate_lora{'' if whole else '_scaled'}"
     if choice.method == "full" and (low or large):
@@ -116,7 +116,7 @@ def _rate(choice: Choice) -> tuple[float, str, str]:
 def _learning_rate(choice: Choice) -> tuple[Setting, ...]:
     rate, source, reason = _rate(choice)
     spans = ranges.LEARNING_RATE[choice.method]
-    swept = ranges.lora_learning_rate(choice.setup.parameters, ranges.SWEPT_BATCH)
+    swept = rates.lora_learning_rate(choice.setup.parameters, ranges.SWEPT_BATCH)
     values: dict[str, Any] = {
         "low": number(spans[0].low),
         "high": number(spans[0].high),

@@ -11,13 +11,13 @@ from types import MappingProxyType
 from sftdiag.errors import ConfigError
 from sftdiag.ranges import (
     COVERAGE,
-    LARGE_DATA_BATCH,
     LITTLE_DATA,
     MUCH_DATA,
     USUAL_BATCH,
     USUAL_MAX_LENGTH,
 )
 from sftdiag.tuning import memory
+from sftdiag.tuning.rates import LARGE_DATA_BATCH
 from sftdiag.tuning.recipes import PRESETS, TEMPLATE_SETTINGS, Preset
 from sftdiag.values import Value
 
