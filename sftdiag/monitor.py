@@ -16,7 +16,7 @@ from sftdiag.findings import Detection, Finding, Report, Severity, StepRows, Sum
 from sftdiag.guide import arbitration
 from sftdiag.guide.symptoms import NAMES
 from sftdiag.observations import Outcome
-from sftdiag.records import PROBE, LogRecord, as_step, objective_of, parse_entry
+from sftdiag.records import GUARD, PROBE, LogRecord, as_step, objective_of, parse_entry
 from sftdiag.signals.curves import curves
 from sftdiag.signals.evaluations import Evaluation
 from sftdiag.signals.stream import Signals
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 LEARNING = "train-loss-flat"
 """The detector that must be able to see that nothing was learned, or learning itself must be seen,
 for a silent log to count as healthy: that nothing was NaN or 0 says little."""
+
+
+_SELDOM = frozenset(kind.code for kind in DETECTORS if kind.only)
+"""Codes of what few runs can show: not named where they did not."""
 
 
 class Monitor:
@@ -156,6 +160,8 @@ class Monitor:
 
     def _listeners(self, record: LogRecord) -> Sequence[Detector | Probe]:
         """Return those that look at this record."""
+        if record.kind == GUARD:
+            return [detector for detector in self._detectors if detector.only == GUARD]
         if record.kind != PROBE:
             return self._detectors if self.signals.block_closed else self._on_records
         if not self._asked:
@@ -175,7 +181,7 @@ class Monitor:
     def _start_detectors(self) -> None:
         kinds = (kind for kind in DETECTORS if kind.name not in self._broken)
         self._detectors: tuple[Detector, ...] = tuple(kind() for kind in kinds)
-        self._on_records = tuple(d for d in self._detectors if not d.blocks_only)
+        self._on_records = tuple(d for d in self._detectors if not d.blocks_only and not d.only)
 
     def _break(self, code: str, fault: Exception) -> None:
         """Switch off what raised; raise where no one asked to be told."""
@@ -250,13 +256,16 @@ class Monitor:
         )
 
     def _units(self) -> tuple[Detector | Probe, ...]:
-        return (*self._detectors, *self._probes)
+        seen = (d for d in self._detectors if not d.only or d.skip(self.signals) is None)
+        return (*seen, *self._probes)
 
     def _skips(self) -> dict[str, Skip]:
         """Return what could not be judged: by the units' state, and what none looks at."""
         skips: dict[str, Skip] = {}
         seen = {unit.code: unit for unit in self._units()}
         for code, name in NAMES.items():
+            if code in _SELDOM and code not in seen:
+                continue
             if not self.settings.reports(code, name):
                 skips[name] = Skip("not_selected")
             elif name in self._broken:

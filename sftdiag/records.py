@@ -17,6 +17,16 @@ EVAL = "eval"
 SUMMARY = "summary"
 PROBE = "probe"
 
+GUARD = "guard"
+
+GUARD_PREFIX = "guard/"
+"""Begins the names in the rows of steps that a guard kept out of the weights."""
+
+SKIPS = {1: "loss", 2: "gradient", 3: "spike"}
+"""Why a guard skips a step: its loss, or its gradient, is not finite; or its loss is beyond what
+the run's own noise explains. Ten more: it has stopped the run then; twenty more: it has put the
+weights back."""
+
 PROBE_PREFIX = "probe/"
 """Begins the names in the rows that probes write; no trainer logs such a name by itself."""
 
@@ -54,7 +64,8 @@ class LogRecord(Value):
 
     Attributes:
         kind: ``"train"`` (has a loss), ``"eval"`` (has ``eval_*``), ``"summary"`` (the closing
-            row with run averages; never a data point) or ``"probe"`` (has ``probe/*``).
+            row with run averages; never a data point), ``"probe"`` (has ``probe/*``) or
+            ``"guard"`` (has ``guard/*``: a step that was kept out of the weights).
         step: optimizer steps done, 0 or more.
         epoch: epochs done, or None when the row has none.
         metrics: metric name to value in the trainer's units; NaN and infinities are kept.
@@ -195,6 +206,7 @@ def parse_entry(entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
     train: dict[str, float] = {}
     evaluation: dict[str, float] = {}
     probed: dict[str, float] = {}
+    guarded: dict[str, float] = {}
     for name, value in entry.items():
         # Most are ordinary floats, which need no look.
         usual = type(value) is float and SMALLEST <= value <= LARGEST
@@ -205,6 +217,8 @@ def parse_entry(entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
             evaluation[name] = number
         elif name[:6] == PROBE_PREFIX:
             probed[name] = number
+        elif name[:6] == GUARD_PREFIX:
+            guarded[name] = number
         elif name[:5] == _EVAL_SPLIT:
             evaluation.setdefault(f"eval_{name[5:]}", number)
         elif name[:6] == _TRAIN_SPLIT:
@@ -230,6 +244,8 @@ def parse_entry(entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
         records = (LogRecord(SUMMARY, step, epoch, train),)
     if evaluation:
         records += (LogRecord(EVAL, step, epoch, evaluation),)
+    if guarded:
+        records += (LogRecord(GUARD, step, epoch, guarded),)
     if probed:
         records += (LogRecord(PROBE, step, epoch, probed),)
     return records

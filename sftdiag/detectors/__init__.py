@@ -15,6 +15,7 @@ from sftdiag.detectors.loss_oscillation import LossOscillationDetector
 from sftdiag.detectors.loss_spike import LossSpikeDetector
 from sftdiag.detectors.memorization import MemorizationDetector
 from sftdiag.detectors.non_finite import NonFiniteDetector
+from sftdiag.detectors.step_skipped_by_guard import StepSkippedByGuardDetector
 from sftdiag.detectors.steps_skipped import StepsSkippedDetector
 from sftdiag.detectors.train_eval_scale_mismatch import TrainEvalScaleMismatchDetector
 from sftdiag.detectors.train_loss_flat import TrainLossFlatDetector
@@ -34,6 +35,7 @@ DETECTORS: tuple[type[Detector], ...] = (
     LearningRateRestartedDetector,
     ImplausibleLossDetector,
     StepsSkippedDetector,
+    StepSkippedByGuardDetector,
     EvalLossRisingDetector,
     MemorizationDetector,
     EvalNotFiniteDetector,

@@ -106,6 +106,19 @@ class SpikeFinder:
         calm.append(loss)
         return None
 
+    def bound(self, signals: Signals, *, rises: bool) -> tuple[float, float] | None:
+        """Return the level and how far above it the next loss is a spike; None while unknown.
+
+        Args:
+            signals: the run up to the row before.
+            rises: whether the next step's learning rate is above that row's.
+        """
+        if self._rising is not None or len(self._calm) < FEW_CALM_ROWS or rises:
+            return None
+        level = median(self._calm)
+        bar = self._bar(signals, level)
+        return (level, bar) if bar < inf else None
+
     def _see_edge(self, epoch: float | None) -> None:
         """Remember the row at which an epoch began; a spike one row beside it is at the edge."""
         if epoch is None:

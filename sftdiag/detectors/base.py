@@ -23,6 +23,8 @@ class Detector(ABC):
         name: the pattern seen; never the remedy.
         severity: the highest severity it fires at.
         notes: names of its info notes: patterns that look like this fault and are normal.
+        only: the one kind of record that it looks at, which few runs have; such a detector is not
+            named among those that found nothing. None: records of training and evaluation.
         blocks_only: it needs to look only at records that close a block of train losses.
     """
 
@@ -30,6 +32,7 @@ class Detector(ABC):
     name: ClassVar[str]
     severity: ClassVar[Severity]
     notes: ClassVar[tuple[str, ...]] = ()
+    only: ClassVar[str | None] = None
     blocks_only: ClassVar[bool] = False
 
     _active: Detection | None = None

@@ -24,6 +24,7 @@ NAMES = {
     "SFT110": "learning-rate-restarted",
     "SFT111": "implausible-loss",
     "SFT112": "steps-skipped",
+    "SFT113": "step-skipped-by-guard",
     "SFT201": "eval-loss-rising",
     "SFT202": "memorization",
     "SFT203": "eval-not-finite",

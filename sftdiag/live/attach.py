@@ -9,6 +9,7 @@ from sftdiag.config import Trigger
 from sftdiag.errors import ConfigError
 from sftdiag.faults import say
 from sftdiag.live.callback import DiagnosticsCallback
+from sftdiag.live.guard import Guard
 from sftdiag.live.step_signals import StepSignals
 from sftdiag.report.one_line import tell
 from sftdiag.rows.preflight import RunChecks, guarded_report
@@ -17,7 +18,12 @@ from sftdiag.trainer.fingerprint import fingerprint
 
 
 def attach(
-    trainer: Any, stop_on: Trigger = None, raise_on: Trigger = None, **options: Any
+    trainer: Any,
+    stop_on: Trigger = None,
+    raise_on: Trigger = None,
+    *,
+    guard: Any = None,
+    **options: Any,
 ) -> DiagnosticsCallback:
     """Add a :class:`DiagnosticsCallback` that also knows what only the trainer knows.
 
@@ -25,6 +31,8 @@ def attach(
         trainer: a transformers or TRL trainer, before ``train()``.
         stop_on: see :class:`DiagnosticsCallback`.
         raise_on: see :class:`DiagnosticsCallback`.
+        guard: True, or :class:`~sftdiag.Guard`: keep steps out of the weights whose loss or
+            gradient is not finite, or whose loss is beyond what the run's own noise explains.
         options: its other arguments.
 
     Returns:
@@ -37,6 +45,7 @@ def attach(
     if any(isinstance(callback, DiagnosticsCallback) for callback in present):
         raise ConfigError("this trainer has a DiagnosticsCallback already")
     callback = DiagnosticsCallback(stop_on, raise_on, **options)
+    callback.guard = Guard.parse(guard) if callback.enabled else None
     rows = fingerprint(trainer.eval_dataset) if callback.enabled else None
     callback.known = trainer_context.from_trainer(trainer).replace(eval_fingerprint=rows)
     callback.checks = RunChecks(callback.settings, trainer)

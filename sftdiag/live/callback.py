@@ -249,7 +249,7 @@ class DiagnosticsCallback(StepEvents):
         watch, agreement = self._watch, self._agreement
         if watch is None:
             return
-        self._paused()
+        self._evaluated(state, kwargs.get("metrics"))
         if watch.waiting:
             self._meet(watch, args, state, control)
         checked = self._faults.run(

@@ -14,6 +14,7 @@ from sftdiag.faults import Faults
 from sftdiag.findings import Finding, StepRows
 from sftdiag.live import row_losses
 from sftdiag.live.agreement import Agreement
+from sftdiag.live.guard import Guard, GuardedSteps
 from sftdiag.live.row_log import RowLog
 from sftdiag.live.smoke_watch import SmokeWatch
 from sftdiag.live.step_signals import StepSignals
@@ -40,10 +41,13 @@ class StepEvents(TrainerCallback):
 
     Attributes:
         steps: what is seen of each step; None without the trainer.
+        guard: what may be kept out of the weights; None for nothing.
     """
 
     enabled: bool
     steps: StepSignals | None = None
+    guard: Guard | None = None
+    _guarded: GuardedSteps | None = None
     smoke: SmokeWatch
     _faults: Faults
     _watch: Watch | None
@@ -53,11 +57,14 @@ class StepEvents(TrainerCallback):
 
     def _begin_steps(self, watch: Watch, state: TrainerState, loader: Any) -> None:
         """Follow the trainer from now on."""
-        self._merger = Merger(state.log_history)
+        self._merger, self._guarded = Merger(state.log_history), None
         if self.steps is not None:
             begin = partial(self.steps.begin, loader, state.global_step)
             self._faults.run(PART, begin, None)
             watch.look_up = partial(self._rows_of, watch, self.steps.rows)
+            if self.guard is not None:
+                self._guarded = GuardedSteps(self.guard, self.steps, self._monitor.settings.lang)
+                self._faults.run("the guard", self._guarded.begin, None)
 
     def _rows_of(self, watch: Watch, log: RowLog, steps: Sequence[int]) -> Sequence[StepRows]:
         """Return the rows of steps, on every rank alike."""
@@ -75,8 +82,17 @@ class StepEvents(TrainerCallback):
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Look once whether gradients arrive, where a smoke test was asked for."""
-        self.smoke.look(state.global_step, kwargs.get("model"))
+        """Have the guard look; and once whether gradients arrive, where a smoke test is wanted."""
+        guard = self._guarded
+        if guard is not None:
+            trained = self.steps.trainer.model_wrapped if self.steps is not None else None
+            step = (state.global_step, state.epoch, trained, kwargs.get("optimizer"))
+            self._faults.run("the guard", partial(guard.before_step, *step), None)
+            if guard.stopped:
+                # A log row tells why before the trainer looks whether it is to go on.
+                control.should_training_stop = control.should_log = True
+        look = partial(self.smoke.look, state.global_step, kwargs.get("model"))
+        self._faults.run("the smoke test", look, None)
 
     @unharmed
     def on_epoch_begin(
@@ -116,6 +132,15 @@ class StepEvents(TrainerCallback):
         for each in self._merger.rows(steps, row):
             watch.feed(each, control)
         self._faults.run("the rows", watch.find_rows, None)
+        if self._guarded is not None and self._guarded.stopped:
+            watch.stopped_by("SFT113")
+
+    def _evaluated(self, state: TrainerState, metrics: Mapping[str, Any] | None) -> None:
+        """Note that what comes next is no step, and what the evaluation said for the guard."""
+        self._paused()
+        if self._guarded is not None:
+            keep = partial(self._guarded.evaluated, metrics, state.global_step)
+            self._faults.run("the guard", keep, None)
 
     def _paused(self) -> None:
         if self.steps is not None:

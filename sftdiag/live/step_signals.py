@@ -41,6 +41,7 @@ class StepSignals:
     Attributes:
         off: why the log rows count instead, or None.
         shared: every rank has them, so that their mean can be taken; only with several ranks.
+        alone: this is the only rank.
         rows: which rows the last steps were made of.
     """
 
@@ -50,6 +51,7 @@ class StepSignals:
         self.rows = RowLog(args.process_index, args.world_size)
         self.off: str | None = None
         self.shared = False
+        self.alone = True
         self._undo: list[Callable[[], None]] = []
         self._reset()
 
@@ -76,7 +78,7 @@ class StepSignals:
         args = self.trainer.args
         per_step = args.gradient_accumulation_steps + 1
         self._most = max(1, SLOTS // per_step)
-        self._alone = args.world_size == 1
+        self.alone = args.world_size == 1
         self._ring = torch.zeros(self._most * per_step + 1, device=args.device)
         self._slots = self._ring.unbind()
         if loader is not None:
@@ -144,6 +146,40 @@ class StepSignals:
             return
         self._open.normed = True
 
+    def now(self) -> tuple[float, float | None]:
+        """Return the loss and the gradient norm of the step that is being made, now.
+
+        This waits for the device. With several ranks it is their mean: every rank must ask, also
+        one where something failed, and all of them know that then.
+        """
+        open_ = self._open
+        seen = self._ring[self._used - open_.losses : self._used + open_.normed]
+        if self.alone:
+            *losses, norm = seen.tolist() if open_.normed else (*seen.tolist(), None)
+            return sum(losses), norm
+        from torch import distributed
+
+        words = self._ring.new_zeros(4)
+        if self.off is None:
+            words[0], words[2] = seen[: open_.losses].sum(), float(open_.normed)
+            words[1] = seen[-1] if open_.normed else 0.0
+        words[3] = float(self.off is not None)
+        distributed.all_reduce(words)
+        loss, norm, normed, failed = (words / distributed.get_world_size()).tolist()
+        if failed:
+            self.off = self.off or FAULT
+        return loss, norm if normed else None
+
+    def skipped(self, reason: int, level: float | None, bound: float | None) -> None:
+        """Note that the step that is being made changes no weight.
+
+        Args:
+            reason: a value of :data:`sftdiag.records.SKIPS`, and what was done.
+            level: the usual loss.
+            bound: the rise above it that is not unusual.
+        """
+        self._open.skipped, self._open.level, self._open.bound = float(reason), level, bound
+
     def rated(self) -> None:
         """Note the rate that the optimizer has stepped with, where the trainer asks for it too."""
         rate = self.trainer._get_learning_rate()
@@ -203,6 +239,9 @@ class StepSignals:
                     open_.epoch,
                     open_.seconds,
                     open_.tokens or None,
+                    open_.skipped,
+                    open_.level,
+                    open_.bound,
                 )
             )
         self._steps, self._used = [], 0
@@ -215,7 +254,7 @@ class StepSignals:
         Every rank comes here at the same step, also one where something failed: it says so in the
         last slot, and all go by the log rows from then on.
         """
-        if self._alone:
+        if self.alone:
             values: list[float] = self._ring[: self._used].tolist()
             return values
         if not self.shared:
@@ -236,7 +275,10 @@ class StepSignals:
 class _Open:
     """A step in the making."""
 
-    __slots__ = ("epoch", "losses", "normed", "rate", "seconds", "step", "tokens")
+    __slots__ = (
+        *("bound", "epoch", "level", "losses", "normed", "rate", "seconds", "skipped", "step"),
+        "tokens",
+    )
 
     def __init__(self) -> None:
         self.step, self.losses, self.tokens = 0, 0, 0
@@ -244,6 +286,9 @@ class _Open:
         self.rate: float | None = None
         self.epoch: float | None = None
         self.seconds: float | None = None
+        self.skipped: float | None = None
+        self.level: float | None = None
+        self.bound: float | None = None
 
 
 def _agree(steps: Sequence[Step], loss: float) -> bool:

@@ -116,6 +116,12 @@ class Watch:
         for row in rows:
             self._handle(self.monitor.feed_entry(row), control)
 
+    def stopped_by(self, code: str) -> None:
+        """Note that a guard stops the run for what a finding of this code says."""
+        found = [each for each in self.monitor.report().findings if each.code == code]
+        if found and self.stop is None:
+            self.stop = Stop(found[0], None)
+
     def saved(self) -> None:
         """Follow the trainer, which has saved a checkpoint."""
         self._checkpoints.add(self._args, self._state)

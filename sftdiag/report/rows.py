@@ -36,8 +36,9 @@ def behind(rows: StepRows, language: str) -> str:
     line = words["behind_stream" if rows.stream else "behind"]
     told = str(line.format(step=rows.step, epoch=epoch, rank=rank, rows=numbers))
     if rows.losses and rows.usual is not None:
-        loss, row = max(zip(map(_surprise, rows.losses), rows.rows, strict=True))
-        if loss > rows.usual:
+        pairs = zip(rows.losses, rows.rows, strict=True)
+        loss, row = max(pairs, key=lambda pair: _surprise(pair[0]))
+        if _surprise(loss) > rows.usual:
             told += words["most_surprising"].format(row=row, loss=loss, usual=rows.usual)
     return told
 
@@ -60,11 +61,11 @@ def with_text(
     known: list[tuple[float, StepRows, int]] = []
     for rows in finding.rows:
         losses = rows.losses or (-1.0,) * len(rows.rows)
-        known += [(_surprise(loss), rows, row) for loss, row in zip(losses, rows.rows, strict=True)]
+        known += [(loss, rows, row) for loss, row in zip(losses, rows.rows, strict=True)]
     if all(rows.losses is None for rows in finding.rows):
         yield words["no_loss"]
     # Of equally surprising ones those of the step to look at first, as they stand in the finding.
-    for loss, rows, row in sorted(known, key=lambda each: -each[0]):
+    for loss, rows, row in sorted(known, key=lambda each: -_surprise(each[0])):
         key = "row" if rows.losses is None else "row_loss"
         yield words[key].format(row=row, step=rows.step, loss=loss, usual=rows.usual)
         shown = text(rows, row)

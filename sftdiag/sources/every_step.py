@@ -18,7 +18,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sftdiag.records import as_step
+from sftdiag.records import GUARD_PREFIX, as_step
 
 STEPS_FILE = ("_sftdiag", "steps.bin")
 """Where the callback keeps it, below the run's folder."""
@@ -35,6 +35,9 @@ _HEAD = struct.Struct("<8sHH")
 _DIGITS = 7
 """What a float32 holds: a rate of 2e-5 reads 2e-05, not 1.9999999494757503e-05."""
 
+OF_A_SKIP = ("skipped", "level", "bound")
+"""What a step that was skipped says beside its loss and gradient norm."""
+
 Row = Mapping[str, Any]
 
 
@@ -50,6 +53,10 @@ class Step(NamedTuple):
         epoch: epochs done with it.
         seconds: since the step before it; None where something else came between.
         tokens: in its batches on one rank, padding included.
+        skipped: why a guard kept it out of the weights, a value of
+            :data:`sftdiag.records.SKIPS`, and what it did then; None where it was made.
+        level: the usual loss then.
+        bound: the rise above it that the run's own noise explains.
     """
 
     step: int
@@ -59,6 +66,9 @@ class Step(NamedTuple):
     epoch: float | None = None
     seconds: float | None = None
     tokens: float | None = None
+    skipped: float | None = None
+    level: float | None = None
+    bound: float | None = None
 
 
 _COLUMNS = Step._fields
@@ -93,10 +103,10 @@ def unpacked(rows: bytes, columns: Sequence[str] = _COLUMNS) -> list[Step]:
     steps = []
     for values in layout.iter_unpack(rows[:whole]):
         row = (UNKNOWN if place is None else values[place] for place in places)
-        number, loss, norm, rate, epoch, seconds, tokens = row
+        number, loss, norm, *others = row
         step = as_step(number)
         if step is not None:
-            shown = [_shown(value) for value in (rate, epoch, seconds, tokens)]
+            shown = [_shown(value) for value in others]
             steps.append(Step(step, loss, None if norm == UNKNOWN else norm, *shown))
     return steps
 
@@ -205,9 +215,14 @@ def _beside(row: Row) -> Row:
 
 
 def _row(step: Step, beside: Mapping[str, Any]) -> Row:
+    row: dict[str, Any]
+    if step.skipped is not None:
+        kept = ((name, getattr(step, name)) for name in ("loss", "grad_norm", *OF_A_SKIP))
+        row = {f"{GUARD_PREFIX}{name}": value for name, value in kept if value is not None}
+        return {"step": step.step, "epoch": step.epoch, **row}
     # A NaN whose gradient is exactly 0 is 0 / 0: a batch without a label, which trainers log as 0.
     blank = step.loss != step.loss and step.grad_norm == 0.0
-    row: dict[str, Any] = {"step": step.step, "loss": 0.0 if blank else step.loss}
+    row = {"step": step.step, "loss": 0.0 if blank else step.loss}
     for name in ("grad_norm", "learning_rate", "epoch"):
         value = getattr(step, name)
         if value is not None:

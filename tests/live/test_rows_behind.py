@@ -11,7 +11,7 @@ import pytest
 import sftdiag
 from sftdiag.cli.main import main
 
-poison = pytest.importorskip("poison", reason="needs the extra trainer")
+poison = pytest.importorskip("benchmarks.guard.poison", reason="needs the extra trainer")
 
 STEP = 70
 
@@ -20,7 +20,7 @@ STEP = 70
 def spiked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, sftdiag.DiagnosticsCallback]:
     """A run with a spike; its rows have been measured."""
     folder = tmp_path_factory.mktemp("spiked")
-    trainer = poison.make(poison.GARBAGE, folder, step=STEP)
+    trainer = poison.make(poison.GARBAGE, folder, steps=(STEP,))
     callback = sftdiag.attach(trainer, ignore=["SFT4"])
     trainer.train()
     trainer.save_state()
@@ -88,7 +88,7 @@ def test_the_command_line_shows_them(
 
 @pytest.mark.parametrize("kind", [poison.NAN, poison.OVERFLOW])
 def test_a_nan_names_the_batch_that_it_came_from(kind: str, tmp_path: Path) -> None:
-    trainer = poison.make(kind, tmp_path, step=25, max_steps=30)
+    trainer = poison.make(kind, tmp_path, steps=(25,), max_steps=30)
     callback = sftdiag.attach(trainer)
     trainer.train()
     found = callback.report.primary
