@@ -21,6 +21,7 @@ from sftdiag.signals.curves import curves
 from sftdiag.signals.evaluations import Evaluation
 from sftdiag.signals.stream import Signals
 from sftdiag.sources.journal import Segment
+from sftdiag.unjudged import unjudged
 
 if TYPE_CHECKING:
     from sftdiag.probes import Probe
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
 LEARNING = "train-loss-flat"
 """The detector that must be able to see that nothing was learned, or learning itself must be seen,
 for a silent log to count as healthy: that nothing was NaN or 0 says little."""
-
-
-_SELDOM = frozenset(kind.code for kind in DETECTORS if kind.only)
-"""Codes of what few runs can show: not named where they did not."""
 
 
 class Monitor:
@@ -260,25 +257,7 @@ class Monitor:
         return (*seen, *self._probes)
 
     def _skips(self) -> dict[str, Skip]:
-        """Return what could not be judged: by the units' state, and what none looks at."""
-        skips: dict[str, Skip] = {}
-        seen = {unit.code: unit for unit in self._units()}
-        for code, name in NAMES.items():
-            if code in _SELDOM and code not in seen:
-                continue
-            if not self.settings.reports(code, name):
-                skips[name] = Skip("not_selected")
-            elif name in self._broken:
-                skips[name] = Skip("broken", {"error": self._broken[name]})
-            elif code not in seen:
-                skips[name] = Skip("needs_model")
-            else:
-                skip = seen[code].skip(self.signals)
-                if skip is not None:
-                    skips[name] = skip
-        if (why := self.signals.context.step_signals) is not None:
-            skips["every-step"] = Skip(f"steps_{why}")
-        return skips
+        return unjudged(self._units(), self._broken, self.settings, self.signals)
 
     def _verdict(
         self, findings: tuple[Finding, ...], skips: Mapping[str, Skip]
