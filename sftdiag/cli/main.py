@@ -37,6 +37,7 @@ COMMANDS = (
         "lengths",
         "probe",
         "rows",
+        "watch",
     ),
     "mcp",
     "completion",

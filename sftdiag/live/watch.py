@@ -61,6 +61,8 @@ class Watch:
 
     def feed(self, row: Mapping[str, Any], control: Any) -> None:
         """Take in a row of the log, in a dict of its own."""
+        if self._outlets is not None:
+            self._outlets.keep_log_row(row)
         if self.waiting:
             self._rows.append(row)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,8 +16,9 @@ from sftdiag.outlets.alerts import Alert
 from sftdiag.outlets.journal import Journal
 from sftdiag.outlets.webhook import Webhook
 from sftdiag.report import one_line
-from sftdiag.sources import every_step, probes, step_rows
+from sftdiag.sources import every_step, kept_log, probes, step_rows
 from sftdiag.sources.journal import Segment
+from sftdiag.sources.kept_log import LOG_FILE
 from sftdiag.values import Value
 
 _LEVELS = {
@@ -49,6 +50,8 @@ class Outlets:
 
     def start(self, segment: Segment, trial: str | None) -> None:
         """Note that training begins, and with which settings."""
+        if not segment.after_step:
+            self._write(LOG_FILE, kept_log.clear)
         self._note("start", step=segment.after_step, trial=trial, **_without_step(segment))
 
     def keep(self, name: tuple[str, str], value: Value) -> None:
@@ -70,6 +73,14 @@ class Outlets:
             self._write(
                 every_step.STEPS_FILE, lambda folder: every_step.write(folder, kept, afresh=afresh)
             )
+
+    def keep_log_row(self, row: Mapping[str, Any]) -> None:
+        """Keep a row of the log, for a run that saves no checkpoint."""
+        self._faults.run(
+            "log.jsonl",
+            lambda: self._write(LOG_FILE, lambda folder: kept_log.append(folder, row)),
+            None,
+        )
 
     def keep_rows(self, kept: Sequence[StepRows], *, afresh: bool = False) -> None:
         """Keep which rows steps were made of; ``afresh``: instead of what is kept already."""

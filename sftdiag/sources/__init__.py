@@ -109,18 +109,23 @@ def _open_file(given: str, path: str, columns: Mapping[str, str], logging_steps:
     known = log.context
     folders: tuple[str, ...] = ()
     if log.in_run_folder:
-        folders = (os.path.dirname(os.path.abspath(path)),)
+        here = os.path.abspath(path)
+        folders = (here if os.path.isdir(here) else os.path.dirname(here),)
         beside = kept(folders, CONTEXT_FILE, RunContext()).plausible()
         known = known.filled_from(beside).filled_from(model_files.context(folders))
+    entries = log.rows
+    if probed := next((rows for f in folders if (rows := probes.read(f))), []):
+        entries = probes.merged(list(entries), probed)
     return Run(
         given,
-        log.rows,
+        entries,
         known,
         tuple(next((led for f in folders if (led := journal.starts(journal.read(f)))), [])),
         kept(folders, CHECKS_FILE, Outcome()),
         log.format,
         tuple((note.key, note.values) for note in log.notes),
         dict(log.columns.seen),
+        tuple(next((behind for f in folders if (behind := step_rows.read(f))), [])),
     )
 
 
@@ -158,15 +163,17 @@ def _from_stdin(columns: Mapping[str, str], logging_steps: int | None) -> Run:
     import shutil
     import tempfile
 
-    with tempfile.TemporaryDirectory(prefix="sftdiag-") as folder:
-        path = os.path.join(folder, "stdin")
-        with open(path, "wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        try:
-            run = _open_file(STDIN, path, columns, logging_steps)
-        except SourceError as error:
-            raise SourceError(STDIN, error.problem) from None
-        return run.replace(entries=list(run.entries))
+    folder = tempfile.TemporaryDirectory(prefix="sftdiag-")
+    path = os.path.join(folder.name, "stdin")
+    with open(path, "wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    try:
+        run = _open_file(STDIN, path, columns, logging_steps)
+    except SourceError as error:
+        raise SourceError(STDIN, error.problem) from None
+    # The file goes when the rows do, and they are read once more.
+    run.entries.__dict__["folder"] = folder
+    return run
 
 
 def _is_checkpoint(path: str) -> bool:

@@ -19,6 +19,10 @@ from sftdiag.sources.series import Point, rows
 
 MAGIC = b"SQLite format 3\0"
 
+MOST_WORK, STEPS_A_LOOK = 10_000, 10_000
+"""Instructions of SQLite's machine after which a query is given up, and those between two looks:
+seconds in all, and a row takes some ten."""
+
 _TRACKIO, _MLFLOW = {"metrics", "configs"}, {"metrics", "runs", "latest_metrics"}
 """Tables that tell whose database it is."""
 
@@ -116,11 +120,15 @@ def _query(path: str, sql: str, *values: str) -> Iterator[tuple[Any, ...]]:
             yield from _rows_of(path, "mode=ro&immutable=1", sql, values)
         except sqlite3.Error as error:
             raise SourceError(path, f"looks like a tracker's database, but: {error}") from None
-    except (sqlite3.Error, OverflowError) as error:
+    except (sqlite3.Error, OverflowError, ValueError) as error:
         raise SourceError(path, f"looks like a tracker's database, but: {error}") from None
 
 
 def _rows_of(path: str, how: str, sql: str, values: tuple[str, ...]) -> list[tuple[Any, ...]]:
     where = Path(path).resolve().as_uri()
     with closing(sqlite3.connect(f"{where}?{how}", uri=True)) as base:
+        # A damaged page may hold any bytes, and a view any amount of work.
+        base.text_factory = lambda text: text.decode("utf-8", "replace")
+        passed = iter(range(MOST_WORK))
+        base.set_progress_handler(lambda: next(passed, None) is None, STEPS_A_LOOK)
         return base.execute(sql, values).fetchall()

@@ -81,6 +81,7 @@ FORMATS = (
 """Those of files; what only few lines tell comes last."""
 
 FOLDERS = (
+    Format("callback", "kept_log"),
     Format("tensorboard", "folders", "_tensorboard"),
     Format("dvclive", "folders", "_dvclive"),
     Format("mlflow", "folders", "_mlruns"),

@@ -104,8 +104,7 @@ def log_of(
 
     def rows() -> Iterator[Row]:
         found = (columns.row(row) for row in raw() if _is_row(columns, row))
-        shifted = ({**row, "step": row["step"] + after} for row in found) if after else found
-        return numbered(_carried(shifted), plan)
+        return numbered(_carried(found, after), plan)
 
     told = list(notes)
     if LLAMAFACTORY in names and "grad_norm" not in names:
@@ -132,14 +131,14 @@ def _is_row(columns: Columns, raw: Row) -> bool:
     return is_row(raw) or (bool(columns.own) and not columns.own.keys().isdisjoint(raw))
 
 
-def _carried(rows: Iterable[Row]) -> Iterator[Row]:
+def _carried(rows: Iterable[Row], after: int) -> Iterator[Row]:
     """Yield rows whose step is no number without it: they belong to the step before."""
     last: int | None = None
     for row in rows:
         step = row.get("step")
         if isinstance(step, int):
-            last = step
-            yield row
+            last = step + after
+            yield {**row, "step": last} if after else row
         elif last is not None:
             yield {**row, "step": last}
         else:

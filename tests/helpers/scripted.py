@@ -11,6 +11,8 @@ import argparse
 import math
 import os
 import random
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +38,16 @@ def eval_loss(step: int, fault: str) -> float:
 class Scripted(torch.nn.Module):
     """Returns the scripted loss, with a gradient of about 1."""
 
-    def __init__(self, fault: str) -> None:
+    def __init__(self, fault: str, pause: float = 0.0) -> None:
         super().__init__()
+        self.pause = pause
         self.weight = torch.nn.Parameter(torch.zeros(1))
         self.fault, self.step = fault, 0
 
     def forward(self, x: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
         if self.training:
             self.step += 1
+            time.sleep(self.pause)
             loss = train_loss(self.step, self.fault)
         else:
             loss = eval_loss(self.step, self.fault)
@@ -52,7 +56,14 @@ class Scripted(torch.nn.Module):
         return {"loss": torch.tensor(loss) + moved, "logits": x}
 
 
-def train(folder: Path, tool: str = "none", fault: str = "overfitting", **options: Any) -> Any:
+def train(
+    folder: Path,
+    tool: str = "none",
+    fault: str = "overfitting",
+    callbacks: Sequence[Any] = (),
+    pause: float = 0.0,
+    **options: Any,
+) -> Any:
     """Train it and return the trainer."""
     rows = [{"x": torch.zeros(1), "labels": torch.zeros(1)} for _ in range(160)]
     arguments = transformers.TrainingArguments(
@@ -73,7 +84,11 @@ def train(folder: Path, tool: str = "none", fault: str = "overfitting", **option
         }
     )
     trainer = transformers.Trainer(
-        Scripted(fault), arguments, train_dataset=rows, eval_dataset=rows[:4]
+        Scripted(fault, pause),
+        arguments,
+        train_dataset=rows,
+        eval_dataset=rows[:4],
+        callbacks=list(callbacks),
     )
     trainer.train()
     return trainer
@@ -84,6 +99,7 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("tool")
     parser.add_argument("--fault", default="overfitting", choices=("overfitting", "nan", "healthy"))
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds a step")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     os.chdir(options.folder)
@@ -92,4 +108,6 @@ if __name__ == "__main__":
         import swanlab
 
         swanlab.init(mode="offline", logdir="swanlog")
-    train(Path(), options.tool, options.fault).state.save_to_json("trainer_state.json")
+    train(Path(), options.tool, options.fault, pause=options.pause).state.save_to_json(
+        "trainer_state.json"
+    )
