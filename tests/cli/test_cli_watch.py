@@ -1,4 +1,4 @@
-"""``sftdiag watch``: a run in another process, its log growing, rotated, half written, begun again."""
+"""``sftdiag watch``: a run in another process, whose log grows, is rotated or begins again."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ def test_a_run_that_is_still_to_come_grows_and_ends(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     command = [sys.executable, "-m", "sftdiag", "watch", str(path), "--every", "0.05"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        time.sleep(0.5)
+        assert process.stdout is not None
+        first = process.stdout.readline()
         with open(path, "w") as file:
             for row in ROWS:
                 file.write(json.dumps(row) + "\n")
@@ -78,7 +79,7 @@ def test_a_run_that_is_still_to_come_grows_and_ends(tmp_path: Path) -> None:
             file.write(json.dumps(end) + "\n")
         said, _ = process.communicate(timeout=120)
     assert process.returncode == 1
-    first, *_, last = said.splitlines()
+    last = said.splitlines()[-1]
     assert "no such file" in first
     assert "read as jsonl" in said
     assert last == f"{path}: error · {SICK} eval-loss-rising"
@@ -92,10 +93,7 @@ def test_each_thing_is_said_once(tmp_path: Path) -> None:
         run._next = 0.0
         run.look()
         said += [(finding.id, finding.severity.label) for finding in run.news()]
-    assert said == [("SFT201@120", "warning"), ("SFT201@120", "error")] or len(said) == len(
-        set(said)
-    )
-    assert said
+    assert [severity for _, severity in said] == ["warning", "error"]
 
 
 def test_half_a_line_and_half_a_state_change_nothing(tmp_path: Path) -> None:
