@@ -36,6 +36,7 @@ def test_a_few_damaged_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.acceptance
+@pytest.mark.timeout(7200)
 def test_ten_thousand_damaged_files(tmp_path: Path) -> None:
     import resource
     import time
