@@ -20,6 +20,8 @@ DOCS = ROOT / "docs"
 # A fixed width, so that every machine writes the same help.
 os.environ["COLUMNS"] = "80"
 
+import reports  # noqa: E402
+
 from sftdiag.api import analyze  # noqa: E402
 from sftdiag.cli.main import COMMANDS, main  # noqa: E402
 from sftdiag.guide.catalogue import CURVES, explain, rules  # noqa: E402
@@ -131,6 +133,7 @@ def pages() -> dict[Path, str]:
     written[DOCS / "command_line.md"] = command_line_page()
     written[DOCS / "recommend.md"] = recommend_page()
     written[DOCS / "alerts.md"] = alerts_page()
+    written[DOCS / "reports.md"] = NOTE + reports.page()
     written[DOCS / "analyze.svg"] = picture()
     return written
 

@@ -12,7 +12,9 @@ def set_to_zero(case: Case) -> Evidence | None:
         return Evidence(Weight.MISSING, "rate_asked_unknown")
     if asked == 0.0:
         return Evidence(Weight.CONFIRMS, "rate_asked_zero")
-    return Evidence(Weight.FITS, "rate_never_reached", {"rate": asked})
+    # Where steps are made the schedule alone gives the rate.
+    weight = Weight.FITS if case.number("grad_norm") is None else Weight.SUPPORTS
+    return Evidence(weight, "rate_never_reached", {"rate": asked})
 
 
 def never_left_zero(case: Case) -> Evidence | None:
@@ -22,6 +24,9 @@ def never_left_zero(case: Case) -> Evidence | None:
         return Evidence(Weight.RULES_OUT, "rate_asked_zero")
     if precision in ("bf16", "fp32") and not case.context.deepspeed:
         return Evidence(Weight.AGAINST, "no_scaler", {"precision": precision})
+    grad_norm = case.number("grad_norm")
+    if grad_norm is not None:
+        return Evidence(Weight.AGAINST, "steps_not_skipped", {"grad_norm": grad_norm})
     return Evidence(Weight.SUPPORTS, "never_left_zero")
 
 

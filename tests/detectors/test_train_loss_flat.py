@@ -254,3 +254,12 @@ def test_a_slow_fall_with_next_to_no_parameters_is_none(trained: int, severity: 
     if found:
         assert found[-1].causes[0].id == "frozen-parameters"
         assert "256 of 3,000,000,000" in found[-1].causes[0].because[0]
+
+
+def test_a_rate_of_zero_beside_gradients_is_the_schedules() -> None:
+    """A step that a loss scaler skips has a gradient that is NaN or infinite."""
+    rows = flat(2.2, rows=12, learning_rate=0.0)
+    for row in rows:
+        row["grad_norm"] = 1.2
+    (finding, *_) = feed(rows, RunContext(learning_rate=2e-5, precision="fp16"))
+    assert (finding.causes[0].id, finding.causes[0].status.name) == ("schedule", "LIKELY")

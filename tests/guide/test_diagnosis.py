@@ -85,7 +85,7 @@ def test_the_fix_is_in_the_runs_own_numbers() -> None:
 
 def test_an_adapter_at_zero_says_nothing_at_a_rate_of_zero() -> None:
     finding = last(flat(learning_rate=0.0, grad_norm=2.0), RunContext(lora_b_zero_step=20))
-    assert finding.causes[0].id == "quantization-or-dtype"
+    assert finding.causes[0].id == "schedule"
     assert "frozen-parameters" not in {cause.id for cause in finding.causes}
 
 

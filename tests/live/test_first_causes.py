@@ -95,7 +95,7 @@ LOW, HIGH = "learning-rate-too-low", "learning-rate-too-high"
 CURVES: dict[str, tuple[str, Made]] = {
     "rate 1e-8": (LOW, lambda f: trained(f, learning_rate=1e-8)),
     "rate 1e-7": (LOW, lambda f: trained(f, learning_rate=1e-7)),
-    "rate 0": (LOW, lambda f: trained(f, learning_rate=0.0)),
+    "rate 0": ("schedule", lambda f: trained(f, learning_rate=0.0)),
     "rate 1e-7, LoRA": (LOW, lambda f: trained(f, learning_rate=1e-7, peft=True)),
     "rate 1": (HIGH, lambda f: trained(f, learning_rate=1.0, max_steps=90)),
     "rate 0.3, no clipping": (
