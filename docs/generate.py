@@ -20,8 +20,9 @@ DOCS = ROOT / "docs"
 # A fixed width, so that every machine writes the same help.
 os.environ["COLUMNS"] = "80"
 
-import reports  # noqa: E402
+sys.path.insert(0, str(ROOT))
 
+from docs import reports  # noqa: E402
 from sftdiag.api import analyze  # noqa: E402
 from sftdiag.cli.main import COMMANDS, main  # noqa: E402
 from sftdiag.guide.catalogue import CURVES, explain, rules  # noqa: E402
