@@ -152,13 +152,18 @@ def _lost_beside(
         for a, b in pairwise((lost - 1, lost, lost + 1))
         if b < ranks
     )
-    part, allowed = _part(lost, ranks), AGREES * course.error
-    width = course.high - course.low
+    part, width = _part(lost, ranks), course.high - course.low
     if apart - width < CLEAR * course.error or width > STANDS_STILL * abs(part):
         return None
-    if not course.low + part - allowed <= now <= course.high + part + allowed:
+    # The first low row is as low as the last: a level that goes down row by row is learning.
+    for row, value in enumerate(low, start=1 + mixed):
+        its = _course(before, row, 1)
+        if abs(its.passed(value - part)) > AGREES * its.error:
+            return 0
+    if abs(course.passed(now - part)) > AGREES * course.error:
         return 0
-    if mixed and not now - 2 * allowed <= ratios[len(calm)] <= course.high + 2 * allowed:
+    allowed = 2 * AGREES * course.error
+    if mixed and not now - allowed <= ratios[len(calm)] <= course.high + allowed:
         return 0
     return lost
 
@@ -185,13 +190,23 @@ def _part(lost: int, ranks: int) -> float:
 
 
 def _course(before: Sequence[float], ahead: int, rows: int) -> _Course:
-    """Return where a series was going, for the mean of some rows that end so many rows ahead."""
+    """Return where a series was going, for the mean of some rows that end so many rows ahead.
+
+    By the halves of its last rows, and by the last four alone: a model that learns its rows by
+    heart goes down faster and faster.
+    """
     trend = before[-TREND_ROWS:]
     last, half = median(trend[-LAST:]), len(trend) // 2
+    middle = ahead - (rows - 1) / 2
     slope = (median(trend[-half:]) - median(trend[:half])) / (len(trend) - half)
-    drawn = last + slope * (ahead - (rows - 1) / 2 + (LAST - 1) / 2)
+    first, second = sum(before[-4:-2]) / 2, sum(before[-2:]) / 2
+    levels = (
+        last,
+        last + slope * (middle + (LAST - 1) / 2),
+        second + (second - first) / 2 * (middle + 1 / 2),
+    )
     error = cautious_noise(before) * sqrt(1 / LAST + 1 / rows)
-    return _Course(min(last, drawn), max(last, drawn), error)
+    return _Course(min(levels), max(levels[:2]), error)
 
 
 def _all_else_stands(

@@ -3,7 +3,7 @@
 Seen with torch 2.11, transformers 5.17 and 5.23, accelerate 1.15 on two GPUs, without sftdiag: an
 evaluation and a save at one step break the next forward pass ("got mixed torch.Tensor and DTensor",
 in the final norm), with full and sharded state dicts alike; a step apart, they are fine. Not seen
-with torch 2.13 (docs/ranks.md).
+with torch 2.13 on the CPU, where an evaluation and the gathering of what is saved are survived.
 """
 
 from __future__ import annotations

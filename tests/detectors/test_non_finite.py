@@ -275,6 +275,58 @@ def test_a_spike_that_passes_is_no_lost_rank(ranks: int) -> None:
     assert "SFT106" not in {f.code for f in feed(rows, RunContext(world_size=ranks))}
 
 
+# fmt: off
+BY_HEART = {
+    4: (
+        [
+            3.819, 3.308, 2.934, 2.613, 2.338, 2.063, 1.814, 1.626, 1.421, 1.289, 1.137, 1.019,
+            0.9227, 0.8105, 0.7338, 0.6382, 0.5473, 0.4919, 0.4034, 0.3431,
+        ],
+        [
+            4.116, 4.088, 4.034, 3.95, 3.821, 3.632, 3.392, 3.115, 2.819, 2.555, 2.309, 2.089,
+            1.927, 1.801, 1.668, 1.573, 1.498, 1.379, 1.284, 1.176,
+        ],
+        [
+            0.2036, 0.5107, 0.625, 0.6357, 0.6107, 0.6357, 0.6929, 0.6964, 0.7536, 0.7321,
+            0.8357, 0.8536, 0.8786, 0.9321, 0.9429, 0.9679, 0.9929, 1.0, 1.0, 1.0,
+        ],
+    ),
+    2: (
+        [
+            1.362, 1.226, 1.123, 1.065, 1.029, 0.9781, 0.9546, 0.8869, 0.9576, 0.8429, 0.7082,
+            0.7614, 0.6841, 0.5723, 0.5855, 0.5693, 0.5019, 0.5273, 0.4879, 0.4198, 0.4102,
+            0.2857, 0.3032, 0.2948, 0.2823, 0.2121, 0.1858, 0.1594, 0.1025, 0.08687, 0.1028,
+        ],
+        [
+            2.142, 1.77, 1.552, 1.428, 1.308, 1.241, 1.217, 1.196, 1.161, 1.157, 1.092, 1.071,
+            1.027, 0.9507, 0.9066, 0.8665, 0.8741, 0.8534, 0.7682, 0.7227, 0.7118, 0.6078,
+            0.5916, 0.5798, 0.5165, 0.4424, 0.4402, 0.4368, 0.3581, 0.3125, 0.3042,
+        ],
+        [
+            0.6143, 0.6286, 0.6286, 0.6857, 0.6357, 0.6929, 0.6714, 0.7143, 0.7143, 0.7286,
+            0.8143, 0.7714, 0.8, 0.8429, 0.8143, 0.8143, 0.8786, 0.85, 0.8643, 0.8786, 0.8786,
+            0.9214, 0.9357, 0.9143, 0.9143, 0.9429, 0.9357, 0.9714, 1.0, 0.9857, 0.9643,
+        ],
+    ),
+}
+# fmt: on
+"""Losses, entropies and accuracies of two runs of the example, a row every five steps: at the end
+the loss falls faster than the entropy. By ranks at which they were once taken for a lost one."""
+
+
+@pytest.mark.parametrize("ranks", BY_HEART)
+def test_rows_that_are_learned_by_heart_are_no_lost_rank(ranks: int) -> None:
+    rows = log(
+        *(
+            {"loss": loss, "entropy": entropy, "mean_token_accuracy": accuracy}
+            for loss, entropy, accuracy in zip(*BY_HEART[ranks], strict=True)
+        )
+    )
+    for row in rows:
+        row["step"] *= 5
+    assert "SFT106" not in {f.code for f in feed(rows, RunContext(world_size=ranks))}
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     ranks=st.integers(2, 32),
