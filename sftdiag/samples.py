@@ -197,7 +197,19 @@ class Tokenization(Value):
         return replies(input_ids, openings, turns.others, self.stops, turns.blanks)
 
     def without_header(self, input_ids: tuple[int, ...]) -> int:
-        """Return the length of a sequence without the mark of another reply at its end."""
-        header = self.turns.header_after
-        ends = bool(header) and input_ids[-len(header) :] == header
-        return len(input_ids) - len(header) if ends else len(input_ids)
+        """Return the length of a sequence without the mark of another reply at its end.
+
+        The mark may stand before an end of text, which TRL appends to texts, or before white space.
+
+        Examples:
+            >>> known = Tokenization(eos_token_ids=(1,), turns=Turns(header_after=(8, 9)))
+            >>> [known.without_header(ids) for ids in ((4, 2), (4, 2, 8, 9), (4, 2, 8, 9, 1))]
+            [2, 2, 2]
+        """
+        header, end = self.turns.header_after, len(input_ids)
+        while header and end and input_ids[end - 1] in self.stops.union(self.turns.blanks):
+            if input_ids[end - len(header) : end] == header:
+                break
+            end -= 1
+        ends = bool(header) and input_ids[max(0, end - len(header)) : end] == header
+        return end - len(header) if ends else len(input_ids)

@@ -27,7 +27,7 @@ from sftdiag.checks.base import Check, Inputs, without_rows
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
 from sftdiag.ranges import TOLERATED_ROWS
-from sftdiag.samples import Sample
+from sftdiag.samples import Sample, Tokenization
 
 MOST = 0.5
 """Share of empty answers from which the run teaches to end at once rather than to answer."""
@@ -56,7 +56,11 @@ class EmptyAnswersCheck(Check):
             return Skip("no_replies")
         found = []
         for split in inputs.splits:
-            empty = [i for i, sample in enumerate(split.samples) if _is_empty(sample)]
+            empty = [
+                i
+                for i, sample in enumerate(split.samples)
+                if _is_empty(sample, _end(sample, inputs.tokenization))
+            ]
             if not empty:
                 continue
             share = len(empty) / len(split.samples)
@@ -77,9 +81,13 @@ def _shows_replies(sample: Sample) -> bool:
     return sample.answers is not None or any(True for _ in _texts(sample.row))
 
 
-def _is_empty(sample: Sample) -> bool:
+def _end(sample: Sample, known: Tokenization | None) -> int:
+    """Return where a row ends, but for another reply's mark that the template always writes."""
+    return len(sample.input_ids) if known is None else known.without_header(sample.input_ids)
+
+
+def _is_empty(sample: Sample, ends: int) -> bool:
     # A reply that begins where the row ends was cut off, which is another fault.
-    ends = len(sample.input_ids)
     tokens = any(start == end < ends for start, end in sample.answers or ())
     return tokens or any(not said.strip() for said in _texts(sample.row))
 

@@ -63,7 +63,10 @@ class PromptTrainedCheck(Check):
         if not known:
             return Skip("no_replies")
         before = len(inputs.tokenization.reply_opening)
-        outside = {i: _outside(split.samples[i], before) for i in known}
+        # The mark of another reply after the last one is no prompt: SFT406 tells it.
+        rows = ((i, split.samples[i]) for i in known)
+        ends = {i: inputs.tokenization.without_header(sample.input_ids) for i, sample in rows}
+        outside = {i: _outside(split.samples[i], before, ends[i]) for i in known}
         trained = [i for i in known if outside[i][0] > PARTLY * outside[i][1]]
         if not trained:
             return ()
@@ -85,11 +88,11 @@ class PromptTrainedCheck(Check):
         ]
 
 
-def _outside(sample: Sample, before: int) -> tuple[int, int]:
-    """Return how many labels lie outside the replies, and how many tokens do."""
+def _outside(sample: Sample, before: int, last: int) -> tuple[int, int]:
+    """Return how many labels lie outside the replies before the last token, and how many do."""
     labels, places = 0, 0
     start = 1  # The first token has no prediction before it.
-    for first, end in (*(sample.answers or ()), (len(sample.labels) + before, 0)):
+    for first, end in (*(sample.answers or ()), (last + before, 0)):
         outside = sample.labels[start : max(start, first - before)]
         labels += len(outside) - outside.count(IGNORE_INDEX)
         places += len(outside)

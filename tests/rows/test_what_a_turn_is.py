@@ -13,9 +13,12 @@ templates = pytest.importorskip("templates", reason="needs the extra trainer")
 from transformers import AutoTokenizer  # noqa: E402
 
 from sftdiag.checks.base import Inputs  # noqa: E402
+from sftdiag.checks.empty_answers import EmptyAnswersCheck  # noqa: E402
+from sftdiag.checks.end_of_turn_untrained import EndOfTurnUntrainedCheck  # noqa: E402
 from sftdiag.checks.packing_without_boundaries import (  # noqa: E402
     PackingWithoutBoundariesCheck,
 )
+from sftdiag.checks.prompt_trained import PromptTrainedCheck  # noqa: E402
 from sftdiag.observations import Skip  # noqa: E402
 from sftdiag.rows import tokenization  # noqa: E402
 from sftdiag.samples import Sample, Split  # noqa: E402
@@ -129,6 +132,23 @@ def test_templates_without_a_system_prompt_tell_nothing() -> None:
     known = templates.tokenizer(templates.CHATML)
     assert packed(known, templates.talk("a", "b"), templates.talk("c", "d")) == []
     assert tokenization.read(templates.tokenizer(templates.BEGIN_EACH_TURN)).turns.system == ()
+
+
+def test_a_header_that_is_always_written_is_neither_a_prompt_nor_an_empty_answer() -> None:
+    known, _, _ = KINDS["eos is not what ends a turn; always a header"]
+    read = tokenization.read(known)
+    asked = ids_of(known, templates.talk("a")[:1])
+    ids = ids_of(known, templates.talk("a", "b"))
+    for whole in (ids, (*ids, known.eos_token_id)):
+        labels = (*(-100 for _ in asked), *whole[len(asked) :])
+        row = Sample(whole, labels, answers=read.answers(whole))
+        rows = Split("train", (row,) * 20, 20)
+        seen = {
+            found.code: found.variant
+            for check in (PromptTrainedCheck(), EmptyAnswersCheck(), EndOfTurnUntrainedCheck())
+            for found in check.look(Inputs(train=rows, tokenization=read))
+        }
+        assert seen == {"SFT406": "goes_on"}
 
 
 def test_a_header_that_is_always_written() -> None:
