@@ -12,11 +12,12 @@ from sftdiag.checked import Checked
 from sftdiag.config import Settings
 from sftdiag.context import RunContext
 from sftdiag.detectors import DETECTORS, Detector, Skip, has_learned, rate_beyond_any
+from sftdiag.detectors._stretches import Stretches
 from sftdiag.findings import Detection, Finding, Report, Severity, StepRows, Summary
 from sftdiag.guide import arbitration
 from sftdiag.guide.symptoms import NAMES
 from sftdiag.observations import Outcome
-from sftdiag.records import GUARD, PROBE, LogRecord, as_step, objective_of, parse_entry
+from sftdiag.records import GUARD, PROBE, TRAIN, LogRecord, as_step, objective_of, parse_entry
 from sftdiag.signals.curves import curves
 from sftdiag.signals.evaluations import Evaluation
 from sftdiag.signals.stream import Signals
@@ -93,16 +94,17 @@ class Monitor:
                 self._break(detector.code, fault)
             else:
                 changed += self._filed(detections)
-        return self._told(changed, self._cases.claims) if changed else ()
+        return self._told(changed) if changed else ()
 
     def feed_entry(self, entry: Mapping[str, Any]) -> tuple[Finding, ...]:
         """Take in one row of ``log_history``; see :meth:`feed`."""
+        return tuple(f for record in self._records(entry) for f in self.feed(record))
+
+    def _records(self, entry: Mapping[str, Any]) -> tuple[LogRecord, ...]:
         records = parse_entry(entry)
-        if len(records) == 1:
-            return self.feed(records[0])
         if not records and self._other is None and isinstance(entry, Mapping):
             self._other = objective_of(entry)
-        return tuple(finding for record in records for finding in self.feed(record))
+        return records
 
     def feed(self, record: LogRecord) -> tuple[Finding, ...]:
         """Take in the next record.
@@ -110,9 +112,14 @@ class Monitor:
         Returns:
             The findings that fired, rose in severity or resolved with it; nearly always none.
         """
+        changed = self._take(record)
+        return self._told(changed) if changed else ()
+
+    def _take(self, record: LogRecord) -> list[Case]:
+        """Take in the next record; return the cases in which it changed something."""
         signals = self.signals
         if not signals.update(record):
-            return ()
+            return []
         changed = self._rewind(record.step) if signals.rewound else []
         for detector in self._listeners(record):
             try:
@@ -122,19 +129,21 @@ class Monitor:
                 continue
             if detections:
                 changed += self._filed(detections)
-        if not changed:
-            return ()
-        return self._told(changed, self._cases.claims)
+        return changed
 
     def replay(self, entries: Iterable[Mapping[str, Any]], segments: Sequence[Segment]) -> None:
         """Take in the rows of a log, and where in it the run was resumed with other settings."""
         self.signals.context = segments[0].context
         later = list(segments[1:])
-        for entry in entries:
-            step = as_step(entry.get("step"))
-            while later and step is not None and step > later[0].after_step:
-                self.resume(later.pop(0))
-            self.feed_entry(entry)
+        for entry in (stretches := Stretches(entries)):
+            if later:
+                step = as_step(entry.get("step"))
+                while later and step is not None and step > later[0].after_step:
+                    self.resume(later.pop(0))
+            if later or not stretches.taken(self.signals, self._on_rows):
+                # Nobody is told of what changes on the way.
+                for record in self._records(entry):
+                    self._take(record)
         for segment in later:
             self.resume(segment)
 
@@ -160,7 +169,7 @@ class Monitor:
         if record.kind == GUARD:
             return [detector for detector in self._detectors if detector.only == GUARD]
         if record.kind != PROBE:
-            return self._detectors if self.signals.block_closed else self._on_records
+            return self._on_rows if record.kind == TRAIN else self._on_records
         if not self._asked:
             # Their modules load only for a run whose model was asked.
             from sftdiag.probes import PROBES
@@ -172,13 +181,17 @@ class Monitor:
     def _filed(self, detections: Sequence[Detection]) -> list[Case]:
         """Return the cases in which these are news."""
         reported = (d for d in detections if self.settings.reports(d.code, d.name))
-        cases = (self._cases.take(detection) for detection in reported)
-        return [case for case in cases if case is not None]
+        return [case for d in reported if (case := self._cases.take(d)) is not None]
 
     def _start_detectors(self) -> None:
         kinds = (kind for kind in DETECTORS if kind.name not in self._broken)
-        self._detectors: tuple[Detector, ...] = tuple(kind() for kind in kinds)
-        self._on_records = tuple(d for d in self._detectors if not d.blocks_only and not d.only)
+        self._listen(tuple(kind() for kind in kinds))
+
+    def _listen(self, detectors: tuple[Detector, ...]) -> None:
+        """Show records to these from now on, to each those that it looks at."""
+        self._detectors = detectors
+        self._on_records = tuple(d for d in detectors if not d.only)
+        self._on_rows = tuple(d for d in self._on_records if not d.evaluations_only)
 
     def _break(self, code: str, fault: Exception) -> None:
         """Switch off what raised; raise where no one asked to be told."""
@@ -187,8 +200,7 @@ class Monitor:
         name = NAMES[code]
         self._broken[name] = type(fault).__name__
         self._probes = tuple(p for p in self._probes if p.name != name)
-        self._detectors = tuple(d for d in self._detectors if d.name != name)
-        self._on_records = tuple(d for d in self._on_records if d.name != name)
+        self._listen(tuple(d for d in self._detectors if d.name != name))
         self._on_fault(name, fault)
 
     def _rewind(self, step: int) -> list[Case]:
@@ -197,8 +209,7 @@ class Monitor:
         return self._cases.end_all(step, self._word("rewound", {"step": step}))
 
     def _finding(self, case: Case, claims: tuple[arbitration.Claim, ...]) -> Finding:
-        # What there is to say loads with the first finding.
-        from sftdiag.guide.diagnosis import diagnose
+        from sftdiag.guide.diagnosis import diagnose  # loads with the first finding
 
         lang = self.settings.lang
         finding = diagnose(case.detection, case.id, case.fired, self.signals, lang, self.checked)
@@ -210,15 +221,13 @@ class Monitor:
         )
 
     def _findings(self) -> tuple[Finding, ...]:
-        found = self._told(self._cases.all, self._cases.claims)
+        found = self._told(self._cases.all)
         checked = arbitration.told_with(found, self._checks.findings())
         return tuple(sorted((*found, *checked), key=arbitration.importance))
 
-    def _told(
-        self, cases: Iterable[Case], claims: tuple[arbitration.Claim, ...]
-    ) -> tuple[Finding, ...]:
+    def _told(self, cases: Iterable[Case]) -> tuple[Finding, ...]:
         """Return the cases' findings, without those that cannot be told."""
-        found = []
+        found, claims = [], self._cases.claims
         for case in cases:
             try:
                 found.append(self._finding(case, claims))
@@ -262,8 +271,7 @@ class Monitor:
     def _verdict(
         self, findings: tuple[Finding, ...], skips: Mapping[str, Skip]
     ) -> tuple[str, str | None]:
-        active = [finding.severity for finding in findings if finding.resolved_step is None]
-        worst = max(active, default=None)
+        worst = max((f.severity for f in findings if f.resolved_step is None), default=None)
         if worst is not None and worst >= Severity.WARNING:
             return worst.label, None
         if not any(part.records for part in (*self._earlier, self.signals)):
@@ -280,9 +288,7 @@ class Monitor:
         return str(words[skip.key].format(**skip.values))
 
     def _change(self, name: str, old: Any, new: Any) -> str:
-        if name.endswith("_fingerprint"):
-            return self._word(name, {})
-        return f"{name} {old} -> {new}"
+        return self._word(name, {}) if name.endswith("_fingerprint") else f"{name} {old} -> {new}"
 
     def _word(self, key: str, values: Mapping[str, Any]) -> str:
         return str(texts.load(__file__, "monitor", self.settings.lang)[key].format(**values))

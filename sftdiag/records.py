@@ -7,7 +7,9 @@ a step, an epoch and finite or non-finite floats under the trainer's own metric 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from math import copysign, inf, isfinite, isnan, nan
+from typing import Any
 
 from sftdiag.columns import LOGGED
 from sftdiag.values import Value
@@ -55,8 +57,8 @@ MAX_EPOCHS = 1e6
 # One of these in a train row means that the loss is not a likelihood of labels:
 # TRL's GRPO, PPO and RLOO log rewards, its DPO, ORPO, KTO and CPO trainers log rewards/chosen and
 # logps, its RewardTrainer log mean_reward.
-_REINFORCEMENT_KEYS = ("reward", "reward_std", "objective/kl", "frac_reward_zero_std")
-_PREFERENCE_KEYS = ("rewards/chosen", "logps/chosen", "mean_reward", "rewards/margins")
+_REINFORCEMENT_KEYS = frozenset({"reward", "reward_std", "objective/kl", "frac_reward_zero_std"})
+_PREFERENCE_KEYS = frozenset({"rewards/chosen", "logps/chosen", "mean_reward", "rewards/margins"})
 
 
 class LogRecord(Value):
@@ -125,14 +127,9 @@ class LogRecord(Value):
 
     def objective(self) -> str | None:
         """Return ``"reinforcement"`` or ``"preference"`` when the row shows such a trainer."""
-        metrics = self.metrics
-        for name in _REINFORCEMENT_KEYS:
-            if name in metrics:
-                return "reinforcement"
-        for name in _PREFERENCE_KEYS:
-            if name in metrics:
-                return "preference"
-        return None
+        if not _REINFORCEMENT_KEYS.isdisjoint(self.metrics):
+            return "reinforcement"
+        return None if _PREFERENCE_KEYS.isdisjoint(self.metrics) else "preference"
 
 
 def objective_of(names: Iterable[object]) -> str | None:
@@ -187,6 +184,33 @@ def as_epoch(value: float | None) -> float | None:
     return value if value is not None and 0.0 <= value < MAX_EPOCHS else None
 
 
+_OTHER_KINDS = (PROBE_PREFIX, GUARD_PREFIX, _TRAIN_SPLIT)
+_NOT_PLAIN = frozenset({"train_loss", *(other for other, _ in _OTHER_NAMES)})
+
+
+def is_plain_name(name: object) -> bool:
+    """Return whether :func:`parse_entry` keeps the name as it is, as one of a train row."""
+    if type(name) is not str or name in _NOT_PLAIN:
+        return False
+    return name[:5] not in ("eval_", _EVAL_SPLIT) and name[:6] not in _OTHER_KINDS
+
+
+@lru_cache(maxsize=128)
+def _are_plain(names: tuple[object, ...]) -> bool:
+    """Return whether these are the names of a train row; a log has few sets of them."""
+    return "loss" in names and all(map(is_plain_name, names))
+
+
+def _plain(entry: Mapping[str, Any], step: int) -> LogRecord | None:
+    """Return the record of a row with such names, where all its numbers are ordinary floats."""
+    metrics = dict(entry)
+    del metrics["step"]
+    for value in metrics.values():
+        if type(value) is not float or not SMALLEST <= value <= LARGEST:
+            return None
+    return LogRecord(TRAIN, step, as_epoch(metrics.pop("epoch", None)), metrics)
+
+
 def parse_entry(entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
     """Normalise one entry of ``log_history`` (or the ``logs`` of a callback plus ``step``).
 
@@ -203,6 +227,8 @@ def parse_entry(entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
     step = as_step(entry.get("step"))
     if step is None:
         return ()
+    if _are_plain(tuple(entry)) and (row := _plain(entry, step)) is not None:
+        return (row,)
     train: dict[str, float] = {}
     evaluation: dict[str, float] = {}
     probed: dict[str, float] = {}

@@ -47,6 +47,16 @@ class Course:
         if len(self._points) == ROWS:
             del self._points[ROWS // 2 + 1 :: 2]
 
+    def extend(self, rows: Sequence[Rate]) -> None:
+        """Take rows in, as one by one."""
+        place = 0
+        while place < len(rows):
+            room = ROWS - len(self._points)
+            self._points += rows[place : place + room]
+            place += room
+            if len(self._points) == ROWS:
+                del self._points[ROWS // 2 + 1 :: 2]
+
     @property
     def is_known(self) -> bool:
         """Whether the log shows the run from its first records on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import pairwise
 from math import inf, sqrt
 
@@ -54,16 +55,25 @@ class Rise(Value):
         level: the loss there, smoothed, so that one low evaluation is no best.
         recent: the lowest of the last two evaluations above the level.
         lasting: the lowest of the last three.
-        highest: the highest that two evaluations in a row were above it since.
-        noise: the standard deviation of one evaluation; 0 where too few were made to tell.
+        losses: the series, where it is long enough for its noise.
     """
 
     index: int
     level: float
     recent: float
     lasting: float
-    highest: float
-    noise: float
+    losses: Sequence[float] = ()
+
+    @cached_property
+    def highest(self) -> float:
+        """The highest that two evaluations in a row were above it since."""
+        after = self.losses[self.index + 1 :]
+        return max(map(min, after, after[1:]), default=self.level) - self.level
+
+    @cached_property
+    def noise(self) -> float:
+        """The standard deviation of one evaluation; 0 where too few were made to tell."""
+        return noise_beside(self.losses, self.index) if self.losses else 0.0
 
 
 def first_rise(losses: Sequence[float]) -> Rise:
@@ -71,7 +81,7 @@ def first_rise(losses: Sequence[float]) -> Rise:
     index = min(range(len(losses)), key=losses.__getitem__)
     after = losses[index + 1 :]
     rise = min(after[-2:]) - losses[index] if len(after) >= 2 else 0.0
-    return Rise(index, losses[index], rise, rise, rise, 0.0)
+    return Rise(index, losses[index], rise, rise)
 
 
 def smoothed_rise(losses: Sequence[float]) -> Rise:
@@ -80,13 +90,11 @@ def smoothed_rise(losses: Sequence[float]) -> Rise:
     # The middle one of three, written out: this is most of the work on long series.
     middles = (max(min(a, b), min(max(a, b), c)) for a, b, c in triples)
     smooth = [(losses[0] + losses[1]) / 2, *middles]
-    index = min(range(len(smooth)), key=smooth.__getitem__)
+    index = smooth.index(min(smooth))
     level = min(smooth[index], max(losses[index], smooth[index]))
     lowest = min(range(max(0, index - 1), index + 2), key=losses.__getitem__)
     recent, lasting = min(losses[-2:]) - level, min(losses[-3:]) - level
-    after = losses[lowest + 1 :]
-    highest = max(map(min, after, after[1:]), default=level) - level
-    return Rise(lowest, level, recent, lasting, highest, noise_beside(losses, lowest))
+    return Rise(lowest, level, recent, lasting, losses)
 
 
 def noise_beside(losses: Sequence[float], turn: int) -> float:
@@ -200,6 +208,8 @@ def train_fall(points: Sequence[Evaluation], index: int, peak_step: int) -> Fall
 
 def _rows_have_ended(points: Sequence[Evaluation]) -> bool:
     """Return whether evaluations go on without the train rows that used to come, as after a NaN."""
+    if points[-1].train_loss is not None:
+        return False
     places = [at for at, point in enumerate(points) if point.train_loss is not None]
     usual = max(after - before for before, after in pairwise([-1, *places]))
     return len(points) - 1 - places[-1] >= usual

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 ROWS = 3
 """Train rows averaged on each side of an epoch's edge at most; an epoch may have fewer."""
@@ -43,6 +44,15 @@ class Halvings:
             if len(self._first) == ROWS:
                 self._measure()
         self._last.append(loss)
+
+    def passes(self, epochs: Sequence[float]) -> bool:
+        """Return whether rows of these epochs go on in the epoch that is under way."""
+        inside = self._epoch is not None and self._epoch <= min(epochs)
+        return inside and int(max(epochs)) == self._epoch and len(self._first) == ROWS
+
+    def take(self, losses: Sequence[float]) -> None:
+        """Take in rows that passed."""
+        self._last.extend(losses[-ROWS:])
 
     def _measure(self) -> None:
         """Compare the epoch's first rows with the epoch before, once."""

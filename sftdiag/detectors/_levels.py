@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from math import log
 
+from sftdiag.context import RunContext
+from sftdiag.detectors.train_eval_scale_mismatch import FIRST_EPOCH
 from sftdiag.ranges import LARGEST_VOCABULARY, PUBLISHED_VOCABULARIES, SMALLEST_VOCABULARY
+from sftdiag.signals.noise import median
 from sftdiag.signals.stream import Signals
 from sftdiag.signals.trend import fall_of
 
@@ -58,9 +61,44 @@ USUAL_SHARE = 0.5
 """Share of ln V below which a loss is a usual one: pretrained models have 1 to 4 nats."""
 
 
+FIRST_LOSS = 0.1
+"""First loss from which a loss near 0 is a fall: below it the log begins there."""
+
+
 def chance(signals: Signals) -> float:
     """Return the loss of a blind guess over the known vocabulary, else over the largest in use."""
     return signals.context.chance_loss or log(LARGEST_VOCABULARY)
+
+
+class Bounds:
+    """The bounds of a run's levels, computed when what is known of it changes.
+
+    Attributes:
+        lowest: the lowest level that is spoken of here: a loss far below it is at none.
+        first: the first loss above which it is a note.
+    """
+
+    def __init__(self) -> None:
+        self._of: RunContext | None = None
+        self.lowest = self.first = 0.0
+
+    def of(self, signals: Signals) -> Bounds:
+        """Return the bounds of this run."""
+        if self._of is not signals.context:
+            self._of, self.first = signals.context, ABOVE * chance(signals)
+            self.lowest = min(RESTING, chance(signals), *map(log, PUBLISHED_VOCABULARIES))
+        return self
+
+
+def near_zero(signals: Signals, rows: int) -> bool:
+    """Return whether the last rows are near 0 within the first epoch, and fell there."""
+    epoch, first = signals.epoch, signals.first_loss
+    if epoch is None or epoch > FIRST_EPOCH or first is None or first < FIRST_LOSS:
+        return False
+    losses = [loss for _, loss in signals.recent]
+    last = losses[-rows:]
+    # Rows of a small batch may cost next to nothing by chance; most of the last ones may not.
+    return len(last) == rows and min(last) >= 0.0 and max((*last, median(losses))) < NEAR_ZERO
 
 
 def blind_guess(signals: Signals, low: float, high: float) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import sqrt
 
 from sftdiag.findings import Scalar, Severity
@@ -60,6 +61,7 @@ class NoGradient:
         self._tiny = 0
         self._first_zero = 0
         self._alive: list[float] = []
+        self._ordinary = 0.0
 
     def look(self, signals: Signals, record: LogRecord, grad_norm: float) -> Told | None:
         """Take the next finite gradient in; return what it shows to be wrong, or None.
@@ -73,11 +75,16 @@ class NoGradient:
             self._first_zero = self._first_zero or record.step
         elif len(self._alive) < KEPT:
             self._alive.append(grad_norm)
+            # The upper fifth's least: of rows known by heart the median is small, too.
+            self._ordinary = sorted(self._alive)[int(0.8 * (len(self._alive) - 1))]
         self._was_zero = grad_norm == 0.0
-        if 0.0 < grad_norm < TINY * self._ordinary():
+        if 0.0 < grad_norm < TINY * self._ordinary:
             self._tiny += 1
         if signals.objective is not None:
             return self._throughout(signals, record, grad_norm)
+        if not self._zeros:
+            self.over = True
+            return None
         low = self._surely()
         self.over = low < LEAST_SHARE / 2
         known = self._tiny >= TINY_SHARE * self._zeros or signals.zero == LEARNED
@@ -87,6 +94,16 @@ class NoGradient:
             return None
         numbers: dict[str, Scalar] = {"records": self._zeros, "rows": self._rows, "share_low": low}
         return Severity.WARNING, SOME, self._first_zero, numbers
+
+    def passes(self, norms: Sequence[float]) -> bool:
+        """Return whether these norms, all above 0, are those of a run that goes on as it did."""
+        return len(self._alive) == KEPT and min(norms) >= TINY * self._ordinary
+
+    def take(self, norms: Sequence[float]) -> None:
+        """Take in norms that passed."""
+        self._rows += len(norms)
+        self._was_zero = False
+        self.over = not self._zeros or self._surely() < LEAST_SHARE / 2
 
     def _throughout(self, signals: Signals, record: LogRecord, grad_norm: float) -> Told | None:
         self.over = bool(self._alive)
@@ -102,10 +119,6 @@ class NoGradient:
             return None
         numbers: dict[str, Scalar] = {"records": records, "steps": steps, "grad_norm": grad_norm}
         return severity, ALL, self._all.onset, numbers
-
-    def _ordinary(self) -> float:
-        """Return the upper fifth's least: of rows known by heart the median is small, too."""
-        return sorted(self._alive)[int(0.8 * (len(self._alive) - 1))] if self._alive else 0.0
 
     def _surely(self) -> float:
         """Return the lower end of the share's interval (Wilson)."""

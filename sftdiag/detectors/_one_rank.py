@@ -79,10 +79,15 @@ class OneRank:
     def __init__(self) -> None:
         self._rows: deque[LogRecord] = deque(maxlen=CALM_ROWS + 1 + LOW_ROWS)
 
+    def follows(self, signals: Signals) -> bool:
+        """Return whether the run has several ranks, the loss of one of which may be hidden."""
+        ranks, hidden = signals.context.world_size, signals.context.logging_nan_inf_filter
+        return ranks is not None and ranks >= 2 and hidden is not False
+
     def look(self, signals: Signals, record: LogRecord) -> tuple[int, dict[str, Scalar]] | None:
         """Return the first step of the fall and its numbers as soon as its rows show it."""
         ranks = signals.context.world_size
-        if ranks is None or ranks < 2 or signals.context.logging_nan_inf_filter is False:
+        if ranks is None or not self.follows(signals):
             return None
         if record.metrics["loss"] <= 0.0:
             self._rows.clear()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
+from operator import eq
 
 from sftdiag.records import LogRecord
+from sftdiag.signals.rows import Rows
 
 LONGEST_EPOCH = 512
 """Rows of an epoch that are kept to be compared with the next one's."""
@@ -29,6 +32,33 @@ class Repeats:
         self._rows_per_epoch = 0
         self._equal: deque[float] = deque(maxlen=EQUAL_ROWS)
         self._rows = 0
+
+    def passes(self, rows: Rows) -> bool:
+        """Return whether none of these rows repeats the one an epoch before."""
+        epochs = rows.get("epoch")
+        if epochs is None:
+            return len(self._equal) < EQUAL_ROWS
+        lag, kept = self._rows_per_epoch, len(self._losses)
+        if max(epochs) <= 1.0:
+            return len(self._equal) < EQUAL_ROWS
+        if min(epochs) <= 1.0 or not (lag <= kept or lag > kept + rows.count):
+            return False
+        if not 0 < lag <= kept:
+            return len(self._equal) < EQUAL_ROWS
+        earlier = [*islice(self._losses, kept - lag, None), *rows.losses]
+        return not any(map(eq, rows.losses, earlier))
+
+    def take_all(self, rows: Rows) -> None:
+        """Take in rows that passed."""
+        epochs = rows.get("epoch")
+        if epochs is None:
+            return
+        self._rows += rows.count
+        if epochs[-1] <= 1.0:
+            self._rows_per_epoch = self._rows
+        elif 0 < self._rows_per_epoch <= len(self._losses):
+            self._equal.clear()
+        self._losses.extend(rows.losses)
 
     def take(self, record: LogRecord) -> bool:
         """Take in a train row; return whether the epoch before is being repeated."""

@@ -75,6 +75,14 @@ class ResumeJump:
             return None
         return variant, jump.before, _numbers(jump, self._rows)
 
+    def passes(self, signals: Signals) -> bool:
+        """Return whether no row can tell more of the last jump."""
+        jump = signals.edge.jump
+        if jump is None:
+            return True
+        over = len(self._rows) > max(ROWS.values()) or jump.highest > AT_ONCE * jump.height
+        return jump is self._jump and over
+
     def _variant(self, signals: Signals, record: LogRecord, jump: Jump) -> str | None:
         if jump.sign is not None or resumed_at(signals, jump) is not None:
             return RESUMED

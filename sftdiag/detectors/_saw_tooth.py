@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
+from itertools import accumulate
 from math import sqrt
+from operator import mul, sub
 
 from sftdiag.findings import Detection, Severity
 from sftdiag.records import LogRecord
 from sftdiag.signals.climb import WINDOW_STEPS
+from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals
 
 PERIODS = 4
@@ -38,30 +42,23 @@ class SawTooth:
     """Correlates the train loss with itself one period of length grouping earlier."""
 
     def __init__(self) -> None:
-        self._rows: deque[tuple[int, float]] = deque(maxlen=KEPT_ROWS)
-        self._next = 0
+        self._steps: deque[int] = deque(maxlen=KEPT_ROWS)
+        self._losses: deque[float] = deque(maxlen=KEPT_ROWS)
+        self._next = self._next_then = 0
         self._noted = False
 
     def note(self, code: str, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """Take in a train row; return the note once the saw-tooth is sure."""
         if self._noted:
             return ()
-        self._rows.append((record.step, record.metrics["loss"]))
+        self._steps.append(record.step)
+        self._losses.append(record.metrics["loss"])
         if record.step < self._next:
             return ()
         self._next = record.step + WINDOW_STEPS
-        first_step = self._rows[0][0]
-        every = (record.step - first_step) / max(1, len(self._rows) - 1)
-        if record.step - first_step < PERIODS * WINDOW_STEPS - every:
-            return ()
-        period = round(WINDOW_STEPS / every) if every > 0 else 0
-        if period < ROWS_A_PERIOD:
-            return ()
-        rest = _without_trend([loss for _, loss in self._rows], period)
-        again = _correlation(rest, period)
-        if again < max(AGAIN, SURE / sqrt(len(rest))):
-            return ()
-        if _correlation(rest, period // 2) > OPPOSITE or _correlation(rest, period // 10) < CLOSE:
+        first_step = self._steps[0]
+        again = _correlated(first_step, record.step, [*self._losses])
+        if again is None:
             return ()
         self._noted = True
         evidence = {"correlation": again, "period": WINDOW_STEPS, "loss": record.metrics["loss"]}
@@ -71,21 +68,56 @@ class SawTooth:
             ),
         )
 
+    def passes(self, rows: Rows) -> bool:
+        """Return whether the saw-tooth is not sure after any of these rows."""
+        self._next_then = self._next
+        while not self._noted:
+            due = bisect_left(rows.steps, self._next_then)
+            if due == rows.count:
+                return True
+            self._next_then = rows.steps[due] + WINDOW_STEPS
+            steps = [*self._steps, *rows.steps[: due + 1]][-KEPT_ROWS:]
+            losses = [*self._losses, *rows.losses[: due + 1]][-KEPT_ROWS:]
+            if _correlated(steps[0], steps[-1], losses) is not None:
+                return False
+        return True
+
+    def take(self, rows: Rows) -> None:
+        """Take in rows that passed."""
+        if not self._noted:
+            self._steps.extend(rows.steps)
+            self._losses.extend(rows.losses)
+            self._next = self._next_then
+
+
+def _correlated(first_step: int, last_step: int, losses: Sequence[float]) -> float | None:
+    """Return how alike the last periods are, where they are surely a saw-tooth's."""
+    every = (last_step - first_step) / max(1, len(losses) - 1)
+    if last_step - first_step < PERIODS * WINDOW_STEPS - every:
+        return None
+    period = round(WINDOW_STEPS / every) if every > 0 else 0
+    if period < ROWS_A_PERIOD:
+        return None
+    rest = _without_trend(losses, period)
+    again = _correlation(rest, period)
+    if again < max(AGAIN, SURE / sqrt(len(rest))):
+        return None
+    if _correlation(rest, period // 2) > OPPOSITE or _correlation(rest, period // 10) < CLOSE:
+        return None
+    return again
+
 
 def _without_trend(values: Sequence[float], period: int) -> list[float]:
     """Return each value less the mean of the period around it, where there is a whole one."""
     half = period // 2
-    total = sum(values[: 2 * half + 1])
-    rest = []
-    for middle in range(half, len(values) - half):
-        rest.append(values[middle] - total / (2 * half + 1))
-        if middle + half + 1 < len(values):
-            total += values[middle + half + 1] - values[middle - half]
-    return rest
+    width = 2 * half + 1
+    moves = map(sub, values[width:], values)
+    totals = accumulate(moves, initial=sum(values[:width]))
+    return [value - total / width for value, total in zip(values[half:], totals, strict=False)]
 
 
 def _correlation(rest: Sequence[float], lag: int) -> float:
     """Return the correlation of a series around 0 with itself ``lag`` values earlier."""
     later, earlier = rest[lag:], rest[: len(rest) - lag]
-    size = sqrt(sum(a * a for a in later) * sum(b * b for b in earlier))
-    return sum(a * b for a, b in zip(later, earlier, strict=True)) / size if size else 0.0
+    size = sqrt(sum(map(mul, later, later)) * sum(map(mul, earlier, earlier)))
+    return sum(map(mul, later, earlier)) / size if size else 0.0

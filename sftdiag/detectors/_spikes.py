@@ -6,6 +6,7 @@ from collections import deque
 from math import inf
 
 from sftdiag.signals.noise import cautious_noise, median
+from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import RECENT, Signals
 from sftdiag.values import Value
 
@@ -83,6 +84,7 @@ class SpikeFinder:
         self._rising: _Rising | None = None
         self._epoch: int | None = None
         self._edge_row = -BACK_ROWS
+        self._largest_then = 0.0
 
     def take(self, signals: Signals, loss: float, step: int) -> Spike | None:
         """Take in the train row that ``signals`` has taken in; return the spike it confirms."""
@@ -95,7 +97,7 @@ class SpikeFinder:
         if len(calm) < FEW_CALM_ROWS:
             calm.append(loss)
             return None
-        level = median(calm)
+        level = sorted(calm)[CALM_ROWS // 2] if len(calm) == CALM_ROWS else median(calm)
         rise = loss - level
         if rise > self.largest:
             if rise > self._bar(signals, level) and not signals.learning_rate_rises:
@@ -118,6 +120,37 @@ class SpikeFinder:
         level = median(self._calm)
         bar = self._bar(signals, level)
         return (level, bar) if bar < inf else None
+
+    def passes(self, signals: Signals, rows: Rows) -> bool:
+        """Return whether none of these rows begins a spike; keeps what they make the largest."""
+        calm, epochs = self._calm, rows.get("epoch")
+        if self._rising is not None or len(calm) < CALM_ROWS:
+            return False
+        if epochs is None:
+            inside = signals.epoch is None or int(signals.epoch) == self._epoch
+        else:
+            inside = int(min(epochs)) == int(max(epochs)) == self._epoch
+        if not inside:
+            return False
+        losses = [*calm, *rows.losses]
+        # Half of any window lies at its median or above: no median is below this.
+        least = sorted(losses)[CALM_ROWS // 2]
+        self._largest_then = self.largest
+        if rows.high - least <= self.largest:
+            return True
+        for place, loss in enumerate(rows.losses):
+            if loss - least > self._largest_then:
+                rise = loss - median(losses[place : place + CALM_ROWS])
+                if rise > TAIL_FACTOR * self._largest_then:
+                    return False
+                self._largest_then = max(rise, self._largest_then)
+        return True
+
+    def take_all(self, rows: Rows) -> None:
+        """Take in rows that passed."""
+        self.rows += rows.count
+        self.largest = self._largest_then
+        self._calm.extend(rows.losses[-CALM_ROWS:])
 
     def _see_edge(self, epoch: float | None) -> None:
         """Remember the row at which an epoch began; a spike one row beside it is at the edge."""

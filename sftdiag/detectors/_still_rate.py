@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from sftdiag.records import LogRecord
+from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals
 from sftdiag.signals.trend import LEAST_VALUES, fall_of
 
@@ -48,6 +49,18 @@ class StillRate:
         if not self._zeros:
             self.since = record.step
         self._zeros += 1
+
+    def passes(self, rows: Rows) -> bool:
+        """Return whether after each of these rows the rate is neither 0 nor was always."""
+        if rows.get("learning_rate") is not None:
+            return self._later_above
+        return self._zeros == 0 and (self.rows < ZERO_ROWS or self._later_above)
+
+    def take_all(self, rows: Rows) -> None:
+        """Take in rows that passed."""
+        if rows.get("learning_rate") is not None:
+            self.rows += rows.count
+            self._zeros = 0
 
     @property
     def at_zero(self) -> bool:

@@ -10,6 +10,7 @@ from sftdiag.records import LogRecord
 from sftdiag.signals.climb import ABOVE_START
 from sftdiag.signals.leap import LEAP, LONG, LOWEST
 from sftdiag.signals.noise import cautious_noise, mean, median
+from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals
 
 SUDDEN, LOST, DOUBLED = "sudden", "sudden_lost", "doubled"
@@ -54,6 +55,7 @@ class SuddenJump:
     def __init__(self) -> None:
         self._calm: deque[_Row] = deque(maxlen=CALM_ROWS)
         self._high: list[_Row] = []
+        self._top = 0.0
 
     def look(self, record: LogRecord) -> tuple[int, dict[str, Scalar]] | None:
         """Return the step before the jump and its numbers at the last of its first rows."""
@@ -61,6 +63,8 @@ class SuddenJump:
         if accuracy is None or record.loss_is_lost():
             self._calm.clear()
             return None
+        if accuracy > self._top:
+            self._top = accuracy
         row = _Row(record.step, record.metrics["loss"], accuracy, record.finite("grad_norm"))
         if len(self._calm) < CALM_ROWS or not self._is_high(row):
             self._calm.extend((*self._high, row))
@@ -74,7 +78,32 @@ class SuddenJump:
         self._high = []
         return found
 
+    def passes(self, rows: Rows) -> bool:
+        """Return whether none of these rows is one of a jump."""
+        accuracies = rows.get("mean_token_accuracy")
+        if accuracies is None:
+            return True
+        if len(self._calm) < CALM_ROWS:
+            return False
+        return min(accuracies) >= ACCURACY_SHARE * max(self._top, *accuracies)
+
+    def take(self, rows: Rows) -> None:
+        """Take in rows that passed."""
+        accuracies = rows.get("mean_token_accuracy")
+        if accuracies is None:
+            self._calm.clear()
+            return
+        self._top = max(self._top, *accuracies)
+        self._calm.extend(self._high)
+        self._high = []
+        norms: Sequence[float | None] = rows.get("grad_norm") or [None] * rows.count
+        last = slice(-CALM_ROWS, None)
+        columns = (rows.steps[last], rows.losses[last], accuracies[last], norms[last])
+        self._calm.extend(map(_Row, *columns))
+
     def _is_high(self, row: _Row) -> bool:
+        if row.accuracy >= ACCURACY_SHARE * self._top:
+            return False
         usual = median([calm.accuracy for calm in self._calm])
         if usual < LEAST_ACCURACY or row.accuracy >= ACCURACY_SHARE * usual:
             return False
@@ -96,12 +125,25 @@ class Doubling:
         self._high: list[float] = []
         self._step = 0
 
+    def passes(self, rows: Rows) -> bool:
+        """Return whether none of these rows is one of a jump."""
+        lowest = min(rows.low, min(self._calm, default=rows.low))
+        return rows.high <= LEAP * max(LOWEST, lowest)
+
+    def take(self, rows: Rows) -> None:
+        """Take in rows that passed."""
+        self._calm.extend((*self._high, *rows.losses[-CALM_ROWS:]))
+        self._high = []
+        self._step = rows.steps[-1]
+
     def look(self, record: LogRecord) -> tuple[int, dict[str, Scalar]] | None:
         """Return the step before the jump and its numbers at the last of its first rows."""
         if record.loss_is_lost():
             return None
         loss = record.metrics["loss"]
-        if len(self._calm) < CALM_ROWS or loss <= LEAP * max(LOWEST, *self._calm):
+        calm = self._calm
+        # The last one alone says it of most rows.
+        if len(calm) < CALM_ROWS or loss <= LEAP * calm[-1] or loss <= LEAP * max(LOWEST, *calm):
             self._calm.extend((*self._high, loss))
             self._high = []
             self._step = record.step

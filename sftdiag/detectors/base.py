@@ -9,6 +9,7 @@ from typing import ClassVar
 from sftdiag.findings import Detection, Severity
 from sftdiag.observations import Skip as Skip
 from sftdiag.records import LogRecord
+from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals
 
 
@@ -25,7 +26,7 @@ class Detector(ABC):
         notes: names of its info notes: patterns that look like this fault and are normal.
         only: the one kind of record that it looks at, which few runs have; such a detector is not
             named among those that found nothing. None: records of training and evaluation.
-        blocks_only: it needs to look only at records that close a block of train losses.
+        evaluations_only: it says nothing of train rows, and is not shown them.
     """
 
     code: ClassVar[str]
@@ -33,7 +34,7 @@ class Detector(ABC):
     severity: ClassVar[Severity]
     notes: ClassVar[tuple[str, ...]] = ()
     only: ClassVar[str | None] = None
-    blocks_only: ClassVar[bool] = False
+    evaluations_only: ClassVar[bool] = False
 
     _active: Detection | None = None
     """The detection that is not over, of a detector that follows one at a time."""
@@ -46,6 +47,17 @@ class Detector(ABC):
             What changed: patterns that fired, rose in severity, have newer numbers (the same
             severity again) or are over. Empty for almost every record.
         """
+
+    def passes(self, signals: Signals, rows: Rows) -> bool:
+        """Return whether none of these rows could change what it says; they close no block.
+
+        Changes nothing but what it keeps for ``take``. That follows where all detectors and the
+        signals pass, before the signals take the rows in; else the rows come one by one.
+        """
+        return False
+
+    def take(self, signals: Signals, rows: Rows) -> None:  # noqa: B027 - most have a state
+        """Take in rows that passed, to the state in which one by one they would have left it."""
 
     def learned(self, signals: Signals) -> Sequence[Detection]:
         """Look at what became known of the run besides its log, such as at a resume.

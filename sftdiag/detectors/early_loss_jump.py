@@ -50,6 +50,7 @@ from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import EVAL, TRAIN, LogRecord
 from sftdiag.signals.climb import WINDOW_STEPS, window_size
 from sftdiag.signals.noise import MOVED_ACCURACY, median, noise_scale, unsure_factor
+from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import OPENING, Signals
 
 MEDIAN_OF = 5
@@ -126,6 +127,12 @@ class EarlyLossJumpDetector(Detector):
         found = self._above_the_first(signals, record)
         rise = of_train_loss(signals)
         return found or self._after_a_fall(signals, record.step, rise, "after_fall")
+
+    def passes(self, signals: Signals, rows: Rows) -> bool:
+        """See :meth:`Detector.passes`."""
+        if self._active is not None:
+            return self._waited
+        return self._over or signals.begins_in_mid_run
 
     def _after_a_fall(
         self, signals: Signals, step: int, rise: Rise | None, variant: str

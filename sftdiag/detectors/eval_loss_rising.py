@@ -109,6 +109,7 @@ class EvalLossRisingDetector(Detector):
     code: ClassVar[str] = "SFT201"
     name: ClassVar[str] = "eval-loss-rising"
     severity: ClassVar[Severity] = Severity.ERROR
+    evaluations_only: ClassVar[bool] = True
     notes: ClassVar[tuple[str, ...]] = ("epoch-staircase",)
 
     def __init__(self) -> None:

@@ -40,6 +40,7 @@ class EvalNotFiniteDetector(Detector):
     code: ClassVar[str] = "SFT203"
     name: ClassVar[str] = "eval-not-finite"
     severity: ClassVar[Severity] = Severity.WARNING
+    evaluations_only: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}

@@ -47,9 +47,11 @@ from sftdiag.detectors._levels import (
     RESTING,
     TOY_SHARE,
     USUAL_SHARE,
+    Bounds,
     blind_guess,
     chance,
     climbs,
+    near_zero,
     noisy_guess,
     rests,
     span,
@@ -61,7 +63,7 @@ from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.ranges import LARGEST_VOCABULARY, SMALLEST_VOCABULARY, beyond_any, speak_of
 from sftdiag.records import EVAL, TRAIN, LogRecord
 from sftdiag.signals.leap import AVERAGED
-from sftdiag.signals.noise import median
+from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals
 from sftdiag.signals.zeros import LEARNED
 
@@ -84,9 +86,6 @@ NEGATIVE_ROWS = 3
 LEAST_NEGATIVE = 1e-4
 """What a mean of small losses can be off by in half precision."""
 
-FIRST_LOSS = 0.1
-"""First loss from which a loss near 0 is a fall: below it the log begins there."""
-
 HUGE = 64.0
 """Times ln V that no accumulation and no number of processes in use explains."""
 
@@ -107,6 +106,7 @@ class ImplausibleLossDetector(Detector):
         self._negative = 0
         self._noted = False
         self._thrown = False
+        self._bounds = Bounds()
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
@@ -120,11 +120,37 @@ class ImplausibleLossDetector(Detector):
         self._rows += 1
         if self._rows == 1:
             self._first_step = record.step
-        self._lowest, self._highest = min(self._lowest, loss), max(self._highest, loss)
+        if loss < self._lowest:
+            self._lowest = loss
+        if loss > self._highest:
+            self._highest = loss
         self._negative += loss <= -LEAST_NEGATIVE
         if self._active is not None:
             return self._follow(signals, record.step)
+        if self._is_usual(signals, loss):
+            return ()
         return self._judge(signals, record) or self._note(signals, record.step)
+
+    def passes(self, signals: Signals, rows: Rows) -> bool:
+        """See :meth:`Detector.passes`."""
+        if signals.context.custom_loss:
+            return True
+        return self._active is None and self._is_usual(signals, rows.low)
+
+    def _is_usual(self, signals: Signals, low: float) -> bool:
+        """Return whether the run came down to a usual level, where such a loss tells nothing."""
+        if self._rows < ROWS_WITHOUT_RATE or self._negative or low < NEAR_ZERO:
+            return False
+        bounds, first = self._bounds.of(signals), signals.first_loss
+        came_down = self._noted or first is None or first <= bounds.first
+        return came_down and 2 * self._lowest < bounds.lowest
+
+    def take(self, signals: Signals, rows: Rows) -> None:
+        """See :meth:`Detector.take`."""
+        if not signals.context.custom_loss:
+            self._rows += rows.count
+            self._lowest = min(self._lowest, rows.low)
+            self._highest = max(self._highest, rows.high)
 
     def _judge(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """Look at the train losses so far for the first variant that fits."""
@@ -133,7 +159,7 @@ class ImplausibleLossDetector(Detector):
             return self._fire(signals, step, "negative", Severity.WARNING)
         if self._rows == 1:
             return self._random_weights(signals, record)
-        if self._low(signals):
+        if near_zero(signals, FAR_ROWS):
             return self._fire(signals, step, "low_train", Severity.WARNING)
         known, rate = signals.context, signals.peak_learning_rate
         self._thrown = beyond_any(rate, known.method, adaptive=known.adaptive)
@@ -170,18 +196,6 @@ class ImplausibleLossDetector(Detector):
         if not blind or not speak_of(signals.context.total_parameters):
             return ()
         return self._fire(signals, record.step, "random_weights", Severity.WARNING, guess)
-
-    def _low(self, signals: Signals) -> bool:
-        """Return whether the last rows are near 0 within the first epoch, and fell there."""
-        epoch, first = signals.epoch, signals.first_loss
-        if epoch is None or epoch > FIRST_EPOCH or first is None or first < FIRST_LOSS:
-            return False
-        losses = [loss for _, loss in signals.recent]
-        last = losses[-FAR_ROWS:]
-        # Rows of a small batch may cost next to nothing by chance; most of the last ones may not.
-        return (
-            len(last) == FAR_ROWS and min(last) >= 0.0 and max((*last, median(losses))) < NEAR_ZERO
-        )
 
     def _high(self, signals: Signals, step: int, variant: str) -> Sequence[Detection]:
         """Fire for a loss above ln V: a sum where one explains it, else by what it costs."""

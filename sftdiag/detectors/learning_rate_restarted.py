@@ -36,8 +36,9 @@ References:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
+from operator import sub
 from typing import ClassVar
 
 from sftdiag.detectors._course import Course, Rate, heads_for
@@ -45,6 +46,7 @@ from sftdiag.detectors._planned_end import HIGH_END, planned_end
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import TRAIN, LogRecord
+from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals
 
 PLATEAU = "reduce_lr_on_plateau"
@@ -130,6 +132,28 @@ class LearningRateRestartedDetector(Detector):
             return ()
         return self._look(row, signals)
 
+    def passes(self, signals: Signals, rows: Rows) -> bool:
+        """See :meth:`Detector.passes`."""
+        if signals.context.lost_state_steps:
+            return False
+        rates = rows.get("learning_rate")
+        if self._fired is not None or rates is None:
+            return True
+        if self._since or len(self._before) < 2:
+            return False
+        least = LEAST_MOVE * (signals.peak_learning_rate or 0.0)
+        moves: Iterable[float] = map(sub, rates, [self._before[-1].rate, *rates])
+        return max(map(abs, moves)) <= least
+
+    def take(self, signals: Signals, rows: Rows) -> None:
+        """See :meth:`Detector.take`."""
+        rates = rows.get("learning_rate")
+        if self._fired is None and rates is not None:
+            self._rows += rows.count
+            logged = [*map(Rate, rows.steps, rates)]
+            self._course.extend(logged)
+            self._before.extend(logged[-BEFORE:])
+
     def learned(self, signals: Signals) -> Sequence[Detection]:
         """See :meth:`Detector.learned`."""
         return self._resumed_without_state(signals, inf)
@@ -168,7 +192,10 @@ class LearningRateRestartedDetector(Detector):
         if len(self._before) < 2 or not signals.peak_learning_rate:
             return False
         earlier, last = self._before[-2], self._before[-1]
-        least = max(LEAST_MOVE * signals.peak_learning_rate, SUDDEN * abs(last.rate - earlier.rate))
+        least = LEAST_MOVE * signals.peak_learning_rate
+        if abs(row.rate - last.rate) <= least:
+            return False
+        least = max(least, SUDDEN * abs(last.rate - earlier.rate))
         if abs(row.rate - last.rate) <= least or not self._course.is_known:
             return False
         scheduler = signals.context.lr_scheduler_type

@@ -31,6 +31,7 @@ from sftdiag.findings import Detection, Severity
 from sftdiag.ranges import beyond_any
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.noise import median
+from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals
 
 RECORDS = 2
@@ -132,6 +133,22 @@ class LossAboveChanceDetector(Detector):
             variant="default" if self._logged else "chance",
         )
         return (self._active,)
+
+    def passes(self, signals: Signals, rows: Rows) -> bool:
+        """See :meth:`Detector.passes`."""
+        if self._looked and self._active is None:
+            return True
+        logged = TELLING & rows.columns.keys()
+        if self._active is not None or not logged <= self._columns:
+            return False
+        if self._seen == 0:
+            return len(signals.opening) > 1
+        return logged != TELLING and (self._logged or signals.context.chance_loss is None)
+
+    def take(self, signals: Signals, rows: Rows) -> None:
+        """See :meth:`Detector.take`."""
+        if not self._looked and self._seen:
+            self._seen += rows.count
 
     def _stays_above_chance(self, signals: Signals) -> bool:
         chance = signals.context.chance_loss

@@ -40,6 +40,7 @@ from sftdiag.findings import Detection, Severity
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.climb import ABOVE_START, WINDOW_BLOCKS, WINDOW_STEPS, Climb, climb_of
 from sftdiag.signals.noise import cautious_noise, median
+from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals
 
 SUDDEN_RECORDS = 3
@@ -121,6 +122,18 @@ class LossDivergenceDetector(Detector):
             {**evidence(signals, climb), "loss_start": start},
         )
         return (self._active,)
+
+    def passes(self, signals: Signals, rows: Rows) -> bool:
+        """See :meth:`Detector.passes`."""
+        if self._first_step is None or len(signals.recent) <= LEAP_RECORDS:
+            return False
+        waits = self._active is not None or not self._start
+        return waits or rows.high <= ABOVE_START * self._start
+
+    def take(self, signals: Signals, rows: Rows) -> None:
+        """See :meth:`Detector.take`."""
+        before = [loss for _, loss in signals.recent][-LEAP_RECORDS:]
+        self._highest = max(self._highest, *before, *rows.losses[:-LEAP_RECORDS])
 
     def _leap(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Look for a leap to a multiple of all rows so far."""

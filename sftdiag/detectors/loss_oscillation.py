@@ -34,72 +34,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from math import log, pi, sqrt
-from operator import mul
 from typing import ClassVar
 
 from sftdiag.detectors._saw_tooth import SawTooth
+from sftdiag.detectors._swings import EVERY, GUESS_LOOKS, LOOKS, WINDOW, Look, Past, Streaks
 from sftdiag.detectors.base import Detector, Skip, too_few, unusable_train_loss
-from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Detection, Severity
-from sftdiag.ranges import LARGEST_VOCABULARY, SMALLEST_VOCABULARY
 from sftdiag.records import TRAIN, LogRecord
-from sftdiag.signals.noise import robust_spread
+from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals
-from sftdiag.values import Value
-
-WINDOW = 32
-"""Train rows looked at: two to five turns of a swing of 6 to 14 rows, and a correlation of 0.6 in
-so many independent rows comes by chance once in 3,000 looks."""
-
-EVERY = 8
-"""Rows between two looks."""
-
-LOOKS = WINDOW // EVERY + 1
-"""Looks in a row that must show it: two windows without a common row."""
-
-GUESS_LOOKS = 3
-"""The same around a blind guess, where the level says most of it."""
-
-GROWN = 3.0
-"""Spread over the calmest window's: noise whose size changes over a healthy run does so by 2."""
-
-FEW_WINDOWS = 50
-"""Windows the calmest of which GROWN was set against; of more it is calmer by chance."""
-
-SPREAD_NOISE = 0.2
-"""Relative standard deviation of a spread that the median size of 32 residuals gives."""
-
-LEAST = 0.05
-"""Spread as a share of the loss below which nobody sees a swing."""
-
-IN_PHASE = 0.6
-"""Correlation of the residuals of the loss and of the gradient norm's logarithm."""
-
-GRAD_GROWN = 1.5
-"""Spread of the gradient norm's logarithm over the calmest window's."""
-
-LEAST_RATE = 0.1
-"""Share of the peak learning rate below which the steps are too small to throw the model."""
-
-CROSSINGS = 4
-"""Times that the residuals change sign: a bend of the curve does so twice."""
-
-CHANCE_SHARE = 0.8
-"""Level over ln V from which the loss is that of a blind guess."""
-
-CHANCE_SPREAD = 0.1
-"""Spread around a blind guess: real guesses spread by 1 % in labelled flat runs."""
-
-
-class _Look(Value):
-    """A window: mean loss, relative spread, sign changes; the gradient's spread, correlation."""
-
-    level: float
-    spread: float
-    crossings: int
-    grad_spread: float | None
-    correlation: float | None
 
 
 class LossOscillationDetector(Detector):
@@ -112,89 +55,85 @@ class LossOscillationDetector(Detector):
 
     def __init__(self) -> None:
         self._saw_tooth = SawTooth()
-        self._rows: deque[tuple[int, float, float | None]] = deque(maxlen=WINDOW)
+        self._steps: deque[int] = deque(maxlen=WINDOW)
+        self._losses: deque[float] = deque(maxlen=WINDOW)
+        self._norms: deque[float | None] = deque(maxlen=WINDOW)
         self._since = 0
-        self._looks = 0
-        self._past: deque[_Look] = deque(maxlen=LOOKS)
-        self._calm: _Look | None = None
-        self._lowest: float | None = None
-        self._wide = self._proved = self._guesses = self._still = 0
+        self._past = self._past_then = Past()
+        self._streaks = self._streaks_then = Streaks()
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
         if record.kind != TRAIN or signals.objective is not None or signals.loss_is_lost(record):
             return ()
         note = self._saw_tooth.note(self.code, signals, record)
-        grad_norm = record.finite("grad_norm")
-        self._rows.append((record.step, record.metrics["loss"], grad_norm))
+        self._steps.append(record.step)
+        self._losses.append(record.metrics["loss"])
+        self._norms.append(record.finite("grad_norm"))
         self._since += 1
-        if len(self._rows) < WINDOW or self._since < EVERY:
+        if len(self._steps) < WINDOW or self._since < EVERY:
             return note
         self._since = 0
-        look = _look(self._rows)
+        look = Look([*self._losses], [*self._norms])
         if look.level <= 0.0:
             return note
         found = self._judge(signals, record.step, look)
-        self._remember(look)
+        self._past.add(look)
         return [*note, *found] if note else found
 
-    def _remember(self, look: _Look) -> None:
-        """Let a window count as the calm before only when no later one shares a row with it."""
-        self._looks += 1
-        if len(self._past) == self._past.maxlen:
-            old = self._past[0]
-            if self._calm is None or old.spread < self._calm.spread:
-                self._calm = old
-            self._lowest = old.level if self._lowest is None else min(self._lowest, old.level)
-        self._past.append(look)
+    def passes(self, signals: Signals, rows: Rows) -> bool:
+        """See :meth:`Detector.passes`."""
+        if len(self._steps) < WINDOW or not self._saw_tooth.passes(rows):
+            return False
+        losses, norms = [*self._losses, *rows.losses], [*self._norms, *_norms(rows)]
+        past, streaks = self._past.copy(), self._streaks
+        rates, peak = rows.get("learning_rate"), signals.peak_learning_rate
+        for end in self._looks(rows):
+            look = Look(losses[end : end + WINDOW], norms[end : end + WINDOW])
+            rate = signals.learning_rate if rates is None else rates[end - 1]
+            if rates is not None and past.widened(look):
+                peak = max(peak or 0.0, *rates[:end])
+            streaks = streaks.after(look, past, signals.context, rate, peak)
+            if streaks.tell_something(active=self._active is not None):
+                return False
+            past.add(look)
+        self._past_then, self._streaks_then = past, streaks
+        return True
 
-    def _judge(self, signals: Signals, step: int, look: _Look) -> Sequence[Detection]:
-        calm = self._calm
-        wide = (
-            calm is not None
-            and look.crossings >= CROSSINGS
-            and look.spread > max(LEAST, GROWN * calm.spread * self._by_chance())
-        )
-        self._wide = self._wide + 1 if wide else 0
-        self._proved = self._proved + 1 if wide and self._proves(signals, look) else 0
-        self._guesses = self._guesses + 1 if _swings_around_a_guess(signals, look) else 0
-        if self._active is not None:
-            self._still = 0 if wide or self._guesses else self._still + 1
-            if self._still >= LOOKS:
-                return self._end(step)
-        if self._guesses >= GUESS_LOOKS:
+    def take(self, signals: Signals, rows: Rows) -> None:
+        """See :meth:`Detector.take`."""
+        self._saw_tooth.take(rows)
+        self._steps.extend(rows.steps)
+        self._losses.extend(rows.losses)
+        self._norms.extend(_norms(rows))
+        looks = self._looks(rows)
+        self._past, self._streaks = self._past_then, self._streaks_then
+        self._since = rows.count - looks[-1] if looks else self._since + rows.count
+
+    def _looks(self, rows: Rows) -> range:
+        """Return after how many of the rows it looks."""
+        return range(max(1, EVERY - self._since), rows.count + 1, EVERY)
+
+    def _judge(self, signals: Signals, step: int, look: Look) -> Sequence[Detection]:
+        rate, peak = signals.learning_rate, signals.peak_learning_rate
+        self._streaks = seen = self._streaks.after(look, self._past, signals.context, rate, peak)
+        if self._active is not None and seen.still >= LOOKS:
+            return self._end(step)
+        if seen.guesses >= GUESS_LOOKS:
             return self._fire(signals, step, look, Severity.WARNING, "guess")
-        if self._proved >= LOOKS:
+        if seen.proved >= LOOKS:
             return self._fire(signals, step, look, Severity.WARNING, "default")
-        if self._wide >= LOOKS and self._active is None:
+        if seen.wide >= LOOKS and self._active is None:
             return self._fire(signals, step, look, Severity.INFO, "curve")
         return ()
 
-    def _by_chance(self) -> float:
-        """Return how much calmer the calmest of few windows is than that of all so far."""
-        windows = self._looks * EVERY / WINDOW
-        if windows <= FEW_WINDOWS:
-            return 1.0
-        return _calmest(FEW_WINDOWS) / _calmest(windows)
-
-    def _proves(self, signals: Signals, look: _Look) -> bool:
-        """Return whether more than the curve says that the steps are too large."""
-        calm, rate = self._calm, signals.learning_rate
-        if calm is None or look.correlation is None or look.correlation < IN_PHASE:
-            return False
-        if not calm.grad_spread or (look.grad_spread or 0.0) < GRAD_GROWN * calm.grad_spread:
-            return False
-        if rate is not None and rate < LEAST_RATE * (signals.peak_learning_rate or 0.0):
-            return False
-        return self._lowest is not None and look.level > self._lowest
-
     def _fire(
-        self, signals: Signals, step: int, look: _Look, severity: Severity, variant: str
+        self, signals: Signals, step: int, look: Look, severity: Severity, variant: str
     ) -> Sequence[Detection]:
         if self._active is not None and self._active.severity >= severity:
             return ()
         rate, peak = signals.learning_rate, signals.peak_learning_rate
-        first = self._active.onset_step if self._active is not None else self._rows[0][0]
+        first = self._active.onset_step if self._active is not None else self._steps[0]
         self._active = Detection(
             self.code,
             self.name,
@@ -205,15 +144,15 @@ class LossOscillationDetector(Detector):
             {
                 "loss": look.level,
                 "spread": look.spread,
-                "spread_before": self._calm.spread if self._calm is not None else None,
-                "correlation": look.correlation,
+                "spread_before": self._past.calm.spread if self._past.calm is not None else None,
+                "correlation": look.gradient[1],
                 "peak_learning_rate": peak,
                 "rate_share": rate / peak if peak and rate is not None else None,
                 "chance_loss": signals.context.chance_loss,
             },
             variant=variant,
         )
-        self._still = 0
+        self._streaks = self._streaks._replace(still=0)
         return (self._active,)
 
     def skip(self, signals: Signals) -> Skip | None:
@@ -223,43 +162,5 @@ class LossOscillationDetector(Detector):
         return too_few(signals.train_rows, WINDOW)
 
 
-def _calmest(windows: float) -> float:
-    """Return the spread of the calmest of so many like windows, as a share of the usual one."""
-    wide = sqrt(2 * log(windows))
-    # The least of so many normal deviates, by its asymptotic expansion (Cramer).
-    deviates = wide - (log(log(windows)) + log(4 * pi)) / (2 * wide)
-    return max(SPREAD_NOISE, 1 - SPREAD_NOISE * deviates)
-
-
-def _look(rows: Sequence[tuple[int, float, float | None]]) -> _Look:
-    losses = [loss for _, loss, _ in rows]
-    residuals = _detrended(losses)
-    level = sum(losses) / len(losses)
-    spread = robust_spread(residuals) / level if level else 0.0
-    crossings = sum(product < 0.0 for product in map(mul, residuals, residuals[1:]))
-    logs = [log(norm) for _, _, norm in rows if norm is not None and norm > 0.0]
-    if len(logs) < len(rows):
-        return _Look(level, spread, crossings, None, None)
-    grads = _detrended(logs)
-    size = sqrt(sum(map(mul, residuals, residuals)) * sum(map(mul, grads, grads)))
-    correlation = sum(map(mul, residuals, grads)) / size if size else None
-    grad_spread = robust_spread(grads)
-    return _Look(level, spread, crossings, grad_spread, correlation)
-
-
-_PLACES = [place - (WINDOW - 1) / 2 for place in range(WINDOW)]
-"""Of a window's rows, around 0."""
-
-
-def _detrended(values: Sequence[float]) -> list[float]:
-    """Return the residuals of a window's least-squares line."""
-    mean = sum(values) / WINDOW
-    slope = sum(map(mul, _PLACES, values)) * 12 / (WINDOW**3 - WINDOW)
-    return [value - mean - slope * place for value, place in zip(values, _PLACES, strict=True)]
-
-
-def _swings_around_a_guess(signals: Signals, look: _Look) -> bool:
-    chance = signals.context.chance_loss
-    low = CHANCE_SHARE * (chance or log(SMALLEST_VOCABULARY))
-    high = MOST * chance if chance else log(LARGEST_VOCABULARY)
-    return low <= look.level <= high and look.spread >= CHANCE_SPREAD
+def _norms(rows: Rows) -> Sequence[float | None]:
+    return rows.get("grad_norm") or [None] * rows.count

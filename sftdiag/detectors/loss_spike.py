@@ -46,6 +46,7 @@ from sftdiag.detectors.base import Detector, Skip, too_few, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.noise import median
+from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals
 
 REPEATED = 3
@@ -89,6 +90,14 @@ class LossSpikeDetector(Detector):
             return self._resolve(record.step)
         self._spikes = [*self._spikes[-MAX_SPIKES + 1 :], spike]
         return self._tell(signals, record.step)
+
+    def passes(self, signals: Signals, rows: Rows) -> bool:
+        """See :meth:`Detector.passes`."""
+        return self._active is None and self._finder.passes(signals, rows)
+
+    def take(self, signals: Signals, rows: Rows) -> None:
+        """See :meth:`Detector.take`."""
+        self._finder.take_all(rows)
 
     def _standing(self) -> list[Spike]:
         """Return the spikes that still stand out of the run's tail."""

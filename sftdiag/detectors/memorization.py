@@ -37,6 +37,7 @@ from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.ranges import MOST_EPOCHS, SWEPT_EPOCHS
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.evaluations import Evaluation
+from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals
 
 LOW_LOSS = 0.1
@@ -99,6 +100,9 @@ class MemorizationDetector(Detector):
                 self._once = max(signals.block_losses[-LAST_BLOCKS:], default=None)
         if not signals.block_closed and not self._evaluated(signals, record):
             return ()
+        # Up to there a loss is never low enough.
+        if self._active is None and (signals.epoch or 0.0) <= SOME_EPOCHS:
+            return ()
         if self.skip(signals) is not None:
             return ()
         level = max(signals.block_losses[-LAST_BLOCKS:])
@@ -137,6 +141,20 @@ class MemorizationDetector(Detector):
             variant=variant,
         )
         return (self._active,)
+
+    def passes(self, signals: Signals, rows: Rows) -> bool:
+        """See :meth:`Detector.passes`."""
+        epochs = rows.get("epoch")
+        if epochs is None:
+            return True
+        if self._first_epoch is None or not self._halvings.passes(epochs):
+            return False
+        return self._once is not None or max(epochs) <= self._first_epoch + 1.0
+
+    def take(self, signals: Signals, rows: Rows) -> None:
+        """See :meth:`Detector.take`."""
+        if rows.get("epoch") is not None:
+            self._halvings.take(rows.losses)
 
     def _evaluated(self, signals: Signals, record: LogRecord) -> bool:
         points = signals.main_evaluations

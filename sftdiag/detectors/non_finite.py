@@ -35,6 +35,7 @@ from sftdiag.detectors._one_rank import OneRank
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import TRAIN, LogRecord
+from sftdiag.signals.rows import Rows
 from sftdiag.signals.streak import Streak
 from sftdiag.signals.stream import Signals
 from sftdiag.signals.zeros import CONTRADICTED, LEAPT, NAN_KINDS
@@ -88,6 +89,21 @@ class NonFiniteDetector(Detector):
         if record.loss_is_lost() or zero in NAN_KINDS:
             return self._lost(signals, record, zero)
         return self._finite(signals, record)
+
+    def passes(self, signals: Signals, rows: Rows) -> bool:
+        """See :meth:`Detector.passes`."""
+        return self._dead.records == 0 and (
+            self._active is not None or not self._one_rank.follows(signals)
+        )
+
+    def take(self, signals: Signals, rows: Rows) -> None:
+        """See :meth:`Detector.take`."""
+        self._last_finite = rows.steps[-1]
+        if self._active is None:
+            self._lost_gradient = False
+            self._broke, self._last_good = 0, rows.steps[-1]
+            rates = rows.get("learning_rate")
+            self._last_rate = rates[-1] if rates is not None else None
 
     def _lost(self, signals: Signals, record: LogRecord, zero: str | None) -> Sequence[Detection]:
         zeros = signals.zeros.streak

@@ -40,6 +40,7 @@ from sftdiag.detectors._no_gradient import NoGradient
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import TRAIN, LogRecord
+from sftdiag.signals.rows import Rows
 from sftdiag.signals.streak import Streak
 from sftdiag.signals.stream import Signals
 
@@ -117,6 +118,22 @@ class StepsSkippedDetector(Detector):
         if self._active is None and self._since_first >= max(MANY, SHARE * self._rows):
             return self._fire(signals, record, Severity.WARNING, OFTEN)
         return ()
+
+    def passes(self, signals: Signals, rows: Rows) -> bool:
+        """See :meth:`Detector.passes`."""
+        norms = rows.get("grad_norm")
+        if norms is None or self._blew_up:
+            return True
+        quiet = self._active is None and self._skipped.records == 0
+        return quiet and self._no_gradient.passes(norms)
+
+    def take(self, signals: Signals, rows: Rows) -> None:
+        """See :meth:`Detector.take`."""
+        norms = rows.get("grad_norm")
+        if norms is not None and not self._blew_up:
+            self._rows += rows.count
+            self._loss_before, self._same = rows.losses[-1], 0
+            self._no_gradient.take(norms)
 
     def _made(self, signals: Signals, record: LogRecord, grad_norm: float) -> Sequence[Detection]:
         """A gradient that is finite: what was skipped in a row before it is over."""

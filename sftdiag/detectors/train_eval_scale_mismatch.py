@@ -78,6 +78,7 @@ class TrainEvalScaleMismatchDetector(Detector):
     code: ClassVar[str] = "SFT204"
     name: ClassVar[str] = "train-eval-scale-mismatch"
     severity: ClassVar[Severity] = Severity.INFO
+    evaluations_only: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._ratio = 1.0

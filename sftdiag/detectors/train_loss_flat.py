@@ -65,6 +65,7 @@ from sftdiag.ranges import LOWEST_LEARNING_RATE
 from sftdiag.records import EVAL, TRAIN, LogRecord
 from sftdiag.signals.blocks import Block
 from sftdiag.signals.noise import mean, noise_scale
+from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals
 from sftdiag.signals.trend import LEAST_VALUES, Fall, fall_of
 
@@ -105,17 +106,16 @@ class TrainLossFlatDetector(Detector):
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
+        repeats = False
         if record.kind == TRAIN:
             self._rate.take(record)
             repeats = self._repeats.take(record)
-        else:
-            repeats = False
         active = self._active
         if active is not None and active.variant in RATE:
             return () if self._rate.at_zero else self._end(record.step)
         if active is None and record.kind == TRAIN and (found := self._still(signals, record)):
             return found
-        if unusable_train_loss(signals) is not None:
+        if signals.objective is not None or not signals.train_rows:
             return ()
         if active is None and repeats:
             return self._fire(signals, record.step, signals.blocks, {"repeats": True}, "repeats")
@@ -126,6 +126,16 @@ class TrainLossFlatDetector(Detector):
         if self._wait(signals) is not None:
             return ()
         return self._follow(signals, record.step) if active else self._look(signals, record.step)
+
+    def passes(self, signals: Signals, rows: Rows) -> bool:
+        """See :meth:`Detector.passes`."""
+        of_rate = self._active is not None and self._active.variant in RATE
+        return not of_rate and self._rate.passes(rows) and self._repeats.passes(rows)
+
+    def take(self, signals: Signals, rows: Rows) -> None:
+        """See :meth:`Detector.take`."""
+        self._rate.take_all(rows)
+        self._repeats.take_all(rows)
 
     def _still(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """Look for a learning rate of exactly 0."""
@@ -141,9 +151,8 @@ class TrainLossFlatDetector(Detector):
     def _untrained(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Look for a gradient of exactly 0 from the first row on; no warm-up explains that."""
         blocks = signals.blocks
-        if len(blocks) < ZERO_GRADIENT_ROWS:
-            return ()
-        if any(block.grad_norm != 0.0 or block.loss <= 0.0 for block in blocks):
+        alive = any(block.grad_norm != 0.0 or block.loss <= 0.0 for block in blocks)
+        if alive or len(blocks) < ZERO_GRADIENT_ROWS:
             return ()
         whole = fall_of(signals.block_losses)
         if whole.lower > TOLERANCE * whole.level:
@@ -156,8 +165,7 @@ class TrainLossFlatDetector(Detector):
         if may_be_within(TOLERANCE_SIGNED, losses):
             whole = fall_of(losses)
             signs = signs_of_a_fault(signals, whole.level, blocks)
-            flat = is_flat(signals, whole, signs)
-            if flat and not learns(signals, blocks, plain=not signs):
+            if is_flat(signals, whole, signs) and not learns(signals, blocks, plain=not signs):
                 self._floor = not signs and knows_its_rows(whole.level, blocks)
                 if self._floor:
                     return ()
@@ -176,8 +184,7 @@ class TrainLossFlatDetector(Detector):
         losses = signals.block_losses[middle:]
         if len(losses) < STUCK_BLOCKS or not may_be_within(TOLERANCE, losses):
             return ()
-        recent = fall_of(losses)
-        half = signals.blocks[middle:]
+        recent, half = fall_of(losses), signals.blocks[middle:]
         if not recent.within(TOLERANCE) or learns(signals, half, plain=False):
             return ()
         signs = signs_of_a_fault(signals, recent.level, half)

@@ -53,6 +53,7 @@ from sftdiag.records import EVAL, TRAIN, LogRecord
 from sftdiag.signals.climb import WINDOW_BLOCKS, WINDOW_STEPS, Climb, climb_of, window_size
 from sftdiag.signals.leap import LEAP
 from sftdiag.signals.noise import MOVED_ACCURACY
+from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals
 
 NOISE_FACTOR = 6.0
@@ -135,6 +136,16 @@ class TrainLossReboundDetector(Detector):
         numbers = {**evidence(signals, climb), **signals.staircase.evidence}
         self._active = self._rebound(record.step, climb.lowest_step, numbers, "default")
         return (self._active,)
+
+    def passes(self, signals: Signals, rows: Rows) -> bool:
+        """See :meth:`Detector.passes`."""
+        calm = self._sudden_jump.passes(rows) and self._doubling.passes(rows)
+        return calm and self._resume_jump.passes(signals)
+
+    def take(self, signals: Signals, rows: Rows) -> None:
+        """See :meth:`Detector.take`."""
+        self._sudden_jump.take(rows)
+        self._doubling.take(rows)
 
     def _lost(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Make a sudden jump an error where the evaluation says that what was learned is lost."""

@@ -28,6 +28,7 @@ from typing import ClassVar
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Severity
 from sftdiag.records import TRAIN, LogRecord
+from sftdiag.signals.rows import Rows
 from sftdiag.signals.streak import Streak
 from sftdiag.signals.stream import Signals
 from sftdiag.signals.zeros import BLANK, MASKED
@@ -86,6 +87,14 @@ class ZeroLossDetector(Detector):
         if self._active is not None or not self._is_enough(zeros):
             return ()
         return self._fire(signals, record)
+
+    def passes(self, signals: Signals, rows: Rows) -> bool:
+        """See :meth:`Detector.passes`."""
+        return self._active is None
+
+    def take(self, signals: Signals, rows: Rows) -> None:
+        """See :meth:`Detector.take`."""
+        self._last_loss = rows.losses[-1]
 
     def _note(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """Return the note at the NOTE_RECORDS-th loss that no likelihood could have."""

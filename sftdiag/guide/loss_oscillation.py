@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 
-from sftdiag.detectors.loss_oscillation import IN_PHASE
+from sftdiag.detectors._swings import IN_PHASE
 from sftdiag.findings import Severity
 from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix

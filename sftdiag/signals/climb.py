@@ -57,15 +57,11 @@ def climb_of(signals: Signals, window_steps: int = 0, least: float = 0.0) -> Cli
     size = window_size(signals, window_steps)
     if size is None:
         return None
-    losses, blocks = signals.block_losses, signals.blocks
-    count = len(losses)
-    ends = range(count - size, size - 1, -size)
-    means = [sum(losses[end - size : end]) / size for end in ends]
-    last = losses[-size:]
-    recent, lowest = sum(last) / size, min(means)
+    recent, lowest, end = signals.windows.get(size) or _windows(signals, size)
     if lowest <= 0.0 or recent <= (1.0 + least) * lowest:
         return None
-    end = ends[means.index(lowest)]
+    losses, blocks = signals.block_losses, signals.blocks
+    last = losses[-size:]
     # A few odd blocks move a mean, not a median: they are spikes, not a climb.
     recent = min(recent, median(last))
     lowest = max(lowest, median(losses[end - size : end]))
@@ -79,6 +75,20 @@ def climb_of(signals: Signals, window_steps: int = 0, least: float = 0.0) -> Cli
         noise=cautious_noise(losses) * AUTOCORRELATION / sqrt(size),
         accuracy_gain=after - before if before is not None and after is not None else None,
     )
+
+
+def _windows(signals: Signals, size: int) -> tuple[float, float, int]:
+    """Return the mean of the last window, that of the lowest before it, and the block it ends at.
+
+    Kept by the signals until the next block closes: several detectors ask for the same.
+    """
+    losses = signals.block_losses
+    ends = range(len(losses) - size, size - 1, -size)
+    means = [sum(losses[end - size : end]) / size for end in ends]
+    lowest = min(means)
+    found = sum(losses[-size:]) / size, lowest, ends[means.index(lowest)]
+    signals.windows[size] = found
+    return found
 
 
 def window_size(signals: Signals, window_steps: int = 0) -> int | None:

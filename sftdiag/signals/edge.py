@@ -6,6 +6,7 @@ from collections import deque
 
 from sftdiag.records import LogRecord
 from sftdiag.signals.noise import cautious_noise, median
+from sftdiag.signals.rows import Rows
 
 CALM_ROWS = 8
 """Losses before a jump: their median is its level, six second differences their noise."""
@@ -75,6 +76,27 @@ class Edge:
                 self.jump = Jump(before, record.step, level, noise, loss, sign)
         self._calm.append(loss)
         self._last, self._gap, self._tokens, self._back = record.step, gap, tokens, False
+
+    def passes(self, rows: Rows) -> bool:
+        """Return whether none of these rows is a jump."""
+        if len(self._calm) < CALM_ROWS:
+            return False
+        lowest = min(rows.low, min(self._calm))
+        if rows.high <= RISE * lowest:
+            return True
+        losses = [*self._calm, *rows.losses]
+        return not any(
+            loss > RISE * lowest and loss > RISE * max(losses[place : place + CALM_ROWS])
+            for place, loss in enumerate(rows.losses)
+        )
+
+    def take(self, rows: Rows) -> None:
+        """Take in rows that passed."""
+        if self.jump is not None:
+            self.jump.highest = max(self.jump.highest, rows.high)
+        self._calm.extend(rows.losses[-CALM_ROWS:])
+        before, self._last = rows.steps[-2:]
+        self._gap, self._tokens, self._back = self._last - before, rows.tokens, False
 
     def _sign(self, gap: int, tokens: float | None) -> str | None:
         if self._back:

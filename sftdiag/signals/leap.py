@@ -126,6 +126,15 @@ class LeapWatch:
         level = last[-1] if len(last) == ROWS_ABOVE_CHANCE else median(rows if swings else last)
         return Leap(self._highest, self._step, level, step)
 
+    def passes(self, high: float) -> bool:
+        """Return whether rows up to this loss are no higher than any row before."""
+        return not self._seen and self._before > 0 and high <= self._highest
+
+    def take(self, step: int, count: int) -> None:
+        """Take in so many rows that passed, the last one at this step."""
+        self._before += count
+        self._step = step
+
     def _calm(self, step: int, loss: float) -> None:
         self._highest = max(self._highest, loss)
         self._before += 1

@@ -44,7 +44,7 @@ def mean(values: Iterable[float | None]) -> float | None:
 
 def robust_spread(residuals: Sequence[float]) -> float:
     """Return the residuals' standard deviation from their median size, as for normal noise."""
-    return _NORMAL_SCALE * median([abs(residual) for residual in residuals])
+    return _NORMAL_SCALE * median([*map(abs, residuals)])
 
 
 def second_differences(values: Sequence[float]) -> list[float]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from operator import ne
+
+from sftdiag.signals.rows import Rows
+
 MOVED = 4
 """Records in a row at which the rate moved before one that stands still is news: schedules that
 hold a value for some records, and logs that round the rate, do not move at each of so many."""
@@ -31,6 +35,19 @@ class Schedule:
             self._since = None
         elif self._since is None:
             self._since = before
+
+    def take(self, rows: Rows) -> None:
+        """Take in the rates of train rows that log one."""
+        rates = rows.get("learning_rate")
+        if rates is None:
+            return
+        if self._rate is not None and all(map(ne, rates, [self._rate, *rates])):
+            self._moves = rows.count + (0 if self._since is not None else self._moves)
+            self._rate, self._step = rates[-1], rows.steps[-1]
+            self._moved, self._since = True, None
+            return
+        for step, rate in zip(rows.steps, rates, strict=True):
+            self.add(step, rate)
 
     @property
     def moved(self) -> bool:

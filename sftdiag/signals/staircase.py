@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import sqrt
 
 from sftdiag.findings import Scalar
@@ -57,6 +57,11 @@ class Staircase:
                 self._measure(step)
         elif len(self._first) < EDGE_ROWS:
             self._first.append(loss)
+
+    def passes(self, epochs: Sequence[float]) -> bool:
+        """Return whether rows of these epochs lie far from the edges: they leave it as it is."""
+        inside = self._edge is not None and self._edge <= min(epochs) and not self._before
+        return inside and int(max(epochs)) == self._edge and len(self._first) == EDGE_ROWS
 
     @property
     def evidence(self) -> dict[str, Scalar]:

@@ -17,6 +17,8 @@ from sftdiag.signals.blocks import MAX_BLOCKS, Block, Blocks
 from sftdiag.signals.edge import Edge
 from sftdiag.signals.evaluations import Evaluation, train_level
 from sftdiag.signals.leap import Leap, LeapWatch
+from sftdiag.signals.main_series import MainSeries
+from sftdiag.signals.rows import Rows
 from sftdiag.signals.schedule import Schedule
 from sftdiag.signals.staircase import Staircase
 from sftdiag.signals.zeros import NAN_KINDS, Zeros
@@ -44,7 +46,7 @@ BEGINS_LATE = 3
 mid-run, unless the rate still climbs."""
 
 
-class Signals:
+class Signals(MainSeries):
     """The state of a run as far as its log goes. ``update`` is the only way in."""
 
     def __init__(self, context: RunContext) -> None:
@@ -76,6 +78,7 @@ class Signals:
         self.zeros = Zeros()
         self.edge = Edge()
         self.leap: Leap | None = None
+        self.windows: dict[int, tuple[float, float, int]] = {}
         self._leaps = LeapWatch()
         self._blocks = Blocks()
         self._rows_at_eval: dict[str, int] = {}
@@ -127,13 +130,15 @@ class Signals:
             if self.peak_learning_rate is None or rate > self.peak_learning_rate:
                 self.peak_learning_rate = rate
                 self.peak_learning_rate_step = record.step
+        else:
+            rate = None
         if self.train_rows == 2 and self.previous_train_step is not None:
             first = self.previous_train_step
             late = first > BEGINS_LATE * (record.step - first)
             self.begins_in_mid_run = late and not self.learning_rate_rises
-        self.schedule.add(record.step, record.finite("learning_rate"))
-        self.zero = self.zeros.add(record, self.previous_train_step, self.schedule.still_steps)
+        self.schedule.add(record.step, rate)
         loss = metrics["loss"]
+        self.zero = self.zeros.add(record, self.previous_train_step, self.schedule)
         if self.loss_is_lost(record):
             return
         if self.first_loss is None:
@@ -148,6 +153,53 @@ class Signals:
         self.leap = self._leaps.look(record.step, loss, self.context)
         self._loss_rows += 1
         self.block_closed = self._blocks.add(record)
+        if self.block_closed:
+            self.windows.clear()
+
+    @property
+    def room(self) -> int:
+        """How many train rows may be taken in at once, if they pass."""
+        opened = self.train_rows >= MAX_BLOCKS and len(self.opening) >= OPENING
+        usual = self.objective is None and self._summary_step is None
+        return self._blocks.room if opened and usual else 0
+
+    def passes(self, rows: Rows) -> bool:
+        """Return whether none of these rows is any signal but that the run goes on."""
+        epochs = rows.get("epoch")
+        return (
+            rows.steps[0] > self.last_train_step
+            and self._leaps.passes(rows.high)
+            and self.edge.passes(rows)
+            and (epochs is None or self.staircase.passes(epochs))
+        )
+
+    def take(self, rows: Rows) -> None:
+        """Take in rows that passed, as if one by one."""
+        self.block_closed = self.rewound = False
+        self.leap = self.zero = None
+        self.records += rows.count
+        self.train_rows += rows.count
+        self._loss_rows += rows.count
+        self.previous_train_step, self.last_train_step = rows.steps[-2:]
+        self.last_step = max(rows.steps[-1], self.last_step)
+        if (rates := rows.get("learning_rate")) is not None:
+            highest = max(rates)
+            self.learning_rate_rises = rates[-1] > rates[-2]
+            self.learning_rate = rates[-1]
+            if self.peak_learning_rate is None or highest > self.peak_learning_rate:
+                self.peak_learning_rate = highest
+                self.peak_learning_rate_step = rows.steps[rates.index(highest)]
+        self.schedule.take(rows)
+        self.zeros.take(rows)
+        self.edge.take(rows)
+        epochs = rows.get("epoch")
+        if epochs is not None:
+            self.epoch = epochs[-1]
+        last = rows.losses[-RECENT:]
+        of = epochs[-RECENT:] if epochs is not None else [None] * len(last)
+        self.recent.extend(zip(of, last, strict=True))
+        self._leaps.take(rows.steps[-1], rows.count)
+        self._blocks.take(rows)
 
     def _update_eval(self, record: LogRecord) -> None:
         losses = record.eval_losses()
@@ -180,6 +232,7 @@ class Signals:
     def _rewind(self, step: int) -> None:
         """Forget what a log that goes back has made void: the run was done again from there."""
         self._blocks.rewind(step)
+        self.windows.clear()
         for series, points in self.evaluations.items():
             self.evaluations[series] = [point for point in points if point.step < step]
         if not self.blocks:
@@ -226,35 +279,3 @@ class Signals:
     def share_of_plan(self, steps: int) -> float:
         """Return so many steps as a share of the plan; of :data:`NOMINAL_STEPS` without one."""
         return min(1.0, steps / (self.max_steps or NOMINAL_STEPS))
-
-    @property
-    def main_series(self) -> str | None:
-        """The evaluation series behind metric_for_best_model, else eval_loss, else the first."""
-        if (chosen := self._chosen_series) is not None:
-            return chosen
-        seen = self.evaluations_seen
-        return "eval_loss" if "eval_loss" in seen else next(iter(seen), None)
-
-    @property
-    def chosen_by_loss(self) -> bool:
-        """Whether metric_for_best_model, where one is set, is an evaluation loss."""
-        return not self.context.metric_for_best_model or self._chosen_series is not None
-
-    @property
-    def _chosen_series(self) -> str | None:
-        metric = self.context.metric_for_best_model or ""
-        names = (metric, f"eval_{metric}")
-        return next((name for name in names if name in self.evaluations_seen), None)
-
-    @property
-    def main_evaluations(self) -> list[Evaluation]:
-        """The points of the main series; none before its first."""
-        return self.evaluations.get(self.main_series or "", [])
-
-    def best_evaluation(self) -> tuple[str, Evaluation] | None:
-        """Return the main series and its lowest evaluation, or None before the first."""
-        series = self.main_series
-        points = self.main_evaluations
-        if series is None or not points:
-            return None
-        return series, min(points, key=lambda point: point.loss)

@@ -12,6 +12,8 @@ from math import isfinite, log
 from sftdiag.ranges import LARGEST_VOCABULARY
 from sftdiag.records import LogRecord
 from sftdiag.signals.noise import median
+from sftdiag.signals.rows import Rows
+from sftdiag.signals.schedule import Schedule
 from sftdiag.signals.streak import Streak
 
 LEARNED_LOSS = 0.01
@@ -71,23 +73,23 @@ class Zeros:
         self.usual: float | None = None
         self._losses: deque[float] = deque(maxlen=BEFORE)
 
-    def add(self, record: LogRecord, before: int | None, still_steps: int) -> str | None:
+    def add(self, record: LogRecord, before: int | None, schedule: Schedule) -> str | None:
         """Take the next train record in.
 
         Args:
             record: the record.
             before: the step of the train record before it.
-            still_steps: steps over which the schedule has been held.
+            schedule: of the learning rate, which may be held.
 
         Returns:
             What its loss of 0 is; None for any other loss.
         """
         loss = record.metrics["loss"]
-        if record.loss_is_lost() or loss != 0.0:
-            if isfinite(loss) and loss != 0.0:
+        if loss != 0.0 or record.loss_is_lost():
+            if loss != 0.0 and isfinite(loss):
                 self.returned = self.returned or self.streak.records > 0
                 self._losses.append(abs(loss))
-            self.streak.end()
+            self.streak.records = 0
             self.witness = None
             return None
         self.streak.add(record.step, before)
@@ -97,10 +99,17 @@ class Zeros:
         if grad_norm == 0.0:
             return MASKED
         if self.witness is None:
-            self.witness = self._witness(still_steps)
+            self.witness = self._witness(schedule.still_steps)
         if self.witness is not None:
             return HIDDEN
         return BLANK if grad_norm is None else CONTRADICTED
+
+    def take(self, rows: Rows) -> None:
+        """Take in rows whose losses are above 0."""
+        self.returned = self.returned or self.streak.records > 0
+        self.streak.end()
+        self.witness = None
+        self._losses.extend(rows.losses[-BEFORE:])
 
     def evaluated(self, losses: dict[str, float]) -> None:
         """Take an evaluation in: one that is not finite says what the zeros before it were."""

@@ -1,0 +1,63 @@
+"""Stretches: the rows of a log, of which those that change nothing are taken in many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from sftdiag.detectors.base import Detector
+from sftdiag.signals.rows import SHORTEST, Entry, Rows, rows_of
+from sftdiag.signals.stream import Signals
+
+
+class Stretches:
+    """Goes through a log's rows; rows that were taken in at once are passed over.
+
+    Args:
+        entries: the rows as written; only of a list can many be looked at.
+    """
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._entries = entries
+        self._place = 0
+        self._looked_until = 0
+
+    def __iter__(self) -> Iterator[Entry]:
+        if not isinstance(self._entries, list):
+            yield from self._entries
+            return
+        while self._place < len(self._entries):
+            self._place += 1
+            yield self._entries[self._place - 1]
+
+    def taken(self, signals: Signals, detectors: Sequence[Detector]) -> bool:
+        """Return whether the row just given, and all that it is like, were taken in at once.
+
+        Rows that could not be are not looked at so again.
+        """
+        start = self._place - 1
+        if start < self._looked_until or not isinstance(self._entries, list):
+            return False
+        room = signals.room
+        if room < SHORTEST:
+            return False
+        rows, self._looked_until = rows_of(self._entries, start, room)
+        if rows is None:
+            return False
+        while not _pass(signals, detectors, rows):
+            # What changes something may come late in them.
+            if rows.count < 2 * SHORTEST:
+                return False
+            rows = rows.head()
+        for detector in detectors:
+            detector.take(signals, rows)
+        signals.take(rows)
+        self._place = start + rows.count
+        return True
+
+
+def _pass(signals: Signals, detectors: Sequence[Detector], rows: Rows) -> bool:
+    try:
+        return signals.passes(rows) and all(d.passes(signals, rows) for d in detectors)
+    except Exception:
+        # One by one they show which detector fails, and the others go on.
+        return False

@@ -1,0 +1,191 @@
+"""Windows of the train loss for SFT103: how wide they swing, and what else swings with it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from functools import cached_property
+from math import log, pi, sqrt
+from operator import mul
+from typing import NamedTuple
+
+from sftdiag.context import RunContext
+from sftdiag.detectors.loss_above_chance import MOST
+from sftdiag.ranges import LARGEST_VOCABULARY, SMALLEST_VOCABULARY
+from sftdiag.signals.noise import robust_spread
+
+WINDOW = 32
+"""Train rows looked at: two to five turns of a swing of 6 to 14 rows, and a correlation of 0.6 in
+so many independent rows comes by chance once in 3,000 looks."""
+
+EVERY = 8
+"""Rows between two looks."""
+
+LOOKS = WINDOW // EVERY + 1
+"""Looks in a row that must show it: two windows without a common row."""
+
+GUESS_LOOKS = 3
+"""The same around a blind guess, where the level says most of it."""
+
+GROWN = 3.0
+"""Spread over the calmest window's: noise whose size changes over a healthy run does so by 2."""
+
+FEW_WINDOWS = 50
+"""Windows the calmest of which GROWN was set against; of more it is calmer by chance."""
+
+SPREAD_NOISE = 0.2
+"""Relative standard deviation of a spread that the median size of 32 residuals gives."""
+
+LEAST = 0.05
+"""Spread as a share of the loss below which nobody sees a swing."""
+
+IN_PHASE = 0.6
+"""Correlation of the residuals of the loss and of the gradient norm's logarithm."""
+
+GRAD_GROWN = 1.5
+"""Spread of the gradient norm's logarithm over the calmest window's."""
+
+LEAST_RATE = 0.1
+"""Share of the peak learning rate below which the steps are too small to throw the model."""
+
+CROSSINGS = 4
+"""Times that the residuals change sign: a bend of the curve does so twice."""
+
+CHANCE_SHARE = 0.8
+"""Level over ln V from which the loss is that of a blind guess."""
+
+CHANCE_SPREAD = 0.1
+"""Spread around a blind guess: real guesses spread by 1 % in labelled flat runs."""
+
+
+class Look:
+    """A window of rows: the mean loss and its relative spread; the rest where it is asked for."""
+
+    def __init__(self, losses: Sequence[float], norms: Sequence[float | None]) -> None:
+        self._norms = norms
+        self.level = sum(losses) / WINDOW
+        self._residuals = _detrended(losses, self.level)
+        self.spread = robust_spread(self._residuals) / self.level if self.level else 0.0
+
+    @property
+    def crossings(self) -> int:
+        """How often the residuals change sign."""
+        return sum(product < 0.0 for product in map(mul, self._residuals, self._residuals[1:]))
+
+    @cached_property
+    def gradient(self) -> tuple[float | None, float | None]:
+        """The spread of the gradient norm's logarithm, and its correlation with the loss."""
+        logs = [log(norm) for norm in self._norms if norm is not None and norm > 0.0]
+        if len(logs) < WINDOW:
+            return None, None
+        residuals, grads = self._residuals, _detrended(logs, sum(logs) / WINDOW)
+        size = sqrt(sum(map(mul, residuals, residuals)) * sum(map(mul, grads, grads)))
+        correlation = sum(map(mul, residuals, grads)) / size if size else None
+        return robust_spread(grads), correlation
+
+
+class Past:
+    """The windows before: the calmest of them and their lowest level."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._looks: deque[Look] = deque(maxlen=LOOKS)
+        self.calm: Look | None = None
+        self.lowest: float | None = None
+
+    def add(self, look: Look) -> None:
+        """Let a window count only when no later one shares a row with it."""
+        self._seen += 1
+        if len(self._looks) == LOOKS:
+            old = self._looks[0]
+            if self.calm is None or old.spread < self.calm.spread:
+                self.calm = old
+            self.lowest = old.level if self.lowest is None else min(self.lowest, old.level)
+        self._looks.append(look)
+
+    def copy(self) -> Past:
+        """Return one that goes on by itself."""
+        other = Past()
+        other._looks, other.calm, other.lowest = self._looks.copy(), self.calm, self.lowest
+        other._seen = self._seen
+        return other
+
+    def widened(self, look: Look) -> bool:
+        """Return whether a window's spread has grown far beyond the calmest one's."""
+        # Most are calm enough without a look at how many there were.
+        if self.calm is None or look.spread <= LEAST:
+            return False
+        return look.spread > GROWN * self.calm.spread * self._by_chance()
+
+    def _by_chance(self) -> float:
+        """Return how much calmer the calmest of few windows is than that of all so far."""
+        windows = self._seen * EVERY / WINDOW
+        if windows <= FEW_WINDOWS:
+            return 1.0
+        return _calmest(FEW_WINDOWS) / _calmest(windows)
+
+
+class Streaks(NamedTuple):
+    """Looks in a row: wide ones, those that prove it, those around a blind guess, and calm ones."""
+
+    wide: int = 0
+    proved: int = 0
+    guesses: int = 0
+    still: int = 0
+
+    def tell_something(self, *, active: bool) -> bool:
+        """Return whether they are enough for any finding, or for the end of the active one."""
+        if self.guesses >= GUESS_LOOKS or self.proved >= LOOKS:
+            return True
+        return self.still >= LOOKS if active else self.wide >= LOOKS
+
+    def after(
+        self, look: Look, past: Past, context: RunContext, rate: float | None, peak: float | None
+    ) -> Streaks:
+        """Return them after the next look, with the learning rate at it and its peak until then."""
+        wide = past.widened(look) and look.crossings >= CROSSINGS
+        guess = _swings_around_a_guess(context, look)
+        return Streaks(
+            self.wide + 1 if wide else 0,
+            self.proved + 1 if wide and _proves(past, look, rate, peak) else 0,
+            self.guesses + 1 if guess else 0,
+            0 if wide or guess else self.still + 1,
+        )
+
+
+_PLACES = [place - (WINDOW - 1) / 2 for place in range(WINDOW)]
+"""Of a window's rows, around 0."""
+
+
+def _calmest(windows: float) -> float:
+    """Return the spread of the calmest of so many like windows, as a share of the usual one."""
+    wide = sqrt(2 * log(windows))
+    # The least of so many normal deviates, by its asymptotic expansion (Cramer).
+    deviates = wide - (log(log(windows)) + log(4 * pi)) / (2 * wide)
+    return max(SPREAD_NOISE, 1 - SPREAD_NOISE * deviates)
+
+
+def _detrended(values: Sequence[float], mean: float) -> list[float]:
+    """Return the residuals of a window's least-squares line."""
+    slope = sum(map(mul, _PLACES, values)) * 12 / (WINDOW**3 - WINDOW)
+    return [value - mean - slope * place for value, place in zip(values, _PLACES, strict=True)]
+
+
+def _proves(past: Past, look: Look, rate: float | None, peak: float | None) -> bool:
+    """Return whether more than the curve says that the steps are too large."""
+    calm, (grad_spread, correlation) = past.calm, look.gradient
+    if calm is None or correlation is None or correlation < IN_PHASE:
+        return False
+    before = calm.gradient[0]
+    if not before or (grad_spread or 0.0) < GRAD_GROWN * before:
+        return False
+    if rate is not None and rate < LEAST_RATE * (peak or 0.0):
+        return False
+    return past.lowest is not None and look.level > past.lowest
+
+
+def _swings_around_a_guess(context: RunContext, look: Look) -> bool:
+    chance = context.chance_loss
+    low = CHANCE_SHARE * (chance or log(SMALLEST_VOCABULARY))
+    high = MOST * chance if chance else log(LARGEST_VOCABULARY)
+    return low <= look.level <= high and look.spread >= CHANCE_SPREAD

@@ -1,0 +1,117 @@
+"""Rows: a stretch of ordinary train rows as columns, for what can take them in all at once.
+
+Offline, most rows of a long log change nobody's mind: they close no block, and every number in
+them is near the ones before. Whoever follows the rows one by one then says so for a whole stretch
+(``passes``) and takes it in at once (``take``), to the state in which the rows one by one would
+have left it. Where one of them cannot say so, the stretch is fed row by row.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from math import isfinite
+from operator import add, le
+from typing import Any
+
+from sftdiag.records import LARGEST, MAX_EPOCHS, MAX_STEPS, SMALLEST, as_float, is_plain_name
+
+Entry = Mapping[str, Any]
+
+COLUMNS = ("loss", "epoch", "grad_norm", "learning_rate", "entropy", "mean_token_accuracy")
+"""Metrics that a detector or a signal reads of each train row; of ``num_tokens`` the last does."""
+
+_SUM_ADDS = sys.version_info < (3, 12)
+
+SHORTEST = 6
+"""Rows from which looking at them at once costs less than one by one."""
+
+LONGEST = 128
+"""Rows looked at at once: an odd one among them sends all of them to be fed one by one."""
+
+
+class Rows:
+    """Train rows in order, each with the same metrics, all of them above 0 and finite.
+
+    Attributes:
+        count: how many there are, :data:`SHORTEST` at least.
+        steps: their steps, each later than the one before.
+        losses: their losses.
+        low: the lowest of them; ``high`` the highest.
+        columns: of the metrics in :data:`COLUMNS` those that the rows have.
+    """
+
+    __slots__ = ("_entries", "columns", "count", "high", "losses", "low", "steps")
+
+    def __init__(
+        self, entries: Sequence[Entry], steps: list[int], columns: dict[str, list[float]]
+    ) -> None:
+        self.count = len(steps)
+        self._entries, self.steps, self.columns = entries, steps, columns
+        self.losses = columns["loss"]
+        self.low, self.high = min(self.losses), max(self.losses)
+
+    def head(self) -> Rows:
+        """Return their first half."""
+        half = self.count // 2
+        columns = {name: column[:half] for name, column in self.columns.items()}
+        return Rows(self._entries[:half], self.steps[:half], columns)
+
+    @property
+    def tokens(self) -> float | None:
+        """The last one's token count, or None."""
+        tokens = as_float(self._entries[-1].get("num_tokens"))
+        return tokens if tokens is not None and isfinite(tokens) else None
+
+    def get(self, name: str) -> list[float] | None:
+        """Return a column, or None where the rows have none."""
+        return self.columns.get(name)
+
+
+def _columns(entries: Sequence[Entry]) -> Rows | None:
+    """Return the rows where :func:`~sftdiag.records.parse_entry` takes all numbers as they are."""
+    steps = [entry["step"] for entry in entries]
+    if set(map(type, steps)) != {int} or steps[0] < 0 or steps[-1] > MAX_STEPS:
+        return None
+    if any(map(le, steps[1:], steps)):
+        return None
+    names = entries[0].keys()
+    columns = {name: [entry[name] for entry in entries] for name in COLUMNS if name in names}
+    for column in columns.values():
+        # A sum is finite where each of them is; a NaN has no order.
+        if set(map(type, column)) != {float} or not isfinite(sum(column)):
+            return None
+        if min(column) < SMALLEST or max(column) > LARGEST:
+            return None
+    if "epoch" in columns and max(columns["epoch"]) >= MAX_EPOCHS:
+        return None
+    return Rows(entries, steps, columns)
+
+
+def rows_of(entries: Sequence[Entry], start: int, most: int) -> tuple[Rows | None, int]:
+    """Return the stretch of ordinary train rows from here on, or None, and where it ends.
+
+    Args:
+        entries: a log's rows, as written.
+        start: where to begin.
+        most: rows at the most.
+    """
+    first, end = entries[start], min(start + most, start + LONGEST, len(entries))
+    if type(first) is not dict or "loss" not in first or "step" not in first:
+        return None, start + 1
+    known, last = first.keys(), start + 1
+    if not all(map(is_plain_name, known)):
+        return None, start + 1
+    for entry in entries[last:end]:
+        if entry.keys() != known:
+            break
+        last += 1
+    if last - start < SHORTEST:
+        return None, last
+    return _columns(entries[start:last]), last
+
+
+def added(total: float, values: Sequence[float]) -> float:
+    """Return the total with each value added in turn, as one by one: newer sum() rounds less."""
+    return sum(values, total) if _SUM_ADDS else reduce(add, values, total)

@@ -1,0 +1,223 @@
+"""Rows taken in many at once leave everything as one by one: every state, and every report."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from logs import Row, healthy, noisy, overfitting, train_rows
+from mutated import files
+
+from sftdiag.context import RunContext
+from sftdiag.detectors import DETECTORS, _stretches
+from sftdiag.errors import SourceError
+from sftdiag.monitor import Monitor
+from sftdiag.signals.rows import SHORTEST, Rows, rows_of
+from sftdiag.signals.stream import Signals
+from sftdiag.sources import open_run
+from sftdiag.sources.journal import Segment
+
+NO_STATE = ("_thrown", "windows")
+"""Kept from look to look and computed anew before it is used."""
+
+
+def state(value: Any) -> Any:
+    """Return all that an object holds, numbers to the last bit."""
+    if isinstance(value, Mapping):
+        return {str(key): state(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, deque, set, frozenset)):
+        return [state(item) for item in value]
+    slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+    held = {name: getattr(value, name) for name in slots} | getattr(value, "__dict__", {})
+    if not held or isinstance(value, type):
+        return type(value).__name__, repr(value)
+    return type(value).__name__, {
+        name: state(item)
+        for name, item in held.items()
+        if name not in NO_STATE and not name.endswith("_then") and name != "gradient"
+    }
+
+
+def same(rows: Sequence[Mapping[str, Any]], context: RunContext | None = None) -> int:
+    """Check that a replay is as rows one by one; return how many rows were taken in at once."""
+    taken = 0
+
+    class Counting(_stretches.Stretches):
+        def taken(self, *given: Any) -> bool:
+            nonlocal taken
+            before = self._place
+            found = super().taken(*given)
+            taken += (self._place - before + 1) * found
+            return found
+
+    known = context or RunContext()
+    together, apart = Monitor(known), Monitor(known)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sftdiag.monitor.Stretches", Counting)
+        together.replay(list(rows), (Segment(0, known),))
+    for row in rows:
+        apart.feed_entry(row)
+    assert state(together) == state(apart)
+    assert json.dumps(together.report().to_dict()) == json.dumps(apart.report().to_dict())
+    return taken
+
+
+def long_log(steps: int, noise: float, seed: int, every: int, **constant: float) -> list[Row]:
+    """Return a log with rates, accuracies and evaluations, as TRL writes it."""
+    draw = random.Random(seed)
+    rows: list[Row] = []
+    for step, loss in enumerate(
+        noisy([1.0 + 2.0 / (1 + 20 * s / steps) for s in range(steps)], noise, seed), start=1
+    ):
+        row = {"loss": loss, "grad_norm": draw.lognormvariate(0, 0.2)}
+        row |= {"learning_rate": 2e-5 * (1 - step / (steps + 1)), "entropy": loss * 0.98}
+        row |= {"mean_token_accuracy": 0.7 + 0.1 * step / steps, "num_tokens": 512.0 * step}
+        rows.append({**row, "epoch": 3 * step / steps, "step": step, **constant})
+        if step % every == 0:
+            rows.append({"step": step, "epoch": 3 * step / steps, "eval_loss": loss + 0.1})
+    return rows
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02, 0.1, 0.4])
+@pytest.mark.parametrize("every", [50, 10_000])
+def test_a_long_log_is_mostly_taken_in_at_once(noise: float, every: int) -> None:
+    rows = long_log(3000, noise, seed=1, every=every)
+    # Noise of 40 % jumps at every turn: there nothing is, but all is told alike.
+    assert same(rows) >= (0.5 if noise < 0.4 else 0.0) * len(rows)
+
+
+def spiked(rows: list[Row], draw: random.Random) -> None:
+    for _ in range(draw.randrange(1, 6)):
+        row = draw.choice(rows)
+        name = draw.choice(["loss", "grad_norm", "learning_rate", "mean_token_accuracy", "epoch"])
+        if name in row:
+            row[name] = draw.choice([0.0, 1e-9, 4.0, 9.0, 1e9, float("nan"), "nan", 2, None])
+
+
+def shifted(rows: list[Row], draw: random.Random) -> None:
+    """Change the level, the noise or the gradient from somewhere on."""
+    start, factor = draw.randrange(len(rows)), draw.choice([0.01, 0.5, 1.3, 2.5, 10.0])
+    name = draw.choice(["loss", "grad_norm", "learning_rate", "mean_token_accuracy"])
+    for row in rows[start:]:
+        if type(row.get(name)) is float:
+            row[name] *= factor
+
+
+def dropped(rows: list[Row], draw: random.Random) -> None:
+    """Log a metric no more, or rows no more, from somewhere on; or go back."""
+    start = draw.randrange(len(rows))
+    what = draw.choice(["epoch", "grad_norm", "mean_token_accuracy", "rows", "back"])
+    if what == "rows":
+        del rows[start : start + draw.randrange(1, 200)]
+    elif what == "back":
+        rows[start:start] = [dict(row) for row in rows[max(0, start - 90) : start]]
+    else:
+        for row in rows[start:]:
+            row.pop(what, None)
+
+
+CONTEXTS = (
+    RunContext(),
+    RunContext(max_steps=1200, vocab_size=151_936, lr_scheduler_type="linear"),
+    RunContext(world_size=4),
+    RunContext(vocab_size=40, custom_loss=None, lost_state_steps=(400,)),
+)
+
+
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 2**32), st.sampled_from(CONTEXTS))
+def test_whatever_happens_in_a_long_log(seed: int, context: RunContext) -> None:
+    draw = random.Random(seed)
+    every = draw.choice([7, 50, 9_999])
+    rows = long_log(draw.randrange(300, 1200), draw.choice([0.0, 0.01, 0.05, 0.2]), seed, every)
+    for change in draw.choices((spiked, shifted, dropped), k=draw.randrange(4)):
+        change(rows, draw)
+    same(rows, context)
+
+
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@given(content=files())
+def test_mutated_logs(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.getbasetemp() / "mutated.json"
+    path.write_bytes(content)
+    try:
+        run = open_run(path)
+        rows = list(run.entries)
+    except SourceError:
+        return
+    same(rows, run.context)
+
+
+@pytest.mark.parametrize("rows", [healthy(900), overfitting(900)], ids=["healthy", "overfitting"])
+def test_logs_without_some_columns(rows: list[Row]) -> None:
+    assert same(rows) > 0
+    assert same([{k: v for k, v in row.items() if k not in ("epoch", "grad_norm")} for row in rows])
+
+
+@pytest.mark.acceptance
+def test_every_labelled_log(corpus: Path) -> None:
+    taken = 0
+    for path in sorted(corpus.rglob("*.json")):
+        try:
+            run = open_run(path)
+        except SourceError:
+            continue
+        taken += same(list(run.entries), run.context)
+    assert taken > 10_000
+
+
+def test_a_resume_is_not_passed_over() -> None:
+    rows = long_log(900, 0.02, 3, 9_999)
+    changed = {"learning_rate": (2e-5, 1e-5)}
+    parts = (Segment(0, RunContext()), Segment(700, RunContext(learning_rate=1e-5), changed))
+    monitor = Monitor()
+    monitor.replay(rows, parts)
+    assert monitor.signals.first_step == 701
+    assert monitor.signals.train_rows == 200
+
+
+def test_a_detector_that_fails_in_many_rows_shows_it_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(self: object, signals: Signals, rows: Rows) -> bool:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(DETECTORS[0], "passes", broken)
+    assert same(long_log(600, 0.02, 1, 50)) == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"loss": 0.0},
+        {"loss": -1.0},
+        {"loss": 2},
+        {"loss": "2.0"},
+        {"loss": float("nan")},
+        {"loss": float("inf")},
+        {"loss": 1e300},
+        {"step": 3},
+        {"step": 7.0},
+        {"step": True},
+        {"grad_norm": None},
+        {"epoch": 1e7},
+        {"more": 1.0},
+        {"eval_loss": 1.0},
+    ],
+)
+def test_only_ordinary_rows_make_a_stretch(change: dict[str, Any]) -> None:
+    rows = train_rows([2.0] * 20, grad_norm=1.0)
+    assert rows_of(rows, 0, 100)[0] is not None
+    rows[7] = {**rows[7], **change}
+    found, end = rows_of(rows, 0, 100)
+    assert end > 0
+    if found is not None:
+        assert found.count == 7 >= SHORTEST
+        assert {"more", "eval_loss"} & change.keys()
