@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sftdiag.records import LogRecord, as_float, as_step, parse_entry
+from sftdiag.records import LogRecord, as_float, as_step, is_plain_name, parse_entry
 
 
 def one(entry: dict[str, object]) -> LogRecord:
@@ -164,3 +164,40 @@ def test_numbers(value: object) -> None:
     number, step = as_float(value), as_step(value)
     assert number is None or isinstance(number, float)
     assert step is None or step >= 0
+
+
+NAMES = ("loss", "step", "epoch", "lr", "token_acc", "train_loss", "grad_norm", "train_runtime")
+    "loss",
+    "step",
+    "epoch",
+    "lr",
+    "token_acc",
+    "train_loss",
+    "grad_norm",
+    "x",
+    "train_runtime",
+)
+BEGINNINGS = ("", "eval_", "eval/", "train/", "train_", "probe/", "guard/", "test_", "val_")
+
+
+@pytest.mark.parametrize("begins", BEGINNINGS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_plain_name_is_kept_as_it_is(begins: str, name: str) -> None:
+    name = begins + name
+    records = parse_entry({"loss": 2.0, name: 3.0, "step": 5, "epoch": 0.5})
+    kept = {"loss": 2.0, **({} if name in ("step", "epoch") else {name: 3.0})}
+    assert is_plain_name(name) == (
+        [(record.kind, record.metrics) for record in records] == [("train", kept)]
+    )
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([b + n for b in BEGINNINGS for n in NAMES]),
+        st.floats() | st.integers() | st.sampled_from(["1.5", "nan", None, True, 1e300, 1e-310]),
+    )
+)
+def test_ordinary_rows_are_read_as_all_others(entry: dict[str, object]) -> None:
+    """A name that is none of a train row's sends the row the long way; it says nothing itself."""
+    entry = {"loss": 1.0, "step": 3, **entry}
+    assert repr(parse_entry(entry)) == repr(parse_entry({**entry, "eval/none": "no number"}))
