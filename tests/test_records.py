@@ -166,16 +166,9 @@ def test_numbers(value: object) -> None:
     assert step is None or step >= 0
 
 
-NAMES = ("loss", "step", "epoch", "lr", "token_acc", "train_loss", "grad_norm", "train_runtime")
-    "loss",
-    "step",
-    "epoch",
-    "lr",
-    "token_acc",
-    "train_loss",
-    "grad_norm",
-    "x",
-    "train_runtime",
+NAMES = (
+    *("loss", "step", "epoch", "lr", "token_acc", "train_loss", "grad_norm"),
+    *("x", "train_runtime"),
 )
 BEGINNINGS = ("", "eval_", "eval/", "train/", "train_", "probe/", "guard/", "test_", "val_")
 
