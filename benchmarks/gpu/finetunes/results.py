@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.gpu.finetunes.matrix import NONE, Spec
 from benchmarks.gpu.finetunes.smollm2.specs import Tune
+from sftdiag.sources import every_step
 
 ENDING = ".json.xz"
 SECOND_BASE = "smollm2"
@@ -40,9 +41,9 @@ class Result:
 
     @property
     def log(self) -> Sequence[Mapping[str, Any]]:
-        """The rows of ``log_history``."""
+        """The rows of ``log_history``, with every step in the place of their means where kept."""
         rows: Sequence[Mapping[str, Any]] = self.data["log"]
-        return rows
+        return every_step.merged(rows, every_step.decoded(self.data.get("every_step", "")))
 
     @property
     def steps(self) -> int:

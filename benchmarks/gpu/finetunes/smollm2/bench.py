@@ -24,6 +24,7 @@ from benchmarks.gpu.finetunes.matrix import NONE
 from benchmarks.gpu.finetunes.smollm2 import faults, rows, sources, templates
 from benchmarks.gpu.finetunes.smollm2.specs import Tune
 from benchmarks.gpu.finetunes.train import AllMasked, Bench, last_loss, number
+from sftdiag.sources import every_step
 
 trl: Any = importlib.import_module("trl")
 
@@ -55,6 +56,7 @@ class Tunes(Bench):
     def __init__(self, base: Path, found: rows.Sources, work: Path, *, tiny: bool) -> None:
         super().__init__(base, {}, work, tiny=tiny)
         self.sources = found
+        self._steps: list[every_step.Step] = []
 
     def warm_up(self) -> None:
         """Take some steps, so that no run's time holds the first calls."""
@@ -72,7 +74,7 @@ class Tunes(Bench):
         for finding in result.get("findings", ()):
             # What was said, and when, is compared with what the log says; words are not.
             del finding["message"], finding["causes"]
-        return {**result, "stop_on": self.stop_on}
+        return {**result, "stop_on": self.stop_on, "every_step": every_step.encoded(self._steps)}
 
     def trainer(self, spec: Any, folder: Path, callbacks: Sequence[TrainerCallback] = ()) -> Any:
         """Return the run's trainer."""
@@ -135,6 +137,7 @@ class Tunes(Bench):
         }
 
     def _losses(self, spec: Any, trainer: Any) -> dict[str, float | None]:
+        self._steps = every_step.read(trainer.args.output_dir)
         right = replace(spec, fault=NONE, kind="", eval_source="", eval_rows=rows.HELD)
         known: Any = AutoTokenizer.from_pretrained(self.base)
         known.chat_template = templates.MARKED
