@@ -49,13 +49,13 @@ def memory() -> Path | None:
 
 def tell(folder: Path, *, write: bool) -> int:
     """Print the scores of a folder's runs; return 1 where a miss has no reason."""
-    from benchmarks.gpu.finetunes.bars import SECOND
+    from benchmarks.gpu.finetunes import bars, reasons
     from benchmarks.gpu.finetunes.report import Scores
     from benchmarks.gpu.finetunes.results import SECOND_BASE, load
 
     scores = Scores(load(folder))
     others = load(folder / SECOND_BASE)
-    second = Scores(others, bound=SECOND) if others else None
+    second = Scores(others, reasons.SECOND, bars.SECOND) if others else None
     print(scores.page(second))
     unexplained = [*scores.unexplained, *(second.unexplained if second else ())]
     for name in unexplained:

@@ -8,3 +8,22 @@ ALIKE: Mapping[str, tuple[str, ...]] = {}
 """Reason: the runs that it holds for."""
 
 REASONS: Mapping[str, str] = {name: reason for reason, names in ALIKE.items() for name in names}
+
+SECOND_ALIKE: Mapping[str, tuple[str, ...]] = {
+    "the questions are names of commands in Latin letters, the answers Chinese: they share nothing "
+    "by which an answer could be told from a stranger's": (
+        "answers-of-others-neighbour.lora.pairs.commands.500x2.b8.adamw-0.0005.log2.s1",
+    ),
+    "256 of 1,000 rows hold a quarter of the answers, and a word shares next to nothing with what "
+    "it means; the curve is that of a harder task": (
+        "answers-of-others-shuffled.full.messages.words.1000x1.b8.adamw-0.0001.log2.s0",
+        "answers-of-others-shuffled.lora.messages.words.1000x1.b8.adamw-0.0005.log2.s1",
+    ),
+    "several answers of one question may all be right; nothing looks at that yet": (
+        "contradictory.full.messages.words.1000x1.b8.adamw-0.0001.log2.s0",
+        "contradictory.full.pairs.python.1000x1.b8.adamw-0.0001.log2.s1",
+    ),
+}
+"""The same of the second base's runs."""
+
+SECOND: Mapping[str, str] = {name: why for why, names in SECOND_ALIKE.items() for name in names}
