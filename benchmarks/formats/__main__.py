@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import sftdiag
 from benchmarks.accuracy.sets import corpus
 from benchmarks.formats import turned
+from benchmarks.formats.page import ROOT, page
 from sftdiag.findings import Report
 
 SERIOUS = ("warning", "error")
@@ -69,19 +70,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--only", action="append", choices=FORMATS, metavar="FORMAT")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth log only")
+    parser.add_argument("--write", action="store_true", help="write docs/logs.md")
     options = parser.parse_args()
     formats = options.only or list(FORMATS)
     found = list(reads(formats, options.every))
+    shares = []
     for name in formats:
         of = [read for read in found if read.format == name]
         same, alarms = sum(r.same for r in of), sum(r.alarm for r in of)
-        print(
-            f"{name}: {same} of {len(of)} the same primary ({same / len(of):.1%}), "
-            f"{alarms} new alarms"
-        )
+        share = f"{same} of {len(of)} ({same / len(of):.1%})"
+        print(f"{name}: {share} the same primary, {alarms} new alarms")
+        shares.append(f"| {name} | {share} | {alarms} |")
         for read in of:
             if not read.same or read.alarm:
                 print(f"  {read.log}: {read.seen}{' NEW ALARM' if read.alarm else ''}")
+    if options.write:
+        (ROOT / "docs" / "logs.md").write_text(page(shares), encoding="utf-8")
     return 0
 
 

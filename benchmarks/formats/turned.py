@@ -51,6 +51,26 @@ def jsonl(state: State, path: Path) -> Path:
     return path
 
 
+def rows(state: State, path: Path) -> Path:
+    """Write the rows as one JSON list."""
+    path.write_text(json.dumps(state["log_history"]))
+    return path
+
+
+def litgpt(state: State, path: Path) -> Path:
+    """Write litgpt's metrics.csv: the step is the micro-batch, no gradient norm."""
+    rows = []
+    for row in state["log_history"]:
+        if "loss" in row:
+            kept = {"loss": row["loss"], "learning_rate": row["learning_rate"], "iter_time": 0.1}
+            rows.append(
+                {"epoch": int(row["epoch"]), "iter": row["step"], "step": row["step"], **kept}
+            )
+        elif "eval_loss" in row:
+            rows.append({"step": row["step"], "val_loss": row["eval_loss"]})
+    return table({"log_history": rows}, path)
+
+
 def table(state: State, path: Path) -> Path:
     """Write all rows under the columns of them all."""
     rows = state["log_history"]
@@ -80,3 +100,91 @@ def tensorboard(state: State, folder: Path) -> Path:
             writer.add_event(Event(wall_time=1.0 + number, step=step, summary=summary))
     writer.close()
     return folder
+
+
+def ms_swift(state: State, path: Path) -> Path:
+    """Write ms-swift's logging.jsonl: eight decimals, the step before the plan."""
+    last = _last(state)
+    with open(path, "w") as file:
+        for row in state["log_history"]:
+            kept = {n: round(v, 8) if isinstance(v, float) else v for n, v in row.items()}
+            kept["global_step/max_steps"] = f"{kept.pop('step')}/{last}"
+            file.write(json.dumps(kept) + "\n")
+    return path
+
+
+def llama_factory(state: State, path: Path) -> Path:
+    """Write LLaMA-Factory's trainer_log.jsonl: no gradient norm, the loss of evaluations alone."""
+    names = {"loss": "loss", "eval_loss": "eval_loss", "learning_rate": "lr", "epoch": "epoch"}
+    last = _last(state)
+    with open(path, "w") as file:
+        for row in state["log_history"]:
+            kept = {other: row[name] for name, other in names.items() if name in row}
+            kept = {"current_steps": row["step"], "total_steps": last, **kept}
+            file.write(json.dumps(kept) + "\n")
+    return path
+
+
+def torchtune(state: State, path: Path) -> Path:
+    """Write torchtune's DiskLogger: no epoch, no evaluation."""
+    rows = [row for row in state["log_history"] if "loss" in row]
+    lines = [
+        f"Step {row['step']} | loss:{row['loss']} lr:{row['learning_rate']} "
+        f"grad_norm:{row['grad_norm']} \n"
+        for row in rows
+    ]
+    path.write_text("".join(lines))
+    return path
+
+
+def megatron(state: State, path: Path) -> Path:
+    """Write Megatron's console lines, evaluations on lines of their own."""
+    last = _last(state)
+    lines = []
+    for row in state["log_history"]:
+        if "loss" in row:
+            lines.append(
+                f" iteration {row['step']:8}/{last:8} | learning rate: {row['learning_rate']:.6E} |"
+                f" lm loss: {row['loss']:.6E} | loss scale: 1.0 | grad norm: {row['grad_norm']:.3f}"
+                " | number of nan iterations:   0 |"
+            )
+        elif "eval_loss" in row:
+            value = f"lm loss value: {row['eval_loss']:.6E}"
+            lines.append(f" validation loss at iteration {row['step']} | {value} |")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def notebook(state: State, path: Path) -> Path:
+    """Write a notebook with the table that the Trainer shows: a row an evaluation."""
+    body, loss = "", "No log"
+    for row in state["log_history"]:
+        if "loss" in row:
+            loss = f"{row['loss']:.6f}"
+        elif "eval_loss" in row:
+            shown = (row["step"], loss, f"{row['eval_loss']:.6f}")
+            body += f"<tr>{''.join(f'<td>{cell}</td>' for cell in shown)}</tr>"
+    names = ("Step", "Training Loss", "Validation Loss")
+    head = "".join(f"<th>{name}</th>" for name in names)
+    html = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    output = {"output_type": "display_data", "data": {"text/html": [html]}}
+    cells = [{"cell_type": "code", "outputs": [output]}]
+    path.write_text(json.dumps({"cells": cells, "nbformat": 4}))
+    return path
+
+
+def wandb_csv(state: State, path: Path) -> Path:
+    """Write what W&B exports of a run: its own count of log calls beside the Trainer's step."""
+    rows = []
+    for number, row in enumerate(state["log_history"]):
+        named = {
+            f"eval/{n[5:]}" if n.startswith("eval_") else f"train/{n}": v
+            for n, v in row.items()
+            if n != "step"
+        }
+        rows.append({"Step": number, "train/global_step": row["step"], **named})
+    return table({"log_history": rows}, path)
+
+
+def _last(state: State) -> int:
+    return max(int(row.get("step") or 0) for row in state["log_history"])

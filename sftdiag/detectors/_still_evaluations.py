@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sftdiag.findings import Scalar
 from sftdiag.signals.evaluations import Evaluation
+from sftdiag.signals.noise import rounding
 from sftdiag.signals.stream import Signals
 
 LEAST_EVALUATIONS = 3
@@ -34,7 +35,8 @@ def still(points: Sequence[Evaluation], signals: Signals) -> dict[str, Scalar] |
     share = signals.share_of_plan(points[-1].step - points[0].step)
     losses = [point.loss for point in points]
     level = max(abs(loss) for loss in losses)
-    spread = max(losses) - min(losses)
+    # Numbers that were rounded for print may lie that much further apart.
+    spread = max(losses) - min(losses) + rounding(level, signals.context.logged_digits)
     if share < LEAST_SHARE or level == 0.0 or spread > STILL * share * level:
         return None
     numbers: dict[str, Scalar] = {

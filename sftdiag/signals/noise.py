@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import inf, sqrt
+from math import floor, inf, isfinite, log10, sqrt
 
 # 1.4826 makes a median absolute deviation a standard deviation for normal noise; a second
 # difference of independent noise has sqrt(1 + 4 + 1) times its standard deviation.
@@ -77,6 +77,20 @@ def cautious_noise(values: Sequence[float]) -> float:
         return inf
     upper = differences[int(0.8 * (len(differences) - 1))] / NORMAL_80 / sqrt(6)
     return max(noise_of(differences), upper) * unsure_factor(len(values))
+
+
+def rounding(level: float, digits: int | None) -> float:
+    """Return the distance of two neighbouring numbers of a log that prints so many digits.
+
+    Two that read the same may differ by it; 0 where nothing was rounded, as far as is known.
+
+    Examples:
+        >>> rounding(1.234, 4), rounding(0.0, 4), rounding(1.234, None)
+        (0.001, 0.0, 0.0)
+    """
+    if digits is None or not level or not isfinite(level):
+        return 0.0
+    return 10.0 ** (floor(log10(abs(level))) + 1 - digits)
 
 
 def unsure_factor(values: int) -> float:

@@ -18,8 +18,12 @@ REPEATED = frozenset({"epoch", "train/epoch"})
 """Metrics that stand twice at a step with an evaluation."""
 
 
-CLOSING = "train_runtime"
-"""Begins the Trainer's closing row."""
+CLOSING = ("train_runtime", "total_flos", "train/train_loss", "train_samples_per_second")
+"""End the names in the Trainer's closing row."""
+
+
+def _closes(name: str) -> bool:
+    return name.endswith(CLOSING)
 
 
 def rows(points: Iterable[Point], step_name: str = "step") -> Iterator[Mapping[str, Any]]:
@@ -33,7 +37,7 @@ def rows(points: Iterable[Point], step_name: str = "step") -> Iterator[Mapping[s
     for point in points:
         again = point.name in row and point.name not in REPEATED
         # The closing row is none of the evaluation at its step.
-        again = again or point.name.endswith(CLOSING)
+        again = again or (point.name.endswith(CLOSING) and not any(map(_closes, row)))
         if row and (point.step != at or again):
             yield {**row, step_name: at}
             row = {}

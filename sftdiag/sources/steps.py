@@ -131,6 +131,10 @@ class Survey:
         self._open = {}
         self._behind.append(self._open)
 
+    def gap(self) -> None:
+        """Take in that what comes next does not follow what came."""
+        self._open = None
+
     def plan(self, spacing: int | None = None) -> Plan:
         """Return how to number the rows; ``spacing`` is the user's word for it."""
         if not self.stepless:

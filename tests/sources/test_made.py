@@ -21,13 +21,14 @@ FORMATS = {
     "mlflow.db": "mlflow",
     "nohup.log": "console",
     "printed.log": "console",
+    "result.json": "ray",
     "run-scripted.swanlab": "swanlab",
     "run-scripted.wandb": "wandb",
     "runs": "tensorboard",
     "trackio.db": "trackio",
 }
 
-UNFIT = {"lightning.csv"}
+UNFIT = {"lightning.csv", "result.json"}
 """Files without the gradient norm and with other epochs: the steps are the same, not all else."""
 
 

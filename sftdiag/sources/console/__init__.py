@@ -192,6 +192,7 @@ def _survey(
 
 def _add_end(survey: Survey, end: list[str], columns: Columns) -> None:
     """Show a survey the end of a log: its last bars and closing row, not its rows again."""
+    survey.gap()
     for event in events(end, Scanner(columns)):
         if isinstance(event, tuple) or "loss" not in event:
             survey.add(event)
