@@ -45,6 +45,16 @@ batch, the optimizer and its peak rate, the steps between two log rows, and the 
   that step.
 """.strip()
 
+CUT = """
+A watched log ends where it was stopped: what today's code says after that step is in the tables
+below, by the log of the run without sftdiag.
+""".strip()
+
+UNSEEN = """
+Live, every optimizer step was seen; these logs hold the rows that were logged, every second step.
+Since the runs, small models are judged by other ranges (SFT502).
+""".strip()
+
 SECOND = """
 Its rows are made of Debian texts as messages, prompt and completion, plain text, tokens with
 labels, packed, with several turns, tool calls and thinking, in English and Chinese. A run's name
@@ -170,15 +180,16 @@ def _live(runs: Sequence[Run]) -> list[str]:
     ]
     if differ:
         rows = [
-            (f"`{run.spec.name}`", _said(recorded(result)), _said(of_run(run, result).said))
+            (
+                f"`{run.spec.name}`",
+                _said(recorded(result)),
+                _said(of_run(run, result, result.stop_on).said),
+            )
             for run, result in differ
         ]
         lines += tables.table(("run", "live", "today"), rows)
-        lines += [
-            "A watched log ends where it was stopped: what today's code says after that step is in "
-            "the tables below, by the log of the run without sftdiag.",
-            "",
-        ]
+        cut = any(result.stop_on for _, result in differ)
+        lines += [CUT if cut else UNSEEN, ""]
     return lines
 
 
