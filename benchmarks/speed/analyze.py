@@ -1,144 +1,226 @@
-"""How long ``sftdiag analyze`` takes, as a ratio to what every Python program pays.
+"""What judging logs and fleets costs, beside every other tool that reads them.
 
-    python benchmarks/speed/analyze.py            # prints the table
-    python benchmarks/speed/analyze.py --write    # and writes docs/speed.md
+    python -m benchmarks.speed.analyze --quick               # a minute: no million, no 10,000 runs
+    python -m benchmarks.speed.analyze                       # prints the tables
+    python -m benchmarks.speed.analyze --peers BIN --write   # with the other tools, and the page
 
-Whole processes, run in turn (A B A B ...), so that a busy machine slows both alike. Prints the
-median of the ratios of neighbouring runs with its 95 % interval, from order statistics.
+The peers are installed apart: ``python -m venv P; P/bin/pip install losslint runmedic
+finetune-doctor trainspotter trainproof``, and ``--peers P/bin``. Whole processes on one core, run
+in turn (A B A B ...), so that a busy machine slows both alike; CPU time unless it says otherwise.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import os
-import random
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.speed.live import microseconds_a_record
+from benchmarks.speed.logs import write_fleet, write_log
+from benchmarks.speed.measuring import Ratio, Used, medians, must, ratio, used
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "speed.md"
-ANALYZE = [sys.executable, "-m", "sftdiag", "analyze"]
-BARE = [sys.executable, "-c", "pass"]
-LOAD = "import json, sys\nwith open(sys.argv[1], encoding='utf-8') as file:\n    json.load(file)"
-IN_PROCESS = (
+OURS = (sys.executable, "-m", "sftdiag")
+BARE = (sys.executable, "-c", "pass")
+LOAD = (
     "import json, sys, time\n"
-    "start = time.perf_counter()\n"
+    "start = time.process_time()\n"
     "with open(sys.argv[1], encoding='utf-8') as file:\n    json.load(file)\n"
-    "print(time.perf_counter() - start)"
 )
+PEERS = {
+    "losslint": ("losslint", "check"),
+    "runmedic": ("runmedic", "diagnose"),
+    "finetune-doctor": ("finetune-doctor",),
+    "trainspotter": ("trainspotter", "analyze"),
+    "trainproof": ("trainproof", "doctor"),
+}
+"""Tool to its command for a log."""
+
+LIMIT = 120.0
+"""Seconds after which a tool is given up."""
+
+MOST_LOGS = 1_000
+"""Logs that one call can name."""
 
 
-def make_rows(records: int, *, sick: bool = False) -> list[dict[str, float]]:
-    """Return a log with evaluations every 50 records; a sick one overfits."""
-    draw = random.Random(records)
-    rows: list[dict[str, float]] = []
-    for step in range(1, records + 1):
-        level = 1.0 + 2.0 / (1 + 20 * step / records)
-        rows.append(
-            {
-                "entropy": level * draw.gauss(1, 0.02),
-                "epoch": step / records,
-                "grad_norm": draw.lognormvariate(0, 0.2),
-                "learning_rate": 2e-5 * (1 - step / (records + 1)),
-                "loss": level * draw.gauss(1, 0.05),
-                "mean_token_accuracy": 0.7 + 0.1 * step / records,
-                "num_tokens": 4096.0 * step,
-                "step": step,
-            }
+class Line(NamedTuple):
+    """A ratio, its interval and the most (or, with a minus, the least) that the project allows."""
+
+    name: str
+    found: Ratio
+    limit: float | None
+
+    @property
+    def missed(self) -> bool:
+        """Whether the limit is missed."""
+        if self.limit is None:
+            return False
+        return self.found.middle > self.limit if self.limit > 0 else self.found.middle < -self.limit
+
+    def __str__(self) -> str:
+        middle, low, high = self.found
+        limit = "-" if self.limit is None else f"{self.limit:g}"
+        if self.limit is not None and self.limit < 0:
+            limit = f"at least {-self.limit:g}"
+        state = " (missed)" if self.missed else ""
+        return f"| {self.name} | {middle:.2f} | {low:.2f} to {high:.2f} | {limit}{state} |"
+
+
+def pairs(
+    times: int, one: Sequence[str], other: Sequence[str], cores: int = 1
+) -> list[tuple[Used, Used]]:
+    """Return what two commands take, in turn."""
+    return [(must(used(one, cores=cores), one), must(used(other), other)) for _ in range(times)]
+
+
+def of_cpu(found: Sequence[tuple[Used, Used]]) -> Ratio:
+    """Return the ratio of CPU time."""
+    return ratio([a.cpu / b.cpu for a, b in found])
+
+
+def of_wall(found: Sequence[tuple[Used, Used]]) -> Ratio:
+    """Return the ratio of the time on the clock."""
+    return ratio([a.wall / b.wall for a, b in found])
+
+
+def of_start(small: Path, sick: Path, times: int) -> Iterator[Line]:
+    """Yield what 1,000 records cost over what every Python program pays."""
+    for path, form in ((small, "text"), (sick, "text"), (sick, "json")):
+        command = (*OURS, "analyze", str(path), "--format", form)
+        found = pairs(times, command, BARE)
+        name = f"1,000 records, {'overfitting' if path is sick else 'healthy'}, {form}"
+        limit = 4.0 if form == "text" else None
+        yield Line(f"{name} / `python -c pass`, clock", of_wall(found), limit)
+        yield Line(f"{name} / `python -c pass`, CPU", of_cpu(found), limit)
+
+
+def of_load(path: Path, records: str, times: int, limit: float | None) -> Iterator[Line]:
+    """Yield what a log costs over json.load of it: its time alone, and a process that loads it."""
+    command, load = (*OURS, "analyze", str(path)), (sys.executable, "-c", LOAD, str(path))
+    found = pairs(times, command, load)
+    bare = medians([must(used(BARE), BARE) for _ in range(times)]).cpu
+    alone = [a.cpu / max(1e-9, b.cpu - bare) for a, b in found]
+    yield Line(f"{records} records, text / `json.load` of the file alone", ratio(alone), limit)
+    yield Line(f"{records} records, text / a process that only loads it", of_cpu(found), None)
+    peak = ratio([a.peak / b.peak for a, b in found])
+    yield Line(f"{records} records, peak memory / a process that only loads it", peak, 1.3)
+
+
+def of_fleet(root: Path, large: Path | None, times: int) -> Iterator[Line]:
+    """Yield how a fleet's time grows with its runs and falls with processes and a cache."""
+    one = (*OURS, "fleet", "--jobs", "1", "--no-cache")
+    if large is not None:
+        found = pairs(1, (*one, str(large)), (*one, str(root)))
+        yield Line(
+            "10,000 runs / ten times 1,000 runs", ratio([a.cpu / b.cpu / 10 for a, b in found]), 1.1
         )
-        if step % 50 == 0:
-            rows.append(
-                {
-                    "eval_loss": 1.2 + abs(step / records - 0.3) if sick else level + 0.05,
-                    "eval_runtime": 1.0,
-                    "epoch": step / records,
-                    "step": step,
-                }
+    look = large or root
+    two = (*OURS, "fleet", "--jobs", "2", "--no-cache", str(look))
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 2
+    if cores > 1:
+        found = [
+            (must(used((*one, str(look)), cores=2), one), must(used(two, cores=2), two))
+            for _ in range(max(1, times // 5))
+        ]
+        yield Line("fleet, one job / two jobs, clock", of_wall(found), -1.7)
+    first, again = (*one, str(look)), (*OURS, "fleet", "--jobs", "1", str(look))
+    must(used(again), again)
+    found = pairs(max(1, times // 5), again, first)
+    yield Line("fleet, second look with nothing changed / first look", of_cpu(found), 0.1)
+
+
+def beside(
+    peers: Path | None, logs: Sequence[tuple[str, Sequence[Path], int]]
+) -> tuple[list[str], dict[tuple[str, str], Used | None]]:
+    """Return the table of what every tool takes, and its numbers by tool and logs."""
+    rows = ["| | logs | CPU s | clock s | peak MiB |", "|---|---|---|---|---|"]
+    taken: dict[tuple[str, str], Used | None] = {}
+    for name, paths, times in logs:
+        tools: dict[str, tuple[str, ...]] = {"sftdiag": (*OURS, "analyze", "-q")}
+        if peers is not None:
+            tools |= {
+                tool: (str(peers / command[0]), *command[1:]) for tool, command in PEERS.items()
+            }
+        if len(paths) > 1:
+            tools["sftdiag fleet"] = (*OURS, "fleet", "--no-cache", "--jobs", "1")
+        for tool, command in tools.items():
+            found = [used((*command, *map(str, paths)), LIMIT) for _ in range(times)]
+            good = [one for one in found if one is not None]
+            taken[tool, name] = medians(good) if len(good) == len(found) else None
+            shown = taken[tool, name]
+            cells = (
+                f"{shown.cpu:.2f} | {shown.wall:.2f} | {shown.peak:.0f}" if shown else "- | - | -"
             )
-    return rows
+            rows.append(f"| {tool} | {name} | {cells} |")
+    return rows, taken
 
 
-def write_log(path: Path, records: int, *, sick: bool = False) -> None:
-    """Write a trainer_state.json of such rows."""
-    rows = make_rows(records, sick=sick)
-    path.write_text(json.dumps({"log_history": rows, "max_steps": records}, indent=2))
-
-
-def seconds(command: Sequence[str]) -> float:
-    """Return the wall time of one whole process."""
-    start = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, check=False)
-    elapsed = time.perf_counter() - start
-    if done.returncode not in (0, 1):
-        raise SystemExit(f"{command} failed: {done.stderr.decode()}")
-    return elapsed
-
-
-def json_load_seconds(path: Path) -> float:
-    """Return the time of json.load alone, inside a fresh process."""
-    done = subprocess.run(
-        [sys.executable, "-c", IN_PROCESS, str(path)], capture_output=True, check=True, text=True
-    )
-    return float(done.stdout)
-
-
-def interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the median and the 95 % interval of it from order statistics."""
-    ordered, n = sorted(values), len(values)
-    reach = math.ceil(0.98 * math.sqrt(n))
-    low, high = max(0, n // 2 - reach), min(n - 1, n // 2 + reach)
-    return ordered[n // 2], ordered[low], ordered[high]
-
-
-def measure(folder: Path) -> list[tuple[str, list[float], float | None]]:
-    """Return each comparison's name, ratios and the most that the project allows."""
-    small, sick, large = (folder / f"{name}.json" for name in ("small", "sick", "large"))
-    write_log(small, 1_000)
-    write_log(sick, 1_000, sick=True)
-    write_log(large, 100_000)
-    seconds([*ANALYZE, str(sick)])
-
-    cases: list[tuple[str, list[float], float | None]] = []
-    for path, arguments in ((small, ()), (sick, ()), (sick, ("--format", "json"))):
-        command = [*ANALYZE, str(path), *arguments]
-        ratios = [seconds(command) / seconds(BARE) for _ in range(31)]
-        what = "overfitting" if path is sick else "healthy"
-        form = "json" if arguments else "text"
-        cases.append((f"1,000 records, {what}, {form} / `python -c pass`", ratios, 6.0))
-    command = [*ANALYZE, str(large)]
-    ratios = [seconds(command) / json_load_seconds(large) for _ in range(9)]
-    cases.append(("100,000 records, text / `json.load` of the file alone", ratios, 10.0))
-    bare_load = [sys.executable, "-c", LOAD, str(large)]
-    ratios = [seconds(command) / seconds(bare_load) for _ in range(9)]
-    cases.append(("100,000 records, text / a process that only loads it", ratios, None))
-    return cases
+def against(taken: dict[tuple[str, str], Used | None], logs: str, ours: str) -> Iterator[Line]:
+    """Yield our time over those of the two fastest peers."""
+    own = taken.get((ours, logs))
+    for peer in ("losslint", "runmedic"):
+        other = taken.get((peer, logs))
+        if own is not None and other is not None:
+            same = own.cpu / other.cpu
+            yield Line(f"{logs}, {ours} / {peer}", Ratio(same, same, same), 1.0)
 
 
 def main() -> int:
-    """Print the table; return 1 when a limit of the project is missed."""
-    parser = argparse.ArgumentParser(description="Times sftdiag analyze.")
+    """Print the tables; return 1 when a limit of the project is missed."""
+    parser = argparse.ArgumentParser(description="Times sftdiag analyze and fleet.")
     parser.add_argument("--write", action="store_true", help="write docs/speed.md too")
-    write = parser.parse_args().write
+    parser.add_argument("--quick", action="store_true", help="only what takes a minute")
+    parser.add_argument("--peers", type=Path, help="the folder of the other tools' commands")
+    options = parser.parse_args()
     # Installed packages have their bytecode; so does this one, whatever the environment says.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    lines = ["| whole process | ratio, median | 95 % interval | at most |", "|---|---|---|---|"]
-    missed = 0
+    times = 7 if options.quick else 15
     with tempfile.TemporaryDirectory() as folder:
-        for name, ratios, limit in measure(Path(folder)):
-            middle, low, high = interval(ratios)
-            missed += limit is not None and middle > limit
-            lines.append(f"| {name} | {middle:.1f} | {low:.1f} to {high:.1f} | {limit or '-'} |")
-    table = "\n".join(lines)
-    print(table)
-    if write:
-        page = f"# Speed\n\nPrinted by `python benchmarks/speed/analyze.py --write`.\n\n{table}\n"
+        os.environ["SFTDIAG_CACHE"] = f"{folder}/cache"
+        small = write_log(Path(folder, "small.json"), 1_000)
+        sick = write_log(Path(folder, "sick.json"), 1_000, sick=True)
+        large = write_log(Path(folder, "large.json"), 100_000)
+        must(used((*OURS, "analyze", str(sick))), OURS)
+        lines = [*of_start(small, sick, 2 * times), *of_load(large, "100,000", times, 3.0)]
+        logs: list[tuple[str, Sequence[Path], int]] = [
+            ("1,000 records", [small], 5),
+            ("100,000 records", [large], 3),
+        ]
+        fleet = write_fleet(Path(folder, "runs"), 1_000)
+        logs.append(("1,000 runs of 200 records", fleet[:MOST_LOGS], 1 if options.quick else 3))
+        many = None
+        if not options.quick:
+            million = write_log(Path(folder, "million.json"), 1_000_000)
+            lines += of_load(million, "1,000,000", 3, None)
+            logs.append(("1,000,000 records", [million], 1))
+            many = Path(folder, "many")
+            write_fleet(many, 10_000)
+        rows, taken = beside(options.peers, logs)
+        lines += against(taken, "100,000 records", "sftdiag")
+        lines += against(taken, "1,000 runs of 200 records", "sftdiag fleet")
+        lines += of_fleet(Path(folder, "runs"), many, times)
+        lines.append(Line("a live record, microseconds", microseconds_a_record(), 15.0))
+    head = ["| | median | 95 % interval | at most |", "|---|---|---|---|"]
+    page = "\n".join(["# Speed", "", *note(), "", *head, *map(str, lines), "", *rows, ""])
+    print(page)
+    if options.write:
         DOCS.write_text(page)
-    return int(missed > 0)
+    return int(any(line.missed for line in lines))
+
+
+def note() -> list[str]:
+    """Return what was measured, and where."""
+    command = "python -m benchmarks.speed.analyze --peers BIN --write"
+    load = f"{os.getloadavg()[0]:.0f}" if hasattr(os, "getloadavg") else "unknown"
+    return [
+        f"Printed by `{command}`, Python {sys.version.split()[0]}, one core of {os.cpu_count()}.",
+        "CPU time of whole processes unless it says clock; ratios of runs in turn. The machine's",
+        f"load was {load}: above its cores others compete, and every time is longer.",
+    ]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import cached_property
 from math import log, pi, sqrt
 from operator import mul
-from typing import NamedTuple
 
 from sftdiag.context import RunContext
 from sftdiag.detectors.loss_above_chance import MOST
@@ -125,13 +124,13 @@ class Past:
         return _calmest(FEW_WINDOWS) / _calmest(windows)
 
 
-class Streaks(NamedTuple):
+class Streaks:
     """Looks in a row: wide ones, those that prove it, those around a blind guess, and calm ones."""
 
-    wide: int = 0
-    proved: int = 0
-    guesses: int = 0
-    still: int = 0
+    __slots__ = ("guesses", "proved", "still", "wide")
+
+    def __init__(self, wide: int = 0, proved: int = 0, guesses: int = 0, still: int = 0) -> None:
+        self.wide, self.proved, self.guesses, self.still = wide, proved, guesses, still
 
     def tell_something(self, *, active: bool) -> bool:
         """Return whether they are enough for any finding, or for the end of the active one."""

@@ -152,7 +152,7 @@ class LossOscillationDetector(Detector):
             },
             variant=variant,
         )
-        self._streaks = self._streaks._replace(still=0)
+        self._streaks.still = 0
         return (self._active,)
 
     def skip(self, signals: Signals) -> Skip | None:
