@@ -22,7 +22,7 @@ def runs_below(roots: Sequence[str]) -> list[str]:
     """Return the runs below the given folders, each once, in order; a file is a run.
 
     A folder with a trainer_state.json, its own or a checkpoint's, is a run, and is not searched
-    further.
+    further; in any other, files of every known format are.
 
     Raises:
         SourceError: there is nothing at a path, or no run below any of them.
@@ -55,9 +55,20 @@ def _below(folder: str, seen: set[tuple[int, int]]) -> Iterator[str]:
     if _is_run(inside):
         yield folder
         return
-    for entry in inside:
-        if not entry.name.startswith(".") and entry.is_dir():
-            yield from _below(entry.path, seen)
+    # Logs of other tools are known by what they hold.
+    from sftdiag.sources.finding import logs_in
+    from sftdiag.sources.formats import of_folder
+
+    if of_folder(folder) is not None:
+        yield folder
+        return
+    subs = [e.path for e in inside if not e.name.startswith(".") and e.is_dir()]
+    below = [run for sub in subs for run in _below(sub, seen)]
+    names = [entry.name for entry in inside if entry.is_file()]
+    if names and not any(map(os.path.isdir, below)):
+        # Beside folders of runs, a text is what one of them printed.
+        yield from logs_in(folder, names)
+    yield from below
 
 
 def _is_run(inside: Sequence[os.DirEntry[str]]) -> bool:
@@ -73,11 +84,15 @@ def _is_run(inside: Sequence[os.DirEntry[str]]) -> bool:
 def signature(run: str) -> Signature:
     """Return what changes with a run's log or with what is kept beside it."""
     if not os.path.isdir(run):
-        folder, name = os.path.split(run)
+        # One of several in a file is named behind it.
+        folder, name = os.path.split(run if os.path.exists(run) else run.rpartition("::")[0])
         return (*_state_of(folder, (name, *BESIDE)), *_kept(folder))
     steps = checkpoints(run)
     folders = ("", *(f"checkpoint-{step}" for step in steps[-1:]))
     names = [os.path.join(folder, name) for folder in folders for name in (STATE, *BESIDE)]
+    if not any(os.path.isfile(os.path.join(run, name)) for name in names if STATE in name):
+        walked = ((place, name) for place, _, files in os.walk(run) for name in sorted(files))
+        names = [os.path.relpath(os.path.join(*parts), run) for parts in walked]
     return (*_state_of(run, names), *_kept(run))
 
 

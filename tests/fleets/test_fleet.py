@@ -104,6 +104,20 @@ def test_runs_are_found_once(root: Path) -> None:
         runs_below([str(root / "empty")])
 
 
+def test_logs_of_other_tools_are_runs_too(root: Path) -> None:
+    lines = "".join(json.dumps(row) + "\n" for row in overfitting())
+    (root / "other").mkdir()
+    log = root / "other" / "log.jsonl"
+    log.write_text(lines)
+    (root / "printed.txt").write_text("{'loss': 2.0}\n" * 9)
+    (row,) = [row for row in fleet(root).rows if row.run.endswith("log.jsonl")]
+    assert (row.verdict, row.code) == ("error", "SFT201")
+    assert len(fleet(root).rows) == 7
+    log.write_text("".join(json.dumps(row) + "\n" for row in healthy()))
+    (row,) = [row for row in fleet(root).rows if row.run.endswith("log.jsonl")]
+    assert row.verdict == "healthy"
+
+
 def test_more_processes_say_the_same(root: Path) -> None:
     one, two = (fleet(root, jobs=jobs, cached=False) for jobs in (1, 2))
     assert one == two
