@@ -34,7 +34,6 @@ def register(commands: Any, formatter_class: Any) -> None:
     parser = commands.add_parser(
         "analyze",
         formatter_class=formatter_class,
-        help="diagnose the log of one or more runs",
         description="Diagnoses logs: trainer_state.json, console text, JSONL, CSV, trackers' files "
         "(docs/logs.md), and folders of them.",
     )

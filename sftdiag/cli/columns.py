@@ -21,7 +21,6 @@ def register(commands: Any, formatter_class: Any) -> None:
     parser = commands.add_parser(
         "columns",
         formatter_class=formatter_class,
-        help="show what a log's columns are read as",
         description="Shows as which format a log is read, and which of its columns as what.",
     )
     parser.add_argument("path", metavar="PATH", help="a log; - is standard input")

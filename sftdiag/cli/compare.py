@@ -14,7 +14,6 @@ def register(commands: Any, formatter_class: Any) -> None:
     parser = commands.add_parser(
         "compare",
         formatter_class=formatter_class,
-        help="hold runs against a baseline, beyond the noise of both",
         description="Compares losses, gradient norm, speed and settings with those of a baseline. "
         "Exits with 1 when a run is worse by more than noise and another seed explain.",
     )

@@ -16,7 +16,6 @@ def register(commands: Any, formatter_class: Any) -> None:
     parser = commands.add_parser(
         "completion",
         formatter_class=formatter_class,
-        help="print a script that completes commands and options in a shell",
         description="Prints a completion script; needs pip install 'sftdiag[completion]'. In bash: "
         'eval "$(sftdiag completion bash)"',
     )

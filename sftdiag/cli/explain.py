@@ -15,7 +15,6 @@ def register(commands: Any, formatter_class: Any) -> None:
     parser = commands.add_parser(
         "explain",
         formatter_class=formatter_class,
-        help="explain a finding, its causes and fixes",
         description="Explains a finding by code or name; `curves` explains the four loss curves.",
     )
     parser.add_argument("code", metavar="CODE", help="such as SFT201, eval-loss-rising or curves")

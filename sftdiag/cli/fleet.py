@@ -19,7 +19,6 @@ def register(commands: Any, formatter_class: Any) -> None:
     parser = commands.add_parser(
         "fleet",
         formatter_class=formatter_class,
-        help="diagnose all runs below folders, one line each",
         description="Finds all runs below folders and prints a line each, the severest first, "
         "grouped by cause. A second look reads what has changed only.",
     )

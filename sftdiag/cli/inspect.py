@@ -17,7 +17,6 @@ def register(commands: Any, formatter_class: Any) -> None:
     parser = commands.add_parser(
         "inspect",
         formatter_class=formatter_class,
-        help="check the rows of a data file before training",
         description="Checks labels, chat template and rows as TRL's SFTTrainer would make them "
         "with these arguments, and shows a row for each finding, its trained tokens marked.",
     )

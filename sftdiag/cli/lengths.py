@@ -18,7 +18,6 @@ def register(commands: Any, formatter_class: Any) -> None:
     parser = commands.add_parser(
         "lengths",
         formatter_class=formatter_class,
-        help="measure the rows' tokens and what each max_length cuts",
         description="Counts the tokens of every row as TRL would tokenize it, with the chat "
         "template: quantiles, a histogram, and what each max_length holds, cuts and costs.",
     )

@@ -7,9 +7,10 @@ import gc
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from importlib import import_module
+from typing import Any
 
 from sftdiag.errors import SftdiagError
 from sftdiag.version import __version__
@@ -24,38 +25,57 @@ _COLUMNS = os.environ.get("COLUMNS", "")
 HelpFormatter = partial(argparse.HelpFormatter, width=int(_COLUMNS) if _COLUMNS.isdecimal() else 80)
 
 
-COMMANDS = (
-    *(
-        "analyze",
-        "columns",
-        "compare",
-        "fleet",
-        "inspect",
-        "explain",
-        "rules",
-        "recommend",
-        "lengths",
-        "probe",
-        "rows",
-        "watch",
-    ),
-    "mcp",
-    "completion",
-)
-"""In the order of the help; each is a module of its name."""
+COMMANDS = {
+    "analyze": "diagnose the log of one or more runs",
+    "columns": "show what a log's columns are read as",
+    "compare": "hold runs against a baseline, beyond the noise of both",
+    "fleet": "diagnose all runs below folders, one line each",
+    "inspect": "check the rows of a data file before training",
+    "explain": "explain a finding, its causes and fixes",
+    "rules": "list all codes",
+    "recommend": "print settings for a run, each with its reason and source",
+    "lengths": "measure the rows' tokens and what each max_length cuts",
+    "probe": "ask a finished model: repetition, forgetting, unnatural replies",
+    "rows": "show the training rows behind a spike, a NaN or a skipped step",
+    "watch": "follow a run in another process as it logs",
+    "mcp": "serve analyze, explain, compare and fleet to agents (MCP, over stdio)",
+    "completion": "print a script that completes commands and options in a shell",
+}
+"""What each does, in the order of the help; each is a module of its name."""
 
 
-def parser(only: str | None = None) -> argparse.ArgumentParser:
-    """Return the parser of the whole command line, or of one command: the others need not load."""
+class _Commands:
+    """What a command adds itself to, with its line of the table above."""
+
+    def __init__(self, commands: Any) -> None:
+        self._commands = commands
+
+    def add_parser(self, name: str, **given: Any) -> argparse.ArgumentParser:
+        """Add the command; as argparse does it."""
+        added: argparse.ArgumentParser = self._commands.add_parser(
+            name, help=COMMANDS[name], **given
+        )
+        return added
+
+
+def parser(only: Collection[str] = COMMANDS.keys()) -> argparse.ArgumentParser:
+    """Return the parser of the whole command line.
+
+    Args:
+        only: the commands that are loaded; where none is, all stand in the help with their names.
+    """
     top = argparse.ArgumentParser(
         prog="sftdiag",
         description="Diagnoses supervised fine-tuning runs, and says how to set them up.",
         formatter_class=HelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"sftdiag {__version__}")
-    commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for name in (only,) if only in COMMANDS else COMMANDS:
-        import_module(f"sftdiag.cli.{name}").register(commands, HelpFormatter)
+    commands = _Commands(top.add_subparsers(metavar="COMMAND", required=True))
+    for name in COMMANDS:
+        if name in only:
+            import_module(f"sftdiag.cli.{name}").register(commands, HelpFormatter)
+        elif not only:
+            commands.add_parser(name)
     return top
 
 
@@ -87,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         given = sys.argv[1:] if arguments is None else list(arguments)
         _check_command(given)
-        options = parser(given[0] if given else None).parse_args(given)
+        options = parser([name for name in given[:1] if name in COMMANDS]).parse_args(given)
         code: int = options.run(options)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else EXIT_ERROR

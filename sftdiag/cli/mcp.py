@@ -23,7 +23,6 @@ def register(commands: Any, formatter_class: Any) -> None:
     parser = commands.add_parser(
         "mcp",
         formatter_class=formatter_class,
-        help="serve analyze, explain, compare and fleet to agents (MCP, over stdio)",
         description="Serves the Model Context Protocol over standard input and output; needs pip "
         "install 'sftdiag[mcp]'. Reads runs below one folder only, writes nothing, and tells no "
         "text of training rows.",

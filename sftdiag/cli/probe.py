@@ -23,7 +23,6 @@ def register(commands: Any, formatter_class: Any) -> None:
     parser = commands.add_parser(
         "probe",
         formatter_class=formatter_class,
-        help="ask a finished model: repetition, forgetting, unnatural replies",
         description="Lets a model reply to prompts and measures repetition, forgetting and "
         "unnatural replies, against the model before training and the reference answers.",
     )

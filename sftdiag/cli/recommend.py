@@ -20,7 +20,6 @@ def register(commands: Any, formatter_class: Any) -> None:
     parser = commands.add_parser(
         "recommend",
         formatter_class=formatter_class,
-        help="print settings for a run, each with its reason and source",
         description="Prints settings for a run as a script that trains it (python), as a file for "
         "`trl sft --config` (yaml) or as arguments for the classes (json).",
     )

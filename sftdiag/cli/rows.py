@@ -21,7 +21,6 @@ def register(commands: Any, formatter_class: Any) -> None:
     parser = commands.add_parser(
         "rows",
         formatter_class=formatter_class,
-        help="show the training rows behind a spike, a NaN or a skipped step",
         description="Shows the rows that the steps behind a finding were trained on, the most "
         "surprising to the model first, as far as a callback made by attach kept them.",
     )

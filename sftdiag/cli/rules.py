@@ -15,7 +15,6 @@ def register(commands: Any, formatter_class: Any) -> None:
     parser = commands.add_parser(
         "rules",
         formatter_class=formatter_class,
-        help="list all codes",
         description="Lists every code with its name and severity.",
     )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")

@@ -37,7 +37,6 @@ def register(commands: Any, formatter_class: Any) -> None:
     parser = commands.add_parser(
         "watch",
         formatter_class=formatter_class,
-        help="follow a run in another process as it logs",
         description="Follows a log of any format, or all below a folder, while it grows. Ends when "
         "the runs do, or with --until; exit codes as of analyze.",
     )
