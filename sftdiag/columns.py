@@ -11,10 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sftdiag.errors import ConfigError
+from sftdiag.records import LOGGED, MAX_STEPS
 from sftdiag.values import EMPTY
-
-LOGGED = {"lr": "learning_rate", "token_acc": "mean_token_accuracy"}
-"""Other names in the rows of the Trainer's own log: LLaMA-Factory's and ms-swift's."""
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "loss": (
@@ -27,14 +25,14 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         *("evaluation_loss", "val/loss_epoch", "lm_loss_validation", "eval_loss_epoch"),
     ),
     "learning_rate": (
-        *("lr", "learning_rate_0", "lr_adamw", "lr_adam", "lr_sgd", "lr_adamw/pg1", "lr_adam/pg1"),
+        *("learning_rate_0", "lr_adamw", "lr_adam", "lr_sgd", "lr_adamw/pg1", "lr_adam/pg1"),
         *("optim/lr", "lr_scheduler/lr", "lr/default", "optimizer/lr", "train_lr"),
     ),
     "grad_norm": (
         *("gradient_norm", "gradnorm", "grad_norm_step", "total_norm", "global_grad_norm"),
         *("grad/norm", "optim/grad_norm", "gradient/norm", "grad_2.0_norm_total"),
     ),
-    "mean_token_accuracy": ("token_acc", "token_accuracy", "mean_token_acc", "next_token_accuracy"),
+    "mean_token_accuracy": ("token_accuracy", "mean_token_acc", "next_token_accuracy"),
     "entropy": ("token_entropy", "mean_entropy"),
     "epoch": ("epochs", "current_epoch", "training_epoch"),
     "max_steps": ("total_steps", "max_iterations", "total_iterations", "num_steps"),
@@ -59,7 +57,7 @@ _EVAL = ("eval/", "val/", "valid/", "validation/", "dev/", "val_", "valid_", "va
 _CLOSING = ("loss", "runtime", "samples_per_second", "steps_per_second", "tokens_per_second")
 """What the Trainer's closing row calls train_*: the means of the whole run."""
 
-_LOOKUP = {other: name for name, others in NAMES.items() for other in (name, *others)}
+_LOOKUP = LOGGED | {other: name for name, others in NAMES.items() for other in (name, *others)}
 
 _CHART = re.compile(r"^.{1,200}? - (?=\S+$)")
 """Before a metric's name in what W&B exports of a chart: the run's name."""
@@ -199,5 +197,5 @@ def _whole(text: str) -> int | None:
         number = float(text)
     except ValueError:
         return None
-    # No run has more steps than records.MAX_STEPS; NaN compares false.
-    return int(number) if 0 <= number <= 10**12 else None
+    # NaN compares false.
+    return int(number) if 0 <= number <= MAX_STEPS else None

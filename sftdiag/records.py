@@ -11,7 +11,6 @@ from functools import lru_cache
 from math import copysign, inf, isfinite, isnan, nan
 from typing import Any
 
-from sftdiag.columns import LOGGED
 from sftdiag.values import Value
 
 TRAIN = "train"
@@ -31,6 +30,10 @@ weights back."""
 
 PROBE_PREFIX = "probe/"
 """Begins the names in the rows that probes write; no trainer logs such a name by itself."""
+
+LOGGED = {"lr": "learning_rate", "token_acc": "mean_token_accuracy"}
+"""Other names in the rows of the Trainer's own log: LLaMA-Factory's and ms-swift's; more of them,
+for the files of other tools, in :mod:`sftdiag.columns`."""
 
 _OTHER_NAMES = tuple(LOGGED.items())
 

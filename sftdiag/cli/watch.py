@@ -5,10 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
-import subprocess
 import sys
-import tempfile
-import threading
 import time
 from typing import Any
 
@@ -86,6 +83,9 @@ class Pipe:
     """Standard input, kept in a file as it comes."""
 
     def __init__(self) -> None:
+        import tempfile
+        import threading
+
         self._folder = tempfile.TemporaryDirectory(prefix="sftdiag-")
         self.path = os.path.join(self._folder.name, "stdin")
         self.ended = threading.Event()
@@ -213,6 +213,8 @@ class Watch:
 
 def execute(command: str, path: str, finding: Finding) -> int:
     """Run a command in a shell; its environment says of which run and finding."""
+    import subprocess
+
     told = {
         "SFTDIAG_RUN": path,
         "SFTDIAG_CODE": finding.code,

@@ -163,6 +163,8 @@ def _from_stdin(columns: Mapping[str, str], logging_steps: int | None) -> Run:
     import shutil
     import tempfile
 
+    from sftdiag.sources.log import Again
+
     folder = tempfile.TemporaryDirectory(prefix="sftdiag-")
     path = os.path.join(folder.name, "stdin")
     with open(path, "wb") as file:
@@ -172,8 +174,10 @@ def _from_stdin(columns: Mapping[str, str], logging_steps: int | None) -> Run:
     except SourceError as error:
         raise SourceError(STDIN, error.problem) from None
     # The file goes when the rows do, and they are read once more.
-    run.entries.__dict__["folder"] = folder
-    return run
+    if isinstance(run.entries, Again):
+        run.entries.holds = folder
+        return run
+    return run.replace(entries=list(run.entries))
 
 
 def _is_checkpoint(path: str) -> bool:

@@ -20,13 +20,19 @@ class Note(Value):
 
 
 class Again:
-    """Rows that are read from the file each time that they are asked for."""
+    """Rows that are read from the file each time that they are asked for.
+
+    Attributes:
+        holds: what must stay as long as they may be read, such as a file of its own.
+    """
 
     def __init__(self, read: Callable[[], Iterator[Row]]) -> None:
         self._read = read
+        self.holds: object = None
 
     def __iter__(self) -> Iterator[Row]:
-        return self._read()
+        # A generator of its own, so that the rows being read hold what they are read from.
+        yield from self._read()
 
 
 class Log:

@@ -146,7 +146,7 @@ class Survey:
         found, source = spacing or behind, BARS
         if found is None and end is not None:
             source = CLOSING if closing else BARS
-            found = self._from_end(end, exact=closing)
+            found = self._from_end(end, len(self.epochs)) if closing else self._bounded(bar, end)
         if found is None:
             found, source = LIKELY_SPACING, COUNTED
         per_epoch = self._per_epoch(found, end if closing else None)
@@ -180,13 +180,18 @@ class Survey:
         whole = abs(last - first - spacing * (last_row - row)) <= max(spacing, 0.2 * (last - first))
         return spacing if agreed >= ENOUGH * (len(seen) - 1) and whole else None
 
-    def _from_end(self, end: int, *, exact: bool) -> int | None:
-        """Return the spacing that puts as many rows as there are before the end."""
-        count = len(self.epochs)
+    def _bounded(self, bar: int | None, end: int) -> int | None:
+        """Return the spacing that the last bar bounds, by the rows before it."""
+        behind = [(row, done[bar]) for row, done in enumerate(self._behind) if bar in done]
+        row, done = behind[-1] if behind else (len(self.epochs) - 1, end)
+        return self._from_end(done, row + 1)
+
+    def _from_end(self, end: int, count: int) -> int | None:
+        """Return the spacing that puts so many rows before the end."""
         if not count or end < count:
             return None
         least, most = floor(end / (count + 1)) + 1, end // count
-        epoch = finite((self._closing or {}).get("epoch")) if exact else None
+        epoch = finite((self._closing or {}).get("epoch"))
         each = self._epochs_each()
         if epoch and each:
             told, unsure = each * end / epoch, self._unsure

@@ -67,6 +67,12 @@ def test_a_bar_behind_everything_bounds_the_spacing() -> None:
     assert numbers([*bars, *rows]) == (wanted, BARS)
 
 
+def test_a_single_bar_between_rows() -> None:
+    """A paste: the bar behind the second of four rows."""
+    rows, wanted = log(40, 10, 4355.0, bars=False)
+    assert numbers([(0, 436), *rows[:2], (20, 436), *rows[2:]]) == (wanted, BARS)
+
+
 def test_bars_of_evaluations_and_datasets_are_not_the_trainings() -> None:
     events, wanted = log(60, 5, 20.0, bars=True)
     mixed: list[Event] = [(done, 90) for done in range(0, 91, 10)]

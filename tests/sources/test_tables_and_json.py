@@ -12,6 +12,7 @@ import pytest
 from logs import overfitting, write_state
 
 import sftdiag
+from sftdiag.cli.main import main
 from sftdiag.errors import SourceError
 from sftdiag.sources import find_runs, open_run
 
@@ -185,3 +186,41 @@ def test_a_folder_of_several_formats_of_one_run(tmp_path: Path) -> None:
     assert len(find_runs(tmp_path)) == 3
     write_state(tmp_path / "checkpoint-5" / "trainer_state.json", overfitting())
     assert find_runs(tmp_path) == [str(tmp_path)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"loss": "mse", "optimizer": "adam"}\n{"loss": "nll"}\n',
+        "model,loss\nbert,mse\ngpt,nll\n",
+        "The loss of 3 sheep, step by step: a story.\n",
+        "learning_rate: 2e-5\nloss: mse\nsteps: 100\n",
+        "  5%|4         | 20/436 [01:02<21:40,  3.12s/it]\n",
+        'Traceback (most recent call last):\n  File "a.py", line 3\nValueError: loss is None\n',
+    ],
+    ids=["settings", "table", "prose", "yaml", "bars", "traceback"],
+)
+def test_what_names_a_loss_and_is_no_log(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text(text)
+    with pytest.raises(SourceError) as raised:
+        open_run(path)
+    assert "\n" not in str(raised.value)
+    assert "save_state()" in str(raised.value)
+
+
+def test_columns_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("Step,train/loss,my/acc\n10,1.5,0.3\n20,1.25,0.4\n")
+    assert main(["columns", str(path)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"{path}: read as csv, 2 rows"
+    assert [line.split() for line in said[1:3]] == [
+        ["step", "Step", "10,", "20"],
+        ["loss", "train/loss", "1.5,", "1.25"],
+    ]
+    assert said[3] == "Not known as a metric: my/acc"
+    more = ["--columns", "mean_token_accuracy=my/acc", "--lang", "zh"]
+    assert main(["columns", str(path), *more]) == 0
+    assert "my/acc" in capsys.readouterr().out.splitlines()[3]
+    assert main(["columns", str(path), "--columns", "nonsense=my/acc"]) == 2

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sftdiag.columns import canonical
+from sftdiag.records import as_float
 
 _DICT = re.compile(r"\{\s*['\"][^{}]{3,4000}\}")
 
@@ -52,9 +53,10 @@ def rows(line: str) -> list[tuple[dict[str, Any], bool]]:
 
 def is_row(row: Mapping[str, Any]) -> bool:
     """Return whether these are numbers of a training log."""
-    for name in row:
-        known = canonical(name)
-        if known in METRICS or (known and known.startswith("eval_") and known.endswith("_loss")):
+    for name, value in row.items():
+        known = canonical(name) if isinstance(name, str) else None
+        loss = known is not None and known.startswith("eval_") and known.endswith("_loss")
+        if (loss or known in METRICS) and as_float(value) is not None:
             return True
     return False
 
