@@ -28,6 +28,14 @@ SKIPS = {1: "loss", 2: "gradient", 3: "spike"}
 the run's own noise explains. Ten more: it has stopped the run then; twenty more: it has put the
 weights back."""
 
+STALL = "stall"
+
+STALL_PREFIX = "stall/"
+"""Begins the names in the rows of the callback's watchdog."""
+
+STALL_PLACES = {1: "data", 2: "ranks"}
+"""Where the trainer stands: in its data loader, or where it waits for another rank."""
+
 PROBE_PREFIX = "probe/"
 """Begins the names in the rows that probes write; no trainer logs such a name by itself."""
 
@@ -69,8 +77,9 @@ class LogRecord(Value):
 
     Attributes:
         kind: ``"train"`` (has a loss), ``"eval"`` (has ``eval_*``), ``"summary"`` (the closing
-            row with run averages; never a data point), ``"probe"`` (has ``probe/*``) or
-            ``"guard"`` (has ``guard/*``: a step that was kept out of the weights).
+            row with run averages; never a data point), ``"probe"`` (has ``probe/*``),
+            ``"guard"`` (has ``guard/*``: a step that was kept out of the weights) or ``"stall"``
+            (has ``stall/*``: the watchdog's).
         step: optimizer steps done, 0 or more.
         epoch: epochs done, or None when the row has none.
         metrics: metric name to value in the trainer's units; NaN and infinities are kept.
@@ -236,6 +245,7 @@ def parse_entry(entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
     evaluation: dict[str, float] = {}
     probed: dict[str, float] = {}
     guarded: dict[str, float] = {}
+    stalled: dict[str, float] = {}
     for name, value in entry.items():
         # Most are ordinary floats, which need no look.
         usual = type(value) is float and SMALLEST <= value <= LARGEST
@@ -248,6 +258,8 @@ def parse_entry(entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
             probed[name] = number
         elif name[:6] == GUARD_PREFIX:
             guarded[name] = number
+        elif name[:6] == STALL_PREFIX:
+            stalled[name] = number
         elif name[:5] == _EVAL_SPLIT:
             evaluation.setdefault(f"eval_{name[5:]}", number)
         elif name[:6] == _TRAIN_SPLIT:
@@ -273,6 +285,8 @@ def parse_entry(entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
         records = (LogRecord(SUMMARY, step, epoch, train),)
     if evaluation:
         records += (LogRecord(EVAL, step, epoch, evaluation),)
+    if stalled:
+        records += (LogRecord(STALL, step, epoch, stalled),)
     if guarded:
         records += (LogRecord(GUARD, step, epoch, guarded),)
     if probed:

@@ -13,7 +13,7 @@ from sftdiag.signals.stream import Signals
 if TYPE_CHECKING:
     from sftdiag.probes import Probe
 
-_SELDOM = frozenset(kind.code for kind in DETECTORS if kind.only)
+_SELDOM = frozenset(kind.code for kind in DETECTORS if kind.seldom)
 """Codes of what few runs can show: not named where they did not."""
 
 

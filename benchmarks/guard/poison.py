@@ -70,15 +70,25 @@ def make(
 
 def break_model(model: Any, kind: str | None, bad: int) -> None:
     """Make a model that cannot take one token."""
+    break_embedding(model, kind, bad)
+    if kind == OVERFLOW:
+        model.get_decoder().norm.register_forward_pre_hook(
+            lambda module, args: (args[0].half().float(), *args[1:])
+        )
+
+
+def break_embedding(model: Any, kind: str | None, bad: int) -> None:
+    """Give one token an embedding that no model can take."""
     with torch.no_grad():
         if kind == NAN:
             model.get_input_embeddings().weight[bad] = float("nan")
         elif kind == OVERFLOW:
             model.get_input_embeddings().weight[bad] = 1e6
-    if kind == OVERFLOW:
-        model.get_decoder().norm.register_forward_pre_hook(
-            lambda module, args: (args[0].half().float(), *args[1:])
-        )
+
+
+def quiet() -> None:
+    """Have datasets draw no bars."""
+    importlib.import_module("datasets").disable_progress_bars()
 
 
 def poisoned_rows(kind: str, step: int, per_step: int = BATCH) -> list[int]:

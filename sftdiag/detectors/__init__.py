@@ -15,8 +15,10 @@ from sftdiag.detectors.loss_oscillation import LossOscillationDetector
 from sftdiag.detectors.loss_spike import LossSpikeDetector
 from sftdiag.detectors.memorization import MemorizationDetector
 from sftdiag.detectors.non_finite import NonFiniteDetector
+from sftdiag.detectors.stalled import StalledDetector
 from sftdiag.detectors.step_skipped_by_guard import StepSkippedByGuardDetector
 from sftdiag.detectors.steps_skipped import StepsSkippedDetector
+from sftdiag.detectors.throughput_fall import ThroughputFallDetector
 from sftdiag.detectors.train_eval_scale_mismatch import TrainEvalScaleMismatchDetector
 from sftdiag.detectors.train_loss_flat import TrainLossFlatDetector
 from sftdiag.detectors.train_loss_rebound import TrainLossReboundDetector
@@ -36,6 +38,8 @@ DETECTORS: tuple[type[Detector], ...] = (
     ImplausibleLossDetector,
     StepsSkippedDetector,
     StepSkippedByGuardDetector,
+    StalledDetector,
+    ThroughputFallDetector,
     EvalLossRisingDetector,
     MemorizationDetector,
     EvalNotFiniteDetector,

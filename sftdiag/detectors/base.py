@@ -24,8 +24,8 @@ class Detector(ABC):
         name: the pattern seen; never the remedy.
         severity: the highest severity it fires at.
         notes: names of its info notes: patterns that look like this fault and are normal.
-        only: the one kind of record that it looks at, which few runs have; such a detector is not
-            named among those that found nothing. None: records of training and evaluation.
+        only: the one kind of record that it looks at; None: those of training and evaluation.
+        seldom: few runs have what it looks at; where one has not, it is not named at all.
         evaluations_only: it says nothing of train rows, and is not shown them.
     """
 
@@ -34,6 +34,7 @@ class Detector(ABC):
     severity: ClassVar[Severity]
     notes: ClassVar[tuple[str, ...]] = ()
     only: ClassVar[str | None] = None
+    seldom: ClassVar[bool] = False
     evaluations_only: ClassVar[bool] = False
 
     _active: Detection | None = None

@@ -53,6 +53,7 @@ class StepSkippedByGuardDetector(Detector):
     name: ClassVar[str] = "step-skipped-by-guard"
     severity: ClassVar[Severity] = Severity.WARNING
     only: ClassVar[str | None] = GUARD
+    seldom: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._skipped = 0

@@ -25,6 +25,8 @@ NAMES = {
     "SFT111": "implausible-loss",
     "SFT112": "steps-skipped",
     "SFT113": "step-skipped-by-guard",
+    "SFT114": "stalled",
+    "SFT115": "throughput-fall",
     "SFT201": "eval-loss-rising",
     "SFT202": "memorization",
     "SFT203": "eval-not-finite",

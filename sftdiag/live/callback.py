@@ -273,7 +273,7 @@ class DiagnosticsCallback(StepEvents):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Follow which checkpoints there are."""
-        self._paused()
+        self._paused(state)
         if self._watch is not None:
             self._watch.saved()
 

@@ -20,6 +20,7 @@ from sftdiag.live.smoke_watch import SmokeWatch
 from sftdiag.live.step_signals import StepSignals
 from sftdiag.live.unharmed import unharmed
 from sftdiag.live.watch import Watch
+from sftdiag.live.watchdog import Watchdog
 from sftdiag.monitor import Monitor
 from sftdiag.report import rows
 from sftdiag.sources.every_step import Merger, Step
@@ -48,6 +49,7 @@ class StepEvents(TrainerCallback):
     steps: StepSignals | None = None
     guard: Guard | None = None
     _guarded: GuardedSteps | None = None
+    _watchdog: Watchdog | None = None
     smoke: SmokeWatch
     _faults: Faults
     _watch: Watch | None
@@ -57,6 +59,7 @@ class StepEvents(TrainerCallback):
 
     def _begin_steps(self, watch: Watch, state: TrainerState, loader: Any) -> None:
         """Follow the trainer from now on."""
+        self._end_steps()
         self._merger, self._guarded = Merger(state.log_history), None
         if self.steps is not None:
             begin = partial(self.steps.begin, loader, state.global_step)
@@ -65,6 +68,25 @@ class StepEvents(TrainerCallback):
             if self.guard is not None:
                 self._guarded = GuardedSteps(self.guard, self.steps, self._monitor.settings.lang)
                 self._faults.run("the guard", self._guarded.begin, None)
+
+        first = self.steps is not None and state.is_world_process_zero
+        self._watchdog = Watchdog(watch.stands_still) if first else None
+        if self._watchdog is not None:
+            self._watchdog.begin()
+
+    def _beat(self, state: TrainerState) -> None:
+        """Note a sign of life."""
+        if self._watchdog is not None:
+            over = self._watchdog.beat(state.global_step)
+            if over is not None and self._watch is not None:
+                self._watch.goes_on(over)
+
+    @unharmed
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Note that an evaluation goes on."""
+        self._beat(state)
 
     def _rows_of(self, watch: Watch, log: RowLog, steps: Sequence[int]) -> Sequence[StepRows]:
         """Return the rows of steps, on every rank alike."""
@@ -117,6 +139,7 @@ class StepEvents(TrainerCallback):
         """Note that the step is done."""
         if self.steps is not None:
             self.steps.stepped(state.global_step, state.epoch)
+            self._beat(state)
 
     def _feed(self, watch: Watch, row: Mapping[str, Any], control: Any) -> None:
         """Feed a row of the log, and before it the steps since the last one."""
@@ -137,12 +160,13 @@ class StepEvents(TrainerCallback):
 
     def _evaluated(self, state: TrainerState, metrics: Mapping[str, Any] | None) -> None:
         """Note that what comes next is no step, and what the evaluation said for the guard."""
-        self._paused()
+        self._paused(state)
         if self._guarded is not None:
             keep = partial(self._guarded.evaluated, metrics, state.global_step)
             self._faults.run("the guard", keep, None)
 
-    def _paused(self) -> None:
+    def _paused(self, state: TrainerState) -> None:
+        self._beat(state)
         if self.steps is not None:
             self.steps.paused()
 
@@ -199,6 +223,8 @@ class StepEvents(TrainerCallback):
     def _end_steps(self) -> None:
         if self.steps is not None:
             self.steps.end()
+        if self._watchdog is not None:
+            self._watchdog.end()
 
     def _tell_rows(self, watch: Watch) -> None:
         """Measure the rows behind findings once the run is over, where this rank keeps files."""

@@ -50,6 +50,7 @@ class Watch:
         self.passive = False
         self.look_up: Callable[[Sequence[int]], Sequence[StepRows]] | None = None
         self._asked: set[int] = set()
+        self._stalls: list[Mapping[str, Any]] = []
         self._rows: list[Mapping[str, Any]] = []
         self._policy = policy
         self._args = args
@@ -123,6 +124,23 @@ class Watch:
         found = [each for each in self.monitor.report().findings if each.code == code]
         if found and self.stop is None:
             self.stop = Stop(found[0], None)
+
+    def stands_still(self, row: Mapping[str, Any]) -> None:
+        """Tell of a stall, from the watchdog's thread: by a monitor of its own."""
+        context, settings = self.monitor.signals.context, self.monitor.settings
+        found = Monitor(context, settings).feed_entry(row)
+        self._stalls.append(row)
+        if self._outlets is not None:
+            for finding in found:
+                self._outlets.tell(finding, aside=True)
+
+    def goes_on(self, row: Mapping[str, Any]) -> None:
+        """Take in that a stall is over, and before it that it was; this rank's clock decides."""
+        stalls, self._stalls = self._stalls, []
+        found = [f for each in (*stalls, row) for f in self.monitor.feed_entry(each)]
+        if self._outlets is not None:
+            for finding in found[-1:]:
+                self._outlets.tell(finding)
 
     def saved(self) -> None:
         """Follow the trainer, which has saved a checkpoint."""

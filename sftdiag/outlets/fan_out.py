@@ -100,8 +100,13 @@ class Outlets:
             problem = error.strerror or type(error).__name__
             say(logging.WARNING, f"{path} cannot be written ({problem}); the run goes on")
 
-    def tell(self, finding: Finding) -> None:
-        """Tell of a finding that fired, rose or resolved; of each once."""
+    def tell(self, finding: Finding, *, aside: bool = False) -> None:
+        """Tell of a finding that fired, rose or resolved; of each once.
+
+        Args:
+            finding: it.
+            aside: from a thread of its own, which trackers do not know as part of their run.
+        """
         over = finding.resolved_step is not None
         state = "resolved" if over else finding.severity.label
         if (finding.id, state) in self._told:
@@ -118,7 +123,7 @@ class Outlets:
             wanted = finding.severity >= Severity.WARNING and not explained
         if wanted:
             self._alerted.add(finding.id)
-            self._alert(alerts.of_finding(finding, self._lang))
+            self._alert(alerts.of_finding(finding, self._lang), aside=aside)
 
     def conclude(self, report: Report, stopped: str | None, stopped_by: str | None) -> None:
         """Tell a run's verdict, and of a stop what was saved and where to go back to."""
@@ -146,8 +151,8 @@ class Outlets:
         if journal is not None:
             self._faults.run("findings.jsonl", lambda: journal.append(event, **content), None)
 
-    def _alert(self, alert: Alert) -> None:
-        for name in list(self._trackers):
+    def _alert(self, alert: Alert, *, aside: bool = False) -> None:
+        for name in [] if aside else list(self._trackers):
             try:
                 trackers.TRACKERS[name](alert, self._args)
             except Exception as error:

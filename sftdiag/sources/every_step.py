@@ -227,6 +227,9 @@ def _row(step: Step, beside: Mapping[str, Any]) -> Row:
         value = getattr(step, name)
         if value is not None:
             row[name] = value
+    for name in ("seconds", "tokens"):
+        if (value := getattr(step, name)) is not None:
+            row[f"step_{name}"] = value
     return {**row, **beside}
 
 
