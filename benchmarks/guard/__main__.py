@@ -4,8 +4,8 @@
     python -m benchmarks.guard --write    # and writes docs/guard.md
 
 A tiny chat model is pretrained once, then fine-tuned on 640 rows, 80 steps of 8, in as many orders
-of the rows as there are runs. Each has one batch of bad rows between steps 56 and 75, of one of three
-kinds. The same run is made without the poison (under a guard, which leaves a healthy run as it is),
+of the rows as there are runs. Each has one batch of bad rows between steps 56 and 75, of one of
+three kinds. The same run is made without the poison (under a guard, which leaves a healthy run as it is),
 with it and without a guard, and with both. More healthy runs under a guard show that it skips
 nothing. On the CPU, some minutes.
 """
@@ -52,13 +52,7 @@ class Run(NamedTuple):
 def trainer_of(kind: str | None, folder: str, seed: int, step: int, model: str | None) -> Any:
     """Return the trainer of one run, its model pretrained."""
     trainer = poison.make(kind, folder, steps=(step,), seed=seed, **SETTINGS)
-    if model not in PRETRAINING: dict[str, Any] = {
-    "learning_rate": 3e-3,
-    "lr_scheduler_type": "cosine",
-    "max_steps": 240,
-    "disable_tqdm": True,
-}
-_STATES:
+    if model not in _STATES:
         start = poison.make(None, folder, seed=1000, **PRETRAINING)
         start.train()
         _STATES[model] = copy.deepcopy(start.model.state_dict())
@@ -126,7 +120,8 @@ def poisoned() -> tuple[list[str], dict[str, int]]:
 def console() -> str:
     """Return what a guarded run with two poisoned batches says of itself."""
     with tempfile.TemporaryDirectory() as folder:
-        trainer = poison.make(poison.GARBAGE, folder, steps=(45, 60), **{**SETTINGS, "learning_rate": 3e-3})
+        faster = {**SETTINGS, "learning_rate": 3e-3}
+        trainer = poison.make(poison.GARBAGE, folder, steps=(45, 60), **faster)
         callback = sftdiag.attach(trainer, guard=True, ignore=["SFT4", "SFT5"])
         with redirect_stdout(io.StringIO()):
             trainer.train()
