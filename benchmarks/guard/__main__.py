@@ -5,9 +5,9 @@
 
 A tiny chat model is pretrained once, then fine-tuned on 640 rows, 80 steps of 8, in as many orders
 of the rows as there are runs. Each has one batch of bad rows between steps 56 and 75, of one of
-three kinds. The same run is made without the poison (under a guard, which leaves a healthy run as it is),
-with it and without a guard, and with both. More healthy runs under a guard show that it skips
-nothing. On the CPU, some minutes.
+three kinds. The same run is made without the poison (under a guard, which leaves a healthy run as
+it is), with it and without a guard, and with both. More healthy runs under a guard show that it
+skips nothing. On the CPU, some minutes.
 """
 
 from __future__ import annotations
