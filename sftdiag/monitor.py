@@ -17,7 +17,16 @@ from sftdiag.findings import Detection, Finding, Report, Severity, StepRows, Sum
 from sftdiag.guide import arbitration
 from sftdiag.guide.symptoms import NAMES
 from sftdiag.observations import Outcome
-from sftdiag.records import GUARD, PROBE, STALL, TRAIN, LogRecord, as_step, objective_of, parse_entry
+from sftdiag.records import (
+    GUARD,
+    PROBE,
+    STALL,
+    TRAIN,
+    LogRecord,
+    as_step,
+    objective_of,
+    parse_entry,
+)
 from sftdiag.signals.curves import curves
 from sftdiag.signals.evaluations import Evaluation
 from sftdiag.signals.stream import Signals

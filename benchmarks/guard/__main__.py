@@ -31,7 +31,7 @@ RUNS, HEALTHY = 20, 40
 FIRST, LAST = 56, 75
 """Steps between which the batch is bad."""
 SAME, WORSE = 0.01, 0.05
-SETTINGS: dict[str, Any] = {"learning_rate": 3e-4, "weight_decay": 0.01, "disable_tqdm": True}
+SETTINGS: dict[str, Any] = {"learning_rate": 1e-4, "weight_decay": 0.01, "disable_tqdm": True}
 PRETRAINING: dict[str, Any] = {
     "learning_rate": 3e-3,
     "lr_scheduler_type": "cosine",

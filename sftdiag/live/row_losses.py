@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from math import isfinite
+from math import isfinite, nan
 from typing import Any
 
 from sftdiag.findings import StepRows
@@ -60,4 +60,7 @@ def _loss(trainer: Any, model: Any, loader: Any, row: int) -> float:
     batch = trainer._prepare_inputs(loader.collate_fn([loader.dataset[row]]))
     outputs = model(**batch)
     loss = outputs["loss"] if isinstance(outputs, dict) else outputs[0]
-    return float(loss)
+    logits = getattr(outputs, "logits", None)
+    # A token that the model cannot take spoils the gradient also where no label looks at it.
+    sound = logits is None or bool(logits.isfinite().all())
+    return float(loss) if sound else nan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,9 @@ def test_a_bad_step_changes_no_weight(kind: str, tmp_path: Path) -> None:
     assert (found.code, found.onset_step, found.severity.label) == ("SFT113", 45, "info")
     (rows,) = found.rows
     bad = poison.poisoned_rows(kind, 45)
-    ranked = sorted(zip(rows.losses or (), rows.rows, strict=True), key=lambda pair: pair[0])
-    assert set(bad) <= set(rows.rows)
-    assert kind != poison.OVERFLOW or ranked[-1][1] in bad
+    losses = [loss if math.isfinite(loss) else math.inf for loss in rows.losses or ()]
+    ranked = sorted(zip(losses, rows.rows, strict=True), key=lambda pair: -pair[0])
+    assert {row for _, row in ranked[: len(bad)]} == set(bad)
     assert told(sftdiag.analyze(tmp_path)) == told(callback.report)
     kept = every_step.read(str(tmp_path))
     assert [step.step for step in kept if step.skipped] == [45]
