@@ -17,16 +17,7 @@ from sftdiag.findings import Detection, Finding, Report, Severity, StepRows, Sum
 from sftdiag.guide import arbitration
 from sftdiag.guide.symptoms import NAMES
 from sftdiag.observations import Outcome
-from sftdiag.records import (
-    GUARD,
-    PROBE,
-    STALL,
-    TRAIN,
-    LogRecord,
-    as_step,
-    objective_of,
-    parse_entry,
-)
+from sftdiag.records import ASIDE, PROBE, TRAIN, LogRecord, as_step, objective_of, parse_entry
 from sftdiag.signals.curves import curves
 from sftdiag.signals.evaluations import Evaluation
 from sftdiag.signals.stream import Signals
@@ -175,7 +166,7 @@ class Monitor:
 
     def _listeners(self, record: LogRecord) -> Sequence[Detector | Probe]:
         """Return those that look at this record."""
-        if record.kind in (GUARD, STALL):
+        if record.kind in ASIDE:
             return [detector for detector in self._detectors if detector.only == record.kind]
         if record.kind != PROBE:
             return self._on_rows if record.kind == TRAIN else self._on_records

@@ -36,6 +36,9 @@ STALL_PREFIX = "stall/"
 STALL_PLACES = {1: "data", 2: "ranks"}
 """Where the trainer stands: in its data loader, or where it waits for another rank."""
 
+ASIDE = frozenset({GUARD, STALL})
+"""Kinds that are no data points, and that one detector each looks at."""
+
 PROBE_PREFIX = "probe/"
 """Begins the names in the rows that probes write; no trainer logs such a name by itself."""
 

@@ -12,7 +12,7 @@ from collections import deque
 from math import isfinite
 
 from sftdiag.context import RunContext
-from sftdiag.records import EVAL, GUARD, PROBE, STALL, SUMMARY, TRAIN, LogRecord
+from sftdiag.records import ASIDE, EVAL, PROBE, SUMMARY, TRAIN, LogRecord
 from sftdiag.signals.blocks import MAX_BLOCKS, Block, Blocks
 from sftdiag.signals.edge import Edge
 from sftdiag.signals.evaluations import Evaluation, train_level
@@ -94,7 +94,7 @@ class Signals(MainSeries):
         """
         self.block_closed = self.rewound = False
         self.leap = None
-        if record.kind in (PROBE, GUARD, STALL):
+        if record.kind == PROBE or record.kind in ASIDE:
             return True
         if record.kind == SUMMARY:
             self._summary_step = record.step
