@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -108,6 +107,8 @@ def _json(line: str) -> Any:
 def _members(head: Head) -> list[str]:
     if not head.data.startswith(b"PK\x03\x04"):
         return []
+    import zipfile
+
     try:
         with zipfile.ZipFile(head.path) as archive:
             return archive.namelist()
@@ -124,6 +125,8 @@ def _lines(head: Head, member: str) -> Iterator[str]:
     if head.text:
         yield from lines(head.path, head.encoding, LONGEST_LINE)
         return
+    import zipfile
+
     try:
         with zipfile.ZipFile(head.path) as archive, archive.open(member) as file:
             chunks = (file.read(CHUNK_BYTES) for _ in range(MOST_BYTES // CHUNK_BYTES))

@@ -15,6 +15,9 @@ from sftdiag.sources.opening import Head
 from sftdiag.sources.trainer_state import WHERE
 from sftdiag.values import EMPTY
 
+MAGIC_BYTES = 64
+"""Bytes in which a format's mark must stand: TensorBoard's stands behind a length and a time."""
+
 
 class Format(NamedTuple):
     """Where a format's reader is.
@@ -25,6 +28,7 @@ class Format(NamedTuple):
         kind: what its two functions' names end in.
         text: whether its files are text.
         several: whether a file may hold several runs, each given as ``PATH::RUN``.
+        magic: bytes that every such file begins with, or soon has.
     """
 
     name: str
@@ -32,9 +36,12 @@ class Format(NamedTuple):
     kind: str = ""
     text: bool = True
     several: bool = False
+    magic: bytes = b""
 
     def recognises(self, head: Head) -> bool:
-        """Return whether the file looks like this format."""
+        """Return whether the file looks like this format; loads its reader only where it may."""
+        if self.magic not in head.data[:MAGIC_BYTES]:
+            return False
         return bool(self._function("recognises")(head))
 
     def recognises_folder(self, folder: str) -> bool:
@@ -63,13 +70,13 @@ class Format(NamedTuple):
 
 
 FORMATS = (
-    Format("wandb", "wandb_run", text=False),
-    Format("swanlab", "swanlab", text=False),
-    Format("tensorboard", "tensorboard", text=False),
-    Format("trackio", "databases", "_trackio", text=False, several=True),
-    Format("mlflow", "databases", "_mlflow", text=False, several=True),
-    Format("clearml", "archives", "_clearml", text=False),
-    Format("comet", "archives", "_comet", text=False),
+    Format("wandb", "wandb_run", text=False, magic=b":W&B"),
+    Format("swanlab", "swanlab", text=False, magic=b":SWL"),
+    Format("tensorboard", "tensorboard", text=False, magic=b"brain.Event:"),
+    Format("trackio", "databases", "_trackio", text=False, several=True, magic=b"SQLite format 3"),
+    Format("mlflow", "databases", "_mlflow", text=False, several=True, magic=b"SQLite format 3"),
+    Format("clearml", "archives", "_clearml", text=False, magic=b"PK\x03\x04"),
+    Format("comet", "archives", "_comet", text=False, magic=b"PK\x03\x04"),
     Format("clearml", "archives", "_clearml"),
     Format("comet", "archives", "_comet"),
     Format("notebook", "notebook"),

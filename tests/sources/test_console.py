@@ -192,3 +192,14 @@ def test_a_log_of_any_length_is_read_line_by_line(
 @pytest.mark.parametrize("junk", ["{'loss': ", "{'loss': 1.0, " * 50, "{" * 5000, "\0" * 5000])
 def test_what_is_cut_off_hides_no_row_behind_it(tmp_path: Path, junk: str) -> None:
     assert len(read(tmp_path, f"{junk}\n" + "\n".join(lines()))[1]) >= 5
+
+
+def test_an_evaluation_that_stands_in_every_bar_is_one(tmp_path: Path) -> None:
+    bars = [
+        f"\rEpoch 0:  {n}%|#| {n}/50 [00:01<00:01, 4.9it/s, v_num=0, train_loss={2 - n / 50:.3f}, "
+        f"val_loss={2.5 if n < 30 else 2.25}]"
+        for n in range(10, 50)
+    ]
+    rows = read(tmp_path, "".join(bars))[1]
+    assert [float(row["eval_loss"]) for row in rows if "eval_loss" in row] == [2.5, 2.25]
+    assert len(rows) == 40

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import sftdiag
+from sftdiag.errors import SourceError
 from sftdiag.sources import open_run
 from sftdiag.sources.finding import find_runs
 
@@ -80,3 +85,42 @@ def test_an_unfinished_run_of_wandb_says_so(tmp_path: Path) -> None:
 def test_a_nan_that_clearml_writes_as_zero(tmp_path: Path) -> None:
     report = sftdiag.analyze(MADE / "nan" / "clearml.zip")
     assert "0.0" in " ".join(report.notes)
+
+
+def test_several_runs_in_one_database(tmp_path: Path) -> None:
+    path = tmp_path / "trackio.db"
+    path.write_bytes((MADE / "overfitting" / "trackio.db").read_bytes())
+    with closing(sqlite3.connect(path)) as base:
+        base.execute(
+            "insert into metrics (run_id, run_name, timestamp, step, metrics) "
+            "select 'again', 'again', timestamp, step, metrics from metrics where step < 30"
+        )
+        base.commit()
+    first, second = find_runs(path)
+    assert second == f"{path}::again"
+    assert sftdiag.analyze(first).primary_id == "SFT201@160"
+    assert sftdiag.analyze(second).summary.last_step == 120
+    with pytest.raises(SourceError, match="holds 2 runs"):
+        open_run(path)
+    with pytest.raises(SourceError):
+        open_run(f"{path}::nothing")
+
+
+def test_without_the_package_one_line_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
+    with pytest.raises(SourceError, match=r"pip install 'sftdiag\[tensorboard\]'"):
+        open_run(MADE / "overfitting" / "runs")
+
+
+def test_no_package_of_a_tracker_loads_but_for_its_own_format() -> None:
+    names = "tensorboard,wandb,mlflow,trackio,swanlab,clearml,comet_ml,sqlite3,zipfile,numpy"
+    for file in ("nohup.log", "lightning.csv", "result.json", "trainer_state.json"):
+        script = (
+            "import sys\nfrom sftdiag.cli.main import main\n"
+            f"main(['analyze', {str(MADE / 'overfitting' / file)!r}, '-q'])\n"
+            f"print([n for n in '{names}'.split(',') if n in sys.modules])"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert done.stdout.splitlines()[-1] == "[]", file

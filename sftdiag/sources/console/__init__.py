@@ -38,6 +38,11 @@ _RANK = re.compile(
     r"^\s*(?:\[?(?:rank|default|local_rank)[ :=]?(\d{1,5})\]?|(\d{1,5}))\s*:\s", re.I
 )
 
+TRAINED = ("loss", "train_loss")
+
+STANDING = ("bar", "pairs")
+"""Kinds of lines that show the last evaluation again and again, beside each train loss."""
+
 DIGITS = 4
 """Digits that transformers 5 prints of a number."""
 
@@ -57,6 +62,7 @@ class Scanner:
         self.kinds: dict[str, int] = {}
         self.ranks: set[str] = set()
         self._first_rank: str | None = None
+        self._standing: dict[str, Any] = {}
         self._table = Table()
         self._wrapped: list[str] = []
 
@@ -111,7 +117,16 @@ class Scanner:
             if rank != self._first_rank:
                 return
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
-        yield self.columns.row(row)
+        known = self.columns.row(row)
+        yield self._fresh(known) if kind in STANDING else known
+
+    def _fresh(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return a row without the evaluation that stands there since an earlier one."""
+        standing = {n: v for n, v in row.items() if n.startswith("eval_")}
+        if standing and standing == self._standing and not row.keys().isdisjoint(TRAINED):
+            return {n: v for n, v in row.items() if n not in standing}
+        self._standing = standing or self._standing
+        return row
 
 
 def events(text: Iterable[str], scanner: Scanner) -> Iterator[Event]:
