@@ -50,7 +50,14 @@ from sftdiag.detectors._sudden_jump import (
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import EVAL, TRAIN, LogRecord
-from sftdiag.signals.climb import WINDOW_BLOCKS, WINDOW_STEPS, Climb, climb_of, window_size
+from sftdiag.signals.climb import (
+    LARGEST_WINDOW,
+    WINDOW_BLOCKS,
+    WINDOW_STEPS,
+    Climb,
+    climb_of,
+    window_size,
+)
 from sftdiag.signals.leap import LEAP
 from sftdiag.signals.noise import MOVED_ACCURACY
 from sftdiag.signals.rows import Rows
@@ -172,6 +179,8 @@ class TrainLossReboundDetector(Detector):
     def _note(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Return the note, once, when the loss rises although more tokens are predicted."""
         if self._noted or signals.blocks[-1].mean_token_accuracy is None:
+            return ()
+        if min(signals.block_losses[-LARGEST_WINDOW:]) > MOST_WEIGHTED:
             return ()
         climb = climb_of(signals, 0, MIN_RISE)
         if climb is None or climb.rise <= bar(climb):

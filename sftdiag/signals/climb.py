@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import ceil, sqrt
 
+from sftdiag.signals.blocks import MAX_BLOCKS
 from sftdiag.signals.noise import AUTOCORRELATION, cautious_noise, mean, median
 from sftdiag.signals.stream import Signals
 from sftdiag.values import Value
@@ -17,6 +18,9 @@ length in mega-batches of at most 50 batches, and the loss rises and falls with 
 
 WINDOW_SHARE = 8
 """Of a longer run an eighth of its blocks."""
+
+LARGEST_WINDOW = max(WINDOW_BLOCKS, MAX_BLOCKS // WINDOW_SHARE)
+"""Blocks of a window at the most, where it need not span steps."""
 
 ABOVE_START = 1.15
 """Times the loss of the start above which what was learned is lost: the last window of a healthy

@@ -67,8 +67,10 @@ class Edge:
         gap = record.step - self._last
         if self.jump is not None:
             self.jump.highest = max(self.jump.highest, loss)
-        if len(self._calm) == CALM_ROWS and loss > RISE * max(self._calm) > 0.0:
-            calm = list(self._calm)
+        calm = list(self._calm)
+        # The last one alone says of most rows that they are no jump.
+        few = len(calm) < CALM_ROWS or loss <= RISE * calm[-1]
+        if not few and loss > RISE * max(calm) > 0.0:
             level, noise = median(calm), cautious_noise(calm)
             if loss - level > NOISE_FACTOR * noise:
                 sign = self._sign(gap, tokens)
