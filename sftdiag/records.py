@@ -211,7 +211,7 @@ def is_plain_name(name: object) -> bool:
 
 
 @lru_cache(maxsize=128)
-def _are_plain(names: tuple[object, ...]) -> bool:
+def are_plain(names: tuple[object, ...]) -> bool:
     """Return whether these are the names of a train row; a log has few sets of them."""
     return "loss" in names and all(map(is_plain_name, names))
 
@@ -242,7 +242,7 @@ def parse_entry(entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
     step = as_step(entry.get("step"))
     if step is None:
         return ()
-    if _are_plain(tuple(entry)) and (row := _plain(entry, step)) is not None:
+    if are_plain(tuple(entry)) and (row := _plain(entry, step)) is not None:
         return (row,)
     train: dict[str, float] = {}
     evaluation: dict[str, float] = {}

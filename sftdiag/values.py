@@ -2,7 +2,7 @@
 
 A subclass lists its fields as a dataclass does. It is no dataclass because those write and compile
 code for each class and import ``inspect``: together a quarter of the time of ``sftdiag analyze``
-on a small log (benchmarks/speed/analyze.py).
+on a small log (benchmarks.speed.analyze).
 """
 
 from __future__ import annotations

@@ -62,9 +62,9 @@ class Look:
 
     def __init__(self, losses: Sequence[float], norms: Sequence[float | None]) -> None:
         self._norms = norms
-        self.level = sum(losses) / WINDOW
-        self._residuals = _detrended(losses, self.level)
-        self.spread = robust_spread(self._residuals) / self.level if self.level else 0.0
+        self.level = level = sum(losses) / WINDOW
+        self._residuals = _detrended(losses, level)
+        self.spread = robust_spread(self._residuals) / level if level else 0.0
 
     @property
     def crossings(self) -> int:
@@ -152,6 +152,9 @@ class Streaks:
         )
 
 
+_SQUARES = WINDOW**3 - WINDOW
+"""Twelve times the sum of their squares."""
+
 _PLACES = [place - (WINDOW - 1) / 2 for place in range(WINDOW)]
 """Of a window's rows, around 0."""
 
@@ -166,8 +169,8 @@ def _calmest(windows: float) -> float:
 
 def _detrended(values: Sequence[float], mean: float) -> list[float]:
     """Return the residuals of a window's least-squares line."""
-    slope = sum(map(mul, _PLACES, values)) * 12 / (WINDOW**3 - WINDOW)
-    return [value - mean - slope * place for value, place in zip(values, _PLACES, strict=True)]
+    slope = sum(map(mul, _PLACES, values)) * 12 / _SQUARES
+    return [value - mean - slope * place for value, place in zip(values, _PLACES, strict=False)]
 
 
 def _proves(past: Past, look: Look, rate: float | None, peak: float | None) -> bool:

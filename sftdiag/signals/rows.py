@@ -11,11 +11,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from functools import reduce
+from itertools import chain
 from math import isfinite
 from operator import add, le
 from typing import Any
 
-from sftdiag.records import LARGEST, MAX_EPOCHS, MAX_STEPS, SMALLEST, as_float, is_plain_name
+from sftdiag.records import LARGEST, MAX_EPOCHS, MAX_STEPS, SMALLEST, are_plain, as_float
 
 Entry = Mapping[str, Any]
 
@@ -78,11 +79,11 @@ def _columns(entries: Sequence[Entry]) -> Rows | None:
         return None
     names = entries[0].keys()
     columns = {name: [entry[name] for entry in entries] for name in COLUMNS if name in names}
+    if set(map(type, chain.from_iterable(columns.values()))) != {float}:
+        return None
     for column in columns.values():
         # A sum is finite where each of them is; a NaN has no order.
-        if set(map(type, column)) != {float} or not isfinite(sum(column)):
-            return None
-        if min(column) < SMALLEST or max(column) > LARGEST:
+        if not isfinite(sum(column)) or min(column) < SMALLEST or max(column) > LARGEST:
             return None
     if "epoch" in columns and max(columns["epoch"]) >= MAX_EPOCHS:
         return None
@@ -98,13 +99,13 @@ def rows_of(entries: Sequence[Entry], start: int, most: int) -> tuple[Rows | Non
         most: rows at the most.
     """
     first, end = entries[start], min(start + most, start + LONGEST, len(entries))
-    if type(first) is not dict or "loss" not in first or "step" not in first:
+    if type(first) is not dict or "step" not in first:
         return None, start + 1
-    known, last = first.keys(), start + 1
-    if not all(map(is_plain_name, known)):
+    names, last = tuple(first), start + 1
+    if not are_plain(names):
         return None, start + 1
     for entry in entries[last:end]:
-        if entry.keys() != known:
+        if tuple(entry) != names:
             break
         last += 1
     if last - start < SHORTEST:
