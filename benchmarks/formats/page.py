@@ -155,7 +155,19 @@ def page(shares: Sequence[str]) -> str:
         "|---|---|---|---|---|",
     ]
     lines += [f"| {' | '.join(cells)} |" for cells in _rows()]
-    lines += ["", "## The labelled public logs in other formats", ""]
+    lines += [
+        "",
+        "## A run as it logs",
+        "",
+        "`sftdiag watch PATH` follows any of them, or all below a folder, from another process; "
+        "`torchrun train.py 2>&1 | tee train.log | sftdiag watch -` follows what is printed. "
+        "On a fine-tune of examples/finetune.py, at the first warning:",
+        "",
+        "![sftdiag watch train.log](watch.svg)",
+        "",
+        "## The labelled public logs in other formats",
+        "",
+    ]
     lines += [
         "184 public trainer_state.json files, turned into each format by benchmarks/formats and "
         "read again: the same primary finding, and alarms (warning or worse, at any step) where "

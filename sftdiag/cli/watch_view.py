@@ -55,51 +55,56 @@ class View(Lines):
         parts: list[Any] = []
         known = [run for run in runs if run.report is not None]
         if len(known) == 1:
-            parts += self._one(known[0])
+            parts += picture(known[0], self._console.width, self._language)
         else:
-            parts += [self._line(run) for run in known]
+            parts += [_line(run, self._language) for run in known]
         parts += [Text(n, style="dim", no_wrap=True, overflow="ellipsis") for n in self._news]
         self._live.update(Group(*parts), refresh=True)
-
-    def _one(self, run: Watched) -> list[Any]:
-        from rich.padding import Padding
-        from rich.text import Text
-
-        from sftdiag.report.text import lines
-
-        assert run.report is not None
-        shown = lines(run.report, columns=self._console.width, detail="brief")
-        drawn = [Padding(Text.assemble(*line.parts), (0, 0, 0, line.indent)) for line in shown]
-        return [self._bar(run), *drawn]
-
-    def _bar(self, run: Watched) -> Any:
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-
-        assert run.report is not None
-        grid = Table.grid(padding=(0, 1))
-        steps = run.report.summary.max_steps
-        row: list[Any] = [self._progress(run)]
-        if steps:
-            done = run.report.summary.last_step or 0
-            row.append(ProgressBar(total=steps, completed=min(done, steps), width=30))
-        grid.add_row(*row)
-        return grid
-
-    def _line(self, run: Watched) -> Any:
-        from rich.text import Text
-
-        from sftdiag.report.one_line import verdict_parts, words_of
-
-        assert run.report is not None
-        parts = verdict_parts(run.report, words_of(self._language))
-        return Text.assemble(*parts, (f"  {self._progress(run)}", "dim"))
-
-    def _progress(self, run: Watched) -> str:
-        assert run.report is not None
-        words = texts.load(__file__, "watch", self._language)
-        return progress(run.path, run, run.report, words)
 
     def close(self) -> None:
         """Leave the last picture standing."""
         self._live.stop()
+
+
+def picture(run: Watched, columns: int, language: str) -> list[Any]:
+    """Return what is drawn of one run: its progress, curve and diagnosis."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from sftdiag.report.text import lines
+
+    assert run.report is not None
+    shown = lines(run.report, columns=columns, detail="brief")
+    drawn = [Padding(Text.assemble(*line.parts), (0, 0, 0, line.indent)) for line in shown]
+    return [_bar(run, language), *drawn]
+
+
+def _bar(run: Watched, language: str) -> Any:
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    assert run.report is not None
+    grid = Table.grid(padding=(0, 1))
+    steps = run.report.summary.max_steps
+    row: list[Any] = [_progress(run, language)]
+    if steps:
+        done = run.report.summary.last_step or 0
+        row.append(ProgressBar(total=steps, completed=min(done, steps), width=30))
+    grid.add_row(*row)
+    return grid
+
+
+def _line(run: Watched, language: str) -> Any:
+    from rich.text import Text
+
+    from sftdiag.report.one_line import verdict_parts, words_of
+
+    assert run.report is not None
+    parts = verdict_parts(run.report, words_of(language))
+    return Text.assemble(*parts, (f"  {_progress(run, language)}", "dim"))
+
+
+def _progress(run: Watched, language: str) -> str:
+    assert run.report is not None
+    words = texts.load(__file__, "watch", language)
+    return progress(run.path, run, run.report, words)

@@ -63,6 +63,11 @@ def test_dicts_of_something_else_are_no_rows(tmp_path: Path) -> None:
     assert len(read(tmp_path, text)[1]) == 1
 
 
+def test_what_the_callback_says_is_no_row(tmp_path: Path) -> None:
+    said = "sftdiag: stopped at step 140 of 3,000 by SFT201 eval-loss-rising; best eval_loss 1.5 at"
+    assert len(read(tmp_path, f"{said} step 60\n" + "\n".join(lines()))[1]) == 6
+
+
 def test_ranks_that_print_the_same(tmp_path: Path) -> None:
     once = read(tmp_path, "\n".join(lines()))[1]
     told = read(tmp_path, "\n".join(f"[rank{rank}]: {line}" for line in lines() for rank in (0, 1)))
@@ -70,6 +75,20 @@ def test_ranks_that_print_the_same(tmp_path: Path) -> None:
     assert ("ranks", {"ranks": 2}) in told[0].notes
     untold = read(tmp_path, "\n".join(line for line in lines() for _ in range(4)))[1]
     assert untold == once
+
+
+@pytest.mark.parametrize(
+    "mark", ["[rank{}]: ", "{}: ", "[default{}]:", "[1,{}]<stdout>:", "{:>2}: "]
+)
+def test_ranks_that_print_their_own_losses(tmp_path: Path, mark: str) -> None:
+    text = []
+    for n, line in enumerate(lines()):
+        text.append(mark.format(0) + line)
+        text.append(mark.format(1) + line.replace("'loss': ", f"'loss': {n}"))
+    rows = read(tmp_path, "\n".join(text))[1]
+    assert [row["loss"] for row in rows] == [
+        row["loss"] for row in read(tmp_path, "\n".join(lines()))[1]
+    ]
 
 
 def test_rows_that_repeat_by_themselves_are_kept(tmp_path: Path) -> None:

@@ -35,8 +35,11 @@ WRAPPED_LINES = 8
 
 _COLOURS = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _RANK = re.compile(
-    r"^\s*(?:\[?(?:rank|default|local_rank)[ :=]?(\d{1,5})\]?|(\d{1,5}))\s*:\s", re.I
+    r"^\s*(?:\[?(?:rank|default|local_rank)[ :=]?(\d{1,5})\]?|\[\d+,(\d{1,5})\]<std\w+>|(\d{1,5}))"
+    r"\s*:\s*(?![\d:])",
+    re.I,
 )
+"""What torchrun, OpenMPI and ``srun --label`` write before a rank's line."""
 
 TRAINED = ("loss", "train_loss")
 
@@ -111,7 +114,7 @@ class Scanner:
 
     def _row(self, row: Mapping[str, Any], kind: str, line: str) -> Iterator[Event]:
         if match := _RANK.match(line):
-            rank = match[1] or match[2]
+            rank = match[1] or match[2] or match[3]
             self.ranks.add(rank)
             self._first_rank = self._first_rank or rank
             if rank != self._first_rank:

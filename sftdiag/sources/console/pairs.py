@@ -23,6 +23,9 @@ _VALIDATION = re.compile(
 _SCRIPT = re.compile(
     rf"\b([A-Za-z][A-Za-z_/]{{1,30}}(?: [Ll]oss)?)\s*[:= ]\s*({_NUMBER})(?![\w/:])"
 )
+_OURS = re.compile(r"\bSFT\d{3}\b")
+"""In what the callback itself says of a loss and a step."""
+
 _SCRIPT_STEP = re.compile(r"\b(?:global_)?step\s*[:=#]?\s*(\d{1,12})(?:\s*/\s*(\d{1,12}))?", re.I)
 
 
@@ -91,7 +94,7 @@ def _litgpt(line: str) -> dict[str, Any] | None:
 def _script(line: str) -> dict[str, Any] | None:
     """A script's own line: a step and a loss, such as ``step 10 loss 1.5``."""
     step = _SCRIPT_STEP.search(line)
-    if step is None:
+    if step is None or _OURS.search(line):
         return None
     found: dict[str, Any] = {}
     for name, value in _SCRIPT.findall(line):
