@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sftdiag.monitor import Monitor
     from sftdiag.probes.settings import Probes
     from sftdiag.records import LogRecord
+    from sftdiag.searches.search import search
     from sftdiag.tuning.recommend import recommend
     from sftdiag.version import __version__
 
@@ -49,6 +50,7 @@ _HOME = {
     "fleet": "fleets.fleet",
     "preflight": "rows.preflight",
     "recommend": "tuning.recommend",
+    "search": "searches.search",
     "smoke_test": "live.smoke",
 }
 
@@ -78,6 +80,7 @@ __all__ = [
     "fleet",
     "preflight",
     "recommend",
+    "search",
     "smoke_test",
 ]
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "explain": "explain a finding, its causes and fixes",
     "rules": "list all codes",
     "recommend": "print settings for a run, each with its reason and source",
+    "search": "search learning rate, epochs, LoRA rank and batch",
     "lengths": "measure the rows' tokens and what each max_length cuts",
     "probe": "ask a finished model: repetition, forgetting, unnatural replies",
     "rows": "show the training rows behind a spike, a NaN or a skipped step",

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any
 
 from sftdiag.config import Settings
@@ -91,12 +92,7 @@ def on_ray(
     """
     import ray
 
-    started = not ray.is_initialized()
-    if started:
-        known = os.environ.get("RAY_ADDRESS")
-        local_only = {} if known else {"num_cpus": jobs, "include_dashboard": False}
-        ray.init(address=known, log_to_driver=False, **local_only)
-    try:
+    with cluster(jobs):
         task = ray.remote(max_retries=RETRIES, num_cpus=1)(work)
         chosen = ray.put(settings)
         waiting = {task.remote(list(part), chosen): part for part in tasks(runs, jobs)}
@@ -107,6 +103,20 @@ def on_ray(
                 yield from ray.get(done)
             except ray.exceptions.RayError as error:
                 yield from (unreadable(run, f"{run}: {type(error).__name__}") for run in part)
+
+
+@contextmanager
+def cluster(jobs: int) -> Iterator[None]:
+    """Join the Ray cluster that is there, or start a local one of so many processors."""
+    import ray
+
+    started = not ray.is_initialized()
+    if started:
+        known = os.environ.get("RAY_ADDRESS")
+        local_only = {} if known else {"num_cpus": jobs, "include_dashboard": False}
+        ray.init(address=known, log_to_driver=False, **local_only)
+    try:
+        yield
     finally:
         if started:
             ray.shutdown()

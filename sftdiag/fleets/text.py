@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from unicodedata import east_asian_width
+from collections.abc import Iterator
 
 from sftdiag.fleets import cells
 from sftdiag.fleets.fleet import Fleet
 from sftdiag.fleets.row import UNREADABLE
 from sftdiag.report.line import Line
 from sftdiag.report.one_line import STYLES
-
-_GAP = "  "
+from sftdiag.report.table import GAP, columns, joined, padded
 
 
 def render(fleet: Fleet) -> str:
@@ -53,26 +51,10 @@ def table(fleet: Fleet) -> Iterator[Line]:
     used = [index for index in range(len(cells.COLUMNS)) if any(row[index] for row in rows)]
     heads = [said[cells.COLUMNS[index]] for index in used]
     shown = [[row[index] for index in used] for row in rows]
-    widths = [max(map(_columns, column)) for column in zip(heads, *shown, strict=True)]
+    widths = [max(map(columns, column)) for column in zip(heads, *shown, strict=True)]
     right = [cells.COLUMNS[index] in cells.RIGHT for index in used]
-    yield Line(0, ((_joined(heads, widths, right), "bold"),))
+    yield Line(0, ((joined(heads, widths, right), "bold"),))
     for row, words in zip(fleet.rows, shown, strict=True):
         style = STYLES.get(row.verdict, "dim" if row.verdict == UNREADABLE else "")
-        first, rest = _padded(words[0], widths[0]), _joined(words[1:], widths[1:], right[1:])
-        yield Line(0, ((first, style), (_GAP + rest, "")))
-
-
-def _joined(words: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
-    return _GAP.join(_padded(w, n, right=r) for w, n, r in zip(words, widths, right, strict=True))
-
-
-def _padded(word: str, width: int, *, right: bool = False) -> str:
-    space = " " * (width - _columns(word))
-    return space + word if right else word + space
-
-
-def _columns(text: str) -> int:
-    """Return the columns that a text takes in a terminal: Chinese characters take two."""
-    if text.isascii():
-        return len(text)
-    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
+        first, rest = padded(words[0], widths[0]), joined(words[1:], widths[1:], right[1:])
+        yield Line(0, ((first, style), (GAP + rest, "")))

@@ -11,6 +11,7 @@ from sftdiag.faults import say
 from sftdiag.live.callback import DiagnosticsCallback
 from sftdiag.live.guard import Guard
 from sftdiag.live.step_signals import StepSignals
+from sftdiag.live.trials import HyperparameterSearch
 from sftdiag.report.one_line import tell
 from sftdiag.rows.preflight import RunChecks, guarded_report
 from sftdiag.trainer import context as trainer_context
@@ -26,6 +27,9 @@ def attach(
     **options: Any,
 ) -> DiagnosticsCallback:
     """Add a :class:`DiagnosticsCallback` that also knows what only the trainer knows.
+
+    In ``trainer.hyperparameter_search(backend="optuna")`` what ``stop_on`` holds for prunes the
+    trial, with the cause in its attributes, and so does an evaluation loss with no way to the best.
 
     Args:
         trainer: a transformers or TRL trainer, before ``train()``.
@@ -53,6 +57,8 @@ def attach(
     if callback.prober is not None:
         callback.prober.trainer = trainer
     trainer.add_callback(callback)
+    if callback.enabled and getattr(trainer, "model_init", None) is not None:
+        trainer.add_callback(HyperparameterSearch(callback, trainer))
     if callback.enabled and callback.known.train_samples == 0 and trainer.is_world_process_zero():
         # train() fails before on_train_begin: what the checks know is told now or never.
         for finding in guarded_report(trainer, callback.settings).at_least("error"):

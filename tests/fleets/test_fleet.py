@@ -21,6 +21,7 @@ from sftdiag.fleets import data, engines, html, judging, text
 from sftdiag.fleets.finding import runs_below
 from sftdiag.fleets.fleet import Fleet, fleet
 from sftdiag.fleets.row import UNREADABLE, Row
+from sftdiag.report.table import columns
 
 
 @pytest.fixture(autouse=True)
@@ -269,5 +270,5 @@ def test_analyze_of_several_ends_with_the_table(
 def test_the_table_lines_up_in_chinese(root: Path) -> None:
     found = fleet(root, lang="zh")
     table = list(text.table(found))
-    columns = {text._columns(line.plain[: line.plain.index(str(root))]) for line in table[1:6]}
-    assert len(columns) == 1
+    wide = {columns(line.plain[: line.plain.index(str(root))]) for line in table[1:6]}
+    assert len(wide) == 1

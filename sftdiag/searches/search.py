@@ -1,0 +1,258 @@
+"""search(make_trainer): the guide's four steps, one small study each, resumable."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sftdiag.api import resolve_settings
+from sftdiag.errors import ConfigError, UnhealthyRunError
+from sftdiag.live.trials import Rivals, finished
+from sftdiag.rows.preflight import preflight
+from sftdiag.searches import steps as planning
+from sftdiag.searches.outcome import FAILED, Point
+from sftdiag.searches.progress import Progress, Tell
+from sftdiag.searches.result import SearchResult
+from sftdiag.searches.settings import EPOCHS, RATE, Facts, start_for, usual_start
+from sftdiag.searches.steps import SEEDS, STEPS, Choice
+from sftdiag.searches.trial import MakeTrainer, facts_of, made, run_trial
+from sftdiag.values import Value
+
+if TYPE_CHECKING:
+    from sftdiag.searches.store import Store
+
+POLL = 1.0
+"""Seconds between looks at a storage while other processes run what is wanted."""
+
+ON_ERROR = ("continue", "stop")
+"""What a failed trial does to the search."""
+
+
+ENGINES = ("local", "ray")
+
+
+def search(
+    make_trainer: MakeTrainer,
+    start: Mapping[str, float] | None = None,
+    *,
+    storage: Any = None,
+    folder: str | os.PathLike[str] = "sftdiag-search",
+    name: str = "sftdiag",
+    steps: Sequence[str] = STEPS,
+    on_error: str = "continue",
+    retry_failed: bool = False,
+    engine: str = "local",
+    jobs: int = 1,
+    lang: str | None = None,
+    progress: Tell | None = None,
+) -> SearchResult:
+    """Search learning rate, epochs, LoRA rank and effective batch, in the guide's order.
+
+    Each step keeps the lowest evaluation loss with the other settings fixed; where a cheaper one
+    is not worse by more than the noise of the evaluation rows and of two seeds, that one. Trials
+    are watched by :func:`sftdiag.attach` and end at the first error, or when their curve cannot
+    become the best. What is done is kept: called again with the same folder or storage, the search
+    goes on where it was, and several processes with one storage share the trials.
+
+    Args:
+        make_trainer: takes a dict and returns a new trainer made of it. The dict has
+            ``learning_rate``, ``num_train_epochs``, ``gradient_accumulation_steps``, ``seed`` and
+            ``output_dir`` for SFTConfig, ``r`` and ``lora_alpha`` for LoraConfig (leave these two
+            out for full fine-tuning). It is called for every trial and once before.
+        start: some of these, where the search begins; the guide's and newer evidence otherwise.
+        storage: an Optuna storage, its URL such as ``sqlite:///search.db``, or a journal's path;
+            default: a journal in the folder, no server.
+        folder: where the trials' own folders are.
+        name: of the search, where a storage holds several.
+        steps: which of the guide's steps, in their order.
+        on_error: ``"continue"`` after a trial that failed, or ``"stop"``.
+        retry_failed: run trials again that failed in an earlier call.
+        engine: ``"local"``, or ``"ray"``: workers of a Ray cluster share the trials. They see the
+            same folder, or the storage has a URL.
+        jobs: workers, with Ray.
+        lang: ``"en"`` or ``"zh"``.
+        progress: told how far the search is.
+
+    Returns:
+        The choices and every trial: ``print`` it, or use its ``sft_config`` and ``lora_config``.
+
+    Raises:
+        ConfigError: an option is wrong, or the storage holds a search that began otherwise.
+        UnhealthyRunError: the checks before step 1 found an error that every trial would have; a
+            trial failed and ``on_error="stop"``; or no trial of the learning rate ended.
+    """
+    from sftdiag.searches.store import Store
+
+    settings = resolve_settings(lang=lang)
+    if on_error not in ON_ERROR:
+        raise ConfigError(f"on_error must be one of {', '.join(ON_ERROR)}; got {on_error!r}")
+    if unknown := [step for step in steps if step not in STEPS]:
+        raise ConfigError(f"steps are {', '.join(STEPS)}; got {unknown[0]!r}")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError(
+            "a search runs in one process: start one for each GPU, with the same storage"
+        )
+    if engine not in ENGINES:
+        raise ConfigError(f"engine must be one of {', '.join(ENGINES)}; got {engine!r}")
+    usual_start(start)
+    where = os.path.abspath(folder)
+    store = Store(storage, where, name)
+    facts, begun = _begun(store, make_trainer, start, where)
+    if retry_failed:
+        store.retry_failed()
+    chosen = tuple(step for step in STEPS if step in steps)
+    driver = _Driver(store, make_trainer, facts, where, on_error, progress)
+    if engine == "ray":
+        from sftdiag.searches.ray_tune import share
+
+        share(Worker(make_trainer, storage, where, name, facts, begun, chosen, on_error), jobs)
+    return driver.run(begun, chosen, settings.lang)
+
+
+class Worker(Value):
+    """One of several processes that share the trials of a search that has begun; picklable."""
+
+    make_trainer: MakeTrainer
+    storage: Any
+    folder: str
+    name: str
+    facts: Facts
+    start: dict[str, float]
+    steps: tuple[str, ...]
+    on_error: str
+
+    def work(self) -> None:
+        """Train what is wanted and nobody else trains, until the search is over."""
+        from sftdiag.searches.store import Store
+
+        store = Store(self.storage, self.folder, self.name)
+        driver = _Driver(store, self.make_trainer, self.facts, self.folder, self.on_error, None)
+        driver.run(self.start, self.steps, "en")
+
+
+def _begun(
+    store: Store, make_trainer: MakeTrainer, given: Mapping[str, float] | None, folder: str
+) -> tuple[Facts, dict[str, float]]:
+    """Return what the run is and what the search starts with, from its first beginning.
+
+    Raises:
+        ConfigError: the storage's search began with other settings.
+        UnhealthyRunError: an error that every trial would have.
+    """
+    plan = store.plan()
+    if plan is None:
+        trainer = made(make_trainer, usual_start(given), os.path.join(folder, "first"))
+        preflight(trainer).raise_for("error")
+        facts = facts_of(trainer)
+        del trainer
+        start = start_for(facts, given)
+        plan = store.plan({"facts": facts.to_dict(), "start": start, "given": dict(given or {})})
+        assert plan is not None
+    elif given is not None and dict(given) != plan["given"]:
+        raise ConfigError(
+            f"the storage holds a search that began with {plan['given']}; give another name"
+        )
+    return Facts.from_dict(plan["facts"]), dict(plan["start"])
+
+
+class _Driver:
+    """Runs what the steps want until they choose."""
+
+    def __init__(
+        self,
+        store: Store,
+        make_trainer: MakeTrainer,
+        facts: Facts,
+        folder: str,
+        on_error: str,
+        tell: Tell | None,
+    ) -> None:
+        self.store = store
+        self.make_trainer = make_trainer
+        self.facts = facts
+        self.folder = folder
+        self.on_error = on_error
+        self.progress = Progress(tell)
+
+    def run(self, start: dict[str, float], steps: Sequence[str], lang: str) -> SearchResult:
+        """Return the result of the search."""
+        now, seeds = dict(start), None
+        choices: list[Choice] = []
+        left = [*steps]
+        if RATE in left:
+            left.insert(1, SEEDS)
+        for place, step in enumerate(left):
+            later = sum(planning.most(other, now, self.facts) for other in left[place + 1 :])
+            self.progress.begin(step, planning.most(step, now, self.facts), later)
+            self._train(step, now)
+            done = self.store.done()
+            if step == SEEDS:
+                seeds = planning.seed_gap(now, done)
+                continue
+            choice = planning.choose(step, now, self.facts, done, seeds)
+            choices.append(choice)
+            now = dict(choice.chosen)
+            if choice.why == "no_trial" and step == RATE:
+                raise UnhealthyRunError(self._why_none())
+        trials = tuple(sorted(self.store.done().values(), key=lambda trial: trial.number))
+        return SearchResult(start, now, self.facts, tuple(choices), trials, seeds, lang)
+
+    def _train(self, step: str, now: dict[str, float]) -> None:
+        """Train until a step has what it wants; what others run is waited for."""
+        while True:
+            done = self.store.done()
+            wanted = planning.wanted(step, now, self.facts, done)
+            if not wanted:
+                return
+            self.progress.count(len(wanted))
+            for settings in wanted:
+                trial = self.store.claim(step, settings)
+                if trial is not None:
+                    self._one(step, trial)
+                    break
+            else:
+                time.sleep(POLL)
+
+    def _one(self, step: str, trial: Any) -> None:
+        settings = self.store.settings_of(trial)
+        folder = os.path.join(self.folder, "trials", f"{step}-{trial.number}")
+        try:
+            with self.store.beating(trial):
+                outcome = run_trial(
+                    self.make_trainer,
+                    settings,
+                    folder,
+                    lambda: self._rivals(step, settings),
+                    self._moved,
+                )
+        except BaseException:
+            self.store.give_up(step, trial)
+            raise
+        self.store.tell(step, trial, outcome)
+        self.progress.ended(outcome.seconds)
+        if outcome.state == FAILED and self.on_error == "stop":
+            raise UnhealthyRunError(f"a trial failed with {outcome.reason}: {outcome.detail}")
+
+    def _moved(self, share: float, curve: tuple[Point, ...]) -> None:
+        self.progress.moved(share)
+
+    def _rivals(self, step: str, settings: Mapping[str, float]) -> Rivals:
+        """Return the trials with as many epochs; none where the curve is what is asked for."""
+        if step in (EPOCHS, SEEDS):
+            return Rivals()
+        return finished(
+            [
+                trial.outcome.shares
+                for trial in self.store.done().values()
+                if trial.outcome.judged is not None and trial.settings[EPOCHS] == settings[EPOCHS]
+            ]
+        )
+
+    def _why_none(self) -> str:
+        causes = {
+            f"{o.reason}: {o.detail}" if o.state == FAILED else f"{o.cause} {o.cause_name}"
+            for o in (trial.outcome for trial in self.store.done().values())
+        }
+        return f"no trial of the learning rate ran to its end: {'; '.join(sorted(causes))}"
