@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sftdiag.errors import ConfigError, meant
-from sftdiag.ranges import USUAL_BATCH, USUAL_LEARNING_RATE, USUAL_RANK, lora_learning_rate
+from sftdiag.ranges import USUAL_BATCH, USUAL_LEARNING_RATE, USUAL_RANK
+from sftdiag.tuning.rates import lora_learning_rate
 from sftdiag.tuning.recipes import TEMPLATE_SETTINGS
 from sftdiag.values import Value
 
