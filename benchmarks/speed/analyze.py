@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.speed.live import microseconds_a_record
-from benchmarks.speed.logs import write_fleet, write_log
+from benchmarks.speed.logs import written
 from benchmarks.speed.measuring import Ratio, Used, medians, must, ratio, used
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "speed.md"
@@ -42,9 +42,6 @@ PEERS = {
 
 LIMIT = 120.0
 """Seconds after which a tool is given up."""
-
-MOST_LOGS = 1_000
-"""Logs that one call can name."""
 
 
 class Line(NamedTuple):
@@ -181,24 +178,27 @@ def main() -> int:
     times = 5 if options.quick else 15
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SFTDIAG_CACHE"] = f"{folder}/cache"
-        small = write_log(Path(folder, "small.json"), 1_000)
-        sick = write_log(Path(folder, "sick.json"), 1_000, sick=True)
-        large = write_log(Path(folder, "large.json"), 100_000)
+        small, sick, large = (Path(folder, f"{name}.json") for name in ("small", "sick", "large"))
+        written("log", small, 1_000)
+        written("sick", sick, 1_000)
+        written("log", large, 100_000)
         must(used((*OURS, "analyze", str(sick))), OURS)
         lines = [*of_start(small, sick, 2 * times), *of_load(large, "100,000", times // 2, 3.0)]
         logs: list[tuple[str, Sequence[Path], int]] = [
             ("1,000 records", [small], 5),
             ("100,000 records", [large], 1 if options.quick else 3),
         ]
-        fleet = write_fleet(Path(folder, "runs"), 1_000)
-        logs.append(("1,000 runs of 200 records", fleet[:MOST_LOGS], 1 if options.quick else 3))
+        written("fleet", Path(folder, "runs"), 1_000)
+        fleet = sorted(Path(folder, "runs").rglob("*.json"))
+        logs.append(("1,000 runs of 200 records", fleet, 1 if options.quick else 3))
         many = None
         if not options.quick:
-            million = write_log(Path(folder, "million.json"), 1_000_000)
+            million = Path(folder, "million.json")
+            written("log", million, 1_000_000)
             lines += of_load(million, "1,000,000", 3, None)
             logs.append(("1,000,000 records", [million], 1))
             many = Path(folder, "many")
-            write_fleet(many, 10_000)
+            written("fleet", many, 10_000)
         rows, taken = beside(options.peers, logs)
         lines += against(taken, "100,000 records", "sftdiag")
         lines += against(taken, "1,000 runs of 200 records", "sftdiag fleet")

@@ -29,6 +29,7 @@ from sftdiag.detectors.base import Detector, Skip, too_few
 from sftdiag.findings import Detection, Severity
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.noise import median
+from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals
 from sftdiag.values import Value
 
@@ -95,6 +96,10 @@ class ThroughputFallDetector(Detector):
         if len(self._windows) > MOST_WINDOWS:
             del self._windows[1 : -4 * SLOW_WINDOWS : 2]
         return self._look(record)
+
+    def passes(self, signals: Signals, rows: Rows) -> bool:
+        """See :meth:`Detector.passes`: only rows of steps that were timed say anything."""
+        return not rows.have("step_seconds")
 
     def _look(self, record: LogRecord) -> Sequence[Detection]:
         last = self._windows[-SLOW_WINDOWS:]

@@ -65,6 +65,10 @@ class Rows:
         tokens = as_float(self._entries[-1].get("num_tokens"))
         return tokens if tokens is not None and isfinite(tokens) else None
 
+    def have(self, name: str) -> bool:
+        """Return whether the rows have a metric, one of :data:`COLUMNS` or any other."""
+        return name in self._entries[0]
+
     def get(self, name: str) -> list[float] | None:
         """Return a column, or None where the rows have none."""
         return self.columns.get(name)

@@ -16,7 +16,7 @@ from logs import Row, healthy, noisy, overfitting, train_rows
 from mutated import files
 
 from sftdiag.context import RunContext
-from sftdiag.detectors import DETECTORS, _stretches
+from sftdiag.detectors import DETECTORS, Detector, _stretches
 from sftdiag.errors import SourceError
 from sftdiag.monitor import Monitor
 from sftdiag.signals.rows import SHORTEST, Rows, rows_of
@@ -91,6 +91,13 @@ def test_a_long_log_is_mostly_taken_in_at_once(noise: float, every: int) -> None
     rows = long_log(3000, noise, seed=1, every=every)
     # Noise of 40 % jumps at every turn: there nothing is, but all is told alike.
     assert same(rows) >= (0.5 if noise < 0.4 else 0.0) * len(rows)
+
+
+@pytest.mark.parametrize("kind", DETECTORS, ids=lambda kind: kind.name)
+def test_every_detector_says_when_many_rows_change_nothing(kind: type[Detector]) -> None:
+    """One that does not has every log fed row by row."""
+    shown = not kind.evaluations_only and not kind.only
+    assert not shown or kind.passes is not Detector.passes
 
 
 def spiked(rows: list[Row], draw: random.Random) -> None:
