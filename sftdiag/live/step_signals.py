@@ -10,23 +10,16 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Sequence
-from math import isfinite
+from collections.abc import Callable
 from typing import Any
 
+from sftdiag.live.open_step import OpenStep, agree, measured
 from sftdiag.live.row_log import RowLog
 from sftdiag.sources.every_step import Step, packed, unpacked
 
 SLOTS = 4096
 """Values in the ring: the losses and norms of 1,000 steps and more, in 16 KB on the device. Where
 the log rows are further apart it is emptied in between, one copy in so many values."""
-
-AGREES = 1e-3
-"""Share by which a log row's loss may differ from the mean of its steps: losses in bfloat16 are
-added up in float32 here and there, in another order."""
-
-ROUNDED = 1e-4
-"""Likewise in nats: some trainers round what they log to four decimals."""
 
 NO_SCALAR, DISAGREES, RANK_MISSING, FAULT = "no_scalar", "disagrees", "rank_missing", "fault"
 """Why the log rows are used instead; keys of skipped.toml, after ``steps_``."""
@@ -57,8 +50,8 @@ class StepSignals:
 
     def _reset(self) -> None:
         self._used = self._done = 0
-        self._steps: list[_Open] = []
-        self._open = _Open()
+        self._steps: list[OpenStep] = []
+        self._open = OpenStep()
         self._ready: list[Step] = []
         self._since_row: list[Step] = []
         self._clock: float | None = None
@@ -192,9 +185,10 @@ class StepSignals:
         open_.step, open_.epoch = step, epoch
         open_.seconds = now - self._clock if self._clock is not None else None
         self._clock = now
+        open_.measured = measured(self.trainer, open_.losses)
         self._used += open_.normed
         self._steps.append(open_)
-        self._open = _Open()
+        self._open = OpenStep()
         if len(self._steps) == self._most:
             self._empty()
 
@@ -216,7 +210,7 @@ class StepSignals:
         self._since_row += steps
         if loss is not None:
             since, self._since_row = self._since_row, []
-            if since and self.off is None and not _agree(since, loss):
+            if since and self.off is None and not agree(since, loss):
                 self.off = DISAGREES
         return steps if self.off is None else []
 
@@ -242,6 +236,7 @@ class StepSignals:
                     open_.skipped,
                     open_.level,
                     open_.bound,
+                    *open_.measured,
                 )
             )
         self._steps, self._used = [], 0
@@ -270,31 +265,3 @@ class StepSignals:
         if failed:
             self.off = self.off or FAULT
         return values
-
-
-class _Open:
-    """A step in the making."""
-
-    __slots__ = (
-        *("bound", "epoch", "level", "losses", "normed", "rate", "seconds", "skipped", "step"),
-        "tokens",
-    )
-
-    def __init__(self) -> None:
-        self.step, self.losses, self.tokens = 0, 0, 0
-        self.normed = False
-        self.rate: float | None = None
-        self.epoch: float | None = None
-        self.seconds: float | None = None
-        self.skipped: float | None = None
-        self.level: float | None = None
-        self.bound: float | None = None
-
-
-def _agree(steps: Sequence[Step], loss: float) -> bool:
-    """Return whether a log row's loss is the mean of its steps; a NaN in it settles nothing."""
-    losses = [step.loss for step in steps]
-    if not all(map(isfinite, losses)):
-        return True
-    mean = sum(losses) / len(losses)
-    return abs(mean - loss) <= ROUNDED + AGREES * max(abs(mean), abs(loss))

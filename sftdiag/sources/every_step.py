@@ -35,6 +35,9 @@ _HEAD = struct.Struct("<8sHH")
 _DIGITS = 7
 """What a float32 holds: a rate of 2e-5 reads 2e-05, not 1.9999999494757503e-05."""
 
+MEASURED = ("entropy", "mean_token_accuracy")
+"""What some trainers measure of each micro-batch beside its loss, and log the mean of."""
+
 OF_A_SKIP = ("skipped", "level", "bound")
 """What a step that was skipped says beside its loss and gradient norm."""
 
@@ -57,6 +60,8 @@ class Step(NamedTuple):
             :data:`sftdiag.records.SKIPS`, and what it did then; None where it was made.
         level: the usual loss then.
         bound: the rise above it that the run's own noise explains.
+        entropy: the mean over its micro-batches, where the trainer measures it (TRL's do).
+        mean_token_accuracy: likewise.
     """
 
     step: int
@@ -69,6 +74,8 @@ class Step(NamedTuple):
     skipped: float | None = None
     level: float | None = None
     bound: float | None = None
+    entropy: float | None = None
+    mean_token_accuracy: float | None = None
 
 
 _COLUMNS = Step._fields
@@ -183,8 +190,8 @@ class Merger:
     """Puts steps in the place of the log rows that are their means, live and offline alike.
 
     Each step becomes a row as ``logging_steps=1`` would have logged it. What the log row says
-    beside its loss (entropy, token accuracy, tokens) is a mean over these steps, and each of them
-    gets it; those before an evaluation, which no such row follows yet, what the last one said.
+    beside its loss, and is not known of each step, is of all of them, and each gets it; those
+    before an evaluation, which no such row follows yet, get what the last one said.
 
     Args:
         log: the rows that came before.
@@ -230,7 +237,8 @@ def _row(step: Step, beside: Mapping[str, Any]) -> Row:
     for name in ("seconds", "tokens"):
         if (value := getattr(step, name)) is not None:
             row[f"step_{name}"] = value
-    return {**row, **beside}
+    measured = ((name, getattr(step, name)) for name in MEASURED)
+    return {**row, **beside, **{name: value for name, value in measured if value is not None}}
 
 
 def merged(entries: Sequence[Row], steps: Sequence[Step], *, beyond: bool = True) -> list[Row]:

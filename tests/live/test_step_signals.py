@@ -69,6 +69,8 @@ def test_steps_are_those_that_the_trainer_would_have_logged(tmp_path: Path) -> N
         assert step.learning_rate == pytest.approx(row["learning_rate"], rel=1e-6)
         assert step.epoch == pytest.approx(row["epoch"], rel=1e-6)
         assert step.tokens
+        assert step.entropy == pytest.approx(row["entropy"], rel=1e-6)
+        assert step.mean_token_accuracy == pytest.approx(row["mean_token_accuracy"], rel=1e-6)
     assert callback.report.summary.last_step == 25
     trainer.save_state()
     assert told(sftdiag.analyze(tmp_path / "watched")) == told(callback.report)
