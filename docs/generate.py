@@ -25,6 +25,9 @@ sys.path.insert(0, str(ROOT))
 from docs import reports  # noqa: E402
 from sftdiag.api import analyze  # noqa: E402
 from sftdiag.cli.main import COMMANDS, main  # noqa: E402
+from sftdiag.config import Settings  # noqa: E402
+from sftdiag.fleets import text as fleet_text  # noqa: E402
+from sftdiag.fleets.fleet import Fleet, look  # noqa: E402
 from sftdiag.guide.catalogue import CURVES, explain, rules  # noqa: E402
 from sftdiag.outlets import alerts, webhook  # noqa: E402
 from sftdiag.report import text  # noqa: E402
@@ -128,10 +131,19 @@ def picture() -> str:
     return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
 
 
+def fleet_page() -> str:
+    """Return what `sftdiag fleet examples/runs` prints."""
+    found = look([str(ROOT / "examples" / "runs")], Settings(), jobs=1, cached=False)
+    rows = [row.replace(run=os.path.relpath(row.run, ROOT)) for row in found.rows]
+    shown = fleet_text.render(Fleet.of(rows, "en"))
+    return f"{NOTE}# A fleet\n\nWhat `sftdiag fleet examples/runs` prints.\n\n```\n{shown}```\n"
+
+
 def pages() -> dict[Path, str]:
     """Return every generated file with its content."""
     written = {DOCS / f"findings.{lang}.md": findings_page(lang) for lang in LANGUAGES}
     written[DOCS / "command_line.md"] = command_line_page()
+    written[DOCS / "fleet.md"] = fleet_page()
     written[DOCS / "recommend.md"] = recommend_page()
     written[DOCS / "alerts.md"] = alerts_page()
     written[DOCS / "reports.md"] = NOTE + reports.page()
