@@ -13,6 +13,9 @@ before it below: both series say that all that was learned is being lost.
 Likewise where it jumps within one record at a resume (known, or shown by the log: a token count
 that begins anew, missing rows, steps that go back), or back to where the run began, and stays up.
 
+And where the evaluation loss jumps from one evaluation to the next by a tenth and by far more than
+before, is still up at the one after, and the train loss has not fallen meanwhile.
+
 The note ``weighted-loss-rises`` says that the loss rises while more tokens are predicted: normal
 for losses weighted by the model's own probability, such as TRL's ``loss_type="dft"``, which are
 nowhere above 1/e.
@@ -38,6 +41,7 @@ from collections.abc import Mapping, Sequence
 from math import exp
 from typing import ClassVar
 
+from sftdiag.detectors._eval_jump import EVALUATED, is_over, jump_of
 from sftdiag.detectors._resume_jump import ResumeJump
 from sftdiag.detectors._sudden_jump import (
     DOUBLED,
@@ -104,7 +108,7 @@ class TrainLossReboundDetector(Detector):
         if record.kind not in (TRAIN, EVAL) or signals.objective is not None:
             return ()
         if record.kind == EVAL:
-            return self._lost(signals, record.step)
+            return self._lost(signals, record.step) or self._evaluated(signals, record.step)
         sudden = self._sudden_jump.look(record)
         doubled = self._doubling.look(record)
         active = self._active
@@ -121,7 +125,7 @@ class TrainLossReboundDetector(Detector):
             numbers |= {"loss_start": signals.first_loss, **rate_and_epoch(signals)}
             self._active = self._rebound(record.step, before, numbers, variant)
             return (self._active,)
-        if not signals.block_closed:
+        if not signals.block_closed or (active is not None and active.variant == EVALUATED):
             return ()
         if self._active is not None:
             if not _is_back(signals, self._active):
@@ -166,6 +170,24 @@ class TrainLossReboundDetector(Detector):
         self._active = jump.replace(
             step=step, severity=Severity.ERROR, evidence=numbers, variant=LOST
         )
+        return (self._active,)
+
+    def _evaluated(self, signals: Signals, step: int) -> Sequence[Detection]:
+        """Look for a jump between two evaluations, and for its end."""
+        points = signals.main_evaluations
+        if not points or points[-1].step != step:
+            return ()
+        active = self._active
+        if active is not None:
+            over = active.variant == EVALUATED and is_over(active.evidence, points[-1].loss)
+            return self._end(step) if over else ()
+        found = jump_of(points)
+        if found is None:
+            return ()
+        before, numbers = found
+        numbers |= {"eval_series": signals.main_series, "loss_start": signals.first_loss}
+        numbers |= rate_and_epoch(signals)
+        self._active = self._rebound(step, before, numbers, EVALUATED)
         return (self._active,)
 
     def _rebound(

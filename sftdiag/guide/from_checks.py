@@ -42,6 +42,18 @@ def check(
     return look
 
 
+def observed(name: str, variant: str, weight: Weight = Weight.CONFIRMS) -> Look:
+    """Return the look at one variant of what a check sees, at warning or above."""
+
+    def look(case: Case) -> Evidence | None:
+        seen = _worst(case, name, on_evaluation=False)
+        if seen is None or seen.variant != variant:
+            return None
+        return Evidence(weight, "", check=seen)
+
+    return look
+
+
 def _worst(case: Case, name: str, on_evaluation: bool) -> Observation | None:
     """Return the gravest observation of a check in the rows asked for, or None."""
     fitting = [

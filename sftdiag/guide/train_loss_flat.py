@@ -14,7 +14,7 @@ from sftdiag.detectors.train_loss_flat import RATE
 from sftdiag.findings import Severity
 from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED, scale_of_the_losses
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
-from sftdiag.guide.from_checks import check
+from sftdiag.guide.from_checks import check, observed
 from sftdiag.guide.movement import fell_first, movement, raise_learning_rate, slope_follows_rate
 from sftdiag.guide.still_rate import OF_THE_RATE
 from sftdiag.ranges import LARGEST_VOCABULARY, LOWEST_LEARNING_RATE, learning_rate_ranges, speak_of
@@ -258,6 +258,12 @@ OF_THE_LOSS = (
             check("trainable-share", Weight.CONFIRMS, clean=None),
         ),
         (train_the_weights,),
+    ),
+    CauseRule(
+        "optimizer-settings",
+        (observed("optimizer-settings", "starved"),),
+        (fix("clip_less"),),
+        needs_evidence=True,
     ),
     CauseRule("quantization-or-dtype", (numeric_format, began_above_chance), (fix("use_bf16"),)),
     CauseRule("weights-not-loaded", (blind_guess,), (fix("load_weights"),)),

@@ -277,3 +277,19 @@ def test_support_with_a_counter_argument_comes_before_no_evidence_at_all() -> No
     weighed = (Evidence(Weight.SUPPORTS, "key"), Evidence(Weight.AGAINST, "key"))
     assert rank(weighed) < rank((Evidence(Weight.MISSING, "key"),))
     assert rank((Evidence(Weight.MISSING, "key"),)) < rank((Evidence(Weight.AGAINST, "key"),))
+
+
+def test_a_clip_that_leaves_no_step_is_the_cause_of_a_flat_loss() -> None:
+    known = KNOWN.replace(
+        optim="adamw_torch",
+        max_grad_norm=1e-10,
+        adam_epsilon=1e-8,
+        learning_rate=1e-4,
+        trainable_parameters=10**8,
+        total_parameters=10**8,
+    )
+    rows = flat(grad_norm=4.0, learning_rate=1e-4)
+    report = diagnosed(rows, Inputs(known), known)
+    assert first(report) == ("SFT101", "optimizer-settings", "CONFIRMED", "SFT512")
+    usual = known.replace(max_grad_norm=1.0)
+    assert "optimizer-settings" not in statuses(diagnosed(rows, Inputs(usual), usual).primary)

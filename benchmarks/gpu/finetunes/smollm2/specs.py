@@ -19,7 +19,7 @@ CAUSES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
             "answers-of-others": ("419 404 101", "label-misalignment poor-data"),
             "answers-cut": ("408 403 402", "answers-truncated label-mask"),
             "bf16-tiny-rate": ("509 101 501", "quantization-or-dtype learning-rate-too-low"),
-            "clip": ("512 101", "clipping learning-rate-too-low vanishing-gradient"),
+            "clip": ("512 101", "optimizer-settings learning-rate-too-low vanishing-gradient"),
             "adam": ("512 101", "optimizer-settings learning-rate-too-low vanishing-gradient"),
             "content-left-out": ("424 421", "chat-template"),
             "contradictory": ("417 416", "poor-data low-diversity-data"),

@@ -1,0 +1,50 @@
+"""SFT102 by the evaluations: a jump from one to the next that stays."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from sftdiag.context import RunContext
+from sftdiag.monitor import Monitor
+
+
+def run(after: list[float], train_after: float) -> list[dict[str, float]]:
+    """Return a run whose evaluations settle and then are these, twelve train rows before each."""
+    draw = random.Random(1)
+    rows: list[dict[str, float]] = []
+    for number, loss in enumerate([3.25, 3.08, 3.04, 2.97, 2.93, 2.91, *after], 1):
+        level = 2.6 if number <= 6 else train_after
+        for step in range(12 * number - 11, 12 * number + 1):
+            rows.append({"step": step, "loss": level * draw.gauss(1, 0.1)})
+        rows.append({"step": 12 * number, "eval_loss": loss})
+    return rows
+
+
+def fired(rows: list[dict[str, float]]) -> list[tuple[int, str]]:
+    monitor = Monitor(RunContext(max_steps=240))
+    found = [f for row in rows for f in monitor.feed_entry(row) if f.name == "train-loss-rebound"]
+    return [(f.resolved_step or f.fired_step, "over" if f.resolved_step else "on") for f in found]
+
+
+def test_a_jump_that_stays() -> None:
+    """A few steps at 30 times the rate: a real model's curve (docs/gpu.md, rate-spike-hidden)."""
+    assert fired(run([3.64, 3.48, 3.42, 3.41], 3.5)) == [(96, "on")]
+
+
+def test_a_jump_that_is_made_up_is_over() -> None:
+    assert fired(run([3.64, 3.48, 3.0, 2.9], 3.0)) == [(96, "on"), (108, "over")]
+
+
+@pytest.mark.parametrize(
+    ("after", "train"),
+    [
+        ([3.64, 2.92, 2.9, 2.88], 2.7),
+        ([3.1, 3.1, 3.1, 3.1], 2.7),
+        ([3.64, 3.7, 3.8, 3.9], 1.2),
+    ],
+    ids=["one evaluation alone", "a bump at the rate's peak", "rows learned by heart"],
+)
+def test_other_evaluations_are_no_rebound(after: list[float], train: float) -> None:
+    assert fired(run(after, train)) == []
