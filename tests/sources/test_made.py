@@ -24,6 +24,7 @@ FORMATS = {
     "dvclive": "dvclive",
     "lightning.csv": "lightning",
     "mlflow.db": "mlflow",
+    "mlruns": "mlflow",
     "nohup.log": "console",
     "printed.log": "console",
     "result.json": "ray",
