@@ -205,21 +205,24 @@ def main() -> int:
         lines += of_fleet(Path(folder, "runs"), many, times)
         lines.append(Line("a live record, microseconds", microseconds_a_record(), 15.0))
     head = ["| | median | 95 % interval | at most |", "|---|---|---|---|"]
-    page = "\n".join(["# Speed", "", *note(), "", *head, *map(str, lines), "", *rows, ""])
+    page = "\n".join(
+        ["# Speed", "", *note(quick=options.quick), "", *head, *map(str, lines), "", *rows, ""]
+    )
     print(page)
     if options.write:
         DOCS.write_text(page)
     return int(any(line.missed for line in lines))
 
 
-def note() -> list[str]:
+def note(*, quick: bool) -> list[str]:
     """Return what was measured, and where."""
-    command = "python -m benchmarks.speed.analyze --peers BIN --write"
+    command = f"python -m benchmarks.speed.analyze {'--quick ' * quick}--peers BIN --write"
     load = f"{os.getloadavg()[0]:.0f}" if hasattr(os, "getloadavg") else "unknown"
     return [
         f"Printed by `{command}`, Python {sys.version.split()[0]}, one core of {os.cpu_count()}.",
         "CPU time of whole processes unless it says clock; ratios of runs in turn. The machine's",
-        f"load was {load}: above its cores others compete, and every time is longer.",
+        f"load was {load}: above its cores others compete, and every time is longer. A tool without",
+        f"numbers failed or took more than {LIMIT:.0f} s.",
     ]
 
 
