@@ -221,8 +221,8 @@ def note(*, quick: bool) -> list[str]:
     return [
         f"Printed by `{command}`, Python {sys.version.split()[0]}, one core of {os.cpu_count()}.",
         "CPU time of whole processes unless it says clock; ratios of runs in turn. The machine's",
-        f"load was {load}: above its cores others compete, and every time is longer. A tool without",
-        f"numbers failed or took more than {LIMIT:.0f} s.",
+        f"load was {load}: above its cores others compete, and every time is longer. A tool",
+        f"without numbers failed or took more than {LIMIT:.0f} s.",
     ]
 
 
