@@ -70,6 +70,11 @@ def chance(signals: Signals) -> float:
     return signals.context.chance_loss or log(LARGEST_VOCABULARY)
 
 
+def is_toy(chance_loss: float) -> bool:
+    """Return whether a blind guess costs so little that the model was made on the spot."""
+    return chance_loss < TOY_SHARE * log(SMALLEST_VOCABULARY)
+
+
 class Bounds:
     """The bounds of a run's levels, computed when what is known of it changes.
 

@@ -45,12 +45,12 @@ from sftdiag.detectors._levels import (
     NEAR_BLIND,
     NEAR_ZERO,
     RESTING,
-    TOY_SHARE,
     USUAL_SHARE,
     Bounds,
     blind_guess,
     chance,
     climbs,
+    is_toy,
     near_zero,
     noisy_guess,
     rests,
@@ -187,7 +187,7 @@ class ImplausibleLossDetector(Detector):
         if accuracy is None or entropy is None or accuracy >= NO_ACCURACY:
             return ()
         guess = signals.context.chance_loss or log(SMALLEST_VOCABULARY)
-        if guess < TOY_SHARE * log(SMALLEST_VOCABULARY):
+        if is_toy(guess):
             return ()
         loss = record.metrics["loss"]
         blind = entropy >= NEAR_BLIND * guess and NEAR_BLIND * guess <= loss <= ABOVE * chance(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import log
 
 from sftdiag.detectors._flat_signs import HUGE_GRAD_NORM, LOSS_OVER_ENTROPY, WEAK_GRAD_NORM
+from sftdiag.detectors._levels import is_toy
 from sftdiag.detectors.loss_above_chance import ABOVE_CHANCE, NO_ACCURACY
 from sftdiag.detectors.train_loss_flat import RATE
 from sftdiag.findings import Severity
@@ -35,6 +36,9 @@ TINY_FULL_SHARE = 0.05
 
 TINY_ADAPTER_SHARE = 1e-5
 """An adapter of rank 1 on one projection of each layer has more than this share of the weights."""
+
+HELD_UP = 0.5
+"""Share of the rows with an untrained new token, from which most of what is averaged has one."""
 
 
 def rate_against_ranges(case: Case) -> Evidence | None:
@@ -106,6 +110,8 @@ def blind_guess(case: Case) -> Evidence | None:
     values = {"loss": first, "chance": chance, "entropy": entropy}
     if entropy is not None and entropy < (1 - BLIND_GUESS) * chance:
         return Evidence(Weight.RULES_OUT, "predicts", values)
+    if is_toy(chance):
+        return Evidence(Weight.AGAINST, "toy", {"vocabulary": case.context.vocab_size})
     if abs(first - chance) < BLIND_GUESS * chance:
         return Evidence(Weight.SUPPORTS, "blind" if entropy is None else "blind_entropy", values)
     return Evidence(Weight.AGAINST, "not_blind", values)
@@ -180,12 +186,28 @@ def trainable_parameters(case: Case) -> Evidence | None:
     if share is not None:
         known = case.context
         values = {"count": known.trainable_parameters, "total": known.total_parameters}
-        weight = Weight.SUPPORTS if _few_trainable(case) else Weight.AGAINST
+        many = Weight.AGAINST if new_tokens_untrained(case) is None else Weight.FITS
+        weight = Weight.SUPPORTS if _few_trainable(case) else many
         return Evidence(weight, "trainable_share", values)
     rate = case.number("peak_learning_rate") or 0.0
     if grad_norm is not None and 0.0 < grad_norm < WEAK_GRAD_NORM and rate >= LOWEST_LEARNING_RATE:
         return Evidence(Weight.SUPPORTS, "gradient_small", {"grad_norm": grad_norm, "rate": rate})
     return Evidence(Weight.MISSING, "trainable_unknown")
+
+
+def new_tokens_untrained(case: Case) -> Evidence | None:
+    """Embeddings that stay random, in so many rows that the mean loss stands on them."""
+    evidence = check("special-tokens-untrained", clean=None)(case)
+    found = evidence.check.evidence if evidence is not None and evidence.check else {}
+    rows, seen = found.get("rows"), found.get("seen")
+    if not isinstance(rows, int) or not isinstance(seen, int) or rows < HELD_UP * seen:
+        return None
+    return evidence
+
+
+def fell_as_far_as_it_could(case: Case) -> Evidence | None:
+    """A loss that fell first; beside frozen embeddings that is what the other weights could do."""
+    return fell_first(case) if new_tokens_untrained(case) is None else None
 
 
 def _few_trainable(case: Case) -> bool:
@@ -254,8 +276,9 @@ OF_THE_LOSS = (
             trainable_parameters,
             adapter_frozen,
             adapter_not_trained,
-            fell_first,
+            fell_as_far_as_it_could,
             check("trainable-share", Weight.CONFIRMS, clean=None),
+            new_tokens_untrained,
         ),
         (train_the_weights,),
     ),

@@ -70,6 +70,14 @@ def test_the_same_flat_curve_has_many_causes(
     assert finding.causes[0].because
 
 
+def test_the_weights_of_a_toy_are_random_on_purpose() -> None:
+    rows = train_rows(noisy([4.0] * 60, 0.005), learning_rate=2e-5, grad_norm=2.0, entropy=4.2)
+    rows[0]["loss"] = 4.28
+    found = cause(last(rows, RunContext(vocab_size=72)), "weights-not-loaded")
+    assert found.status.name == "POSSIBLE"
+    assert "72 tokens" in found.against[0]
+
+
 def test_nothing_is_likely_without_evidence_in_the_log() -> None:
     finding = last(flat())
     assert {cause.status.name for cause in finding.causes} == {"POSSIBLE"}

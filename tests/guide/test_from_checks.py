@@ -15,7 +15,7 @@ from sftdiag.findings import Cause, Finding, Report, Status
 from sftdiag.guide.base import Evidence, Weight, rank, settle
 from sftdiag.guide.symptoms import SYMPTOMS
 from sftdiag.monitor import Monitor
-from sftdiag.samples import IGNORE_INDEX, Sample, Split
+from sftdiag.samples import IGNORE_INDEX, Sample, Split, Tokenization
 
 KNOWN = RunContext(vocab_size=384, method="full", precision="bf16")
 
@@ -293,3 +293,29 @@ def test_a_clip_that_leaves_no_step_is_the_cause_of_a_flat_loss() -> None:
     assert first(report) == ("SFT101", "optimizer-settings", "CONFIRMED", "SFT512")
     usual = known.replace(max_grad_norm=1.0)
     assert "optimizer-settings" not in statuses(diagnosed(rows, Inputs(usual), usual).primary)
+
+
+@pytest.mark.parametrize(("rows", "status"), [(40, Status.LIKELY), (4, Status.POSSIBLE)])
+def test_new_tokens_that_nothing_trains_hold_a_loss_up_where_most_rows_have_them(
+    rows: int, status: Status
+) -> None:
+    samples = split("own").samples
+    new = 383
+    marked = tuple(
+        Sample((new, *one.input_ids), (IGNORE_INDEX, *one.labels), split="train")
+        if index < rows
+        else one
+        for index, one in enumerate(samples)
+    )
+    known = KNOWN.replace(method="lora", trainable_parameters=2, total_parameters=100)
+    inputs = Inputs(
+        known,
+        Split("train", marked, 400),
+        tokenization=Tokenization(untrained_token_ids=(new,)),
+    )
+    falls_then_sticks = [8.0 - 0.2 * step for step in range(10)] + [5.9] * 60
+    losses = train_rows(noisy(falls_then_sticks, 0.005), learning_rate=2e-4, grad_norm=2.0)
+    report = diagnosed(losses, inputs, known)
+    assert statuses(report.primary)["frozen-parameters"] is status
+    first_cause = first(report)
+    assert (first_cause[1] == "frozen-parameters") == (status is Status.LIKELY)

@@ -194,17 +194,28 @@ def test_the_pace_of_a_flat_loss_tells_the_rate_that_is_seen_to_work(
 
 @pytest.mark.acceptance
 def test_a_loss_not_divided_is_evidence_under_other_symptoms_too(tmp_path: Path) -> None:
+    """Beside a rate that throws the loss off: the sum is told as one, and the rate beside it."""
     trainer = undivided(tmp_path, learning_rate=0.3, num_train_epochs=6)
     callback = sftdiag.attach(trainer)
     trainer.train()
-    primary = callback.report.primary
+    report = callback.report
+    primary = report.primary
     assert primary is not None
-    assert primary.code == "SFT109"
-    told = {cause.id: cause for cause in primary.causes}
+    # A sum has a code of its own; the jump that the rate made follows from it.
+    assert (primary.code, primary.causes[0].id) == ("SFT111", "not-divided-by-accumulation")
+    assert primary.causes[0].status.name == "LIKELY"
+    assert primary.causes[0].because
+    found = {finding.code: finding for finding in report.findings}
+    jump = found["SFT109"]
+    assert jump.consequence_of == primary.id
+    told = {cause.id: cause for cause in jump.causes}
     # The ranges of rates speak of larger models, so a rate of 0.3 only fits.
     assert told["learning-rate-too-high"].because
     assert told["not-divided-by-accumulation"].status.name == "LIKELY"
     assert "gradient_accumulation_steps=4" in told["not-divided-by-accumulation"].because[0]
+    assert [(c.id, c.status.name) for c in found["SFT501"].causes] == [
+        ("learning-rate-too-high", "CONFIRMED")
+    ]
 
 
 def test_the_suite_is_as_large_as_it_should_be() -> None:
