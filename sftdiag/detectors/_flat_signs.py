@@ -7,10 +7,11 @@ from math import log
 
 from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Scalar
-from sftdiag.ranges import LARGEST_VOCABULARY, LOWEST_LEARNING_RATE, SMALLEST_VOCABULARY
+from sftdiag.ranges import LOWEST_LEARNING_RATE
 from sftdiag.signals.blocks import Block
 from sftdiag.signals.noise import mean
 from sftdiag.signals.stream import Signals
+from sftdiag.vocabularies import LARGEST_VOCABULARY, SMALLEST_VOCABULARY
 
 CHANCE_SHARE = 0.5
 """A pretrained model starts near 1 to 3 nats; half of ln V is 5 or more for every vocabulary of a

@@ -6,10 +6,10 @@ from math import log
 
 from sftdiag.context import RunContext
 from sftdiag.detectors.train_eval_scale_mismatch import FIRST_EPOCH
-from sftdiag.ranges import LARGEST_VOCABULARY, PUBLISHED_VOCABULARIES, SMALLEST_VOCABULARY
 from sftdiag.signals.noise import median
 from sftdiag.signals.stream import Signals
 from sftdiag.signals.trend import fall_of
+from sftdiag.vocabularies import LARGEST_VOCABULARY, PUBLISHED_VOCABULARIES, SMALLEST_VOCABULARY
 
 ABOVE = 1.05
 """Loss over ln V beyond a blind guess: untrained models start at 1.00 to 1.02."""

@@ -10,8 +10,8 @@ from operator import mul
 
 from sftdiag.context import RunContext
 from sftdiag.detectors.loss_above_chance import MOST
-from sftdiag.ranges import LARGEST_VOCABULARY, SMALLEST_VOCABULARY
 from sftdiag.signals.noise import robust_spread
+from sftdiag.vocabularies import LARGEST_VOCABULARY, SMALLEST_VOCABULARY
 
 WINDOW = 32
 """Train rows looked at: two to five turns of a swing of 6 to 14 rows, and a correlation of 0.6 in

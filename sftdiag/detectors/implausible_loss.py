@@ -60,12 +60,13 @@ from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.detectors.loss_above_chance import MOST, NO_ACCURACY
 from sftdiag.detectors.train_eval_scale_mismatch import FIRST_EPOCH, LEAST_RATIO, ratio_of
 from sftdiag.findings import Detection, Scalar, Severity
-from sftdiag.ranges import LARGEST_VOCABULARY, SMALLEST_VOCABULARY, beyond_any, speak_of
+from sftdiag.ranges import beyond_any, speak_of
 from sftdiag.records import EVAL, TRAIN, LogRecord
 from sftdiag.signals.leap import AVERAGED
 from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals
 from sftdiag.signals.zeros import LEARNED
+from sftdiag.vocabularies import LARGEST_VOCABULARY, SMALLEST_VOCABULARY
 
 FAR_ROWS = 3
 """Rows, all of them far above, that settle it: one may be an odd batch."""

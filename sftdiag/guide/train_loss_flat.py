@@ -18,7 +18,8 @@ from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weig
 from sftdiag.guide.from_checks import check, observed
 from sftdiag.guide.movement import fell_first, movement, raise_learning_rate, slope_follows_rate
 from sftdiag.guide.still_rate import OF_THE_RATE
-from sftdiag.ranges import LARGEST_VOCABULARY, LOWEST_LEARNING_RATE, learning_rate_ranges, speak_of
+from sftdiag.ranges import LOWEST_LEARNING_RATE, learning_rate_ranges, speak_of
+from sftdiag.vocabularies import LARGEST_VOCABULARY
 
 BLIND_GUESS = 0.03
 """How close to ln V a loss must be to be that of a blind guess: 10.824 against 10.825 and 6.04

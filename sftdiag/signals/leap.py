@@ -11,9 +11,9 @@ from collections import deque
 from math import log
 
 from sftdiag.context import RunContext
-from sftdiag.ranges import LARGEST_VOCABULARY, SMALLEST_VOCABULARY
 from sftdiag.signals.noise import median
 from sftdiag.values import Value
+from sftdiag.vocabularies import LARGEST_VOCABULARY, SMALLEST_VOCABULARY
 
 UP = 1.75
 """Times the highest row before from which a row is up: saw-teeth of length grouping reach 1.5, and

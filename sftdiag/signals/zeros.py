@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import deque
 from math import isfinite, log
 
-from sftdiag.ranges import LARGEST_VOCABULARY
 from sftdiag.records import LogRecord
 from sftdiag.signals.noise import median
 from sftdiag.signals.rows import Rows
 from sftdiag.signals.schedule import Schedule
 from sftdiag.signals.streak import Streak
+from sftdiag.vocabularies import LARGEST_VOCABULARY
 
 LEARNED_LOSS = 0.01
 """A loss that was below this before it read 0 got there by learning: older trainers round to four

@@ -10,7 +10,7 @@ from logs import Row, decay, feed, healthy, noisy, train_rows
 
 from sftdiag.context import RunContext
 from sftdiag.findings import Finding
-from sftdiag.ranges import PUBLISHED_VOCABULARIES
+from sftdiag.vocabularies import PUBLISHED_VOCABULARIES
 
 LEARNING = {"learning_rate": 2e-5}
 
