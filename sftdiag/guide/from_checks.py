@@ -8,6 +8,9 @@ from sftdiag.observations import Observation
 
 TRAIN = "train"
 
+HELD_UP = 0.5
+"""Share of the rows with an untrained new token, from which most of what is averaged has one."""
+
 
 def check(
     name: str,
@@ -52,6 +55,16 @@ def observed(name: str, variant: str, weight: Weight = Weight.CONFIRMS) -> Look:
         return Evidence(weight, "", check=seen)
 
     return look
+
+
+def new_tokens_untrained(case: Case) -> Evidence | None:
+    """Embeddings that stay random, in so many rows that the mean loss stands on them."""
+    evidence = check("special-tokens-untrained", clean=None)(case)
+    found = evidence.check.evidence if evidence is not None and evidence.check else {}
+    rows, seen = found.get("rows"), found.get("seen")
+    if not isinstance(rows, int) or not isinstance(seen, int) or rows < HELD_UP * seen:
+        return None
+    return evidence
 
 
 def _worst(case: Case, name: str, on_evaluation: bool) -> Observation | None:

@@ -12,6 +12,7 @@ from math import inf, isfinite
 
 from sftdiag.detectors.train_loss_flat import STUCK
 from sftdiag.guide.base import Case, Evidence, FixText, Weight
+from sftdiag.guide.from_checks import new_tokens_untrained
 from sftdiag.guide.learning_rate import rate_in_use
 from sftdiag.ranges import USUAL_LEARNING_RATE, learning_rate_ranges, speak_of
 from sftdiag.signals.blocks import Block
@@ -75,6 +76,11 @@ def fell_first(case: Case) -> Evidence | None:
         return None
     values = {"first": case.number("loss_first"), "level": case.number("loss_level")}
     return Evidence(Weight.AGAINST, "fell_first", values)
+
+
+def fell_by_all_weights(case: Case) -> Evidence | None:
+    """The same of frozen weights; beside random embeddings the others fell as far as they could."""
+    return fell_first(case) if new_tokens_untrained(case) is None else None
 
 
 def slope_follows_rate(case: Case) -> Evidence | None:

@@ -15,8 +15,13 @@ from sftdiag.detectors.train_loss_flat import RATE
 from sftdiag.findings import Severity
 from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED, scale_of_the_losses
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
-from sftdiag.guide.from_checks import check, observed
-from sftdiag.guide.movement import fell_first, movement, raise_learning_rate, slope_follows_rate
+from sftdiag.guide.from_checks import check, new_tokens_untrained, observed
+from sftdiag.guide.movement import (
+    fell_by_all_weights,
+    movement,
+    raise_learning_rate,
+    slope_follows_rate,
+)
 from sftdiag.guide.still_rate import OF_THE_RATE
 from sftdiag.ranges import LOWEST_LEARNING_RATE, learning_rate_ranges, speak_of
 from sftdiag.vocabularies import LARGEST_VOCABULARY
@@ -37,9 +42,6 @@ TINY_FULL_SHARE = 0.05
 
 TINY_ADAPTER_SHARE = 1e-5
 """An adapter of rank 1 on one projection of each layer has more than this share of the weights."""
-
-HELD_UP = 0.5
-"""Share of the rows with an untrained new token, from which most of what is averaged has one."""
 
 
 def rate_against_ranges(case: Case) -> Evidence | None:
@@ -196,21 +198,6 @@ def trainable_parameters(case: Case) -> Evidence | None:
     return Evidence(Weight.MISSING, "trainable_unknown")
 
 
-def new_tokens_untrained(case: Case) -> Evidence | None:
-    """Embeddings that stay random, in so many rows that the mean loss stands on them."""
-    evidence = check("special-tokens-untrained", clean=None)(case)
-    found = evidence.check.evidence if evidence is not None and evidence.check else {}
-    rows, seen = found.get("rows"), found.get("seen")
-    if not isinstance(rows, int) or not isinstance(seen, int) or rows < HELD_UP * seen:
-        return None
-    return evidence
-
-
-def fell_as_far_as_it_could(case: Case) -> Evidence | None:
-    """A loss that fell first; beside frozen embeddings that is what the other weights could do."""
-    return fell_first(case) if new_tokens_untrained(case) is None else None
-
-
 def _few_trainable(case: Case) -> bool:
     share = case.context.trainable_share
     least = TINY_FULL_SHARE if case.context.method == "full" else TINY_ADAPTER_SHARE
@@ -277,7 +264,7 @@ OF_THE_LOSS = (
             trainable_parameters,
             adapter_frozen,
             adapter_not_trained,
-            fell_as_far_as_it_could,
+            fell_by_all_weights,
             check("trainable-share", Weight.CONFIRMS, clean=None),
             new_tokens_untrained,
         ),
