@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sftdiag.errors import ConfigError, meant
-from sftdiag.ranges import USUAL_BATCH, USUAL_LEARNING_RATE, USUAL_RANK
+from sftdiag.ranges import USUAL_BATCH, USUAL_LEARNING_RATE, USUAL_RANK, epoch_band
 from sftdiag.tuning.rates import lora_learning_rate
 from sftdiag.tuning.recipes import TEMPLATE_SETTINGS
 from sftdiag.values import Value
@@ -70,6 +70,9 @@ def start_for(facts: Facts, given: Mapping[str, Any] | None) -> dict[str, float]
     """Return what a search starts with: what is given, else the guide's, for this run."""
     start = usual_start(given)
     given = given or {}
+    if EPOCHS not in given and facts.samples:
+        # A rate that is best for one epoch may be too high for three: the guide's own number.
+        start[EPOCHS] = epoch_band(facts.samples).usual
     if ACCUMULATION not in given:
         start[ACCUMULATION] = max(1, USUAL_BATCH // facts.rows)
     if RATE not in given:

@@ -10,7 +10,7 @@ import setups
 import torch
 from transformers import Trainer, TrainerCallback
 
-START = {"learning_rate": 3e-3, "gradient_accumulation_steps": 1}
+START = {"learning_rate": 3e-3, "num_train_epochs": 1, "gradient_accumulation_steps": 1}
 """Where the tiny model learns: the guide's rates are for real ones."""
 
 TRAIN = setups.tokens(setups.PAIRS)

@@ -16,7 +16,7 @@ from sftdiag.searches.steps import EPOCHS, RANK, RATE, choose, wanted
 
 LORA = Facts("lora", 4, 12_000, 8_000_000_000)
 BATCH = steps.STEPS[3]
-NOW = start_for(LORA, None)
+NOW = start_for(LORA, {EPOCHS: 1})
 
 
 def ended(number: int, settings: dict[str, float], loss: float | None, **more: object) -> Trial:
@@ -62,6 +62,16 @@ def test_the_best_rate_is_bracketed(place: float) -> None:
     assert abs(log(kept.chosen[RATE]) / log(10) - place) < log(steps.WIDER) / log(10) / 2 + 0.02
     assert len(done) <= steps.MOST_RATES + 1
     assert kept.loss == min(trial.outcome.loss for trial in done.values())
+
+
+def test_the_search_begins_with_what_is_given_else_with_the_guides() -> None:
+    assert start_for(LORA, None)[EPOCHS] == 2
+    assert start_for(LORA.replace(samples=800), None)[EPOCHS] == 3
+    assert start_for(LORA.replace(samples=90_000), None)[EPOCHS] == 1
+    assert start_for(LORA.replace(samples=None), None)[EPOCHS] == 1
+    assert start_for(LORA, {EPOCHS: 5, RATE: 1e-3})[EPOCHS] == 5
+    assert start_for(LORA, None)["gradient_accumulation_steps"] == 8
+    assert start_for(LORA, {"r": 8})["lora_alpha"] == 16
 
 
 def test_rates_that_break_are_gone_below_and_flat_ones_above() -> None:
