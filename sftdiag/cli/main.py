@@ -92,6 +92,17 @@ def _check_command(given: Sequence[str]) -> None:
         )
 
 
+def _parsed(given: Sequence[str]) -> argparse.Namespace:
+    """Return the options; argparse's messages are in the language asked for."""
+    only = [name for name in given[:1] if name in COMMANDS]
+    if not any(word.startswith("--lang") for word in given):
+        return parser(only).parse_args(given)
+    from sftdiag.cli.usage import argparse_speaks, asked_language
+
+    with argparse_speaks(asked_language(given)):
+        return parser(only).parse_args(given)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code.
 
@@ -104,18 +115,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    given = sys.argv[1:] if arguments is None else list(arguments)
     options = None
     try:
-        given = sys.argv[1:] if arguments is None else list(arguments)
         _check_command(given)
-        options = parser([name for name in given[:1] if name in COMMANDS]).parse_args(given)
+        options = _parsed(given)
         code: int = options.run(options)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else EXIT_ERROR
     except SftdiagError as error:
         from sftdiag.cli.told import told
+        from sftdiag.cli.usage import asked_language
 
-        print(f"sftdiag: {told(error, options)}", file=sys.stderr)
+        lang = getattr(options, "lang", None) or asked_language(given)
+        print(f"sftdiag: {told(error, lang)}", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
         return 130

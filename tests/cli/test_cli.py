@@ -233,3 +233,32 @@ def test_completion(shell: str) -> None:
     done = call("completion", shell)
     assert done.returncode == 0
     assert "recommend" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("analyze", "--lang", "zh"), "sftdiag analyze：错误：缺少以下参数：PATH"),
+        (("analyze", "x", "--lang=zh", "--fail-on", "bad"), "没有选项 'bad'（可选"),
+        (("recommend", "--lang", "zh", "--samples", "many"), "'many' 不是有效的 int 值"),
+        (("analyze", "x", "--lang", "zh", "--none"), "不认识的参数：--none"),
+        (("analyse", "--lang", "zh"), "没有命令 'analyse'"),
+        (("analyze", "x", "--lang", "zh", "-q", "-v"), "不能与参数"),
+    ],
+)
+def test_bad_usage_in_chinese(arguments: tuple[str, ...], says: str) -> None:
+    done = call(*arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+def test_every_message_of_argparse_is_one_of_its_own() -> None:
+    """Found by their words: another version of Python may write them otherwise."""
+    import argparse as module
+
+    from sftdiag import texts
+    from sftdiag.cli import usage
+
+    source = Path(module.__file__).read_text(encoding="utf-8")
+    for key, message in texts.load(usage.__file__, "usage", "en").items():
+        assert message.replace("\n", "\\n") in source, key
