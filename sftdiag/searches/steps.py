@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from math import inf, log
 
 from sftdiag.ranges import ANY_LEARNING_RATE, LOWEST_LEARNING_RATE
+from sftdiag.searches import costs
 from sftdiag.searches.noise import STANDARD_ERRORS, cheapest, margin, row_error
 from sftdiag.searches.outcome import Trial
 from sftdiag.searches.settings import (
@@ -100,7 +101,7 @@ def choose(step: str, now: Settings, facts: Facts, done: Done, seeds: float | No
     ended = [trial for trial in trials if trial.outcome.judged is not None]
     if not ended:
         return Choice(step, before, before, why="no_trial")
-    cost = _COST[step](now)
+    cost = costs.of(step, now)
     kept, best, allowed = cheapest(ended, cost, seeds)
     old = done.get(key_of(now))
     was = old.outcome.judged if old is not None else None
@@ -280,30 +281,10 @@ def _why(step: str, kept: Trial, done: Done, now: Settings) -> str | None:
     return "turned_up"
 
 
-def _alike(now: Settings) -> Callable[[Trial], float]:
-    """Return the cost of settings that cost the same: the lowest loss is kept."""
-    return lambda trial: 0.0
-
-
-def _as_it_is(now: Settings) -> Callable[[Trial], float]:
-    """Return the cost of a batch made by accumulation: rows cost the same, a change is a change."""
-    return lambda trial: float(trial.settings[ACCUMULATION] != now[ACCUMULATION])
-
-
-def _by(name: str) -> Callable[[Settings], Callable[[Trial], float]]:
-    return lambda now: lambda trial: trial.settings[name]
-
-
 _ASKED: Mapping[str, Callable[[Settings, Facts, Done], list[dict[str, float]]]] = {
     RATE: _rates,
     SEEDS: _seeds,
     EPOCHS: _epochs,
     RANK: _ranks,
     STEPS[3]: _batches,
-}
-_COST: Mapping[str, Callable[[Settings], Callable[[Trial], float]]] = {
-    RATE: _alike,
-    EPOCHS: _by(EPOCHS),
-    RANK: _by(RANK),
-    STEPS[3]: _as_it_is,
 }

@@ -17,7 +17,7 @@ EARLIEST = 0.25
 SAFETY = 2.0
 """Times the largest fall that any finished trial still had ahead of it at this share. A trial at a
 higher rate stands higher in mid-schedule and falls further as its rate decays; twice the largest
-fall seen keeps it (benchmarks/search prices this: no pruned trial would have been the best)."""
+fall seen keeps it. Held by property tests of this rule, not priced over many searches."""
 
 
 def at_share(curve: Curve, share: float) -> float | None:
