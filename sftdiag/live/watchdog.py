@@ -77,14 +77,14 @@ class Watchdog:
 
     def look(self) -> None:
         """Look at the clock, and tell of a stall once."""
+        place = standing(self._watched)
+        if place is None:
+            self._over.set()  # An error has ended the run, and no event said so.
+            return
         seconds = self._clock() - self._last
         if self._told is not None or self._beats < BEATS:
             return
         if seconds < max(LEAST, FACTOR * self._longest):
-            return
-        place = standing(self._watched)
-        if place is None:
-            self._over.set()  # An error has ended the run, and no event said so.
             return
         row = {"step": self._step, "stall/seconds": seconds, "stall/usual": self._longest}
         self._told = {**row, "stall/place": place}

@@ -40,6 +40,7 @@ def test_a_stall_is_told_while_it_lasts(
     monkeypatch.setattr(watchdog, "FACTOR", 1.5)
     trainer = finetune.make_trainer("none", tmp_path, max_steps=20, eval_strategy="no")
     trainer.add_callback(Sleeps(15, 8.0))
+    others = set(_alive())
     callback = sftdiag.attach(trainer, stop_on="warning", ignore=["SFT4", "SFT5"])
     with caplog.at_level(logging.INFO, "sftdiag"):
         trainer.train()
@@ -53,7 +54,7 @@ def test_a_stall_is_told_while_it_lasts(
     events = [e["event"] for e in journal.read(str(tmp_path)) if "finding" in e]
     assert events == ["fired", "resolved"]
     assert sftdiag.analyze(tmp_path).findings == ()
-    assert not any(thread.name == "sftdiag-watchdog" for thread in _alive())
+    assert not any(thread.name == "sftdiag-watchdog" for thread in set(_alive()) - others)
 
 
 def _alive() -> list[threading.Thread]:
@@ -84,6 +85,14 @@ def test_a_run_that_an_error_ended_is_no_stall() -> None:
     now[0] += 1e6
     dog.look()
     assert len(rows) == 1
+
+
+def test_the_thread_ends_with_a_run_that_an_error_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "LEAST", 0.3)
+    dog = watchdog.Watchdog(lambda row: None)
+    dog.begin()
+    time.sleep(0.2)
+    assert not any(thread is dog._thread for thread in _alive())
 
 
 def slow(steps: int, falls_at: int, share: float, **changed: float) -> list[dict[str, Any]]:
