@@ -181,9 +181,9 @@ def encoded(steps: Iterable[Step]) -> str:
     return binascii.b2a_base64(packed(steps), newline=False).decode("ascii")
 
 
-def decoded(text: str) -> list[Step]:
-    """Return the steps of :func:`encoded`."""
-    return unpacked(binascii.a2b_base64(text))
+def decoded(text: str, columns: Sequence[str] = _COLUMNS) -> list[Step]:
+    """Return the steps of :func:`encoded`, which has no header to name its columns."""
+    return unpacked(binascii.a2b_base64(text), columns)
 
 
 class Merger:

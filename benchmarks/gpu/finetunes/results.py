@@ -20,6 +20,9 @@ ENDING = ".json.xz"
 SECOND_BASE = "smollm2"
 """Folder of the second base's runs, within that of the first's."""
 
+FIRST_COLUMNS = every_step.Step._fields[:10]
+"""What a step held, step to bound, in the runs that were made before files named the columns."""
+
 KEPT = 3
 """Checkpoints that are kept, as users set save_total_limit."""
 
@@ -43,7 +46,9 @@ class Result:
     def log(self) -> Sequence[Mapping[str, Any]]:
         """The rows of ``log_history``, with every step in the place of their means where kept."""
         rows: Sequence[Mapping[str, Any]] = self.data["log"]
-        return every_step.merged(rows, every_step.decoded(self.data.get("every_step", "")))
+        columns = self.data.get("every_step_columns", FIRST_COLUMNS)
+        steps = every_step.decoded(self.data.get("every_step", ""), columns)
+        return every_step.merged(rows, steps)
 
     @property
     def steps(self) -> int:

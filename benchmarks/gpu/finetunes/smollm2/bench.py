@@ -74,7 +74,12 @@ class Tunes(Bench):
         for finding in result.get("findings", ()):
             # What was said, and when, is compared with what the log says; words are not.
             del finding["message"], finding["causes"]
-        return {**result, "stop_on": self.stop_on, "every_step": every_step.encoded(self._steps)}
+        return {
+            **result,
+            "stop_on": self.stop_on,
+            "every_step": every_step.encoded(self._steps),
+            "every_step_columns": list(every_step.Step._fields),
+        }
 
     def trainer(self, spec: Any, folder: Path, callbacks: Sequence[TrainerCallback] = ()) -> Any:
         """Return the run's trainer."""
