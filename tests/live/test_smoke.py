@@ -175,7 +175,6 @@ def too_large_for_the_gpu(folder: Path) -> Any:
 
 FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "label-mask": (lambda folder: sft(folder, "label-mask"), "SFT107"),
-    "prompt-trained": (lambda folder: sft(folder, assistant_only_loss=False), "SFT405"),
     "learning-rate-too-low": (lambda folder: sft(folder, "learning-rate-too-low"), "SFT101"),
     "learning-rate-zero": (lambda folder: sft(folder, learning_rate=0.0), "SFT101"),
     "learning-rate-too-high": (lambda folder: sft(folder, "learning-rate-too-high"), "SFT10"),
@@ -202,6 +201,14 @@ HEALTHY: dict[str, Callable[[Path], Any]] = {
     ),
     "checkpointing": lambda folder: sft(folder, gradient_checkpointing=True),
 }
+
+
+@pytest.mark.acceptance
+def test_a_warning_of_the_rows_alone_is_no_no_go(tmp_path: Path) -> None:
+    """The run learns, and what was seen of its rows is named to look at first."""
+    result = sftdiag.smoke_test(sft(tmp_path, assistant_only_loss=False))
+    assert result.verdict == "go"
+    assert "SFT405 prompt-trained first" in result.line
 
 
 @pytest.mark.acceptance
