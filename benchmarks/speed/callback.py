@@ -1,7 +1,7 @@
 """What the callback costs a run: time a log record, and tokens/s with it over without.
 
-    python benchmarks/speed/callback.py            # prints the tables
-    python benchmarks/speed/callback.py --write    # and writes docs/speed_callback.md
+    python -m benchmarks.speed.callback            # prints the tables
+    python -m benchmarks.speed.callback --write    # and writes docs/speed_callback.md
 
 One process, every step logged. Stretches of steps with the callback in the trainer and without it
 in blocks (with, without, without, with): a drift of the machine's speed slows both alike. A block
@@ -14,32 +14,20 @@ fewer blocks, to try it: there a block's own noise is above what is measured.
 from __future__ import annotations
 
 import argparse
-import importlib
 import logging
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 import sftdiag
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-analyze: Any = importlib.import_module("analyze")
+from benchmarks.speed import alternating
+from benchmarks.speed.logs import make_rows
+from benchmarks.speed.measuring import ratio
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "speed_callback.md"
 RECORDS = 1_000
@@ -53,14 +41,14 @@ LEAST_TOKENS = 0.995
 
 def record_ms(folder: Path, *, sick: bool) -> float:
     """Return the milliseconds a log record costs, with findings.jsonl and context written."""
-    rows = analyze.make_rows(RECORDS, sick=sick)
+    rows = make_rows(RECORDS, sick=sick)
     arguments = TrainingArguments(str(folder), max_steps=RECORDS, report_to="none", use_cpu=True)
     state, control = TrainerState(max_steps=RECORDS), TrainerControl()
     callback = sftdiag.DiagnosticsCallback()
     callback.on_train_begin(arguments, state, control, model=None)
     start = time.perf_counter()
     for row in rows:
-        state.global_step = row["step"]
+        state.global_step = int(row["step"])
         callback.on_log(arguments, state, control, logs=row)
     return (time.perf_counter() - start) * 1000 / len(rows)
 
@@ -91,50 +79,6 @@ ON_THE_CPU = (
 )
 
 
-class Stretch(NamedTuple):
-    """Some steps: whether the callback was there, their seconds, and those spent inside it."""
-
-    watched: bool
-    seconds: float
-    inside: float
-
-
-class Alternate(TrainerCallback):
-    """Takes a callback out of a trainer and puts it back by stretches, and takes the times."""
-
-    def __init__(self, trainer: Trainer, watched: TrainerCallback, stretch: int) -> None:
-        self.stretches: list[Stretch] = []
-        self._handler = trainer.callback_handler
-        self._with = [*self._handler.callbacks, self]
-        self._without = [callback for callback in self._with if callback is not watched]
-        self._handler.callbacks = self._with
-        self._stretch = stretch
-        self._start = self._inside = 0.0
-        for event in (name for name in dir(watched) if name.startswith("on_")):
-            setattr(watched, event, self._timed(getattr(watched, event)))
-
-    def _timed(self, event: Any) -> Any:
-        def timed(*args: Any, **kwargs: Any) -> None:
-            start = time.perf_counter()
-            event(*args, **kwargs)
-            self._inside += time.perf_counter() - start
-
-        return timed
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """At the end of a stretch take its time and begin the next; its step is logged after."""
-        if state.global_step % self._stretch:
-            return
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        now = time.perf_counter()
-        here = self._handler.callbacks is self._with
-        self.stretches.append(Stretch(here, now - self._start, self._inside))
-        goes_on = len(self.stretches) % 4 in (0, 3)
-        self._handler.callbacks = self._with if goes_on else self._without
-        self._start, self._inside = now, 0.0
-
-
 class Measured(NamedTuple):
     """A run: what was trained, each block's ratio of tokens/s, and ms a step and inside of it."""
 
@@ -146,60 +90,25 @@ class Measured(NamedTuple):
 
 def measure_run(folder: Path, size: Size, blocks: int) -> Measured:
     """Train such a model with the callback coming and going."""
-    cuda = torch.cuda.is_available()
-    config = LlamaConfig(
-        vocab_size=size.vocab_size,
-        hidden_size=size.hidden_size,
-        intermediate_size=4 * size.hidden_size,
-        num_hidden_layers=size.layers,
-        num_attention_heads=size.hidden_size // 64,
-        num_key_value_heads=size.hidden_size // 64,
-        max_position_embeddings=size.length,
+    config = alternating.llama(
+        size.vocab_size, size.hidden_size, 4 * size.hidden_size, size.layers, size.length
     )
-    torch.manual_seed(0)
-    with torch.device("cuda" if cuda else "cpu"):
-        model = LlamaForCausalLM(config)
-    ids = torch.arange(size.length)
-    rows = [{"input_ids": (ids + k) % 500, "labels": (ids + k) % 500} for k in range(500)]
     steps = 4 * (blocks + WARM_UP_BLOCKS) * size.stretch
     watched = sftdiag.DiagnosticsCallback()
-    trainer = Trainer(
-        model=model,
-        args=TrainingArguments(
-            str(folder),
-            max_steps=steps,
-            per_device_train_batch_size=size.batch,
-            logging_steps=1,
-            bf16=cuda,
-            use_cpu=not cuda,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-        ),
-        # One epoch: the start of another would fall into the same stretch of every block.
-        train_dataset=rows * (1 + steps * size.batch // len(rows)),
-        callbacks=[watched],
+    trainer = alternating.llama_trainer(
+        folder, config, batch=size.batch, steps=steps, logging_steps=1, callbacks=[watched]
     )
-    trainer.remove_callback(PrinterCallback)
-    alternate = Alternate(trainer, watched, size.stretch)
+    alternate = alternating.Alternate(trainer, watched, size.stretch)
     trainer.train()
     stretches = alternate.stretches[4 * WARM_UP_BLOCKS :]
-    ratios = [block_ratio(stretches[i : i + 4]) for i in range(0, len(stretches), 4)]
+    ratios = alternating.block_ratios(stretches)
     step_ms = statistics.median(s.seconds for s in stretches) / size.stretch * 1000
     inside_ms = statistics.mean(s.inside for s in stretches if s.watched) / size.stretch * 1000
-    parameters = sum(p.numel() for p in model.parameters()) / 1e6
     what = (
-        f"{size.name}: Llama of {parameters:,.1f} M parameters, {size.batch} x {size.length} "
-        f"tokens and {step_ms:.1f} ms a step, {blocks} blocks of 4 x {size.stretch} steps"
+        f"{size.name}: {alternating.of_model(trainer, size.batch)} and {step_ms:.1f} ms a step, "
+        f"{blocks} blocks of 4 x {size.stretch} steps"
     )
     return Measured(what, ratios, inside_ms, step_ms)
-
-
-def block_ratio(block: Sequence[Stretch]) -> float:
-    """Return tokens/s with the callback over without, from a block's four stretches."""
-    first, second, third, fourth = block
-    assert [stretch.watched for stretch in block] == [True, False, False, True]
-    return (second.seconds + third.seconds) / (first.seconds + fourth.seconds)
 
 
 def main() -> int:
@@ -221,7 +130,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for name, sick in (("healthy", False), ("overfitting", True)):
             values = [record_ms(Path(folder) / f"{name}-{n}", sick=sick) for n in range(REPEATS)]
-            middle, low, high = analyze.interval(values)
+            middle, low, high = ratio(values)
             missed += high > MOST_MS
             lines.append(f"| {name} | {middle:.4f} | {low:.4f} to {high:.4f} | {MOST_MS} |")
         runs = [(size.least, measure_run(Path(folder) / size.name, size, blocks)) for size in sizes]
@@ -232,7 +141,7 @@ def main() -> int:
         "|---|---|---|---|---|",
     ]
     for least, run in runs:
-        middle, low, high = analyze.interval(run.ratios)
+        middle, low, high = ratio(run.ratios)
         missed += least is not None and low < least
         share = run.inside_ms / run.step_ms
         lines.append(
@@ -242,7 +151,7 @@ def main() -> int:
     table = "\n".join(lines)
     print(table)
     if write:
-        command = "`python benchmarks/speed/callback.py --write`"
+        command = "`python -m benchmarks.speed.callback --write`"
         DOCS.write_text(f"# What the callback costs\n\nPrinted by {command}.\n\n{table}\n")
     return int(missed > 0)
 

@@ -1,7 +1,7 @@
 """What the checks before step 1 cost a run: their share of ``trainer.train()``, and CPU seconds.
 
-    python benchmarks/speed/preflight.py            # prints the table
-    python benchmarks/speed/preflight.py --write    # and writes docs/speed_preflight.md
+    python -m benchmarks.speed.preflight            # prints the table
+    python -m benchmarks.speed.preflight --write    # and writes docs/speed_preflight.md
 
 Each run is a process of its own: measured is the first look, with everything that it loads. It
 trains the tiny model of examples/finetune.py on the CPU: on any larger one the share is smaller.
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "examples"), str(Path(__file__).resolve().parent)]
+sys.path.insert(0, str(ROOT / "examples"))
 
 DOCS = ROOT / "docs" / "speed_preflight.md"
 STEPS = 300
@@ -143,14 +143,15 @@ def main() -> int:
     if options.one:
         print(json.dumps(ONE[options.one]()))
         return 0
-    analyze: Any = importlib.import_module("analyze")
+    from benchmarks.speed.measuring import ratio
+
     runs = [measured("run") for _ in range(RUNS)]
-    middle, low, high = analyze.interval([run["checks"] / run["train"] for run in runs])
+    middle, low, high = ratio([run["checks"] / run["train"] for run in runs])
     large = measured("large")
     looks = {
         what: [measured(what)["seconds"] for _ in range(RUNS)] for what in ("letters", "words")
     }
-    long = {what: analyze.interval(seconds) for what, seconds in looks.items()}
+    long = {what: ratio(seconds) for what, seconds in looks.items()}
     table = "\n".join(
         [
             "| what | median | 95 % interval | at most |",
@@ -168,7 +169,7 @@ def main() -> int:
     )
     print(table)
     if options.write:
-        note = "Printed by `python benchmarks/speed/preflight.py --write`."
+        note = "Printed by `python -m benchmarks.speed.preflight --write`."
         DOCS.write_text(f"# Speed of the checks before step 1\n\n{note}\n\n{table}\n")
     return int(middle > AT_MOST or max(seconds for seconds, *_ in long.values()) > SECONDS)
 

@@ -13,7 +13,7 @@ from sftdiag.findings import Cause, Curve, Finding, Report, Severity, Status
 from sftdiag.report import rows
 from sftdiag.report.full import advised, change, heading, meaning, rows_seen, steps_done, verdict
 from sftdiag.report.line import Line
-from sftdiag.report.one_line import STYLES, told_with, words_of
+from sftdiag.report.one_line import STYLES, about, by_reason, words_of
 
 DECISIVE = ("train-loss-flat", "loss-divergence", "eval-loss-rising", "no-supervised-token")
 """What a verdict rests on: learning, blowing up, overfitting, rows that train at all. Where one of
@@ -100,23 +100,13 @@ def _once_a_name(findings: Sequence[Finding]) -> list[Finding]:
 
 def _in_a_line(finding: Finding, words: Mapping[str, Any]) -> Line:
     """Return a finding that stands beside the first one."""
-    label = finding.severity.label
-    severity = words["note" if finding.severity is Severity.INFO else label]
-    about = [severity]
-    if finding.resolved_step is not None:
-        about.append(words["resolved"].format(step=finding.resolved_step))
-    if finding.consequence_of is not None:
-        about.append(told_with(finding, words))
     head = (f"{finding.code} {finding.name}", "bold")
-    dated = (f" ({words['comma'].join(about)})", STYLES[label])
+    dated = (f" ({words['comma'].join(about(finding, words))})", STYLES[finding.severity.label])
     return Line(0, (head, dated, (words["colon"] + finding.message, "")))
 
 
 def _missing(missing: Mapping[str, str], words: Mapping[str, Any]) -> Line:
-    by_reason: dict[str, list[str]] = {}
-    for name, reason in missing.items():
-        by_reason.setdefault(reason, []).append(name)
-    told = (f"{words['comma'].join(names)} ({why})" for why, names in by_reason.items())
+    told = (f"{words['comma'].join(names)} ({why})" for why, names in by_reason(missing).items())
     label = (words["not_judged"] + words["colon"], "bold")
     return Line(0, (label, (words["semicolon"].join(told), "")))
 

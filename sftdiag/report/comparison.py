@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sftdiag import texts
-from sftdiag.report.full import number
+from sftdiag.report.full import setting
 from sftdiag.report.line import Line
 from sftdiag.values import Value
 
@@ -47,7 +47,7 @@ def lines(compared: Any, lang: str) -> Iterator[Line]:
         return
     yield Line(0, ((words["settings"] + words["colon"].rstrip(), "bold"),))
     for name, (old, new) in compared.settings.items():
-        yield Line(2, ((f"{name}: {_shown(old)} -> {_shown(new)}", "cyan"),))
+        yield Line(2, ((f"{name}: {setting(old)} -> {setting(new)}", "cyan"),))
 
 
 def _measure(found: Value, words: Mapping[str, Any]) -> str:
@@ -58,9 +58,3 @@ def _measure(found: Value, words: Mapping[str, Any]) -> str:
     )
     since = values["since_step"]
     return text if since is None else text + words["comma"] + words["since"].format(step=since)
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else number(value)

@@ -8,7 +8,7 @@ from typing import Any
 from sftdiag.findings import Cause, Finding, Report, RowsSeen, Scalar, Severity, Status
 from sftdiag.report import rows
 from sftdiag.report.line import Line
-from sftdiag.report.one_line import STYLES, told_with, verdict_parts, words_of
+from sftdiag.report.one_line import STYLES, by_reason, told_with, verdict_parts, words_of
 
 Below = Callable[[Finding], Iterator[Line]]
 """Lines to stand below a finding."""
@@ -140,9 +140,7 @@ def meaning(finding: Finding, words: Mapping[str, Any]) -> Line:
 def change(finding: Finding, words: Mapping[str, Any]) -> Iterator[Line]:
     """Yield what to change: the fixes of the best supported causes."""
     advice = advised(finding.causes)
-    fixes: dict[str, Mapping[str, tuple[Scalar, Scalar]]] = {}
-    for fix in (fix for cause in advice for fix in cause.fixes):
-        fixes[fix.text] = {**fixes.get(fix.text, {}), **fix.changes}
+    fixes = fixes_of(advice)
     if fixes:
         guess = advice[0].status is Status.POSSIBLE
         yield Line(2, ((words["guess" if guess else "change"] + words["colon"].rstrip(), "bold"),))
@@ -150,6 +148,14 @@ def change(finding: Finding, words: Mapping[str, Any]) -> Iterator[Line]:
             yield Line(4, ((f"- {text}", ""),))
             for name, (old, new) in changes.items():
                 yield Line(6, ((f"{name}: {number(old)} -> {number(new)}", "cyan"),))
+
+
+def fixes_of(advice: Sequence[Cause]) -> dict[str, Mapping[str, tuple[Scalar, Scalar]]]:
+    """Return each fix of these causes once, with all the settings that it changes."""
+    fixes: dict[str, Mapping[str, tuple[Scalar, Scalar]]] = {}
+    for fix in (fix for cause in advice for fix in cause.fixes):
+        fixes[fix.text] = {**fixes.get(fix.text, {}), **fix.changes}
+    return fixes
 
 
 def advised(causes: Sequence[Cause]) -> list[Cause]:
@@ -172,10 +178,7 @@ def _cause(cause: Cause, words: Mapping[str, Any]) -> Iterator[Line]:
 
 
 def _skipped(skipped: Mapping[str, str], words: Mapping[str, Any]) -> Iterator[Line]:
-    by_reason: dict[str, list[str]] = {}
-    for name, reason in skipped.items():
-        by_reason.setdefault(reason, []).append(name)
-    for reason, names in by_reason.items():
+    for reason, names in by_reason(skipped).items():
         yield Line(2, ((words["comma"].join(names), ""), (words["colon"] + reason, "dim")))
 
 
@@ -194,3 +197,12 @@ def number(value: object) -> str:
     if not isinstance(value, float):
         return str(value)
     return f"{value:.0f}" if value.is_integer() else f"{value:.2g}"
+
+
+def setting(value: object) -> str:
+    """Return a setting as it is known of a run: list items, a mapping's pairs, or a number."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -14,8 +14,8 @@ from sftdiag import texts
 from sftdiag.errors import ConfigError
 from sftdiag.findings import Cause, Finding, Report, Severity, Status
 from sftdiag.report import svg
-from sftdiag.report.full import advised, number, steps_done
-from sftdiag.report.one_line import told_with, verdict_parts, words_of
+from sftdiag.report.full import advised, fixes_of, number, setting, steps_done
+from sftdiag.report.one_line import about, verdict_parts, words_of
 from sftdiag.report.reduced import reduced
 from sftdiag.report.results import Results
 from sftdiag.signals.course import Course
@@ -94,17 +94,17 @@ def _body(report: Report, course: Course, words: Mapping[str, Any]) -> Iterator[
 
 def _primary(finding: Finding, words: Mapping[str, Any]) -> Iterator[str]:
     advice = advised(finding.causes)
-    fixes = {fix.text: fix for cause in advice for fix in cause.fixes}
+    fixes = fixes_of(advice)
     if fixes:
         guess = advice[0].status is Status.POSSIBLE
         heading = escape(words["guess" if guess else "first_change"])
         yield f'<section class="change">\n<h2>{heading}</h2>\n<ul>'
-        for fix in fixes.values():
-            changes = "".join(
+        for text, changes in fixes.items():
+            settings = "".join(
                 f"<br><code>{escape(name)}: {escape(number(old))} → {escape(number(new))}</code>"
-                for name, (old, new) in fix.changes.items()
+                for name, (old, new) in changes.items()
             )
-            yield f"<li>{escape(fix.text)}{changes}</li>"
+            yield f"<li>{escape(text)}{settings}</li>"
         yield "</ul>\n</section>"
     label = finding.severity.label
     severity = escape(words[label if finding.severity > Severity.INFO else "note"])
@@ -119,14 +119,9 @@ def _primary(finding: Finding, words: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _other(finding: Finding, words: Mapping[str, Any]) -> str:
-    label = finding.severity.label
-    about = [words["note" if finding.severity is Severity.INFO else label]]
-    if finding.resolved_step is not None:
-        about.append(words["resolved"].format(step=finding.resolved_step))
-    if finding.consequence_of is not None:
-        about.append(told_with(finding, words))
     head = f"<b>{escape(f'{finding.code} {finding.name}')}</b>"
-    note = f'<span class="{label}">{escape(words["comma"].join(about))}</span>'
+    beside = escape(words["comma"].join(about(finding, words)))
+    note = f'<span class="{finding.severity.label}">{beside}</span>'
     return f"<li>{head} ({note}){escape(words['colon'] + finding.message)}</li>"
 
 
@@ -287,14 +282,6 @@ def _settings(course: Course, words: Mapping[str, Any]) -> Iterator[str]:
     for name in course.context.fields:
         value = getattr(course.context, name)
         if value is not None and value != () and not name.endswith("fingerprint"):
-            shown = f"{value:g}" if isinstance(value, float) else _shown(value)
+            shown = setting(value)
             rows.append(f"<tr><th scope='row'>{escape(name)}</th><td>{escape(shown)}</td></tr>")
     yield from _folded(words["settings"], ["<table>", *rows, "</table>"] if rows else [])
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {item}" for key, item in value.items())
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value))
-    return str(value)

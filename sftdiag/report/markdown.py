@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sftdiag.findings import Finding, Report, Severity
-from sftdiag.report.full import advised, number, steps_done
-from sftdiag.report.one_line import told_with, verdict_parts, words_of
+from sftdiag.findings import Finding, Report
+from sftdiag.report.full import advised, fixes_of, number, steps_done
+from sftdiag.report.one_line import about, verdict_parts, words_of
 from sftdiag.report.results import Results, current
 
 MARKS = {
@@ -63,13 +63,11 @@ def _run(results: Results, report: Report) -> Iterator[str]:
         if finding.id == report.primary_id:
             yield from _primary(finding, words)
             continue
-        about = words["note" if finding.severity is Severity.INFO else finding.severity.label]
-        if finding.consequence_of is not None:
-            about += words["comma"] + told_with(finding, words)
+        beside = about(finding, words)
         if results.accepts(report, finding):
-            about += words["comma"] + words["accepted"]
+            beside.append(words["accepted"])
         told = f"{words['colon']}{_safe(finding.message)}"
-        yield f"- **{finding.code} {finding.name}** ({about}){told}"
+        yield f"- **{finding.code} {finding.name}** ({words['comma'].join(beside)}){told}"
 
 
 def _primary(finding: Finding, words: Mapping[str, Any]) -> Iterator[str]:
@@ -82,13 +80,13 @@ def _primary(finding: Finding, words: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         yield f"{label}{words['colon']}**{_safe(cause.name)}**"
         yield from (f"- {_safe(sentence)}" for sentence in cause.because)
-    fixes = {fix.text: fix for cause in advice for fix in cause.fixes}
+    fixes = fixes_of(advice)
     if fixes:
         yield ""
         yield f"**{words['change']}{words['colon'].rstrip()}**"
-        for fix in fixes.values():
-            yield f"- {_safe(fix.text)}"
-            for name, (old, new) in fix.changes.items():
+        for text, changes in fixes.items():
+            yield f"- {_safe(text)}"
+            for name, (old, new) in changes.items():
                 yield f"  - `{name}`: {_safe(number(old))} → {_safe(number(new))}"
 
 

@@ -101,6 +101,25 @@ def stop_line(
     return text + str(words[saved].format(step=step))
 
 
+def about(finding: Finding, words: Mapping[str, Any]) -> list[str]:
+    """Return what stands beside a finding's name: severity, whether it is over, what it is of."""
+    label = finding.severity.label
+    told = [words["note" if finding.severity is Severity.INFO else label]]
+    if finding.resolved_step is not None:
+        told.append(words["resolved"].format(step=finding.resolved_step))
+    if finding.consequence_of is not None:
+        told.append(told_with(finding, words))
+    return told
+
+
+def by_reason(skipped: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return each reason why something could not judge, with the names that it holds for."""
+    found: dict[str, list[str]] = {}
+    for name, reason in skipped.items():
+        found.setdefault(reason, []).append(name)
+    return found
+
+
 def verdict_parts(report: Report, words: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the verdict as (text, rich style) parts."""
     parts = [(words[report.verdict], STYLES[report.verdict])]

@@ -7,6 +7,7 @@ from typing import Any
 
 from sftdiag import texts
 from sftdiag.findings import Report, RowsSeen
+from sftdiag.report.one_line import by_reason
 
 Parts = tuple[tuple[str, str], ...]
 
@@ -29,12 +30,9 @@ def lines(report: Report, words: Mapping[str, Any]) -> Iterator[Parts]:
     found = dict.fromkeys(topics.get(name, name) for name in report.ran)
     looked = said["checks"].format(count=len(report.ran), topics=comma.join(found))
     yield _line(said["looked"], looked, colon)
-    by_reason: dict[str, list[str]] = {}
-    for name, reason in report.skipped.items():
-        by_reason.setdefault(reason, []).append(name)
     skipped = (
         said["because"].format(names=comma.join(names), reason=reason)
-        for reason, names in by_reason.items()
+        for reason, names in by_reason(report.skipped).items()
     )
     yield _line(words["not_judged"], said["semicolon"].join(skipped) or said["nothing"], colon)
 

@@ -65,7 +65,6 @@ def current(report: Report) -> list[Finding]:
 
 def change_of(finding: Finding) -> str:
     """Return what to change, as one line: the fixes of the best supported causes."""
-    from sftdiag.report.full import advised
+    from sftdiag.report.full import advised, fixes_of
 
-    fixes = dict.fromkeys(fix.text for cause in advised(finding.causes) for fix in cause.fixes)
-    return "; ".join(fixes)
+    return "; ".join(fixes_of(advised(finding.causes)))

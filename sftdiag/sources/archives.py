@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from sftdiag.columns import Columns
 from sftdiag.errors import SourceError
 from sftdiag.records import as_float
+from sftdiag.sources.decoding import or_none
 from sftdiag.sources.json_rows import log_of
 from sftdiag.sources.log import Log, Note, Row
 from sftdiag.sources.opening import CHUNK_BYTES, Head, lines, split
@@ -62,7 +61,7 @@ def read_clearml(head: Head, columns: Columns, spacing: int | None = None) -> Lo
 
 def _clearml(text: Iterable[str]) -> Iterator[Point]:
     for line in text:
-        batch = _json(line)
+        batch = or_none(line)
         for item in batch if isinstance(batch, list) else []:
             if not isinstance(item, Mapping) or item.get("metric") == _SUMMARY:
                 continue
@@ -84,7 +83,7 @@ def read_comet(head: Head, columns: Columns, spacing: int | None = None) -> Log:
 
 def _comet(text: Iterable[str]) -> Iterator[Point]:
     for line in text:
-        message = _json(line)
+        message = or_none(line)
         payload = message.get("payload") if isinstance(message, Mapping) else None
         metric = payload.get("metric") if isinstance(payload, Mapping) else None
         if not isinstance(metric, Mapping):
@@ -95,13 +94,6 @@ def _comet(text: Iterable[str]) -> Iterator[Point]:
             if name in _COUNTERS:
                 continue
             yield Point(name, step, value)
-
-
-def _json(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _members(head: Head) -> list[str]:

@@ -7,6 +7,7 @@ which reads it or says what is wrong.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,14 @@ def quickly(content: bytes) -> Any:
         return decode(content)
     except Exception:
         return NOTHING
+
+
+def or_none(text: str) -> Any:
+    """Return the value of a line or part that may be cut off or no JSON; None, then."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _decoder(size: int) -> Callable[[bytes], Any] | None:

@@ -12,12 +12,12 @@ A process that was killed may leave half a line; it is passed over.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sftdiag.context import RunContext
+from sftdiag.sources.decoding import or_none
 from sftdiag.values import EMPTY, Value
 
 JOURNAL_FILE = ("_sftdiag", "findings.jsonl")
@@ -52,10 +52,7 @@ def read(folder: str) -> list[Mapping[str, Any]]:
 
 
 def _event(line: str) -> Mapping[str, Any] | None:
-    try:
-        event = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
+    event = or_none(line)
     return event if isinstance(event, Mapping) and "event" in event else None
 
 

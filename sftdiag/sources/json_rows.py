@@ -12,6 +12,7 @@ from sftdiag.columns import OWN_COUNT, Columns
 from sftdiag.context import RunContext
 from sftdiag.errors import SourceError
 from sftdiag.sources.console.dicts import is_row
+from sftdiag.sources.decoding import or_none
 from sftdiag.sources.log import Again, Log, Note, Row
 from sftdiag.sources.numbering import numbered
 from sftdiag.sources.opening import LONGEST_LINE, Head, lines, read_text
@@ -70,10 +71,7 @@ def parsed(line: str) -> Row | None:
     """Return a line's JSON object, or None; bare NaN and Infinity are numbers."""
     if len(line) >= LONGEST_LINE or not line.lstrip("\ufeff \t").startswith("{"):
         return None
-    try:
-        row = json.loads(line.lstrip("\ufeff"))
-    except (ValueError, RecursionError):
-        return None
+    row = or_none(line.lstrip("\ufeff"))
     return row if isinstance(row, Mapping) else None
 
 

@@ -12,6 +12,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sftdiag.sources.decoding import or_none
+
 PROBES_FILE = ("_sftdiag", "probes.jsonl")
 """Where the callback keeps it, below the run's folder."""
 
@@ -68,8 +70,5 @@ def _step(entry: Row) -> int | None:
 
 
 def _row(line: str) -> Row | None:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
+    row = or_none(line)
     return row if isinstance(row, Mapping) and _step(row) is not None else None

@@ -6,11 +6,11 @@ beside W&B's count of log calls. The final train_loss stands in the summary only
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from sftdiag.columns import Columns
+from sftdiag.sources.decoding import or_none
 from sftdiag.sources.framing import HEADER_BYTES, fields, records, text
 from sftdiag.sources.json_rows import log_of
 from sftdiag.sources.log import Log, Note, Row
@@ -65,10 +65,7 @@ def _row(history: bytes) -> dict[str, Any]:
 
 
 def _number(content: str) -> float | int | None:
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
+    value = or_none(content)
     if isinstance(value, str) and value in ("NaN", "Infinity", "-Infinity"):
         return float(value)
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None

@@ -1,0 +1,158 @@
+"""A trainer that is watched by stretches: with, without, without, with, in one process.
+
+A drift of the machine's speed slows both alike; a block of four stretches gives one ratio. Shared
+by callback.py here and benchmarks/gpu/overhead.py.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+
+class Stretch(NamedTuple):
+    """Some steps: whether they were watched, their seconds, and those spent on watching."""
+
+    watched: bool
+    seconds: float
+    inside: float
+
+
+class Alternate(TrainerCallback):
+    """Takes a callback out of a trainer and puts it back by stretches, and takes the times.
+
+    Args:
+        trainer: has the callback.
+        watched: the callback.
+        stretch: steps of a stretch; a log row falls into each.
+    """
+
+    def __init__(self, trainer: Trainer, watched: TrainerCallback, stretch: int) -> None:
+        self.stretches: list[Stretch] = []
+        self._handler = trainer.callback_handler
+        self._with = [*self._handler.callbacks, self]
+        self._without = [callback for callback in self._with if callback is not watched]
+        self._handler.callbacks = self._with
+        self._stretch = stretch
+        self._start = self._inside = 0.0
+        self.time(watched, [name for name in dir(watched) if name.startswith("on_")])
+
+    def time(self, owner: Any, names: Sequence[str]) -> None:
+        """Count the time in these methods as spent on watching."""
+        for name in names:
+            setattr(owner, name, self._timed(getattr(owner, name)))
+
+    def _timed(self, method: Callable[..., None]) -> Callable[..., None]:
+        def timed(*args: Any, **kwargs: Any) -> None:
+            start = time.perf_counter()
+            method(*args, **kwargs)
+            self._inside += time.perf_counter() - start
+
+        return timed
+
+    def switch(self, *, on: bool) -> None:
+        """Put the callback back, or take it out."""
+        self._handler.callbacks = self._with if on else self._without
+
+    def is_enough(self, now: float) -> bool:
+        """Return whether training may end here, after a whole stretch."""
+        return False
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """At the end of a stretch take its time and begin the next; its step is logged after."""
+        if state.global_step % self._stretch:
+            return
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        here = self._handler.callbacks is self._with
+        self.stretches.append(Stretch(here, now - self._start, self._inside))
+        goes_on = len(self.stretches) % 4 in (0, 3)
+        if goes_on is not here:
+            self.switch(on=goes_on)
+        if self.is_enough(now):
+            control.should_training_stop = True
+        self._start, self._inside = time.perf_counter(), 0.0
+
+
+def block_ratios(stretches: Sequence[Stretch]) -> list[float]:
+    """Return tokens/s with the callback over without, of each whole block of four stretches."""
+    ratios = []
+    for place in range(0, len(stretches) - 3, 4):
+        block = first, second, third, fourth = stretches[place : place + 4]
+        assert [stretch.watched for stretch in block] == [True, False, False, True]
+        ratios.append((second.seconds + third.seconds) / (first.seconds + fourth.seconds))
+    return ratios
+
+
+def llama_trainer(
+    folder: Path,
+    config: LlamaConfig,
+    *,
+    batch: int,
+    steps: int,
+    logging_steps: int,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> Trainer:
+    """Return a trainer of a Llama with random weights, on the GPU in bf16 where there is one.
+
+    Its rows are as long as the model takes.
+    """
+    cuda = torch.cuda.is_available()
+    torch.manual_seed(0)
+    with torch.device("cuda" if cuda else "cpu"):
+        model = LlamaForCausalLM(config)
+    ids = torch.arange(config.max_position_embeddings)
+    rows = [{"input_ids": (ids + k) % 500, "labels": (ids + k) % 500} for k in range(500)]
+    trainer = Trainer(
+        model=model,
+        args=TrainingArguments(
+            str(folder),
+            max_steps=steps,
+            per_device_train_batch_size=batch,
+            logging_steps=logging_steps,
+            bf16=cuda,
+            use_cpu=not cuda,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        ),
+        # One epoch: the start of another would fall into the same stretch of every block.
+        train_dataset=rows * (1 + steps * batch // len(rows)),
+        callbacks=list(callbacks),
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def llama(vocabulary: int, hidden: int, between: int, layers: int, length: int) -> LlamaConfig:
+    """Return the configuration of a Llama with heads of 64."""
+    return LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=hidden,
+        intermediate_size=between,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // 64,
+        num_key_value_heads=hidden // 64,
+        max_position_embeddings=length,
+    )
+
+
+def of_model(trainer: Trainer, batch: int) -> str:
+    """Return what is trained, in words."""
+    model: Any = trainer.model
+    parameters = sum(p.numel() for p in model.parameters()) / 1e6
+    length = model.config.max_position_embeddings
+    return f"Llama of {parameters:,.1f} M parameters, {batch} x {length} tokens"
