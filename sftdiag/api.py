@@ -21,8 +21,10 @@ Selectors = str | Iterable[str] | None
 def project_settings() -> Settings:
     """Return the settings of the nearest sftdiag.toml or pyproject.toml, checked whole.
 
+    What the file does not say comes from the environment's ``SFTDIAG_STOP_ON`` and the like.
+
     Raises:
-        ConfigError: names the file, and what in it does not exist.
+        ConfigError: names the file or variable, and what in it does not exist.
     """
     return load_settings(check=_check)
 

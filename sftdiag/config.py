@@ -1,4 +1,8 @@
-"""Settings: what a user chooses, from arguments, ``sftdiag.toml`` or ``pyproject.toml``."""
+"""Settings: what a user chooses.
+
+Arguments win over ``sftdiag.toml`` or ``pyproject.toml``, those over the environment's
+``SFTDIAG_STOP_ON`` and the like, those over the defaults.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,14 @@ from sftdiag.errors import ConfigError, meant
 from sftdiag.findings import Severity
 from sftdiag.texts import check_language
 from sftdiag.values import Value
+
+VARIABLE = "SFTDIAG_"
+"""Begins the environment's variables: ``SFTDIAG_STOP_ON`` is the setting ``stop_on``."""
+
+_SWITCHES = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
+}
 
 Trigger = Severity | str | Iterable[str] | Mapping[str, Severity | str] | None
 """A severity or its label; codes and names; codes and names each with its severity; None: never."""
@@ -71,13 +83,18 @@ def matches(selectors: Iterable[str], code: str, name: str) -> bool:
 def load_settings(folder: str = ".", check: Callable[[Settings], object] | None = None) -> Settings:
     """Read the nearest ``sftdiag.toml`` or ``[tool.sftdiag]`` of ``pyproject.toml``, going up.
 
+    What the file does not say comes from the environment.
+
     Args:
         folder: where to begin.
-        check: raises ConfigError for settings that it knows to be wrong; the file is named then.
+        check: raises ConfigError for settings that it knows to be wrong; the file or variable is
+            named then.
 
     Raises:
-        ConfigError: the file is no TOML, or has a key or value that does not exist.
+        ConfigError: the file is no TOML, or it or the environment has a key or value that does
+            not exist.
     """
+    base = from_environment(os.environ, check)
     here = os.path.abspath(folder)
     while True:
         for filename, path_to_table in (
@@ -88,11 +105,51 @@ def load_settings(folder: str = ".", check: Callable[[Settings], object] | None 
             if os.path.isfile(path):
                 table = _read_table(path, path_to_table)
                 if table is not None:
-                    return _from_table(path, table, check)
+                    return _from_table(path, table, base, check)
         parent = os.path.dirname(here)
         if parent == here:
-            return Settings()
+            return base
         here = parent
+
+
+def from_environment(
+    environment: Mapping[str, str], check: Callable[[Settings], object] | None = None
+) -> Settings:
+    """Return the settings of variables such as ``SFTDIAG_STOP_ON=error``; an empty one is none.
+
+    Codes and names are given with commas, switches as 1 or 0, true or false.
+
+    Args:
+        environment: the process's.
+        check: as for :func:`load_settings`.
+
+    Raises:
+        ConfigError: a value does not exist, or a variable is a setting's but for its spelling.
+    """
+    settings = Settings()
+    for variable, value in environment.items():
+        if not variable.startswith(VARIABLE) or not value.strip():
+            continue
+        key = variable.removeprefix(VARIABLE).lower()
+        if key not in Settings.fields:
+            # SFTDIAG_WEBHOOK and what watch --exec tells are no settings, and near to none.
+            if told := meant(key, Settings.fields):
+                raise ConfigError(f"{variable}: no such setting{told}")
+            continue
+        try:
+            settings = settings.updated(**{key: _read_word(key, value.strip())})
+            if check is not None:
+                check(settings)
+        except ConfigError as error:
+            raise ConfigError(f"{variable}: {error}") from None
+    return settings
+
+
+def _read_word(key: str, word: str) -> Any:
+    """Return a variable's text as what a settings file would hold."""
+    if isinstance(getattr(Settings, key), bool):
+        return _SWITCHES.get(word.lower(), word)
+    return int(word) if key == "grace_steps" and word.isdecimal() else word
 
 
 def _read_table(path: str, keys: tuple[str, ...]) -> Mapping[str, Any] | None:
@@ -120,7 +177,10 @@ def _read_table(path: str, keys: tuple[str, ...]) -> Mapping[str, Any] | None:
 
 
 def _from_table(
-    path: str, table: Mapping[str, Any], check: Callable[[Settings], object] | None
+    path: str,
+    table: Mapping[str, Any],
+    base: Settings,
+    check: Callable[[Settings], object] | None,
 ) -> Settings:
     known = {name.replace("_", "-"): name for name in Settings.fields}
     changes = {}
@@ -131,7 +191,7 @@ def _from_table(
             raise ConfigError(told + meant(key, known))
         changes[name] = value
     try:
-        settings = Settings().updated(**changes)
+        settings = base.updated(**changes)
         if check is not None:
             check(settings)
     except ConfigError as error:

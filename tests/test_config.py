@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sftdiag.api import make_settings
-from sftdiag.config import Settings, load_settings
+from sftdiag.api import make_settings, project_settings
+from sftdiag.config import Settings, from_environment, load_settings
 from sftdiag.errors import ConfigError
 from sftdiag.findings import Severity
 
@@ -48,6 +48,63 @@ def test_a_bad_file_names_itself_and_the_problem(tmp_path: Path, text: str, prob
     with pytest.raises(ConfigError) as raised:
         load_settings(str(tmp_path))
     assert str(raised.value).startswith(str(path))
+    assert problem in str(raised.value)
+
+
+VARIABLES = {
+    "SFTDIAG_STOP_ON": "error",
+    "SFTDIAG_IGNORE": "SFT105, zero-loss",
+    "SFTDIAG_FAIL_ON": "warning",
+    "SFTDIAG_LANG": "zh",
+    "SFTDIAG_GRACE_STEPS": "50",
+    "SFTDIAG_SAVE_ON_STOP": "true",
+    "SFTDIAG_TRAIN_ON_PROMPT": "0",
+}
+
+
+def test_the_environment_lies_below_file_and_arguments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    seen = load_settings(str(tmp_path))
+    assert seen == Settings(
+        ignore=frozenset({"SFT105", "zero-loss"}),
+        fail_on=Severity.WARNING,
+        lang="zh",
+        stop_on=frozenset({"error"}),
+        grace_steps=50,
+        save_on_stop=True,
+    )
+    (tmp_path / "sftdiag.toml").write_text('lang = "en"\nstop-on = "SFT106"\n')
+    below = load_settings(str(tmp_path))
+    assert below == seen.replace(lang="en", stop_on=frozenset({"SFT106"}))
+    assert make_settings(below, stop_on=()).stop_on == frozenset()
+
+
+def test_other_words_of_the_environment_are_no_settings() -> None:
+    others = {"SFTDIAG_WEBHOOK": "x", "SFTDIAG_STEP": "3", "SFTDIAG_NAME": "a", "HOME": "/"}
+    assert from_environment({**others, "SFTDIAG_STOP_ON": " "}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("SFTDIAG_LANG", "fr", "lang must be one of en, zh; got 'fr'"),
+        ("SFTDIAG_FAIL_ON", "fatal", "severity must be one of info, warning, error"),
+        ("SFTDIAG_GRACE_STEPS", "-1", "grace_steps must be 0 or more steps, got '-1'"),
+        ("SFTDIAG_SAVE_ON_STOP", "perhaps", "save_on_stop must be true or false"),
+        ("SFTDIAG_STOP_ON", "eror", "eror"),
+        ("SFTDIAG_STOPON", "error", "no such setting; did you mean stop_on?"),
+    ],
+)
+def test_a_bad_variable_names_itself_and_the_problem(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, problem: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as raised:
+        project_settings()
+    assert str(raised.value).startswith(f"{name}: ")
     assert problem in str(raised.value)
 
 
