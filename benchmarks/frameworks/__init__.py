@@ -1,1 +1,4 @@
-"""A tiny model trained with each framework, each in a venv of its own: healthy, blow-up, overfit."""
+"""A tiny model trained with each framework, in a venv each: healthy, blown up, overfitting."""
+
+FRAMEWORKS: dict[str, str] = {}
+"""Name on the command line to the module that runs it."""

@@ -1,0 +1,156 @@
+"""What every framework is given: a model that knows nothing, its tokenizer, rows of a rule or none.
+
+The model's and the tokenizer's files are written in the form that old and new versions of
+transformers read. Rows are ``{"messages": [...]}``, one JSON object a line.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+NAMES = ("Ada", "Bo", "Cai", "Dag", "Eve", "Finn", "Gao", "Hana", "Ivo", "Jun", "Kai", "Lea")
+THINGS = ("apple", "boat", "cup", "door", "egg", "fan", "gate", "hat", "ink", "jar", "kite", "lamp")
+PLACES = ("attic", "barn", "cave", "den", "east", "field", "garden", "hall", "inn", "jail", "lab")
+COLOURS = ("red", "blue", "green", "black", "white", "pink", "gold", "grey")
+OTHER_WORDS = (
+    *("what", "colour", "has", "the", "of", "in", "is", "system", "user", "assistant"),
+    *("You", "are", "a", "helpful", "assistant.", "Qwen,", "created", "by", "Alibaba", "Cloud."),
+)
+SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<unk>")
+WORDS = (*SPECIAL, *OTHER_WORDS, *NAMES, *THINGS, *PLACES, *COLOURS)
+
+HELD_OUT = 5
+"""One in so many of the questions that can be asked is asked in the evaluation set only."""
+
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
+    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+HEALTHY, BLOW_UP, OVERFIT = "healthy", "blow-up", "overfit"
+KINDS = (HEALTHY, BLOW_UP, OVERFIT)
+
+ROWS = {HEALTHY: 640, BLOW_UP: 640, OVERFIT: 32}
+EPOCHS = {HEALTHY: 3, BLOW_UP: 3, OVERFIT: 80}
+RATE = {HEALTHY: 3e-3, BLOW_UP: 50.0, OVERFIT: 8e-3}
+BATCH = 16
+EVALUATION_ROWS = 80
+
+
+def write(kind: str, folder: Path) -> None:
+    """Write ``model/``, ``data/train.jsonl`` and ``data/val.jsonl`` into the folder."""
+    rule = kind != OVERFIT
+    write_model(folder / "model")
+    data = folder / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    _write_rows(data / "train.jsonl", rows(ROWS[kind], seed=1, rule=rule))
+    _write_rows(data / "val.jsonl", rows(EVALUATION_ROWS, seed=2, rule=rule, held_out=True))
+
+
+def rows(count: int, seed: int, *, rule: bool, held_out: bool = False) -> list[dict[str, Any]]:
+    """Return rows of one question and answer; the answers follow a rule, or are drawn."""
+    draw = random.Random(seed)
+    asked = [
+        (name, thing, place)
+        for i, name in enumerate(NAMES)
+        for j, thing in enumerate(THINGS)
+        for k, place in enumerate(PLACES)
+        if ((i + j + k) % HELD_OUT == 0) == held_out
+    ]
+    made = []
+    for name, thing, place in draw.sample(asked, count):
+        colour = COLOURS[THINGS.index(thing) % len(COLOURS)] if rule else draw.choice(COLOURS)
+        question = f"what colour has the {thing} of {name} in the {place}"
+        answer = f"the {thing} of {name} is {colour}"
+        turns = (("user", question), ("assistant", answer))
+        made.append({"messages": [{"role": role, "content": text} for role, text in turns]})
+    return made
+
+
+def write_model(folder: Path) -> None:
+    """Write an untrained Qwen2 of about 0.1 million parameters with a ChatML tokenizer."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    sizes: dict[str, Any] = {
+        "vocab_size": len(WORDS),
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4,
+        "max_position_embeddings": 256,
+        "eos_token_id": WORDS.index("<|im_end|>"),
+        "pad_token_id": WORDS.index("<|endoftext|>"),
+        "bos_token_id": None,
+        "tie_word_embeddings": False,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    model = Qwen2ForCausalLM(Qwen2Config(**sizes))
+    save_file(model.state_dict(), str(folder / "model.safetensors"), metadata={"format": "pt"})
+    config = {
+        "architectures": ["Qwen2ForCausalLM"],
+        "model_type": "qwen2",
+        "torch_dtype": "float32",
+    }
+    _write(folder / "config.json", {**config, **sizes, "rope_theta": 10000.0})
+    write_tokenizer(folder)
+
+
+def write_tokenizer(folder: Path) -> None:
+    """Write a word-level ChatML tokenizer of the few words that occur."""
+    added = [
+        {
+            "id": index,
+            "content": token,
+            "special": True,
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+        }
+        for index, token in enumerate(SPECIAL)
+    ]
+    _write(
+        folder / "tokenizer.json",
+        {
+            "version": "1.0",
+            "truncation": None,
+            "padding": None,
+            "added_tokens": added,
+            "normalizer": None,
+            "pre_tokenizer": {"type": "WhitespaceSplit"},
+            "post_processor": None,
+            "decoder": None,
+            "model": {
+                "type": "WordLevel",
+                "vocab": {word: index for index, word in enumerate(WORDS)},
+                "unk_token": "<unk>",
+            },
+        },
+    )
+    _write(
+        folder / "tokenizer_config.json",
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "eos_token": "<|im_end|>",
+            "pad_token": "<|endoftext|>",
+            "unk_token": "<unk>",
+            "model_max_length": 256,
+            "chat_template": CHATML,
+        },
+    )
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _write_rows(path: Path, made: Iterable[dict[str, Any]]) -> None:
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in made), encoding="utf-8")

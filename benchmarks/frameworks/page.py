@@ -1,0 +1,33 @@
+"""The consoles of docs/frameworks.md: below a framework's heading, between two marks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "frameworks.md"
+
+OURS = re.compile(r"sftdiag|SFT\d{3}")
+
+LINES = 16
+"""The most of a console that the page shows: what sftdiag said, and the rows before it."""
+
+BEGIN, END = "<!-- console of {} -->", "<!-- end -->"
+
+
+def write(name: str, console: str) -> None:
+    """Put the end of a console between a framework's marks, where the page has them."""
+    text = PAGE.read_text(encoding="utf-8")
+    begin = BEGIN.format(name)
+    head, mark, tail = text.partition(begin)
+    if mark:
+        _, _, tail = tail.partition(END)
+        shown = f"{head}{begin}\n```\n{excerpt(console)}\n```\n{END}{tail}"
+        PAGE.write_text(shown, encoding="utf-8")
+
+
+def excerpt(console: str) -> str:
+    """Return the first lines in which sftdiag speaks, with the rows of the log around them."""
+    lines = [line.split("\r")[-1].rstrip() for line in console.splitlines()]
+    told = [line for line in lines if line and (OURS.search(line) or "loss" in line)]
+    return "\n".join(told[:LINES])

@@ -1,0 +1,101 @@
+"""One run of a framework: what it is started with, and what it left behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from benchmarks.frameworks import inputs
+from sftdiag.findings import Report
+from sftdiag.sources import journal
+
+SECONDS = 900
+"""A run that takes longer is ended; the slowest here takes a few minutes."""
+
+
+class Framework(Protocol):
+    """A module of this package that runs one framework."""
+
+    NAME: str
+    """As in the heading of docs/frameworks.md."""
+
+    def python(self) -> str:
+        """Return the Python of its venv; raises Unavailable."""
+
+    def command(self, python: str, kind: str, folder: Path) -> list[str]:
+        """Return what trains, with sftdiag in it; may write files into the folder first."""
+
+    def run_folder(self, folder: Path) -> Path:
+        """Return where ``_sftdiag`` is."""
+
+    def log(self, folder: Path) -> Path:
+        """Return the framework's own log."""
+
+
+class Ran(NamedTuple):
+    """A run that is over.
+
+    Attributes:
+        code: its exit code.
+        console: what it printed, both streams.
+        folder: where it ran.
+        events: what its journal holds.
+    """
+
+    code: int
+    console: str
+    folder: Path
+    events: list[Mapping[str, object]]
+
+    @property
+    def verdict(self) -> str | None:
+        """The verdict in the journal; None where it has no end."""
+        ends = [event for event in self.events if event["event"] == "end"]
+        return str(ends[-1]["verdict"]) if ends else None
+
+
+def run(framework: Framework, kind: str, folder: Path) -> Ran:
+    """Train a tiny model with a framework, one of the kinds, in a folder that is made anew."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    inputs.write(kind, folder)
+    python = framework.python()
+    command = framework.command(python, kind, folder)
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}",
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_CACHE": str(folder / "cache"),
+        "TOKENIZERS_PARALLELISM": "false",
+        "CUDA_VISIBLE_DEVICES": "",
+        "SFTDIAG_STOP_ON": "error",
+        "COLUMNS": "120",
+    }
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS,
+    )
+    (folder / "console.txt").write_text(done.stdout, encoding="utf-8")
+    events = journal.read(str(framework.run_folder(folder)))
+    return Ran(done.returncode, done.stdout, folder, events)
+
+
+def own_log(framework: Framework, folder: Path) -> Report:
+    """Return what analyze says of the framework's own log, where nothing of sftdiag lies beside."""
+    from sftdiag import analyze
+
+    alone = folder / "alone"
+    alone.mkdir(exist_ok=True)
+    log = framework.log(folder)
+    shutil.copy(log, alone / log.name)
+    return analyze(alone / log.name)
