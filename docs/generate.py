@@ -22,7 +22,7 @@ os.environ["COLUMNS"] = "80"
 
 sys.path.insert(0, str(ROOT))
 
-from docs import reports  # noqa: E402
+from docs import printed, reports  # noqa: E402
 from sftdiag.api import analyze  # noqa: E402
 from sftdiag.cli.main import COMMANDS, main  # noqa: E402
 from sftdiag.config import Settings  # noqa: E402
@@ -148,6 +148,7 @@ def pages() -> dict[Path, str]:
     written[DOCS / "alerts.md"] = alerts_page()
     written[DOCS / "reports.md"] = NOTE + reports.page()
     written[DOCS / "analyze.svg"] = picture()
+    written[DOCS / "gates.md"] = printed.filled((DOCS / "gates.md").read_text(encoding="utf-8"))
     return written
 
 
@@ -156,14 +157,15 @@ def run() -> int:
     parser = argparse.ArgumentParser(description="Writes the generated pages of docs/.")
     parser.add_argument("--check", action="store_true", help="write nothing; 1 when out of date")
     check = parser.parse_args().check
+    wanted = pages()
     stale = [
         path
-        for path, content in pages().items()
+        for path, content in wanted.items()
         if not path.exists() or path.read_text(encoding="utf-8") != content
     ]
     for path in stale:
         if not check:
-            path.write_text(pages()[path], encoding="utf-8")
+            path.write_text(wanted[path], encoding="utf-8")
         print(f"{path.relative_to(ROOT)}: {'out of date' if check else 'written'}")
     return int(check and bool(stale))
 

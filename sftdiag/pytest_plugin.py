@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from sftdiag.findings import Report
+    from sftdiag.findings import Finding, Report
 
 MARKER_OPTIONS = ("run", "fail_on", "select", "ignore", "lang", "require_verdict")
 
@@ -92,13 +92,35 @@ def _path(config: pytest.Config, options: dict[str, Any]) -> Any:
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
-    """Tell a failed comparison of a report by its diagnosis, not by its fields."""
+    """Tell a failed comparison of a report, or of its findings, by what they say."""
     from sftdiag.findings import Report
 
-    reports = [side for side in (left, right) if isinstance(side, Report)]
-    if not reports:
+    sides = (left, right)
+    if not any(isinstance(side, Report) or _are_findings(side) for side in sides):
         return None
-    shown = [f"{left!r} {op} {right!r}"]
-    for report in reports:
-        shown += ["", *str(report).splitlines()]
-    return shown
+    found = [f for s in sides for f in (s.findings if isinstance(s, Report) else _findings(s))]
+    shown = [_codes(side) if _are_findings(side) else repr(side) for side in sides]
+    return [f"{shown[0]} {op} {shown[1]}", "", *(line for f in found for line in _told(f))]
+
+
+def _findings(side: object) -> tuple[Finding, ...]:
+    return side if isinstance(side, tuple) and _are_findings(side) else ()
+
+
+def _are_findings(side: object) -> bool:
+    from sftdiag.findings import Finding
+
+    return isinstance(side, tuple) and bool(side) and all(isinstance(s, Finding) for s in side)
+
+
+def _codes(side: object) -> str:
+    return f"({', '.join(f'{finding.code} {finding.name}' for finding in _findings(side))})"
+
+
+def _told(finding: Finding) -> list[str]:
+    """Return what was seen and what to change: of more, pytest shows eight lines."""
+    from sftdiag.report.results import change_of
+
+    seen = f"{finding.code} {finding.name} ({finding.severity.label}): {finding.message}"
+    change = change_of(finding)
+    return [seen, f"  {change}"] if change else [seen]

@@ -51,6 +51,32 @@ def test_a_relative_run_is_relative_to_where_pytest_is_called(
     pytester.runpytest_subprocess("--sftdiag-run", "out").assert_outcomes(passed=1)
 
 
+def test_a_failed_comparison_says_what_was_found(pytester: pytest.Pytester, runs: Path) -> None:
+    pytester.makepyfile(
+        """
+        def test_report(sftdiag_report):
+            assert sftdiag_report == 1
+
+        def test_findings(sftdiag_report):
+            assert sftdiag_report.at_least("warning") == ()
+
+        def test_else():
+            assert (1, 2) == (1, 3)
+        """
+    )
+    result = pytester.runpytest_subprocess("--sftdiag-run", str(runs / "overfitting"))
+    result.assert_outcomes(failed=3)
+    result.stdout.fnmatch_lines(
+        [
+            "*overfitting: error SFT201 eval-loss-rising> == 1",
+            "*set num_train_epochs to 25 instead of 80*",
+            "*(SFT201 eval-loss-rising) == ()",
+            "*SFT201 eval-loss-rising (error): eval_loss was best at step 50*",
+            "*At index 1 diff: 2 != 3",
+        ]
+    )
+
+
 @pytest.mark.parametrize(
     ("mark", "problem"),
     [
