@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sftdiag.fleets.fleet import fleet
     from sftdiag.live.attach import attach
     from sftdiag.live.callback import DiagnosticsCallback
+    from sftdiag.live.loop import Loop
     from sftdiag.live.smoke import smoke_test
     from sftdiag.monitor import Monitor
     from sftdiag.probes.settings import Probes
@@ -46,6 +47,7 @@ _HOME = {
     "assert_healthy": "api",
     "attach": "live.attach",
     "Guard": "live.guard",
+    "Loop": "live.loop",
     "compare": "comparisons.compare",
     "fleet": "fleets.fleet",
     "preflight": "rows.preflight",
@@ -62,6 +64,7 @@ __all__ = [
     "Fix",
     "Guard",
     "LogRecord",
+    "Loop",
     "Monitor",
     "Probes",
     "Report",

@@ -75,6 +75,11 @@ class Settings(Value):
         return self.replace(**given)
 
 
+def is_enabled(wanted: bool = True) -> bool:
+    """Return whether sftdiag is on: it is wanted, and no ``SFTDIAG_DISABLE=1`` turns it off."""
+    return wanted and os.environ.get("SFTDIAG_DISABLE", "") in ("", "0")
+
+
 def matches(selectors: Iterable[str], code: str, name: str) -> bool:
     """Return whether a selector is the name, the code or the beginning of the code."""
     return any(s == name or code.startswith(s.upper()) for s in selectors)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TypeVar
 
 from sftdiag.errors import UnhealthyRunError
@@ -60,10 +61,11 @@ def say(level: int, text: str, *, always: bool = False) -> None:
 
     A progress bar is taken off the terminal for the moment and drawn again below the line.
     """
-    from tqdm import tqdm
-
-    if logger.hasHandlers():
-        with tqdm.external_write_mode(file=sys.stderr):
+    # Where tqdm is not loaded there is no bar; it is no dependency of ours.
+    bars = sys.modules.get("tqdm")
+    aside = bars.tqdm.external_write_mode(file=sys.stderr) if bars else nullcontext()
+    with aside:
+        if logger.hasHandlers():
             logger.log(level, text)
-    elif always or level >= logging.WARNING:
-        tqdm.write(f"sftdiag: {text}", file=sys.stderr)
+        elif always or level >= logging.WARNING:
+            sys.stderr.write(f"sftdiag: {text}\n")

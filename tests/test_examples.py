@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+import sftdiag
 from sftdiag.checks import CHECKS
 
 
-def call(*arguments: object, code: int = 0) -> str:
+def call(*arguments: object, code: int = 0, errors: bool = False) -> str:
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
         capture_output=True,
@@ -22,7 +23,7 @@ def call(*arguments: object, code: int = 0) -> str:
         check=False,
     )
     assert done.returncode == code, done.stderr[-2000:]
-    return done.stdout
+    return done.stderr + done.stdout if errors else done.stdout
 
 
 def test_check_log(runs: Path) -> None:
@@ -30,6 +31,17 @@ def test_check_log(runs: Path) -> None:
     assert "verdict: error" in shown
     assert "cause (likely): overfitting" in shown
     assert call("examples/check_log.py", runs / "healthy") == "verdict: healthy\n"
+
+
+def test_loop(tmp_path: Path) -> None:
+    assert call("examples/loop.py", "--output", tmp_path / "well") == "step 400: healthy\n"
+    blown = ("examples/loop.py", "--blow-up-at", 205, "--output", tmp_path / "blown")
+    assert call(*blown, code=1) == "step 220: error\n"
+    page = (ROOT / "docs" / "frameworks.md").read_text("utf-8")
+    console = page.partition("<!-- console of examples/loop.py -->")[2].partition("<!-- end")[0]
+    assert console.strip("`\n") == call(*blown, code=1, errors=True).strip()
+    assert sftdiag.analyze(tmp_path / "well").verdict == "healthy"
+    assert sftdiag.analyze(tmp_path / "blown").primary_id == "SFT104@220"
 
 
 def test_run_health(runs: Path) -> None:

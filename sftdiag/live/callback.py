@@ -10,32 +10,29 @@ is said once and switched off.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from sftdiag.api import Selectors, make_settings, project_settings
-from sftdiag.config import Trigger
+from sftdiag.config import Trigger, is_enabled
 from sftdiag.context import RunContext
 from sftdiag.faults import Faults
 from sftdiag.findings import Report
 from sftdiag.live.adapter import AdapterLook
 from sftdiag.live.agreement import Agreement, Start, Word, joined
 from sftdiag.live.ranks import Ranks
-from sftdiag.live.resume import Past, past, resumed
+from sftdiag.live.resume import Past, opened, past, resumed
 from sftdiag.live.smoke_watch import SmokeWatch
 from sftdiag.live.step_events import StepEvents, TrainerControl, TrainerState, TrainingArguments
 from sftdiag.live.unharmed import unharmed
 from sftdiag.live.watch import Watch
 from sftdiag.monitor import Monitor
-from sftdiag.outlets.fan_out import Outlets
 from sftdiag.outlets.webhook import Webhook
 from sftdiag.policy import Policy
 from sftdiag.probes.settings import Probes
 from sftdiag.probing import prober_of
 from sftdiag.rows.preflight import RunChecks
-from sftdiag.sources import every_step
 from sftdiag.sources.journal import Segment
 from sftdiag.trainer import context as trainer_context
 from sftdiag.trainer.saves import say_where_it_breaks
@@ -91,7 +88,7 @@ class DiagnosticsCallback(StepEvents):
         smoke_steps: int | None = None,
         enabled: bool = True,
     ) -> None:
-        self.enabled = enabled and os.environ.get("SFTDIAG_DISABLE", "") in ("", "0")
+        self.enabled = is_enabled(enabled)
         self.settings = make_settings(
             project_settings() if self.enabled else None,
             select=select,
@@ -103,8 +100,7 @@ class DiagnosticsCallback(StepEvents):
             save_on_stop=save_on_stop,
         )
         self.policy = Policy.of(self.settings)
-        address = webhook or os.environ.get("SFTDIAG_WEBHOOK")
-        self.webhook = Webhook(address) if address else None
+        self.webhook = Webhook.of(webhook)
         self.known = RunContext()
         self.checks = RunChecks(self.settings)
         self.prober = prober_of(Probes.parse(probes))
@@ -154,11 +150,8 @@ class DiagnosticsCallback(StepEvents):
         self._monitor = resumed(before, state.log_history, self.settings, self._faults)
         outlets = None
         if state.is_world_process_zero:
-            outlets = Outlets(args, self.settings.lang, self.webhook, self._faults)
-            outlets.start(before.start, state.trial_name)
-            outlets.keep_probe_rows(before.probe_rows, afresh=True)
-            outlets.keep_steps(every_step.decoded(before.steps), afresh=True)
-            outlets.keep_rows(before.rows, afresh=True)
+            lang, faults = self.settings.lang, self._faults
+            outlets = opened(before, args, state, lang, self.webhook, faults)
             read("the saves", partial(say_where_it_breaks, args, state, self.settings.lang), None)
         watch = Watch(self._monitor, self.policy, args, state, before.checkpoints, outlets)
         watch.waiting = not ranks.alone

@@ -13,6 +13,8 @@ from sftdiag.findings import StepRows
 from sftdiag.live.stopping import run_folder
 from sftdiag.monitor import Monitor
 from sftdiag.observations import Outcome
+from sftdiag.outlets.fan_out import Outlets
+from sftdiag.outlets.webhook import Webhook
 from sftdiag.sources import CHECKS_FILE, checkpoints, every_step, journal, kept, probes, step_rows
 from sftdiag.sources.journal import Segment
 from sftdiag.values import Value
@@ -84,6 +86,27 @@ def past(args: Any, state: Any, context: RunContext) -> Past:
         every_step.encoded(each for each in seen if each.step <= step),
         tuple(rows for rows in behind if rows.step <= step),
     )
+
+
+def opened(
+    before: Past, args: Any, state: Any, lang: str, webhook: Webhook | None, faults: Faults
+) -> Outlets:
+    """Return where to tell of a run that starts now, with what is left of it and nothing else.
+
+    Args:
+        before: what is left.
+        args: the run's TrainingArguments.
+        state: its TrainerState.
+        lang: language of the texts.
+        webhook: where else to send alerts, or None.
+        faults: keeps what goes wrong there from the run.
+    """
+    outlets = Outlets(args, lang, webhook, faults)
+    outlets.start(before.start, state.trial_name)
+    outlets.keep_probe_rows(before.probe_rows, afresh=True)
+    outlets.keep_steps(every_step.decoded(before.steps), afresh=True)
+    outlets.keep_rows(before.rows, afresh=True)
+    return outlets
 
 
 def resumed(

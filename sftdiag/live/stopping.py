@@ -80,13 +80,14 @@ def stop_text(stop: Stop, monitor: Monitor, args: Any, state: Any) -> str:
     saved = checkpoints(folder) if folder else []
     good = [step for step in saved if step <= goal] if cause.code == "SFT106" else saved
     here = state.global_step in saved
+    told = "saved_here" if here else stop.hindrance or "saved_nothing"
     return stop_line(
         cause,
         state.global_step,
         state.max_steps,
         best,
         nearest(good, goal),
-        "saved_here" if here else stop.hindrance or "saved_nothing",
+        told if args.save_strategy is not None or saved else None,
         monitor.settings.lang,
     )
 

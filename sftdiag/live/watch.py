@@ -24,8 +24,8 @@ class Watch:
     Args:
         monitor: has taken in what is already known of the run.
         policy: what to do about a finding.
-        args: the run's TrainingArguments.
-        state: its TrainerState.
+        args: the run's TrainingArguments, or what stands for them (:mod:`sftdiag.live.loop`).
+        state: its TrainerState, likewise.
         checkpoints: those in the run's folder.
         outlets: where to tell; None on the other ranks.
 
@@ -125,6 +125,10 @@ class Watch:
         if found and self.stop is None:
             self.stop = Stop(found[0], None)
 
+    def went_on(self) -> None:
+        """Note that the run makes steps after a stop was asked for: then it was none."""
+        self.stop = None
+
     def stands_still(self, row: Mapping[str, Any]) -> None:
         """Tell of a stall, from the watchdog's thread: by a monitor of its own."""
         context, settings = self.monitor.signals.context, self.monitor.settings
@@ -154,7 +158,8 @@ class Watch:
         if self._outlets is None or self._concluded:
             return
         self._concluded = True
-        stop = self.stop if self._state.global_step < self._state.max_steps else None
+        planned = self._state.max_steps
+        stop = self.stop if planned is None or self._state.global_step < planned else None
         text = stop_text(stop, self.monitor, self._args, self._state) if stop else None
         self._outlets.conclude(self.monitor.report(), text, stop.cause.id if stop else None)
         self._outlets.close()

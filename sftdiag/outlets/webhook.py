@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import queue
 import threading
 import time
@@ -61,6 +62,12 @@ class Webhook:
         # A thread and its queue cannot be copied, and a search copies a callback before it trains.
         self._waiting: queue.Queue[bytes] | None = None
         self._complained = False
+
+    @classmethod
+    def of(cls, given: str | None) -> Webhook | None:
+        """Return the webhook at this address, else at the environment's ``SFTDIAG_WEBHOOK``."""
+        address = given or os.environ.get("SFTDIAG_WEBHOOK")
+        return cls(address) if address else None
 
     def __repr__(self) -> str:
         return "Webhook(...)"

@@ -77,28 +77,29 @@ def told_with(finding: Finding, words: Mapping[str, Any]) -> str:
 def stop_line(
     cause: Finding,
     step: int,
-    planned: int,
+    planned: int | None,
     best: tuple[str, Evaluation] | None,
     checkpoint: int | None,
-    saved: str,
+    saved: str | None,
     language: str,
 ) -> str:
     """Return where a run was stopped, its best evaluation, where to go back to, what was saved.
 
-    ``saved`` is the key of the sentence on what was saved at the stop.
+    ``saved`` is the key of the sentence on what was saved at the stop; None where nothing is known
+    of what the run saves.
     """
     words = words_of(language)
-    text: str = words["stopped"].format(
+    text: str = words["stopped_unplanned" if planned is None else "stopped"].format(
         step=step, planned=planned, code=cause.code, name=cause.name
     )
     if best is not None:
         series, evaluation = best
         text += words["best"].format(series=series, loss=evaluation.loss, step=evaluation.step)
-    if checkpoint is None:
-        text += words["no_checkpoint"]
-    else:
+    if checkpoint is not None:
         text += words["nearest"].format(step=checkpoint)
-    return text + str(words[saved].format(step=step))
+    elif saved is not None:
+        text += words["no_checkpoint"]
+    return text + str(words[saved].format(step=step)) if saved is not None else text
 
 
 def about(finding: Finding, words: Mapping[str, Any]) -> list[str]:

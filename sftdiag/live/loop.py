@@ -1,0 +1,291 @@
+"""Loop: a training loop of one's own under watch, by the numbers that it logs.
+
+It needs no training library: PyTorch, accelerate, JAX and Keras loops log to it alike. It goes by
+the same :class:`~sftdiag.live.watch.Watch` as the callback.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from types import SimpleNamespace, TracebackType
+from typing import Any, Self
+
+from sftdiag.api import Selectors, make_settings, project_settings
+from sftdiag.columns import Columns
+from sftdiag.config import Trigger, is_enabled
+from sftdiag.context import RunContext
+from sftdiag.faults import Faults, say
+from sftdiag.findings import Report
+from sftdiag.live.resume import opened, past, resumed
+from sftdiag.live.unharmed import unharmed
+from sftdiag.live.watch import Watch
+from sftdiag.monitor import Monitor
+from sftdiag.outlets.webhook import Webhook
+from sftdiag.policy import Policy
+from sftdiag.records import as_float, as_step
+from sftdiag.sources import kept_log
+from sftdiag.sources.console.dicts import is_row
+from sftdiag.sources.numbering import Numbering
+from sftdiag.sources.steps import Plan
+from sftdiag.values import EMPTY
+
+TOLD = ("loss", "eval_loss", "learning_rate", "grad_norm")
+"""Metrics of which it is said, once each, where they are no single number."""
+
+
+class Loop:
+    """Diagnoses a loop while it trains; asks it to stop where that was asked for.
+
+    What is not given (None) of ``stop_on`` to ``grace_steps`` and ``lang`` comes from the nearest
+    ``sftdiag.toml`` or ``[tool.sftdiag]`` of ``pyproject.toml``, else from the environment. No
+    fault of it reaches the loop, and it touches nothing but the numbers that it is given.
+
+    Args:
+        output_dir: the run's folder; what is found goes to its ``_sftdiag/`` as it happens, and the
+            rows, which :func:`sftdiag.analyze` reads. None: to no file.
+        stop_on: what sets ``should_stop``, as for :class:`sftdiag.DiagnosticsCallback`.
+        raise_on: likewise, what :meth:`log` raises :class:`~sftdiag.UnhealthyRunError` for.
+        select: codes or names to report; None means all.
+        ignore: codes or names to leave out.
+        grace_steps: before this step nothing stops or raises.
+        start_step: optimizer steps done before, of a run that is resumed; 0 begins anew.
+        context: what is known of the run, such as ``RunContext(learning_rate=1e-4,
+            max_steps=1000, vocab_size=32000)``.
+        columns: the Trainer's name to the loop's, such as ``{"loss": "nll"}``.
+        rank: of this process; the first alone writes and tells. Default: the environment's RANK.
+        report_to: the trackers whose open run gets alerts: wandb, trackio, mlflow.
+        webhook: address to send alerts to. Default: the environment's ``SFTDIAG_WEBHOOK``.
+        lang: ``"en"`` or ``"zh"``.
+        enabled: False turns everything off, as does the environment's ``SFTDIAG_DISABLE=1``.
+
+    Raises:
+        ConfigError: a code, name, severity, language or address does not exist, here, in the file
+            or in the environment.
+
+    Examples:
+        >>> with Loop(stop_on="error") as run:
+        ...     for step in range(1, 100):
+        ...         run.log(step=step, loss=float("nan"), lr=1e-4)
+        ...         if run.should_stop:
+        ...             break
+        >>> step, run.report.primary.code
+        (2, 'SFT106')
+    """
+
+    def __init__(
+        self,
+        output_dir: str | os.PathLike[str] | None = None,
+        *,
+        stop_on: Trigger = None,
+        raise_on: Trigger = None,
+        select: Selectors = None,
+        ignore: Selectors = None,
+        grace_steps: int | None = None,
+        start_step: int = 0,
+        context: RunContext | None = None,
+        columns: Mapping[str, str] = EMPTY,
+        rank: int | None = None,
+        report_to: str | list[str] | None = None,
+        webhook: str | None = None,
+        lang: str | None = None,
+        enabled: bool = True,
+    ) -> None:
+        self.enabled = is_enabled(enabled)
+        self.settings = make_settings(
+            project_settings() if self.enabled else None,
+            select=select,
+            ignore=ignore,
+            lang=lang,
+            stop_on=stop_on,
+            raise_on=raise_on,
+            grace_steps=grace_steps,
+            save_on_stop=False,  # A loop saves by itself.
+        )
+        self.policy = Policy.of(self.settings)
+        self.webhook = Webhook.of(webhook)
+        self._first = (rank if rank is not None else _rank()) == 0
+        self._faults = Faults(logging.ERROR if self._first else logging.DEBUG)
+        self._known = context or RunContext()
+        self._columns = Columns(columns)
+        self._numbering = Numbering(Plan())
+        self._monitor = Monitor(self._known, self.settings, on_fault=self._faults.failed)
+        self._watch: Watch | None = None
+        self._closed = False
+        self._odd: set[str] = set()
+        self._control = SimpleNamespace(should_training_stop=False, should_save=False)
+        # What the watch and the outlets read of TrainingArguments and TrainerState.
+        self._args = SimpleNamespace(
+            output_dir=os.fspath(output_dir) if output_dir is not None else None,
+            report_to=report_to,
+            run_name=None,
+            resume_from_checkpoint=None,
+            save_strategy=None,
+            save_total_limit=None,
+        )
+        self._state = SimpleNamespace(
+            global_step=start_step,
+            max_steps=self._known.max_steps,
+            best_model_checkpoint=None,
+            best_global_step=None,
+            is_hyper_param_search=False,
+            trial_name=None,
+        )
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the loop is to end now: a finding of ``stop_on`` is there."""
+        return bool(self._control.should_training_stop)
+
+    @property
+    def report(self) -> Report:
+        """The diagnosis so far; valid at any time, also after the loop."""
+        return self._monitor.report()
+
+    def _repr_html_(self) -> str:
+        """Show the diagnosis so far in a notebook."""
+        return self.report._repr_html_()
+
+    def __enter__(self) -> Self:
+        """Begin, or go on after ``start_step`` with what was found until then."""
+        self._begin()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Say the verdict, also where the loop ends with an error."""
+        self.close()
+
+    @unharmed
+    def _begin(self) -> None:
+        if self._watch is not None or self._closed:
+            return
+        before = past(self._args, self._state, self._known)
+        log: list[Mapping[str, Any]] = []
+        folder = self._args.output_dir
+        if before.start.after_step and folder and kept_log.recognises(folder):
+            log = list(kept_log.read(folder, Columns()).rows)
+        for row in log:
+            self._numbering.take(row)
+        self._monitor = resumed(before, log, self.settings, self._faults)
+        outlets = None
+        if self._first:
+            lang, faults = self.settings.lang, self._faults
+            outlets = opened(before, self._args, self._state, lang, self.webhook, faults)
+        self._watch = Watch(
+            self._monitor, self.policy, self._args, self._state, before.checkpoints, outlets
+        )
+        self._watch.learn(before.start.context, self._control)
+        self._watch.take(before.checked, (), self._control)
+
+    @unharmed
+    def log(
+        self, metrics: Mapping[str, Any] | None = None, /, *, step: Any = None, **more: Any
+    ) -> None:
+        """Take in a row: numbers, 0-d tensors or arrays, under any tool's names for them.
+
+        One call a row: a training row has a loss (``loss``, ``train_loss``, ``train/loss``), an
+        evaluation ``eval_loss`` or ``val_loss``; ``lr``, ``grad_norm`` and ``epoch`` help.
+
+        Args:
+            metrics: the numbers, by name; or as keywords.
+            step: optimizer steps done. None: one more than at the last training row.
+            more: numbers, by name.
+
+        Raises:
+            UnhealthyRunError: as asked for with ``raise_on``.
+        """
+        self._begin()
+        if self._watch is None:
+            return
+        if metrics is not None and not isinstance(metrics, Mapping):
+            self._say_once("log()", f"takes numbers by name, got {type(metrics).__name__}")
+            metrics = None
+        row = self._row({**(metrics or {}), **more}, _whole(step))
+        if row is None:
+            return
+        planned = self._columns.max_steps
+        if planned is not None and self._state.max_steps is None:
+            self._state.max_steps = planned
+            self._watch.learn(RunContext(max_steps=planned), self._control)
+        if row["step"] > self._state.global_step:
+            self._watch.went_on()
+        self._state.global_step = row["step"]
+        self._watch.feed(row, self._control)
+
+    def learn(self, **known: Any) -> None:
+        """Take in what becomes known of the run, as fields of :class:`sftdiag.RunContext`."""
+        self._learn(RunContext(**known))
+
+    @unharmed
+    def _learn(self, known: RunContext) -> None:
+        self._begin()
+        if self._watch is not None:
+            self._state.max_steps = self._state.max_steps or known.max_steps
+            self._watch.learn(known, self._control)
+
+    def _row(self, given: Mapping[str, Any], step: int | None) -> Mapping[str, Any] | None:
+        """Return what was given as a row of the Trainer's log; None where it is none."""
+        numbers = {}
+        for name, value in given.items():
+            number = _number(value)
+            if number is not None:
+                numbers[str(name)] = number
+            elif value is not None:
+                self._odd_value(str(name), value)
+        row = self._columns.row(numbers)
+        if "train_loss" in row and "train_runtime" not in row:
+            row.setdefault("loss", row.pop("train_loss"))
+        if not is_row(row):
+            return None
+        if step is not None:
+            row["step"] = step
+        elif row.get("step") is None:
+            row["step"] = self._state.global_step + ("loss" in row)
+        return self._numbering.take(row)
+
+    def _odd_value(self, name: str, value: Any) -> None:
+        self._columns.learn((name,))
+        if self._columns.seen[name] in TOLD or name in TOLD:
+            shape = getattr(value, "shape", None)
+            kind = type(value).__name__ + (f" of shape {tuple(shape)}" if shape else "")
+            self._say_once(name, f"is no single number but {kind}, and is not looked at")
+
+    def _say_once(self, about: str, told: str) -> None:
+        if self._first and about not in self._odd:
+            self._odd.add(about)
+            say(logging.WARNING, f"{about} {told}")
+
+    @unharmed
+    def close(self) -> None:
+        """Say the verdict once, and of a stop where it was; later rows are not taken in."""
+        if self._watch is not None:
+            self._watch.conclude()
+        self._over()
+
+    def _over(self) -> None:
+        self._closed = True
+        self._watch = None
+
+
+def _rank() -> int:
+    """Return the process's rank as launchers tell it (torchrun, accelerate, DeepSpeed)."""
+    told = os.environ.get("RANK", "")
+    return int(told) if told.isdecimal() else 0
+
+
+def _number(value: Any) -> float | None:
+    """Return a number, or that of a tensor or array of one element; None for anything else."""
+    try:
+        return as_float(value.item() if hasattr(value, "item") else value)
+    except Exception:
+        return None  # A tensor of several elements, each library in its own words.
+
+
+def _whole(step: Any) -> int | None:
+    return as_step(step.item() if hasattr(step, "item") else step)
