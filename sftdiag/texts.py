@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import marshal
 import os
+import re
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -19,6 +20,18 @@ LANGUAGES = ("en", "zh")
 
 Texts = Mapping[str, Any]
 """The texts of a unit in one language."""
+
+_ONE = re.compile(r"(?<![\d.,])1 (step|record|row|epoch|evaluation|token)s\b")
+
+
+def counted(text: str) -> str:
+    """Return an English sentence with the singular where it counts one; others stay as they are.
+
+    Examples:
+        >>> counted("1 steps, 21 steps and 0.1 epochs, of 1 rows")
+        '1 step, 21 steps and 0.1 epochs, of 1 row'
+    """
+    return _ONE.sub(r"1 \1", text)
 
 
 def check_language(language: str) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from math import log
 
 from sftdiag.context import RunContext
-from sftdiag.detectors.train_eval_scale_mismatch import FIRST_EPOCH
+from sftdiag.detectors.train_eval_scale_mismatch import FIRST_EPOCH, LEAST_RATIO, ratio_of
+from sftdiag.findings import Scalar
+from sftdiag.signals.evaluations import Evaluation
 from sftdiag.signals.noise import median
 from sftdiag.signals.stream import Signals
 from sftdiag.signals.trend import fall_of
@@ -56,6 +59,10 @@ JUMPED = 1.15
 NEAR_ZERO = 0.002
 """Loss, in nats, below which unseen text cannot be: one token in 500 that costs one nat is more.
 Labelled runs there are classes told from a constant text, leaked rows and trivial targets."""
+
+MEASURED = 31
+"""Last evaluations of which the middle one says how many times too large a loss is: beside the
+first the train loss still falls fast, and its mean lies above what is evaluated."""
 
 USUAL_SHARE = 0.5
 """Share of ln V below which a loss is a usual one: pretrained models have 1 to 4 nats."""
@@ -168,3 +175,24 @@ def climbs(signals: Signals) -> bool:
     recent = signals.blocks[-2].first_step if len(signals.blocks) > 1 else signals.last_step
     rises = signals.learning_rate_rises or signals.peak_learning_rate_step > recent
     return signals.learning_rate is not None and rises
+
+
+def is_beside(point: Evaluation) -> bool:
+    """Return whether a usual evaluation loss stands beside a train loss above any blind guess."""
+    train, ratio, high = point.train_loss, ratio_of(point), log(LARGEST_VOCABULARY)
+    return (
+        train is not None
+        and ratio is not None
+        and ratio >= LEAST_RATIO
+        and train > high > point.loss
+    )
+
+
+def measured(told: Mapping[str, Scalar], points: Sequence[Evaluation]) -> Mapping[str, Scalar]:
+    """Return what is told of a sum, its multiple measured at the middle one of the evaluations."""
+    known = [point for point in points[-MEASURED:] if is_beside(point)]
+    if not known or told["times"] == told["accumulation"]:
+        return told
+    middle = sorted(known, key=lambda point: ratio_of(point) or 0.0)[len(known) // 2]
+    numbers = {"loss": middle.train_loss, "eval_loss": middle.loss, "times": ratio_of(middle)}
+    return {**told, **numbers}

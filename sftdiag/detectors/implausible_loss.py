@@ -50,7 +50,9 @@ from sftdiag.detectors._levels import (
     blind_guess,
     chance,
     climbs,
+    is_beside,
     is_toy,
+    measured,
     near_zero,
     noisy_guess,
     rests,
@@ -58,7 +60,7 @@ from sftdiag.detectors._levels import (
 )
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.detectors.loss_above_chance import MOST, NO_ACCURACY
-from sftdiag.detectors.train_eval_scale_mismatch import FIRST_EPOCH, LEAST_RATIO, ratio_of
+from sftdiag.detectors.train_eval_scale_mismatch import FIRST_EPOCH, ratio_of
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.ranges import beyond_any, speak_of
 from sftdiag.records import EVAL, TRAIN, LogRecord
@@ -89,6 +91,8 @@ LEAST_NEGATIVE = 1e-4
 
 HUGE = 64.0
 """Times ln V that no accumulation and no number of processes in use explains."""
+
+SUMMED = "summed"
 
 
 class ImplausibleLossDetector(Detector):
@@ -204,7 +208,7 @@ class ImplausibleLossDetector(Detector):
         steps = signals.context.gradient_accumulation_steps
         loss = signals.recent[-1][1]
         if steps is not None and steps > 1 and loss / steps < USUAL_SHARE * bound:
-            return self._fire(signals, step, "summed", Severity.WARNING, times=float(steps))
+            return self._fire(signals, step, SUMMED, Severity.WARNING, times=float(steps))
         points = signals.main_evaluations
         # An evaluation is made one batch at a time: nothing is summed there.
         no_sum = steps == 1 or self._lowest > HUGE * bound
@@ -220,17 +224,18 @@ class ImplausibleLossDetector(Detector):
         if series is None or loss is None or not signals.main_evaluations:
             return ()
         point = signals.main_evaluations[-1]
-        ratio = ratio_of(point)
-        if self._active is not None and self._active.variant not in ("far", "above"):
+        active, ratio = self._active, ratio_of(point)
+        if active is not None and active.variant == SUMMED:
+            numbers = measured(active.evidence, signals.main_evaluations)
+            self._active = active.replace(evidence=numbers)
+            return (self._active,)
+        if active is not None and active.variant not in ("far", "above"):
             return ()
-        high = log(LARGEST_VOCABULARY)
-        beside = point.train_loss is not None and point.train_loss > high > loss
-        beside = beside and self._rows >= MEAN_ROWS
-        if beside and ratio is not None and ratio >= LEAST_RATIO and self._lowest > high:
-            return self._fire(signals, record.step, "summed", Severity.WARNING, times=ratio)
-        if self._active is not None or signals.epoch is None or signals.epoch > FIRST_EPOCH:
-            return ()
-        if not 0.0 < loss < NEAR_ZERO:
+        beside = is_beside(point) and self._rows >= MEAN_ROWS
+        if beside and ratio is not None and self._lowest > log(LARGEST_VOCABULARY):
+            return self._fire(signals, record.step, SUMMED, Severity.WARNING, times=ratio)
+        late = signals.epoch is None or signals.epoch > FIRST_EPOCH
+        if active is not None or late or not 0.0 < loss < NEAR_ZERO:
             return ()
         return self._fire(signals, record.step, "low_eval", Severity.WARNING)
 
@@ -257,10 +262,8 @@ class ImplausibleLossDetector(Detector):
             "epoch": signals.epoch,
             "peak_learning_rate": signals.peak_learning_rate,
         }
-        onset = self._first_step or step
-        self._active = Detection(
-            self.code, self.name, severity, step, onset, "loss", numbers, variant=variant
-        )
+        known = (self.code, self.name, severity, step, self._first_step or step, "loss", numbers)
+        self._active = Detection(*known, variant=variant)
         return (self._active,)
 
     def _follow(self, signals: Signals, step: int) -> Sequence[Detection]:
@@ -288,8 +291,7 @@ class ImplausibleLossDetector(Detector):
             return ()
         self._noted = True
         numbers = {"loss_first": first, "loss": last[-1], "chance_loss": bound}
-        onset = self._first_step
-        name = self.notes[0]
+        name, onset = self.notes[0], self._first_step
         return (Detection(self.code, name, Severity.INFO, step, onset, "loss", numbers),)
 
     def skip(self, signals: Signals) -> Skip | None:

@@ -46,7 +46,7 @@ def diagnose(
         detection.name,
         detection.severity,
         detection.series,
-        template.format(**values),
+        texts.counted(template.format(**values)),
         unit.get("whys", {}).get(detection.variant, unit["why"]),
         detection.onset_step,
         min(fired.values()),
@@ -90,7 +90,7 @@ def _cause(
     else:
         proposed = (propose(case) for propose in rule.fixes)
         fixes = tuple(
-            Fix(words["fixes"][f.key].format(**f.values), f.changes)
+            Fix(texts.counted(words["fixes"][f.key].format(**f.values)), f.changes)
             for f in proposed
             if f is not None
         )
@@ -121,4 +121,4 @@ def _sentence(piece: Evidence, words: texts.Texts, lang: str) -> str:
         from sftdiag.guide import preflight
 
         return f"{piece.check.code}: {preflight.message(piece.check, lang)}"
-    return str(words["evidence"][piece.key].format(**piece.values))
+    return texts.counted(words["evidence"][piece.key].format(**piece.values))

@@ -93,7 +93,7 @@ def message(seen: Observation, lang: str) -> str:
     """Return what was seen, with its numbers."""
     values = _phrases({**seen.evidence, "series": seen.series}, lang)
     unit = texts.load(checks_package.__file__, seen.name, lang)
-    text = str(unit["seen"][seen.variant].format(**values))
+    text = texts.counted(unit["seen"][seen.variant].format(**values))
     if not seen.ranks:
         return text
     words = texts.load(checks_package.__file__, "ranks", lang)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from sftdiag import texts
 from sftdiag.findings import Cause, Finding, Report, RowsSeen, Scalar, Severity, Status
 from sftdiag.report import rows
 from sftdiag.report.line import Line
@@ -78,8 +79,7 @@ def steps_done(report: Report, words: Mapping[str, Any]) -> str:
     if summary.epochs:
         facts.append(words["epochs"].format(epochs=summary.epochs))
     facts.append(words["rows"].format(rows=summary.records))
-    joined: str = words["comma"].join(facts)
-    return joined
+    return texts.counted(words["comma"].join(facts))
 
 
 def _said_already(finding: Finding, report: Report) -> bool:

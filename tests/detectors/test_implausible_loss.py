@@ -10,6 +10,7 @@ from logs import Row, decay, feed, healthy, noisy, train_rows
 
 from sftdiag.context import RunContext
 from sftdiag.findings import Finding
+from sftdiag.monitor import Monitor
 from sftdiag.vocabularies import PUBLISHED_VOCABULARIES
 
 LEARNING = {"learning_rate": 2e-5}
@@ -18,6 +19,14 @@ LEARNING = {"learning_rate": 2e-5}
 def mine(rows: list[Row], context: RunContext | None = None) -> list[Finding]:
     found = feed(rows, context)
     return [f for f in found if f.code == "SFT111" and f.resolved_step is None]
+
+
+def reported(rows: list[Row], context: RunContext | None = None) -> Finding:
+    """Return the finding as it stands after all rows."""
+    monitor = Monitor(context)
+    for row in rows:
+        monitor.feed_entry(row)
+    return next(f for f in monitor.report().findings if f.code == "SFT111")
 
 
 def causes(finding: Finding) -> dict[str, str]:
@@ -52,6 +61,23 @@ def test_a_sum_over_accumulation_steps(steps: int) -> None:
     rows.append({"step": 60, "epoch": 0.6, "eval_loss": rows[-1]["loss"] / steps})
     found = mine(rows, RunContext(vocab_size=32_000))
     assert found[-1].causes[0].id == "not-divided-by-accumulation"
+
+
+def test_how_many_times_too_large_is_measured_again_at_later_evaluations() -> None:
+    """The first stands beside losses that fall fast; what it says is put right by those after."""
+    rows = []
+    for step in range(1, 61):
+        loss = 4.0 + 6.0 * decay(step, 20, 1.0, 0.0)
+        rows.append({"step": step, "loss": 8 * loss, **LEARNING})
+        if step % 5 == 0:
+            rows.append({"step": step, "eval_loss": 4.0 + 6.0 * decay(step + 2, 20, 1.0, 0.0)})
+    first, last = (reported(rows[:count]) for count in (6, len(rows)))
+    assert first.id == last.id
+    times = [float(str(finding.evidence["times"])) for finding in (first, last)]
+    assert times[0] > 9.0
+    assert times[1] == pytest.approx(8.0, rel=0.01)
+    cause = causes(reported(rows, RunContext(world_size=8)))
+    assert cause["not-divided-by-accumulation"] == "CONFIRMED"
 
 
 @pytest.mark.parametrize("vocabulary", [32_000, 152_064, 262_144])
