@@ -15,6 +15,10 @@ from sftdiag.values import EMPTY, Value
 ARGUMENTS = "arguments"
 """The series of an observation that no row shows."""
 
+SHORT_ANSWER = 8
+"""Tokens below which an answer is a label or a number: it repeats because the task is so, and who
+reads it takes the first tokens, whatever follows."""
+
 LEAST_ROWS = 20
 """Rows or answers whose diversity is judged; fewer are looked at by eye."""
 

@@ -6,6 +6,11 @@ generation counts, the tokenizer's and the model's, and those that the template 
 after replies. Then, that rows are trained beyond the last answer's end: the template writes the
 mark of another answer there, asked or not.
 
+An error where the token stands after no answer at all: not one row of the run can teach to stop,
+and nothing but the rows mends it. A warning where it is written and masked, or missing in a part
+of the rows: what is known of stopping is not unlearned. Labels and numbers of a few tokens, whose
+readers do not wait for an end, and answers that have an end mark of their own make a warning too.
+
 Cannot see: whether the model had learned to stop before.
 
 Example:
@@ -29,12 +34,19 @@ from typing import ClassVar
 
 from sftdiag.checks._lengths import cut_rows
 from sftdiag.checks._shares import share_of_rows
-from sftdiag.checks.base import Check, Inputs, labelled, without_rows
+from sftdiag.checks.base import LEAST_ROWS, SHORT_ANSWER, Check, Inputs, labelled, without_rows
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
 from sftdiag.samples import PROMPT_COMPLETION, TEXT, TOKENS, Sample, Split, Tokenization
 
 TRAINED, MASKED, ABSENT = "trained", "masked", "absent"
+
+NEVER = "never"
+"""The variant of an end that stands after no answer."""
+
+OWN_MARK = 0.9
+"""Share of the answers that end with one token, which stands in none of them before its end, from
+which that token is an end mark of the rows' own: sentences differ in theirs, and have it inside."""
 
 RARELY = 0.5
 """Share of the answers that must teach to stop: below it, not stopping is the likelier lesson."""
@@ -45,7 +57,7 @@ class EndOfTurnUntrainedCheck(Check):
 
     code: ClassVar[str] = "SFT406"
     name: ClassVar[str] = "end-of-turn-untrained"
-    severity: ClassVar[Severity] = Severity.WARNING
+    severity: ClassVar[Severity] = Severity.ERROR
     causes: ClassVar[tuple[str, ...]] = ("label-mask", "chat-template")
 
     def look(self, inputs: Inputs) -> Sequence[Observation] | Skip:
@@ -105,13 +117,18 @@ class EndOfTurnUntrainedCheck(Check):
         }
         beside = any(s.row is not None and TEXT in s.row for s in split.samples)
         if kind == ABSENT and split.format == PROMPT_COMPLETION and beside:
-            fixes[variant] = FixText("text_column")
+            fixes[ABSENT] = FixText("text_column")
+        fix = fixes[variant]
         plain = split.format in (TEXT, TOKENS) and not any(s.answers for s in split.samples)
         # A mask says what the answers are, also where no template's marks do.
         unknown = plain and all(s.supervised_tokens == len(s.labels) - 1 for s in split.samples)
+        severity = Severity.INFO if unknown else Severity.WARNING
+        none_ends = kind == ABSENT and not unknown and counts[ABSENT] == counts.total()
+        if none_ends and _need_ends([split.samples[i] for i in sorted(set(rows))], known):
+            severity, variant = Severity.ERROR, NEVER
         end = known.end_of_turn if known.end_of_turn is not None else known.eos_token_ids[0]
         return self.observation(
-            Severity.INFO if unknown else Severity.WARNING,
+            severity,
             cause=self.causes[kind == ABSENT],
             variant=variant,
             evidence={
@@ -119,16 +136,38 @@ class EndOfTurnUntrainedCheck(Check):
                 "token": known.name(end),
                 **{name: counts[name] for name in (TRAINED, MASKED, ABSENT)},
             },
-            fixes=(fixes[variant],),
+            fixes=(fix,),
             example=rows[0],
         )
 
 
+def _need_ends(samples: Sequence[Sample], known: Tokenization) -> bool:
+    """Return whether answers without an end are texts, and have no mark of their own; of a few no.
+
+    Answers of labels and numbers are no texts.
+    """
+    spans = ((sample, range(*span)) for sample in samples for span in _answers(sample, known))
+    said = [
+        [sample.input_ids[place] for place in span if sample.is_supervised(place)]
+        for sample, span in spans
+    ]
+    if len(said) < LEAST_ROWS or sorted(map(len, said))[len(said) // 2] < SHORT_ANSWER:
+        return False
+    last, count = Counter(answer[-1] for answer in said).most_common(1)[0]
+    inside = any(last in answer[:-1] for answer in said)
+    return inside or count < OWN_MARK * len(said)
+
+
+def _answers(sample: Sample, known: Tokenization) -> Iterator[tuple[int, int]]:
+    """Yield where the answers stand that are trained."""
+    for start, end in sample.answers if sample.answers else ((0, _last_word(sample, known)),):
+        if end > start and sample.is_supervised(end - 1):
+            yield start, end
+
+
 def _ends(sample: Sample, known: Tokenization) -> Iterator[str]:
     """Yield what became of the end of each answer that is trained."""
-    for start, end in sample.answers if sample.answers else ((0, _last_word(sample, known)),):
-        if not (end > start and sample.is_supervised(end - 1)):
-            continue
+    for _, end in _answers(sample, known):
         if end == len(sample.input_ids) or sample.input_ids[end] not in known.stops:
             yield ABSENT
         else:

@@ -26,12 +26,9 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from sftdiag.checks._shares import share_of_rows
-from sftdiag.checks.base import LEAST_ROWS, Check, Inputs, without_rows
+from sftdiag.checks.base import LEAST_ROWS, SHORT_ANSWER, Check, Inputs, without_rows
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
-
-LEAST_TOKENS = 8
-"""Shorter answers are labels and numbers, which repeat because the task is so."""
 
 MANY = 0.2
 """Share of the rows with one and the same long answer for a warning: it becomes the likeliest reply
@@ -59,9 +56,9 @@ class LowDiversityAnswersCheck(Check):
         ]
         if len(answers) < LEAST_ROWS:
             return Skip("no_replies" if not answers else "few_rows", {"rows": LEAST_ROWS})
-        long = Counter(answer for answer, _ in answers if len(answer) >= LEAST_TOKENS)
+        long = Counter(answer for answer, _ in answers if len(answer) >= SHORT_ANSWER)
         if not long:
-            return Skip("short_answers", {"tokens": LEAST_TOKENS})
+            return Skip("short_answers", {"tokens": SHORT_ANSWER})
         common, count = long.most_common(1)[0]
         if count < MANY / 2 * len(answers):
             return ()

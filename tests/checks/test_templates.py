@@ -61,6 +61,29 @@ def test_a_reply_that_ends_before_the_next_mark_has_no_end() -> None:
     assert (found.variant, found.severity.label) == ("absent", "warning")
 
 
+def test_an_end_that_stands_after_no_answer_at_all_is_an_error() -> None:
+    known = Tokenization(eos_token_ids=(EOS,))
+
+    def said(answer: tuple[int, ...], end: int | None = None) -> str:
+        """Return what is told of thirty rows with this answer, one of them with this end."""
+        rows = []
+        for number in range(30):
+            ids = (5, 6, *answer, 20 + number)
+            ids = (*ids, end) if end is not None and number == 0 else ids
+            rows.append(Sample(ids, (-100, -100, *ids[2:])))
+        seen = EndOfTurnUntrainedCheck().look(Inputs(train=split(*rows), tokenization=known))
+        return " ".join(f"{one.severity.label} {one.variant}" for one in seen)  # type: ignore[union-attr]
+
+    text = tuple(range(60, 68))
+    assert said(text) == "error never"
+    # One row that ends shows what the others lack; a label's reader takes the first token.
+    assert said(text, EOS) == "warning absent"
+    assert said((60,)) == "warning absent"
+    marked = tuple(Sample((5, 6, *text, 99), (-100, -100, *text, 99)) for _ in range(30))
+    (own,) = EndOfTurnUntrainedCheck().look(Inputs(train=split(*marked), tokenization=known))
+    assert (own.severity.label, own.variant) == ("warning", "absent")
+
+
 def test_rows_that_go_on_after_the_last_end() -> None:
     header = (OPEN, 9)
     row = whole((*TURN, *header), answers=((5, 7),))
