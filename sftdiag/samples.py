@@ -88,6 +88,23 @@ class Sample(Value):
         return 0 < position < len(self.labels) and self.labels[position] != IGNORE_INDEX
 
     @property
+    def given_labels(self) -> tuple[int, ...] | None:
+        """The labels that the raw row has for these tokens, shape (tokens,); None without any."""
+        given = (self.row or {}).get("labels")
+        if isinstance(given, (list, tuple)) and len(given) == len(self.labels):
+            return tuple(given)
+        return None
+
+    @property
+    def is_unmasked(self) -> bool:
+        """Whether tokens reach the loss that the raw row's own labels leave out of it."""
+        given = self.given_labels
+        if given is None or given == self.labels:
+            return False
+        pairs = zip(given[1:], self.labels[1:], strict=True)
+        return any(mask == IGNORE_INDEX != label for mask, label in pairs)
+
+    @property
     def answer_tokens(self) -> int:
         """Number of tokens of the replies; 0 where they are not known."""
         return sum(end - start for start, end in self.answers or ())
@@ -107,6 +124,8 @@ class Split(Value):
         unseen: why there are no samples.
         places: index in the set of each sample; None when unknown.
         converted: the columns of rows that TRL does not read, as other frameworks do; or None.
+        unbatched: the error's name with which the collator refuses rows of unlike length together,
+            each of which it takes alone; or None.
     """
 
     name: str
@@ -119,6 +138,7 @@ class Split(Value):
     longest: int | None = None
     places: tuple[int, ...] | None = None
     converted: str | None = None
+    unbatched: str | None = None
 
 
 class Tokenization(Value):

@@ -62,6 +62,9 @@ class PromptTrainedCheck(Check):
         known = [i for i, sample in enumerate(split.samples) if sample.answers]
         if not known:
             return Skip("no_replies")
+        # Rows that come with a mask are masked: that the collator does not read it SFT426 tells.
+        if any(split.samples[i].is_unmasked for i in known):
+            return Skip("labels_unread")
         before = len(inputs.tokenization.reply_opening)
         # The mark of another reply after the last one is no prompt: SFT406 tells it.
         rows = ((i, split.samples[i]) for i in known)

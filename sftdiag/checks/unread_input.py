@@ -2,8 +2,11 @@
 
 Sees: a formatting function beside conversations, which TRL trains without it; a
 train_sampling_strategy that is nearly one of transformers' and is taken for none, so that the rows
-are drawn at random; replies with a weight of 0 that are trained nevertheless; rows of a file whose
-columns TRL does not read (a note: they were read as LLaMA-Factory and ms-swift read them).
+are drawn at random; labels that rows come with and that the collator makes anew, so that what they
+mask is trained; replies with a weight of 0 that are trained nevertheless; rows of a file whose
+columns TRL does not read (a note: they were read as LLaMA-Factory and ms-swift read them). And a
+collator that takes each row and no two of unlike length together, since it does not pad their
+labels: with more than one row a batch such a run ends at its first step, which is an error.
 
 Cannot see: arguments of scripts of your own.
 
@@ -15,7 +18,8 @@ Example:
 
 References:
     TRL 1.16, SFTTrainer._prepare_dataset: messages come before what a formatting function made.
-    transformers 5.23, Trainer._get_train_sampler: any other name is random.
+    transformers 5.23, Trainer._get_train_sampler: any other name is random;
+        DataCollatorForLanguageModeling: pads input_ids by the tokenizer, labels are their copy.
     OpenAI's fine-tuning format: a message's weight is 0 where it is not to be trained.
 """
 
@@ -48,8 +52,8 @@ class UnreadInputCheck(Check):
 
     code: ClassVar[str] = "SFT426"
     name: ClassVar[str] = "unread-input"
-    severity: ClassVar[Severity] = Severity.WARNING
-    causes: ClassVar[tuple[str, ...]] = ("poor-data", "data-order")
+    severity: ClassVar[Severity] = Severity.ERROR
+    causes: ClassVar[tuple[str, ...]] = ("poor-data", "data-order", "label-mask")
     by_rows: ClassVar[bool] = False
 
     def look(self, inputs: Inputs) -> Sequence[Observation] | Skip:
@@ -57,6 +61,7 @@ class UnreadInputCheck(Check):
         return tuple(self._found(inputs))[:1]
 
     def _found(self, inputs: Inputs) -> Iterator[Observation]:
+        yield from self._labels(inputs)
         if inputs.context.formatting_ignored:
             yield self.observation(
                 Severity.WARNING, series=ARGUMENTS, variant="formatting", fixes=(FixText("rows"),)
@@ -82,6 +87,29 @@ class UnreadInputCheck(Check):
                 variant="columns",
                 evidence={"columns": inputs.train.converted},
                 fixes=(FixText("columns"),),
+            )
+
+    def _labels(self, inputs: Inputs) -> Iterator[Observation]:
+        split, batch = inputs.train, inputs.context.per_device_train_batch_size
+        if split.unbatched is not None and batch != 1:
+            yield self.observation(
+                Severity.ERROR,
+                cause=self.causes[2],
+                series=split.name,
+                variant="unbatched",
+                evidence={"error": split.unbatched, "batch": batch},
+                fixes=(FixText("collator"), FixText("pads")),
+            )
+        rows = [i for i, sample in enumerate(split.samples) if sample.is_unmasked]
+        if rows:
+            yield self.observation(
+                Severity.WARNING,
+                cause=self.causes[2],
+                series=split.name,
+                variant="labels",
+                evidence=share_of_rows(len(rows), split),
+                fixes=(FixText("collator"),),
+                example=rows[0],
             )
 
     def _weights(self, split: Split) -> Iterator[Observation]:

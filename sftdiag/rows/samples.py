@@ -80,27 +80,33 @@ class RowReader:
             with untouched_rng():
                 chosen = list(range(total)) if self._full else paired(total)
                 rows = [dataset[place] for place in chosen]
-                samples = self._samples(rows, name)
+                samples, unbatched = self._samples(rows, name)
         except Unreadable as error:
             return split.replace(unseen=error.skip)
         except Exception as error:
             # The message may hold text of the row; the error's name does not.
             return split.replace(unseen=Skip("collator", {"error": type(error).__name__}))
         form = self._raw.format_of(rows[0]) if self._raw is not None else TOKENS
-        return split.replace(samples=samples, format=form, places=tuple(chosen))
+        return split.replace(
+            samples=samples, format=form, places=tuple(chosen), unbatched=unbatched
+        )
 
-    def _samples(self, rows: list[Any], split: str) -> tuple[Sample, ...]:
+    def _samples(self, rows: list[Any], split: str) -> tuple[tuple[Sample, ...], str | None]:
+        """Return rows as samples, and the error with which two of them make no batch, or None."""
         samples = [self._sample(row, split) for row in rows]
         lengths = [len(sample.input_ids) for sample in samples]
         short, long = lengths.index(min(lengths)), lengths.index(max(lengths))
         if lengths[short] < lengths[long] and not samples[short].padding_labels:
             # Only rows of unlike length show what the collator does with its padding.
-            both = self._collate([self._used(rows[short]), self._used(rows[long])])
+            try:
+                both = self._collate([self._used(rows[short]), self._used(rows[long])])
+            except Exception as error:
+                return tuple(samples), type(error).__name__
             padding = _from_batch(both).padding_labels
             samples[short] = samples[short].replace(padding_labels=padding)
         if self._max_length is None:
             self._look_for_cuts(samples, lengths[long])
-        return tuple(samples)
+        return tuple(samples), None
 
     def _look_for_cuts(self, samples: list[Sample], longest: int) -> None:
         """Compare the longest rows, which no argument cuts, with their raw rows."""

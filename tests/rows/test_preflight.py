@@ -285,6 +285,32 @@ def test_replies_of_weight_0_are_trained_nevertheless(
     assert codes == ({"SFT426": "warning"} if 0 in weights else {})
 
 
+@pytest.mark.parametrize("unlike", [True, False])
+@pytest.mark.parametrize("rows_a_batch", [1, 8])
+def test_a_collator_that_makes_labels_of_its_own(
+    tmp_path: Path, unlike: bool, rows_a_batch: int
+) -> None:
+    """Of rows that TRL masked; transformers' own for language modelling does not pad labels."""
+    pairs = [
+        (q, a + " in the barn" * (i % 3 if unlike else 1)) for i, (q, a) in enumerate(setups.PAIRS)
+    ]
+    rows = setups.prompt_completion(pairs)
+    trainer = setups.sft(tmp_path, rows, max_steps=1, per_device_train_batch_size=rows_a_batch)
+    trainer.data_collator = setups.language_modeling(trainer.processing_class)
+    report = sftdiag.preflight(trainer)
+    fails = unlike and rows_a_batch > 1
+    (found,) = report.at_least("warning")
+    assert (found.code, found.severity.label) == ("SFT426", "error" if fails else "warning")
+    assert "leave data_collator out" in found.causes[0].fixes[0].text
+    assert ("make no batch (ValueError)" in found.message) == fails
+    assert "SFT426" in report.skipped["prompt-trained"]
+    if fails:
+        with pytest.raises(ValueError, match="labels"):
+            trainer.train()
+    else:
+        trainer.train()
+
+
 def test_what_is_odd_is_skipped_with_its_reason(tmp_path: Path) -> None:
     good = setups.tokens(setups.PAIRS)
     rows = setups.Dataset.from_list(good)
