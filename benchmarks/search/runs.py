@@ -105,9 +105,12 @@ def write_rows(texts: Path, gguf: Path, to: Path) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return what is stored: ``seconds`` of the parts of a run, and ``runs`` by their key."""
+    """Return what is stored.
+
+    ``seconds`` of the parts of a run, trained ``tokens`` of the evaluation rows, ``runs`` by key.
+    """
     if not path.exists():
-        return {"seconds": {}, "runs": {}}
+        return {"seconds": {}, "tokens": {}, "runs": {}}
     with lzma.open(path, "rt", encoding="utf-8") as file:
         stored: dict[str, Any] = json.load(file)
     return stored
@@ -133,6 +136,7 @@ def make_runs(
     """Make the runs that are not stored yet; return how many are left when the time is over."""
     end = time.time() + seconds
     stored = read(to)
+    stored["tokens"] = _trained_tokens(rows)
     wanted = [cell for cell in cells.everything() if cell.key not in stored["runs"]][:most]
     spawned = multiprocessing.get_context("spawn")
     if not stored["seconds"]:
@@ -172,6 +176,17 @@ def make_runs(
             process.terminate()
     queue.cancel_join_thread()
     return left
+
+
+def _trained_tokens(rows: Path) -> dict[str, list[int]]:
+    """Return how many tokens of each evaluation row are trained, by data set."""
+    content = json.loads(rows.read_text())
+    return {
+        source: [
+            sum(label != MASKED for label in row["labels"][1:]) for row in content[source]["eval"]
+        ]
+        for source in cells.SOURCES
+    }
 
 
 def _measure(rows: Path, base: Path) -> dict[str, Any]:
