@@ -33,7 +33,7 @@ def main() -> int:
                 break
             report = own_log(framework, ran.folder)
             seen = [
-                f"{event['event']} {finding['code']} at {event['step']}"  # type: ignore[index]
+                f"{event['event']} {finding['id']}"  # type: ignore[index]
                 for event in ran.events
                 if (finding := event.get("finding")) is not None
             ]

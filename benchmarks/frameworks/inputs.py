@@ -20,15 +20,25 @@ OTHER_WORDS = (
     *("what", "colour", "has", "the", "of", "in", "is", "system", "user", "assistant"),
     *("You", "are", "a", "helpful", "assistant.", "Qwen,", "created", "by", "Alibaba", "Cloud."),
 )
-SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<unk>")
-WORDS = (*SPECIAL, *OTHER_WORDS, *NAMES, *THINGS, *PLACES, *COLOURS)
+SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+
+VOCABULARY = 512
+"""Tokens at most: the 256 bytes, the words and the special tokens."""
+
+SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+"""Where Qwen2's tokenizer splits a text before it merges."""
 
 HELD_OUT = 5
 """One in so many of the questions that can be asked is asked in the evaluation set only."""
 
 CHATML = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
-    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{% if message['role'] == 'assistant' %}{% generation %}{{ message['content'] }}<|im_end|>"
+    "{% endgeneration %}{% else %}{{ message['content'] }}<|im_end|>{% endif %}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
 HEALTHY, BLOW_UP, OVERFIT = "healthy", "blow-up", "overfit"
@@ -37,6 +47,9 @@ KINDS = (HEALTHY, BLOW_UP, OVERFIT)
 ROWS = {HEALTHY: 640, BLOW_UP: 640, OVERFIT: 32}
 EPOCHS = {HEALTHY: 3, BLOW_UP: 3, OVERFIT: 80}
 RATE = {HEALTHY: 3e-3, BLOW_UP: 50.0, OVERFIT: 8e-3}
+WARMUP = {HEALTHY: 12, BLOW_UP: 0, OVERFIT: 16}
+"""A tenth of the steps, but where the run is to blow up."""
+
 BATCH = 16
 EVALUATION_ROWS = 80
 
@@ -75,22 +88,24 @@ def write_model(folder: Path) -> None:
     """Write an untrained Qwen2 of about 0.1 million parameters with a ChatML tokenizer."""
     import torch
     from safetensors.torch import save_file
+    from tokenizers import Tokenizer
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
+    write_tokenizer(folder)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     sizes: dict[str, Any] = {
-        "vocab_size": len(WORDS),
+        "vocab_size": VOCABULARY,
         "hidden_size": 64,
         "intermediate_size": 128,
         "num_hidden_layers": 3,
         "num_attention_heads": 4,
         "num_key_value_heads": 4,
         "max_position_embeddings": 256,
-        "eos_token_id": WORDS.index("<|im_end|>"),
-        "pad_token_id": WORDS.index("<|endoftext|>"),
+        "eos_token_id": tokenizer.token_to_id("<|im_end|>"),
+        "pad_token_id": tokenizer.token_to_id("<|endoftext|>"),
         "bos_token_id": None,
         "tie_word_embeddings": False,
     }
-    folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     model = Qwen2ForCausalLM(Qwen2Config(**sizes))
     save_file(model.state_dict(), str(folder / "model.safetensors"), metadata={"format": "pt"})
@@ -100,49 +115,40 @@ def write_model(folder: Path) -> None:
         "torch_dtype": "float32",
     }
     _write(folder / "config.json", {**config, **sizes, "rope_theta": 10000.0})
-    write_tokenizer(folder)
 
 
 def write_tokenizer(folder: Path) -> None:
-    """Write a word-level ChatML tokenizer of the few words that occur."""
-    added = [
-        {
-            "id": index,
-            "content": token,
-            "special": True,
-            "single_word": False,
-            "lstrip": False,
-            "rstrip": False,
-            "normalized": False,
-        }
-        for index, token in enumerate(SPECIAL)
-    ]
-    _write(
-        folder / "tokenizer.json",
-        {
-            "version": "1.0",
-            "truncation": None,
-            "padding": None,
-            "added_tokens": added,
-            "normalizer": None,
-            "pre_tokenizer": {"type": "WhitespaceSplit"},
-            "post_processor": None,
-            "decoder": None,
-            "model": {
-                "type": "WordLevel",
-                "vocab": {word: index for index, word in enumerate(WORDS)},
-                "unk_token": "<unk>",
-            },
-        },
+    """Write a ChatML tokenizer of bytes and the few words that occur: byte-level BPE, as Qwen2's.
+
+    Some frameworks and versions make the tokenizer anew from its vocabulary and merges.
+    """
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    split = pre_tokenizers.Split(Regex(SPLIT), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
+    tokenizer.decoder = decoders.ByteLevel()
+    words = " ".join((*OTHER_WORDS, *NAMES, *THINGS, *PLACES, *COLOURS))
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY - len(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
+    tokenizer.train_from_iterator([f"{words}\n{words}"], trainer)
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL])
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
     _write(
         folder / "tokenizer_config.json",
         {
-            "tokenizer_class": "PreTrainedTokenizerFast",
+            "tokenizer_class": "Qwen2Tokenizer",
             "eos_token": "<|im_end|>",
             "pad_token": "<|endoftext|>",
-            "unk_token": "<unk>",
+            "bos_token": None,
+            "unk_token": None,
             "model_max_length": 256,
+            "add_prefix_space": False,
             "chat_template": CHATML,
         },
     )

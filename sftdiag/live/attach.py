@@ -50,12 +50,7 @@ def attach(
         raise ConfigError("this trainer has a DiagnosticsCallback already")
     callback = DiagnosticsCallback(stop_on, raise_on, **options)
     callback.guard = Guard.parse(guard) if callback.enabled else None
-    rows = fingerprint(trainer.eval_dataset) if callback.enabled else None
-    callback.known = trainer_context.from_trainer(trainer).replace(eval_fingerprint=rows)
-    callback.checks = RunChecks(callback.settings, trainer)
-    callback.steps = StepSignals(trainer) if callback.enabled else None
-    if callback.prober is not None:
-        callback.prober.trainer = trainer
+    introduce(callback, trainer)
     trainer.add_callback(callback)
     if callback.enabled and getattr(trainer, "model_init", None) is not None:
         trainer.add_callback(HyperparameterSearch(callback, trainer))
@@ -64,3 +59,14 @@ def attach(
         for finding in guarded_report(trainer, callback.settings).at_least("error"):
             say(logging.ERROR, tell(finding, callback.settings.lang))
     return callback
+
+
+def introduce(callback: DiagnosticsCallback, trainer: Any) -> None:
+    """Let a callback know the trainer that it is in, or will be, before training begins."""
+    rows = fingerprint(trainer.eval_dataset) if callback.enabled else None
+    seen = trainer_context.from_trainer(trainer).replace(eval_fingerprint=rows)
+    callback.known = callback.known.filled_from(seen)
+    callback.checks = RunChecks(callback.settings, trainer)
+    callback.steps = StepSignals(trainer) if callback.enabled else None
+    if callback.prober is not None:
+        callback.prober.trainer = trainer

@@ -1,0 +1,58 @@
+"""ms-swift 4.6.0, in full precision on the CPU."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from benchmarks.frameworks import inputs, venvs
+
+NAME = "ms-swift"
+
+
+def python() -> str:
+    """Return the Python of its venv."""
+    return venvs.python_of("ms-swift", ("ms-swift==4.6.0",))
+
+
+def command(python: str, kind: str, folder: Path) -> list[str]:
+    """Return ``swift sft`` with the lines of docs/frameworks.md."""
+    asked = (python, "-m", "sftdiag.frameworks.ms_swift")
+    plugin = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    given = {
+        "model": folder / "model",
+        "model_type": "qwen2",
+        "template": "qwen2_5",
+        "use_hf": "true",
+        "tuner_type": "full",
+        "torch_dtype": "float32",
+        "dataset": folder / "data" / "train.jsonl",
+        "val_dataset": folder / "data" / "val.jsonl",
+        "num_train_epochs": inputs.EPOCHS[kind],
+        "per_device_train_batch_size": inputs.BATCH,
+        "per_device_eval_batch_size": inputs.EVALUATION_ROWS,
+        "gradient_accumulation_steps": 1,
+        "learning_rate": inputs.RATE[kind],
+        "warmup_steps": inputs.WARMUP[kind],
+        "logging_steps": 2,
+        "eval_steps": 10,
+        "save_strategy": "no",
+        "max_length": 128,
+        "output_dir": folder / "out",
+        "add_version": "false",
+        "use_cpu": "true",
+        "external_plugins": plugin,
+        "callbacks": "sftdiag",
+    }
+    arguments = [text for name, value in given.items() for text in (f"--{name}", str(value))]
+    return [str(Path(python).with_name("swift")), "sft", *arguments]
+
+
+def run_folder(folder: Path) -> Path:
+    """Return the run's folder."""
+    return folder / "out"
+
+
+def log(folder: Path) -> Path:
+    """Return logging.jsonl."""
+    return folder / "out" / "logging.jsonl"
