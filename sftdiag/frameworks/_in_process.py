@@ -29,7 +29,7 @@ def met(callback: DiagnosticsCallback) -> Iterator[None]:
         faults.run("the trainer", partial(_meet, callback, trainer), None)
         return original(trainer, *args, **kwargs)
 
-    Trainer.train = train  # type: ignore[method-assign]
+    Trainer.train = train  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
