@@ -8,6 +8,8 @@ from typing import Any
 
 from sftdiag.texts import LANGUAGES
 
+FORMATS = ("text", "json", "html")
+
 
 def register(commands: Any, formatter_class: Any) -> None:
     """Add the subcommand to the parser."""
@@ -19,19 +21,25 @@ def register(commands: Any, formatter_class: Any) -> None:
     )
     parser.add_argument("baseline", metavar="BASELINE", help="a state, checkpoint or run folder")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="likewise, to be compared with it")
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
+    parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     parser.add_argument("--lang", choices=LANGUAGES, help="language of the texts (default: en)")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Compare and print; 1 when a run is worse, 2 when a log cannot be read."""
-    from sftdiag.comparisons.compare import compare
+    from sftdiag.comparisons.compare import courses
+    from sftdiag.comparisons.outcome import compared as held
     from sftdiag.config import load_settings
 
     lang = options.lang or load_settings().lang
-    compared = compare(options.baseline, *options.runs)
-    if options.format == "json":
+    baseline, *runs = courses(options.baseline, *options.runs)
+    compared = [held(baseline, run) for run in runs]
+    if options.format == "html":
+        from sftdiag.comparisons import html
+
+        sys.stdout.write(html.page(baseline, list(zip(runs, compared, strict=True)), lang))
+    elif options.format == "json":
         import json
 
         document = {"schema_version": 1, "comparisons": [found.to_dict() for found in compared]}

@@ -6,7 +6,7 @@ import os
 
 from sftdiag.comparisons.outcome import WORSE, Comparison, compared
 from sftdiag.errors import ConfigError
-from sftdiag.signals.course import course_of
+from sftdiag.signals.course import Course, course_of
 from sftdiag.sources import open_run
 
 NOISE = "noise"
@@ -28,9 +28,18 @@ def compare(
     Raises:
         SourceError: a log cannot be read.
     """
-    read = [open_run(path) for path in (baseline, *runs)]
-    courses = [course_of(run.path, run.entries, run.context) for run in read]
-    return tuple(compared(courses[0], course) for course in courses[1:])
+    first, *others = courses(baseline, *runs)
+    return tuple(compared(first, course) for course in others)
+
+
+def courses(*runs: str | os.PathLike[str]) -> list[Course]:
+    """Return the series of runs on disk.
+
+    Raises:
+        SourceError: a log cannot be read.
+    """
+    read = [open_run(path) for path in runs]
+    return [course_of(run.path, run.entries, run.context) for run in read]
 
 
 def assert_no_worse(

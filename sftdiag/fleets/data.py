@@ -8,7 +8,7 @@ import json as json_module
 
 from sftdiag.findings import SCHEMA_VERSION
 from sftdiag.fleets.fleet import Fleet
-from sftdiag.fleets.row import Row
+from sftdiag.fleets.row import COLUMNS
 from sftdiag.version import __version__
 
 
@@ -26,9 +26,9 @@ def csv(fleet: Fleet) -> str:
     """Return a line a run below the names of the columns."""
     out = io.StringIO()
     writer = csv_module.writer(out, lineterminator="\n")
-    writer.writerow(Row.fields)
+    writer.writerow(COLUMNS)
     for row in fleet.rows:
-        writer.writerow([_inert(getattr(row, name)) for name in Row.fields])
+        writer.writerow([_inert(getattr(row, name)) for name in COLUMNS])
     return out.getvalue()
 
 

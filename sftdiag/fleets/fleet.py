@@ -13,7 +13,7 @@ from sftdiag.errors import ConfigError
 from sftdiag.fleets import engines
 from sftdiag.fleets.cache import Cache
 from sftdiag.fleets.finding import modified, runs_below, signature
-from sftdiag.fleets.row import UNREADABLE, Row
+from sftdiag.fleets.row import COLUMNS, UNREADABLE, Row
 from sftdiag.fleets.since import since_seconds
 from sftdiag.values import Value
 
@@ -52,18 +52,21 @@ class Fleet(Value):
     @property
     def groups(self) -> tuple[Group, ...]:
         """The runs with a primary finding by cause, the largest group first."""
+        return tuple(group for group, _ in self.grouped())
+
+    def grouped(self) -> list[tuple[Group, list[Row]]]:
+        """Return the groups, each with its runs in the order of the rows."""
         alike: dict[tuple[str, ...], list[Row]] = {}
         for row in self.rows:
             if row.code is not None and row.name is not None:
                 key = (row.cause,) if row.cause is not None else (row.code, row.name)
                 alike.setdefault(key, []).append(row)
         groups = [
-            Group(
-                len(rows), rows[0].cause, rows[0].cause_name, rows[0].code or "", rows[0].name or ""
-            )
+            (Group(len(rows), r.cause, r.cause_name, r.code or "", r.name or ""), rows)
             for rows in alike.values()
+            for r in rows[:1]
         ]
-        return tuple(sorted(groups, key=lambda group: -group.runs))
+        return sorted(groups, key=lambda group: -group[0].runs)
 
     def count(self, verdict: str) -> int:
         """Return how many runs have this verdict."""
@@ -79,7 +82,7 @@ class Fleet(Value):
     def to_frame(self) -> Any:
         """Return the rows as a pandas DataFrame, a column a field."""
         pandas = import_module("pandas")
-        columns = list(Row.fields)
+        columns = list(COLUMNS)
         return pandas.DataFrame(
             [[getattr(row, c) for c in columns] for row in self.rows], None, columns
         )
@@ -89,7 +92,7 @@ class Fleet(Value):
         return text.rstrip("\n")
 
     def _repr_html_(self) -> str:
-        html: str = import_module("sftdiag.fleets.html").table(self)
+        html: str = import_module("sftdiag.fleets.html").fragment(self)
         return html
 
 

@@ -1,45 +1,81 @@
-"""The fleet as one HTML page that needs no other file."""
+"""The fleet as a page: a table a group, the largest first, and each run with its curves."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from sftdiag.fleets import cells
 from sftdiag.fleets.fleet import Fleet
+from sftdiag.fleets.row import Row
+from sftdiag.report import spark
+from sftdiag.report.page import grouped, table
+from sftdiag.report.page import page as framed
 
-_STYLE = """
-body { font: 14px/1.5 system-ui, sans-serif; margin: 2rem; color: #1f2328; }
-table { border-collapse: collapse; }
-th, td { padding: .25rem .75rem; text-align: left; border-bottom: 1px solid #d1d9e0; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
-.error { color: #b42318; } .warning { color: #93600a; } .healthy, .info { color: #1a7f37; }
-"""
+RUN = "run"
+"""The column that names a run: the first on a page, beside its curves."""
+
+CURVES = "losses"
+
+ORDER = (RUN, *(name for name in cells.COLUMNS if name != RUN))
 
 
 def page(fleet: Fleet) -> str:
     """Return the page."""
-    title = escape(cells.words(fleet.language)["title"])
-    return (
-        f'<!doctype html>\n<html lang="{fleet.language}">\n<meta charset="utf-8">\n'
-        f"<title>{title}</title>\n<style>{_STYLE}</style>\n<h1>{title}</h1>\n{table(fleet)}</html>\n"
-    )
+    title = cells.words(fleet.language)["title"]
+    body = f"<h1>{escape(title)}</h1>\n{_summary(fleet)}\n{_groups(fleet)}"
+    return framed(title, body, fleet.language, wide=True)
 
 
-def table(fleet: Fleet) -> str:
-    """Return the summary and the table."""
+def fragment(fleet: Fleet) -> str:
+    """Return the same without a page around it, for notebooks: the runs in one table."""
+    columns = _used(fleet, ORDER)
+    heads = [cells.words(fleet.language)[name] for name in columns]
+    rows = [_cells(row, columns, fleet.language) for row in fleet.rows]
+    return f"{_summary(fleet)}\n{table(heads, rows, _numbers(columns))}"
+
+
+def _summary(fleet: Fleet) -> str:
+    lost = "".join(f"<p>{escape(line)}</p>\n" for line in cells.lost(fleet))
+    return f"<p>{escape(cells.counts(fleet))}</p>\n{lost}"
+
+
+def _groups(fleet: Fleet) -> str:
+    """Return links to the groups and their table; those without a finding are the last group."""
     lang = fleet.language
     said = cells.words(lang)
-    groups = "".join(f"<li>{escape(cells.group(group, lang))}</li>\n" for group in fleet.groups)
-    heads = "".join(f"<th>{escape(said[name])}</th>" for name in cells.COLUMNS)
-    lines = []
-    for row in fleet.rows:
-        shown = zip(cells.COLUMNS, cells.cells(row, lang), strict=True)
-        kinds = {"verdict": f' class="{row.verdict}"'}
-        kinds |= dict.fromkeys(cells.RIGHT, ' class="number"')
-        lines.append("".join(f"<td{kinds.get(n, '')}>{escape(c)}</td>" for n, c in shown))
-    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
-    lost = "".join(f"<p>{escape(line)}</p>\n" for line in cells.lost(fleet))
-    return (
-        f"<p>{escape(cells.counts(fleet))}</p>\n{lost}<ul>\n{groups}</ul>\n"
-        f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n"
-    )
+    found = [(cells.group(group, lang), rows) for group, rows in fleet.grouped()]
+    named = {row.run for _, rows in found for row in rows}
+    if rest := [row for row in fleet.rows if row.run not in named]:
+        found.append((said["rest"].format(runs=cells.number(len(rest), lang)), rest))
+    # The cause is what a group is made of, and stands above it.
+    columns = _used(fleet, [name for name in ORDER if name != "cause"])
+    columns.insert(1, CURVES)
+    links, groups = [], []
+    for number, (title, rows) in enumerate(found):
+        links.append(f'<li><a href="#g{number}">{escape(title)}</a></li>')
+        lines = [_cells(row, columns, lang) for row in rows]
+        groups.append((f'<span id="g{number}">{escape(title)}</span>', lines))
+    heads = [said[name] for name in columns]
+    body = grouped(heads, groups, _numbers(columns), name=0)
+    legend = f'<p class="dim">{escape(said["legend"])}</p>'
+    return "\n".join(["<nav><ul>", *links, "</ul></nav>", legend, body])
+
+
+def _used(fleet: Fleet, names: Sequence[str]) -> list[str]:
+    """Return the columns in which some run has something."""
+    told = [cells.cells(row, fleet.language) for row in fleet.rows]
+    return [name for name in names if any(row[cells.COLUMNS.index(name)] for row in told)]
+
+
+def _numbers(columns: Sequence[str]) -> list[int]:
+    return [place for place, name in enumerate(columns) if name in cells.RIGHT]
+
+
+def _cells(row: Row, columns: Sequence[str], lang: str) -> list[str]:
+    """Return a row's cells as markup; one that cannot be read says why in the place of its name."""
+    words = dict(zip(cells.COLUMNS, map(escape, cells.cells(row, lang)), strict=True))
+    words["verdict"] = f'<span class="{row.verdict} nowrap">{words["verdict"]}</span>'
+    told = cells.words(lang)["curves_of"].format(run=row.run)
+    words[CURVES] = spark.element(row.curves, told)
+    return [words[name] for name in columns]

@@ -10,6 +10,7 @@ from sftdiag.findings import Finding, Report, Status
 from sftdiag.live.stopping import nearest
 from sftdiag.monitor import Monitor
 from sftdiag.records import as_float
+from sftdiag.report import spark
 from sftdiag.sources import Run, checkpoints
 from sftdiag.values import Value
 
@@ -42,6 +43,8 @@ class Row(Value):
         checkpoint: the step of the checkpoint nearest the best evaluation, or None.
         reason: why it cannot be judged or read, or None.
         modified: when its log was last written, in seconds since 1970.
+        curves: the train loss and that evaluation series as SVG paths over the same axes, for
+            pages; no part of :meth:`to_dict`.
     """
 
     run: str
@@ -62,11 +65,20 @@ class Row(Value):
     checkpoint: int | None = None
     reason: str | None = None
     modified: float = 0.0
+    curves: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return strict-JSON values."""
+        return {name: value for name, value in super().to_dict().items() if name in COLUMNS}
 
     @property
     def order(self) -> tuple[int, int, str]:
         """A sorting key: the severest first, and of those the one that wasted the most."""
         return VERDICTS.index(self.verdict), -(self.wasted_steps or 0), self.run
+
+
+COLUMNS = tuple(name for name in Row.fields if name != "curves")
+"""What a row tells as data."""
 
 
 def row_of(run: Run, monitor: Monitor, report: Report) -> Row:
@@ -97,6 +109,7 @@ def row_of(run: Run, monitor: Monitor, report: Report) -> Row:
         best_step=best.step if best is not None else None,
         checkpoint=nearest(checkpoints(_folder(run.path)), best.step if best is not None else None),
         reason=report.reason,
+        curves=spark.drawn(report.curves, series),
     )
 
 

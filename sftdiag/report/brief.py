@@ -14,6 +14,7 @@ from sftdiag.report import rows
 from sftdiag.report.full import advised, change, heading, meaning, rows_seen, steps_done, verdict
 from sftdiag.report.line import Line
 from sftdiag.report.one_line import STYLES, about, by_reason, words_of
+from sftdiag.signals.curves import BESIDE
 
 DECISIVE = ("train-loss-flat", "loss-divergence", "eval-loss-rising", "no-supervised-token")
 """What a verdict rests on: learning, blowing up, overfitting, rows that train at all. Where one of
@@ -115,7 +116,7 @@ def _levels(report: Report, words: Mapping[str, Any]) -> str:
     """Return where the losses began and where they are."""
     found = []
     for curve in report.curves:
-        if not curve.values:
+        if not curve.values or curve.series in BESIDE:
             continue
         key = "loss_moved" if curve.series == "loss" else "evaluated"
         found.append(words[key].format(**_ends(curve)))

@@ -27,18 +27,12 @@ def render(compared: Any, lang: str = "en") -> str:
 
 def lines(compared: Any, lang: str) -> Iterator[Line]:
     """Yield a Comparison's lines: the outcome, each measure, the settings that differ."""
-    words = texts.load(__file__, "comparison", lang)
+    words = words_of_comparisons(lang)
     outcome = words[compared.outcome]
     told = words["heading"].format(run=compared.run, baseline=compared.baseline, outcome="\0")
     before, _, after = told.partition("\0")
     yield Line(0, ((before, ""), (outcome, STYLES[compared.outcome]), (after, "")))
-    if compared.decided_by is not None:
-        yield Line(2, ((words["decided"].format(measure=words[compared.decided_by]), ""),))
-    if compared.outcome == "different":
-        why = "by_heart" if compared.decided_by == "loss_end" else "starts_elsewhere"
-        yield Line(2, ((words[why], ""),))
-    if compared.other_rows:
-        yield Line(2, ((words["other_rows"], ""),))
+    yield from (Line(2, ((line, ""),)) for line in because(compared, words))
     for found in compared.differences:
         yield Line(2, ((_measure(found, words), "bold" if found.beyond else "dim"),))
     yield Line(0)
@@ -48,6 +42,21 @@ def lines(compared: Any, lang: str) -> Iterator[Line]:
     yield Line(0, ((words["settings"] + words["colon"].rstrip(), "bold"),))
     for name, (old, new) in compared.settings.items():
         yield Line(2, ((f"{name}: {setting(old)} -> {setting(new)}", "cyan"),))
+
+
+def words_of_comparisons(lang: str) -> texts.Texts:
+    """Return the words of comparisons."""
+    return texts.load(__file__, "comparison", lang)
+
+
+def because(compared: Any, words: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a Comparison's outcome rests on, a sentence each."""
+    if compared.decided_by is not None:
+        yield words["decided"].format(measure=words[compared.decided_by])
+    if compared.outcome == "different":
+        yield words["by_heart" if compared.decided_by == "loss_end" else "starts_elsewhere"]
+    if compared.other_rows:
+        yield words["other_rows"]
 
 
 def _measure(found: Value, words: Mapping[str, Any]) -> str:

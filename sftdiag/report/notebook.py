@@ -1,11 +1,18 @@
-"""The text report as an HTML fragment, for notebooks."""
+"""The report as an HTML fragment, for notebooks: the text, and the curves of the page."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from html import escape
+from typing import Any
 
 from sftdiag.findings import Report
-from sftdiag.report.text import write_to
+from sftdiag.report import chart, svg
+from sftdiag.report.line import write_lines
+from sftdiag.report.page import words_of_pages
+from sftdiag.report.svg import Mark, Panel
+from sftdiag.report.text import lines
 
 COLUMNS = 100
 """Width of the text; a notebook's output cell holds as many."""
@@ -17,9 +24,30 @@ _FRAME = (
 
 
 def render(report: Report) -> str:
-    """Return the report as one ``<pre>`` element, with colours and without any other file."""
+    """Return the report as text with its curves below, in colours and without any other file."""
     from rich.console import Console
 
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), highlight=False)
-    write_to(console, report)
-    return console.export_html(code_format=_FRAME, inline_styles=True)
+    words = words_of_pages(report.language)
+    panels, marks = chart.of_report(report, words)
+    # The curves are drawn below: in Braille only where there is nothing to draw.
+    write_lines(console, lines(report, columns=0 if panels else COLUMNS, detail="brief"))
+    text = console.export_html(code_format=_FRAME, inline_styles=True)
+    return text + _drawn(report, panels, marks, words) if panels else text
+
+
+def _drawn(report: Report, panels: list[Panel], marks: list[Mark], words: Mapping[str, Any]) -> str:
+    """Return the curves with their legend; a notebook has no style sheet of ours."""
+    first, last = chart.span_of(panels)
+    title = words["curves"].format(source=report.source, first=first, last=last)
+    curves = svg.draw(panels, marks, (first, last), title)
+    named = [
+        (svg.SERIES[place % svg.COLOURS], "—", name)
+        for panel in panels
+        for place, name in enumerate(panel.series)
+    ]
+    named += [(svg.MARKS[mark.kind], "|", mark.label) for mark in marks if mark.kind in svg.MARKS]
+    legend = " · ".join(
+        f'<span style="color:{colour}">{sign}</span> {escape(name)}' for colour, sign, name in named
+    )
+    return f'<div style="max-width:{svg.WIDTH}px">{curves}\n<p>{legend}</p></div>'

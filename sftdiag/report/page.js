@@ -1,8 +1,6 @@
 // Zoom, cursor and log scale over curves that are complete without this script.
 (() => {
   "use strict";
-  const box = document.querySelector(".chart");
-  const data = JSON.parse(document.getElementById("curves").textContent);
   document.documentElement.classList.add("live");
   const root = document.documentElement;
   document.getElementById("theme").addEventListener("click", () => {
@@ -14,7 +12,9 @@
   addEventListener("beforeprint", () => {
     for (const part of document.querySelectorAll("details")) part.open = true;
   });
+  const box = document.querySelector(".chart");
   if (!box) return;
+  const data = JSON.parse(document.getElementById("curves").textContent);
   const svg = box.querySelector("svg");
   const panels = [...svg.querySelectorAll(".panel")];
   const values = document.querySelector(".values");
@@ -75,9 +75,15 @@
       }
       if (i === panels.length - 1)
         for (const s of round(first, last)) label(group, x(s), panel.height - bottom + 16, "middle", Math.round(s).toLocaleString());
+      const line = (points) => points.map(([s, v]) => `${x(s).toFixed(1)} ${y(v).toFixed(1)}`).join("L");
+      const drawn = (kind, key) => [...group.querySelectorAll(kind)].find((p) => p.dataset.series === key);
       for (const [key, points] of shown) {
-        const path = [...group.querySelectorAll(".series")].find((p) => p.dataset.series === key);
-        path.setAttribute("d", points.length ? "M" + points.map(([s, v]) => `${x(s).toFixed(1)} ${y(v).toFixed(1)}`).join("L") : "");
+        drawn(".series", key).setAttribute("d", points.length ? "M" + line(points) : "");
+        const factor = panel.bands[key];
+        if (!factor) continue;
+        const edge = (by) => points.map(([s, v]) => [s, Math.min(high, Math.max(low, v * by))]);
+        const around = [...edge(factor), ...edge(1 / factor).reverse()];
+        drawn(".band", key).setAttribute("d", points.length ? `M${line(around)}Z` : "");
       }
       group.querySelectorAll(".mark").forEach((line, n) => {
         const s = data.marks[n];
@@ -112,14 +118,17 @@
     for (const line of cursors) line.style.display = wanted === null ? "none" : "";
     if (wanted === null) { values.textContent = ""; return; }
     const told = [];
-    let shown = wanted;
+    let shown = null;
     for (const panel of data.panels)
       for (const [key, points] of Object.entries(panel.series)) {
         const found = points.length && nearest(points, wanted);
         if (!found) continue;
-        if (key === "loss") shown = found[0];
-        told.push(`${key} ${Number(found[1].toPrecision(4))}`);
+        shown ??= found[0];
+        // Where runs are overlaid, the series are runs and the panel says of what.
+        const name = data.overlaid ? `${panel.name} ${key}` : key;
+        told.push(`${name} ${Number(found[1].toPrecision(4))}`);
       }
+    shown ??= wanted;
     values.textContent = `${data.words.step} ${shown.toLocaleString()}: ${told.join(", ")}`;
     for (const line of cursors) { line.setAttribute("x1", x(shown)); line.setAttribute("x2", x(shown)); }
   }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from math import floor, log10
 
@@ -18,8 +18,13 @@ EXPLOSION = 50.0
 
 TICKS = 5
 
-COLOURS = 4
-"""Colours of series in the style sheet."""
+COLOURS = 6
+"""Colours of series in the style sheet, and below."""
+
+SERIES = ("#1f77c9", "#bf5f00", "#2a8a43", "#8b5cf0", "#c23a72", "#00818a")
+INK, LINE = "#6e7781", "#8c959f"
+MARKS = {"onset": "#c93c37", "fired": "#9a6700", "best": "#2a8a43", "resumed": "#8b5cf0"}
+"""Colours where no style sheet is, as in a notebook: seen on light ground and on dark."""
 
 MOST_DOTS = 100
 """Evaluations that are drawn as dots: more of them are a line."""
@@ -33,12 +38,20 @@ class Panel:
         series: name to points.
         height: units, labels included.
         linear: never on a logarithmic axis.
+        bands: name of a series to the factor by which a band around it reaches up and down.
     """
 
     def __init__(
-        self, name: str, series: Mapping[str, Points], height: int, *, linear: bool = False
+        self,
+        name: str,
+        series: Mapping[str, Points],
+        height: int,
+        *,
+        linear: bool = False,
+        bands: Mapping[str, float] | None = None,
     ) -> None:
         self.name = name
+        self.bands = bands or {}
         self.series = {key: points for key, points in series.items() if points}
         self.height = height
         self.linear = linear
@@ -56,6 +69,10 @@ class Panel:
             low, high, value = log10(low), log10(high), log10(value)
         share = (value - low) / (high - low)
         return TOP + (1 - share) * (self.height - TOP - BOTTOM)
+
+    def inside(self, value: float) -> float:
+        """Return the value, or the end of the axis that it lies beyond."""
+        return min(max(value, self.low), self.high)
 
     def ticks(self) -> list[float]:
         """Return round values along the axis."""
@@ -85,7 +102,8 @@ def draw(
     """Return the panels as one element; ``span`` are the first and last step."""
     height = sum(panel.height for panel in panels)
     label = escape(title)
-    parts = [f'<svg class="curves" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}">']
+    box = f'viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}"'
+    parts = [f'<svg class="curves" {box}>']
     top = 0
     for number, panel in enumerate(panels):
         last = number == len(panels) - 1
@@ -103,7 +121,7 @@ def across(step: float, span: tuple[int, int]) -> float:
     return LEFT + (step - first) / max(1, last - first) * (WIDTH - LEFT - RIGHT)
 
 
-def element(name: str, content: str | None = None, **attributes: object) -> str:
+def element(name: str, content: str | None = None, /, **attributes: object) -> str:
     """Return an element; ``kind`` is its class, _ in a name stands for -, content is markup.
 
     Examples:
@@ -118,34 +136,66 @@ def element(name: str, content: str | None = None, **attributes: object) -> str:
     return f"<{name}{''.join(told)}{end}"
 
 
+def path_of(places: Iterable[tuple[float, float]]) -> str:
+    """Return the path through places, in units.
+
+    Examples:
+        >>> path_of([(0, 1), (2.25, 3)])
+        'M0.0 1.0L2.2 3.0'
+    """
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
+
+
 def _panel(
     panel: Panel, marks: Sequence[Mark], span: tuple[int, int], *, labelled: bool
 ) -> Iterator[str]:
     bottom, right = panel.height - BOTTOM, WIDTH - RIGHT
     for value in panel.ticks():
         y = panel.up(value)
-        yield element("line", kind="grid", x1=LEFT, x2=right, y1=y, y2=y)
-        shown = f"{value:.3g}"
-        yield element("text", shown, kind="tick", x=LEFT - 6, y=y + 4, text_anchor="end")
+        yield element("line", kind="grid", x1=LEFT, x2=right, y1=y, y2=y, stroke=LINE, **_FAINT)
+        yield _text(f"{value:.3g}", "tick", x=LEFT - 6, y=y + 4, text_anchor="end")
     turned = f"translate(14 {bottom / 2 + TOP:.0f}) rotate(-90)"
-    name = escape(panel.name)
-    yield element("text", name, kind="axis", transform=turned, text_anchor="middle")
+    yield _text(panel.name, "axis", transform=turned, text_anchor="middle")
     for step in _steps(span) if labelled else ():
-        x, shown = across(step, span), f"{step:,}"
-        yield element("text", shown, kind="tick", x=x, y=bottom + 16, text_anchor="middle")
+        yield _text(f"{step:,}", "tick", x=across(step, span), y=bottom + 16, text_anchor="middle")
     for mark in marks:
         x, title = across(mark.step, span), element("title", escape(mark.label))
-        yield element("line", title, kind=f"mark {mark.kind}", x1=x, x2=x, y1=TOP, y2=bottom)
+        colour = MARKS.get(mark.kind)
+        ends: dict[str, object] = {"x1": x, "x2": x, "y1": TOP, "y2": bottom}
+        ends |= {"stroke": colour} if colour else {"stroke": LINE, "stroke_dasharray": "2 4"}
+        yield element("line", title, kind=f"mark {mark.kind}", **ends)
     wide, tall = right - LEFT, bottom - TOP
-    yield element("rect", kind="frame", x=LEFT, y=TOP, width=wide, height=tall)
+    edge: dict[str, object] = {"fill": "none", "stroke": LINE}
+    yield element("rect", kind="frame", x=LEFT, y=TOP, width=wide, height=tall, **edge)
     for number, (key, points) in enumerate(panel.series.items()):
+        colour = SERIES[number % COLOURS]
+        if key in panel.bands:
+            yield _band(panel, key, span, number)
         place = [(across(step, span), panel.up(value)) for step, value in points]
-        path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in place)
         title = element("title", escape(key))
-        yield element("path", title, kind=f"series s{number % COLOURS}", data_series=key, d=path)
-        if key.startswith("eval") and len(place) <= MOST_DOTS:
-            kind = f"dot s{number % COLOURS}"
-            yield from (element("circle", kind=kind, cx=x, cy=y, r=3) for x, y in place)
+        line = {"d": path_of(place), "fill": "none", "stroke": colour}
+        yield element("path", title, kind=f"series s{number % COLOURS}", data_series=key, **line)
+        if (key.startswith("eval") or len(place) == 1) and len(place) <= MOST_DOTS:
+            dot = {"kind": f"dot s{number % COLOURS}", "r": 3, "fill": colour}
+            yield from (element("circle", cx=x, cy=y, **dot) for x, y in place)
+
+
+_FAINT: dict[str, object] = {"stroke_opacity": 0.4}
+
+
+def _band(panel: Panel, key: str, span: tuple[int, int], number: int) -> str:
+    """Return the area around a series that its factor spans, as far as the axis goes."""
+    factor, points = panel.bands[key], panel.series[key]
+    edges = [[(s, panel.inside(v * by)) for s, v in points] for by in (factor, 1 / factor)]
+    round_it = [*edges[0], *reversed(edges[1])]
+    path = path_of((across(step, span), panel.up(value)) for step, value in round_it)
+    kind = f"band s{number % COLOURS}"
+    area = {"d": f"{path}Z", "fill": SERIES[number % COLOURS], "fill_opacity": 0.15}
+    return element("path", kind=kind, data_series=key, **area)
+
+
+def _text(shown: str, kind: str, **attributes: object) -> str:
+    return element("text", escape(shown), kind=kind, fill=INK, font_size=12, **attributes)
 
 
 def _steps(span: tuple[int, int]) -> list[int]:

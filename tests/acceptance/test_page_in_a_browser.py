@@ -1,4 +1,4 @@
-"""A run's page in a real browser: chromium, driven by playwright; axe-core looks for barriers."""
+"""The pages in a real browser: chromium, driven by playwright; axe-core looks for barriers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from typing import Any
 import pytest
 
 import sftdiag
+from sftdiag.comparisons import html as comparison_page
+from sftdiag.comparisons.compare import courses
+from sftdiag.comparisons.outcome import compared
+from sftdiag.fleets import html as fleet_page
+from sftdiag.fleets.fleet import Fleet
 from sftdiag.report import html
 from sftdiag.signals.course import course_of
 from sftdiag.sources import open_run
@@ -40,6 +45,30 @@ def write(path: Path, folder: Path, lang: str = "en") -> Path:
     file = folder / f"{lang}.html"
     file.write_text(html.page(sftdiag.analyze(path, lang=lang), course), encoding="utf-8")
     return file
+
+
+def write_fleet(path: Path, folder: Path, lang: str = "en") -> Path:
+    file = folder / f"fleet.{lang}.html"
+    found = sftdiag.fleet(path, cached=False, lang=lang)
+    file.write_text(fleet_page.page(found), encoding="utf-8")
+    return file
+
+
+def write_comparison(paths: list[Path], folder: Path, lang: str = "en") -> Path:
+    file = folder / f"comparison.{lang}.html"
+    baseline, *others = courses(*paths)
+    held = [(course, compared(baseline, course)) for course in others]
+    file.write_text(comparison_page.page(baseline, held, lang), encoding="utf-8")
+    return file
+
+
+def pages(runs: Path, folder: Path, lang: str = "en") -> dict[str, Path]:
+    names = ("healthy", "learning-rate-too-low", "overfitting")
+    return {
+        "run": write(runs / "eval-distribution", folder, lang),
+        "fleet": write_fleet(runs, folder, lang),
+        "comparison": write_comparison([runs / name for name in names], folder, lang),
+    }
 
 
 @pytest.fixture
@@ -101,20 +130,96 @@ def test_printing_opens_what_is_folded(page: Any) -> None:
     assert len(page.pdf()) > 10_000
 
 
+@pytest.mark.parametrize("kind", ["run", "fleet", "comparison"])
 @pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_barrier(
-    browser: Any, runs: Path, tmp_path: Path, lang: str, scheme: str
+    browser: Any, runs: Path, tmp_path: Path, lang: str, scheme: str, kind: str
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     context = browser.new_context(color_scheme=scheme)
     opened = context.new_page()
-    opened.goto(write(runs / "eval-distribution", tmp_path, lang).as_uri())
+    opened.goto(pages(runs, tmp_path, lang)[kind].as_uri())
     for part in opened.locator("details").all():
         part.evaluate("part => { part.open = true }")
     found = axe.Axe().run(opened)
     context.close()
     assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.parametrize("width", [360, 1000])
+def test_the_pages_of_many_runs_without_javascript(
+    browser: Any, runs: Path, tmp_path: Path, width: int
+) -> None:
+    context = browser.new_context(
+        java_script_enabled=False, viewport={"width": width, "height": 800}
+    )
+    made = pages(runs, tmp_path)
+    opened = context.new_page()
+    opened.goto(made["fleet"].as_uri())
+    text = opened.locator("body").inner_text()
+    for row in sftdiag.fleet(runs, cached=False).rows:
+        assert row.run in text
+    assert "1 run: overfitting" in text
+    assert opened.locator("svg.spark").count() == 8
+    opened.locator("nav a", has_text="overfitting").click()
+    assert opened.url.endswith("#g4")
+    assert opened.locator("#theme").is_hidden()
+    assert opened.locator("main").bounding_box()["width"] <= width
+    opened.goto(made["comparison"].as_uri())
+    text = opened.locator("body").inner_text()
+    assert "learning-rate-too-low: worse" in text
+    assert "+2527.6%" in text
+    assert opened.locator("path.series").count() == 3 * 4
+    assert opened.locator("path.band").count() == 2
+    assert opened.locator("main").bounding_box()["width"] <= width
+    context.close()
+
+
+def test_no_page_scrolls_sideways_on_a_phone(browser: Any, runs: Path, tmp_path: Path) -> None:
+    opened = browser.new_page(viewport={"width": 360, "height": 800})
+    for kind, file in pages(runs, tmp_path).items():
+        opened.goto(file.as_uri())
+        assert opened.evaluate("document.documentElement.scrollWidth") <= 360, kind
+    opened.close()
+
+
+def test_a_comparison_is_zoomed_and_read(browser: Any, runs: Path, tmp_path: Path) -> None:
+    opened = browser.new_page()
+    said: list[str] = []
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.goto(pages(runs, tmp_path)["comparison"].as_uri())
+    band = opened.locator("path.band").nth(1)  # the evaluations, on a linear axis
+    opened.locator("#reset").click()
+    whole = band.get_attribute("d")
+    opened.locator(".chart").focus()
+    opened.keyboard.press("ArrowRight")
+    told = opened.locator(".values").inner_text()
+    assert "loss " in told
+    assert "healthy (baseline)" in told
+    opened.locator("#log").click()
+    assert band.get_attribute("d") != whole
+    opened.locator("#log").click()
+    assert band.get_attribute("d") == whole
+    opened.locator("#theme").click()
+    assert said == []
+    opened.close()
+
+
+def test_a_fleet_of_runs_named_in_markup_runs_nothing(
+    browser: Any, runs: Path, tmp_path: Path
+) -> None:
+    odd = "</script><img src=x onerror='window.ran=1'>"
+    rows = sftdiag.fleet(runs, cached=False).rows
+    named = [row.replace(run=odd, cause_name=odd, name=odd, series=odd) for row in rows]
+    file = tmp_path / "odd.html"
+    file.write_text(fleet_page.page(Fleet.of(named, "en")), encoding="utf-8")
+    opened = browser.new_page()
+    opened.goto(file.as_uri())
+    assert opened.evaluate("window.ran") is None
+    assert opened.locator("img").count() == 0
+    assert odd in opened.locator("body").inner_text()
+    opened.close()
 
 
 @pytest.mark.parametrize("width", [360, 1000])

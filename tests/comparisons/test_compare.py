@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pages import FETCHES, read
 
 import sftdiag
+from sftdiag.comparisons import html
 from sftdiag.comparisons.outcome import Comparison, compared
 from sftdiag.context import RunContext
 from sftdiag.errors import ConfigError
@@ -188,3 +190,46 @@ def test_the_command(
     (found,) = json.loads(capsys.readouterr().out)["comparisons"]
     assert found["outcome"] == "worse"
     assert cli(["compare", base, "none"]) == 2
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_page(
+    written: Callable[[str, Rows], Path], capsys: pytest.CaptureFixture[str], lang: str
+) -> None:
+    from sftdiag.cli.main import main as cli
+
+    paths = [str(written(name, rows)) for name, rows in (("a", log()), ("b", log(2, floor=1.2)))]
+    assert cli(["compare", *paths, paths[1], "--format", "html", "--lang", lang]) == 1
+    shown = capsys.readouterr().out
+    assert not FETCHES.search(shown)
+    page = read(shown)
+    data = json.loads(shown.split('id="curves">')[1].split("</script>")[0])
+    names = [panel["name"] for panel in data["panels"]]
+    assert names == ["loss", "eval_loss", "grad_norm"]
+    # The same run twice is drawn twice, below two names.
+    assert [len(panel["series"]) for panel in data["panels"]] == [3, 3, 3]
+    (banded,) = data["panels"][0]["bands"]
+    assert banded.startswith(paths[0])
+    found = held(log(), log(2, floor=1.2))
+    decisive = found.of("eval_last")
+    assert decisive is not None
+    assert data["panels"][1]["bands"][banded] == pytest.approx(1 + decisive.margin)
+    assert data["marks"] == [decisive.since_step] * 2
+    for difference in found.differences:
+        assert f"{difference.change:+.1%}" in page.text
+    assert page.text.count("更差" if lang == "zh" else "worse") == 2
+
+
+def test_no_text_of_a_log_becomes_markup_of_a_comparison() -> None:
+    odd = "</script><img src=x onerror=alert(1)>"
+    rows = [*log(), {"step": 200, f"eval_{odd}_loss": 1.0, f"eval_{odd}_runtime": 1.0}]
+    courses = [course_of(odd, rows, RunContext(method=f"{odd}{i}")) for i in range(2)]
+    page = read(html.page(courses[0], [(courses[1], compared(*courses))]))
+    assert not [tag for tag, _ in page.elements if tag == "img"]
+    assert len([tag for tag, _ in page.elements if tag == "script"]) == 2
+
+
+def test_runs_without_a_curve_have_a_page() -> None:
+    empty = course_of("none", [{"step": 1, "loss": float("nan")}], RunContext())
+    for one, other in ((empty, empty), (course_of("run", log(), RunContext()), empty)):
+        read(html.page(one, [(other, compared(one, other))]))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from logs import healthy, overfitting, train_rows, write_state
+from pages import FETCHES, read
 
 import sftdiag
 from sftdiag.cli.main import main
@@ -246,6 +247,38 @@ def test_csv_and_html(root: Path) -> None:
     assert "&lt;b&gt;=x" in page
     assert "<b>" not in page
     assert data.csv(Fleet.of([Row("=1+1", "healthy")], "en")).splitlines()[1].startswith("'=1+1")
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_page_groups_the_runs_and_draws_each(root: Path, lang: str) -> None:
+    odd = "</script><img src=x onerror=alert(1)>"
+    write_state(root / "odd" / "trainer_state.json", overfitting())
+    found = fleet(root, lang=lang)
+    assert not FETCHES.search(html.page(found))
+    named = [row.replace(run=odd, cause=odd, cause_name=odd) for row in found.rows[:1]]
+    found = Fleet.of([*found.rows, *named], lang)
+    shown = html.page(found)
+    page = read(shown)
+    assert not [tag for tag, _ in page.elements if tag == "img"]
+    for row in found.rows:
+        assert (row.reason if row.verdict == UNREADABLE else row.run) in page.text
+    links = [attrs["href"] for tag, attrs in page.elements if tag == "a"]
+    ids = {f"#{attrs['id']}" for _, attrs in page.elements if "id" in attrs}
+    assert len(links) == len(found.groups) + 1
+    assert set(links) <= ids
+    drawn = [attrs for tag, attrs in page.elements if attrs.get("class") == "spark"]
+    assert len(drawn) == sum(row.verdict != UNREADABLE for row in found.rows)
+    assert read(html.fragment(found)).text.count("SFT201") == shown.count("SFT201 ")
+
+
+def test_curves_are_kept_and_are_no_data(root: Path) -> None:
+    first = fleet(root)
+    early = first.rows[0]
+    assert early.curves.startswith("M0 ")
+    assert "|M" in early.curves
+    assert fleet(root) == first
+    assert "curves" not in early.to_dict()
+    assert "curves" not in data.csv(first).splitlines()[0]
 
 
 def test_as_a_frame(root: Path) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from logs import healthy, train_rows
+from pages import FETCHES, read
 
 import sftdiag
 from sftdiag.context import RunContext
@@ -21,38 +21,6 @@ from sftdiag.report.reduced import reduced
 from sftdiag.report.results import Results
 from sftdiag.signals.course import Course, course_of
 from sftdiag.sources import open_run
-
-VOID = {"meta", "br", "line", "rect", "circle"}
-
-
-class Reader(HTMLParser):
-    """Collects text and elements, and checks that every element is closed in order."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if not self.open or self.open[-1] not in ("script", "style"):
-            self.text += data
-
-
-def read(page: str) -> Reader:
-    reader = Reader()
-    reader.feed(page)
-    assert not reader.open
-    return reader
 
 
 def made(path: Path, lang: str = "en") -> tuple[Report, Course]:
@@ -81,10 +49,7 @@ def test_every_fact_is_there_without_scripts(runs: Path, name: str, lang: str) -
 
 
 def test_nothing_is_fetched_from_anywhere(runs: Path) -> None:
-    page = html.page(*made(runs / "overfitting"))
-    assert not re.search(
-        r"""(src|href)\s*=|@import|url\(|https?://(?!www\.w3\.org/2000/svg)""", page
-    )
+    assert not FETCHES.search(html.page(*made(runs / "overfitting")))
 
 
 @given(st.text(max_size=40))
@@ -141,6 +106,48 @@ def test_reduced_curves_keep_extremes_ends_and_marks(
     assert min(v for _, v in kept) == min(values)
     assert max(v for _, v in kept) == max(values)
     assert {p for p in points if p[0] in marked} <= set(kept)
+
+
+def test_a_notebook_shows_the_curves_of_the_page(runs: Path) -> None:
+    report, course = made(runs / "overfitting")
+    shown = read(report._repr_html_())
+    page = read(html.page(report, course))
+    series = [attrs["data-series"] for tag, attrs in shown.elements if "data-series" in attrs]
+    assert series == [
+        attrs["data-series"] for tag, attrs in page.elements if "data-series" in attrs
+    ]
+    assert series == ["loss", "eval_loss", "grad_norm", "learning_rate"]
+    for text in ("began at step 50", "was seen at step 90", "best eval_loss: 1.275 at step 50"):
+        assert text in shown.text
+        assert text in page.text
+    # Without a style sheet, a path is filled and has no line.
+    lines = [attrs for tag, attrs in shown.elements if tag == "path"]
+    assert all(attrs["fill"] == "none" and attrs["stroke"] for attrs in lines)
+    assert "<style" not in report._repr_html_()
+    assert "SFT201 eval-loss-rising" in shown.text
+    assert "⠱" not in shown.text
+
+
+def test_the_curves_of_a_report_are_those_of_its_log(runs: Path) -> None:
+    report, course = made(runs / "overfitting")
+    kept = {
+        curve.series: dict(zip(curve.steps, curve.values, strict=True)) for curve in report.curves
+    }
+    for series, points in course.evaluations.items():
+        assert kept[series] == dict(points)
+    for name, points in (("grad_norm", course.grad_norm), ("learning_rate", course.learning_rate)):
+        values = [value for _, value in points]
+        assert len(kept[name]) > 10
+        assert min(values) <= min(kept[name].values()) <= max(kept[name].values()) <= max(values)
+
+
+def test_a_notebook_of_a_log_with_markup_or_without_curves_holds_none() -> None:
+    odd = "</pre><img src=x onerror=alert(1)>"
+    rows = [{**row, f"eval_{odd}_loss": 1.0, f"eval_{odd}_runtime": 1.0} for row in healthy()]
+    shown = read(sftdiag.analyze({"log_history": rows}).replace(source=odd)._repr_html_())
+    assert not [tag for tag, _ in shown.elements if tag == "img"]
+    for few in ([{"step": 1, "loss": 1.0}], [{"step": 1, "loss": float("nan")}]):
+        read(sftdiag.analyze({"log_history": few})._repr_html_())
 
 
 def test_a_page_is_of_one_run(runs: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import small_search
 from conftest import ROOT
+from pages import FETCHES, read
 from small_search import START, Break, make_trainer
 
 optuna = pytest.importorskip("optuna")
@@ -117,7 +118,8 @@ def test_the_report(found: tuple[SearchResult, Path, list]) -> None:
     assert data["trials"][0]["outcome"]["curve"]
     page = html.page(result)
     assert page.count("<svg") >= 2
-    assert "http" not in page
+    assert not FETCHES.search(page)
+    assert all(name in read(page).text for name in result.changes)
     chinese = text.render(result.replace(language="zh"))
     assert "学习率" in chinese
     assert "噪声" in chinese

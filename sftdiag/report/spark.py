@@ -1,0 +1,71 @@
+"""Sparklines: a run's losses at the size of a word, as SVG paths that a row keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from math import isfinite, log
+
+from sftdiag.findings import Curve
+from sftdiag.report.curve import EXPLOSION, LEAST_SPAN
+from sftdiag.report.reduced import reduced
+
+WIDTH, HEIGHT = 100, 24
+
+MOST = 40
+"""Points of a line: half of the pixels that it has."""
+
+
+def drawn(curves: Sequence[Curve], evaluation: str | None) -> str:
+    """Return the paths of the train loss and of an evaluation series, parted by ``|``.
+
+    Both are over the same axes; a series without two finite points has an empty path.
+
+    Examples:
+        >>> drawn([Curve("loss", (1, 3), (2.0, 1.0))], None)
+        'M0 1L100 23|'
+    """
+    shown = [_points(curves, name) for name in ("loss", evaluation)]
+    both = [point for points in shown for point in points]
+    if not both:
+        return ""
+    values = [value for _, value in both]
+    first, last = min(s for s, _ in both), max(s for s, _ in both)
+    low, high = min(values), max(values)
+    in_logs = low > 0.0 and high > EXPLOSION * both[0][1]
+    if in_logs:
+        low, high = log(low), log(high)
+    else:
+        # As in the terminal: a flat loss must look flat.
+        spread = max(0.0, LEAST_SPAN * abs(high) - (high - low)) / 2
+        low, high = low - spread, high + spread
+
+    def place(step: int, value: float) -> str:
+        level = log(value) if in_logs else value
+        share = (level - low) / (high - low) if high > low else 0.5
+        across = WIDTH * (step - first) / max(1, last - first)
+        return f"{across:.0f} {1 + (1 - share) * (HEIGHT - 2):.0f}"
+
+    return "|".join("M" + "L".join(place(*p) for p in points) if points else "" for points in shown)
+
+
+def _points(curves: Sequence[Curve], name: str | None) -> list[tuple[int, float]]:
+    for curve in curves:
+        if curve.series == name:
+            pairs = zip(curve.steps, curve.values, strict=True)
+            points = [(step, value) for step, value in pairs if isfinite(value)]
+            return reduced(points, most=MOST) if len(points) > 1 else []
+    return []
+
+
+def element(kept: str, title: str) -> str:
+    """Return kept paths as an element; nothing where there are none."""
+    paths = "".join(
+        f'<path class="s{number}" d="{escape(path)}"/>'
+        for number, path in enumerate(kept.split("|"))
+        if path
+    )
+    if not paths:
+        return ""
+    box = f'viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none"'
+    return f'<svg class="spark" {box} role="img" aria-label="{escape(title)}">{paths}</svg>'
