@@ -83,7 +83,8 @@ def test_evaluation_sets_by_name(tmp_path: Path) -> None:
     callback = sftdiag.attach(trainer)
     trainer.train()
     series = {curve.series: curve.steps for curve in callback.report.curves}
-    assert set(series) == {"loss", "eval_near_loss", "eval_far_loss"}
+    losses = {"loss", "eval_near_loss", "eval_far_loss"}
+    assert set(series) == losses | {"grad_norm", "learning_rate"}
     assert series["eval_near_loss"] == (0, 10, 20, 30, 40)
     assert callback.report.at_least("warning") == ()
 
