@@ -20,19 +20,32 @@ class Faults:
 
     Args:
         level: of the log line; all ranks fail alike, so one of them need say it.
+
+    Attributes:
+        off: the parts that failed.
+        last: the newest error, in a line.
     """
 
     def __init__(self, level: int = logging.ERROR) -> None:
         self.off: set[str] = set()
+        self.last = ""
         self._level = level
 
-    def run(self, part: str, action: Callable[[], _Result], default: _Result) -> _Result:
+    def run(
+        self, part: str, action: Callable[[], _Result], default: _Result, *, always: bool = False
+    ) -> _Result:
         """Return what the action returns, or ``default`` when it raises or its part is off.
+
+        Args:
+            part: its name in the log.
+            action: what to do.
+            default: what counts where that fails.
+            always: do it also where its part is off, since the other ranks wait for it.
 
         Raises:
             UnhealthyRunError: as the user asked with ``raise_on``.
         """
-        if part in self.off:
+        if part in self.off and not always:
             return default
         try:
             return action()
@@ -47,6 +60,7 @@ class Faults:
         if part in self.off:
             return
         self.off.add(part)
+        self.last = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
         logger.log(
             self._level,
             "%s failed inside sftdiag and is off for the rest of this run, which goes on "

@@ -63,6 +63,7 @@ class Monitor:
         self._cases = Cases()
         self._checks = Checked(self.settings)
         self._asked = False
+        self._blind: Skip | None = None
         self._other: str | None = None
         self._probes: tuple[Probe, ...] = ()
 
@@ -99,6 +100,14 @@ class Monitor:
     def feed_entry(self, entry: Mapping[str, Any]) -> tuple[Finding, ...]:
         """Take in one row of ``log_history``; see :meth:`feed`."""
         return tuple(f for record in self._records(entry) for f in self.feed(record))
+
+    def lose_sight(self, error: str) -> None:
+        """Note that no further row is seen, since something failed inside sftdiag.
+
+        Args:
+            error: what, in a line.
+        """
+        self._blind = Skip("lost", {"error": error})
 
     def _records(self, entry: Mapping[str, Any]) -> tuple[LogRecord, ...]:
         records = parse_entry(entry)
@@ -274,6 +283,8 @@ class Monitor:
         worst = max((f.severity for f in findings if f.resolved_step is None), default=None)
         if worst is not None and worst >= Severity.WARNING:
             return worst.label, None
+        if self._blind is not None:
+            return "inconclusive", self._say(self._blind)
         if not any(part.records for part in (*self._earlier, self.signals)):
             if not any(probe.name not in skips for probe in self._probes):
                 return "inconclusive", self._say(Skip(self._other or "no_step"))

@@ -10,7 +10,7 @@ from sftdiag import texts
 from sftdiag.config import Settings
 from sftdiag.faults import say
 from sftdiag.findings import StepRows
-from sftdiag.live.ranks import LONG_PATIENCE, Ranks
+from sftdiag.live.ranks import LONG_PATIENCE, PATIENCE, Ranks
 from sftdiag.live.resume import Past
 from sftdiag.observations import Outcome, over_ranks
 from sftdiag.policy import Policy
@@ -97,8 +97,16 @@ class Agreement:
 
     def at_rows(self, mine: Sequence[StepRows]) -> list[StepRows]:
         """Tell the other ranks which rows of this one steps were made of; return those of all."""
-        words = self.ranks.exchange([rows.to_dict() for rows in mine])
+        words = self.ranks.exchange([rows.to_dict() for rows in mine], patience=PATIENCE)
         return [StepRows.from_dict(rows) for word in words for rows in word] or list(mine)
+
+    def at_action(self, action: str) -> bool:
+        """Return whether every rank is about to do the same: to stop, or to raise, and why."""
+        words = self.ranks.exchange(action, patience=PATIENCE)
+        if words and any(word != action for word in words):
+            self.ranks.differ()
+            return False
+        return bool(words)
 
     def say_who_is_missing(self, lang: str, *, wanted: bool) -> None:
         """Say in one line, on one rank, which ranks are missing and what is not done therefore.
@@ -113,7 +121,9 @@ class Agreement:
         words = texts.load(__file__, "ranks", lang)
         missing = ", ".join(map(str, ranks.missing))
         untold = words["untold"] if unheard else ""
-        line = words[ranks.why].format(ranks=missing, count=ranks.count, untold=untold)
+        line = words[ranks.why].format(
+            ranks=missing, count=ranks.count, untold=untold, reason=ranks.reason
+        )
         say(logging.WARNING, line)
 
 

@@ -10,7 +10,7 @@ is said once and switched off.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -155,6 +155,8 @@ class DiagnosticsCallback(StepEvents):
             read("the saves", partial(say_where_it_breaks, args, state, self.settings.lang), None)
         watch = Watch(self._monitor, self.policy, args, state, before.checkpoints, outlets)
         watch.waiting = not ranks.alone
+        if not ranks.alone:
+            watch.agree = partial(self._agreed, watch, state, control)
         self._watch = watch
         self._begin_steps(watch, state, kwargs.get("train_dataloader"))
         watch.learn(before.start.context, control)
@@ -203,6 +205,16 @@ class DiagnosticsCallback(StepEvents):
         finally:
             watch.release(control)
 
+    def _agreed(
+        self, watch: Watch, state: TrainerState, control: TrainerControl, action: str
+    ) -> bool:
+        """Return whether all ranks are about to do the same; else none of them acts any more."""
+        agree = partial(self._agreement.at_action, action)
+        if self._faults.run("the ranks", agree, False):
+            return True
+        self._give_up(watch, state, control)
+        return False
+
     def _give_up(self, watch: Watch, state: TrainerState, control: TrainerControl) -> None:
         """Act on nothing from now on, since a rank is missing, and say so."""
         watch.passive = True
@@ -211,7 +223,6 @@ class DiagnosticsCallback(StepEvents):
         if self.prober is not None:
             watch.take(None, self.prober.give_up(state, "rank_missing"), control)
 
-    @unharmed
     def on_log(
         self,
         args: TrainingArguments,
@@ -221,18 +232,31 @@ class DiagnosticsCallback(StepEvents):
         **kwargs: Any,
     ) -> None:
         """Feed the row to the monitor and act on what it changed, on every rank alike."""
-        if self._watch is None or not logs:
+        if self.enabled and self._watch is not None and logs:
+            steps = self._steps_since(logs)
+            self._row(state, control, logs, steps, kwargs.get("model"))
+
+    @unharmed
+    def _row(
+        self,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, Any],
+        steps: Sequence[every_step.Step],
+        model: Any,
+    ) -> None:
+        watch, step = self._watch, state.global_step
+        if watch is None:
             return
-        step, model = state.global_step, kwargs.get("model")
         seen = self._faults.run("the adapter", lambda: self._adapter.look(step, model), None)
         if seen is not None:
-            self._watch.learn(seen, control)
-        self._feed(self._watch, {**logs, "step": step}, control)
+            watch.learn(seen, control)
+        self._feed(watch, {**logs, "step": step}, steps, control)
         if self.smoke.due(state.global_step, logs):
             self.smoke.judge(logs, self.report, self._monitor.signals.context, state)
         if "train_runtime" in logs and "loss" not in logs:
             # The trackers' runs are still open now, and may be closed at on_train_end.
-            self._watch.conclude()
+            watch.conclude()
 
     @unharmed
     def on_evaluate(

@@ -137,6 +137,14 @@ class GuardedSteps:
         """
         if self._refused is not None or self.stopped:
             return
+        try:
+            self._look(step, epoch, model, optimizer)
+        except Exception:
+            # With several ranks the others learn of it when they next ask for a step's mean.
+            self._signals.broke()
+            raise
+
+    def _look(self, step: int, epoch: float | None, model: Any, optimizer: Any) -> None:
         if not self._signals.alone and not self._signals.shared:
             if step > self._first_step:
                 self._refuse("ranks", {})

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 GRACE = 2.0
@@ -28,12 +28,12 @@ LONG_PATIENCE = 300.0
 """Likewise at an evaluation, where a callback may write samples; and beyond the probes' budget."""
 
 Verdict = Mapping[str, Any]
-"""The words of all ranks, or those that are ``absent`` or ``late``; and the tokens it holds for."""
+"""The words of all ranks, or the ranks that lack and why; and the tokens it holds for."""
 
 _PAUSES = (0.001, 0.05)
 """Seconds between two looks, the first and the longest."""
 
-_GONE = "gone"
+_GONE, _FAILED = "gone", "failed: "
 _met: dict[str, str] = {}
 """The token of each rank's announcement that this process has met with last."""
 
@@ -49,7 +49,9 @@ class Ranks:
 
     Attributes:
         missing: the ranks that did not come, once that is known.
-        why: a key of ranks.toml for what is wrong: ``"absent"``, ``"late"`` or ``"no_store"``.
+        why: a key of ranks.toml for what is wrong: ``"absent"``, ``"late"``, ``"failed"``,
+            ``"apart"`` or ``"no_store"``.
+        reason: the error of a rank that failed.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Ranks:
         self.rank, self.count = rank, count
         self.missing: tuple[int, ...] = ()
         self.why: str | None = None if store is not None or count == 1 else "no_store"
+        self.reason = ""
         self._store = store
         self._place = f"sftdiag/{place}"
         self._token = uuid.uuid4().hex
@@ -106,6 +109,20 @@ class Ranks:
         if self._store is not None:
             self._put(self._name(self.rank), _GONE)
 
+    def fail(self, reason: str) -> None:
+        """Let the others know that this rank no longer follows the run, so that none waits for it.
+
+        Args:
+            reason: the error, in a line.
+        """
+        if self._store is not None:
+            self.why, self.missing, self.reason = "failed", (self.rank,), reason
+            self._put(self._name(self.rank), _FAILED + reason)
+
+    def differ(self) -> None:
+        """Note that the ranks want different things: none of them acts from now on."""
+        self.why = "apart"
+
     def meet(self, word: Any, *, grace: float = GRACE, patience: float = PATIENCE) -> list[Any]:
         """Give this rank's first word, which must be plain JSON, and take those of all ranks.
 
@@ -137,15 +154,17 @@ class Ranks:
         key = self._key(self._run)
         if self.first:
             words, late = self._words(key, word, patience)
+            verdict = self._lacking(late) if late else {"words": words}
             if not late:
                 # Who has given this word has read the verdict before it.
                 for name in (before, *(f"{before}/{q}" for q in range(1, self.count))):
                     self._store.delete_key(name)
-            return self._taken(self._settle(key, {"late": late} if late else {"words": words}))
+            return self._taken(self._settle(key, verdict))
         self._put(f"{key}/{self.rank}", self._signed(word))
-        if self._until(lambda: self._has(key), 2 * patience):
+        self._until(lambda: self._has(key) or self._left([0]), 2 * patience)
+        if self._has(key):
             return self._taken(self._get(key))
-        return self._taken(self._settle(key, {"late": [0]}))
+        return self._taken(self._settle(key, self._lacking([0])))
 
     def _gather(self, word: Any, grace: float, patience: float) -> Verdict:
         """Meet as the first rank: wait for the others' words and write the verdict."""
@@ -155,9 +174,9 @@ class Ranks:
         tokens = {str(q): token for q in others if (token := self._announced(q))}
         absent = [q for q in others if str(q) not in tokens]
         if absent:
-            return self._settle(key, {"absent": absent, "tokens": tokens})
+            return self._settle(key, {**self._lacking(absent, "absent"), "tokens": tokens})
         words, late = self._words(key, word, patience, tokens)
-        verdict = {"late": late} if late else {"words": words}
+        verdict = self._lacking(late) if late else {"words": words}
         return self._settle(key, {**verdict, "tokens": tokens})
 
     def _join(self, word: Any, grace: float, patience: float) -> Verdict:
@@ -187,7 +206,7 @@ class Ranks:
     ) -> tuple[list[Any], list[int]]:
         """Return the words by rank, and the ranks that gave none in time."""
         keys = {q: f"{key}/{q}" for q in range(1, self.count)}
-        self._until(lambda: self._has(*keys.values()), patience)
+        self._until(lambda: self._has(*keys.values()) or self._left(list(keys)), patience)
         given = {q: self._get(name) for q, name in keys.items() if self._has(name)}
         if tokens is not None:
             tokens.update({str(q): signed["token"] for q, signed in given.items()})
@@ -195,9 +214,10 @@ class Ranks:
         return words, [q for q in keys if q not in given]
 
     def _taken(self, verdict: Verdict) -> list[Any]:
-        for why in ("absent", "late"):
+        for why in ("absent", "late", "failed"):
             if why in verdict:
                 self.why, self.missing = why, tuple(verdict[why])
+                self.reason = next(map(self._error_of, self.missing))
         return list(verdict.get("words", ()))
 
     def _signed(self, word: Any) -> dict[str, Any]:
@@ -212,8 +232,24 @@ class Ranks:
     def _announced(self, rank: int) -> str | None:
         """Return the token of a rank's newest announcement."""
         name = self._name(rank)
-        token = self._get(name) if self._has(name) else _GONE
-        return None if token in (_GONE, self._old.get(name)) else str(token)
+        token = str(self._get(name)) if self._has(name) else _GONE
+        gone = token in (_GONE, self._old.get(name)) or token.startswith(_FAILED)
+        return None if gone else token
+
+    def _left(self, ranks: Sequence[int]) -> bool:
+        """Return whether one of the ranks will say no more: it failed, or its run is over."""
+        return any(self._error_of(q) or self._announced(q) is None for q in ranks)
+
+    def _error_of(self, rank: int) -> str:
+        """Return the error that a rank failed by; empty where it did not."""
+        name = self._name(rank)
+        token = str(self._get(name)) if self._has(name) else _GONE
+        return token.removeprefix(_FAILED) if token.startswith(_FAILED) else ""
+
+    def _lacking(self, ranks: Sequence[int], why: str = "late") -> dict[str, Any]:
+        """Return the verdict where words of some ranks are not there."""
+        failed = [q for q in ranks if self._error_of(q)]
+        return {"failed": failed} if failed else {why: list(ranks)}
 
     def _has(self, *keys: str) -> bool:
         return bool(self._store.check(list(keys)))

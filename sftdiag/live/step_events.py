@@ -36,6 +36,9 @@ except ImportError as error:
 PART = "the steps"
 """Its name among the parts that are switched off where they fail."""
 
+WATCHING = ("_begin", "_row")
+"""Events without which no row of the log is seen."""
+
 
 class StepEvents(TrainerCallback):
     """The events of single steps, and what they make of a log row.
@@ -100,16 +103,18 @@ class StepEvents(TrainerCallback):
         """Whether each step is seen, as far as is known."""
         return self.steps is not None and self.steps.off is None and PART not in self._faults.off
 
-    @unharmed
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Have the guard look; and once whether gradients arrive, where a smoke test is wanted."""
+        if not self.enabled:
+            return
         guard = self._guarded
         if guard is not None:
             trained = self.steps.trainer.model_wrapped if self.steps is not None else None
             step = (state.global_step, state.epoch, trained, kwargs.get("optimizer"))
-            self._faults.run("the guard", partial(guard.before_step, *step), None)
+            look = partial(guard.before_step, *step)
+            self._faults.run("the guard", look, None, always=True)
             if guard.stopped:
                 # A log row tells why before the trainer looks whether it is to go on.
                 control.should_training_stop = control.should_log = True
@@ -132,23 +137,41 @@ class StepEvents(TrainerCallback):
         if self.steps is not None:
             self.steps.rated()
 
-    @unharmed
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Note that the step is done."""
-        if self.steps is not None:
-            self.steps.stepped(state.global_step, state.epoch)
-            self._beat(state)
+        if self.enabled and self.steps is not None:
+            done = partial(self.steps.stepped, state.global_step, state.epoch)
+            self._faults.run(PART, done, None, always=True)
+            self._faults.run("the watchdog", partial(self._beat, state), None)
 
-    def _feed(self, watch: Watch, row: Mapping[str, Any], control: Any) -> None:
+    def _broken(self, part: str) -> None:
+        """Let the report say what is no longer seen, and the other ranks that this one is lost."""
+        if part in WATCHING:
+            self._monitor.lose_sight(self._faults.last)
+        ranks = self._agreement.ranks
+        if not ranks.alone:
+            if self.steps is not None:
+                self.steps.broke()
+            tell = partial(ranks.fail, self._faults.last)
+            self._faults.run("the ranks", tell, None, always=True)
+
+    def _steps_since(self, row: Mapping[str, Any]) -> list[Step]:
+        """Return the steps since the last row of the log: every rank comes here at each row."""
+        if self.steps is None:
+            return []
+        take = partial(self.steps.take, row.get("loss"))
+        return self._faults.run(PART, take, list[Step](), always=True)
+
+    def _feed(
+        self, watch: Watch, row: Mapping[str, Any], steps: Sequence[Step], control: Any
+    ) -> None:
         """Feed a row of the log, and before it the steps since the last one."""
         signals = self.steps
         if signals is None:
             watch.feed(row, control)
             return
-        take, none = partial(signals.take, row.get("loss")), list[Step]()
-        steps = self._faults.run(PART, take, none)
         if signals.off is not None:
             watch.learn(RunContext(step_signals=signals.off), control)
         watch.keep_steps(steps)

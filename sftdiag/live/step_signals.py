@@ -79,6 +79,10 @@ class StepSignals:
         self._wrap(self.trainer, "training_step", self._trained)
         self._wrap(self.trainer.accelerator, "clip_grad_norm_", self._clipped)
 
+    def broke(self) -> None:
+        """Note that something failed on this rank: the others are told with the next values."""
+        self.off = self.off or FAULT
+
     def end(self) -> None:
         """Leave the trainer as it was."""
         undo, self._undo = self._undo, []
@@ -96,7 +100,7 @@ class StepSignals:
             try:
                 seen(result, args, kwargs)
             except Exception:
-                self.off = self.off or FAULT
+                self.broke()
             return result
 
         def undo() -> None:
@@ -180,15 +184,19 @@ class StepSignals:
 
     def stepped(self, step: int, epoch: float | None) -> None:
         """Note that an optimizer step is done."""
-        self.rows.stepped(step, epoch)
         now, open_ = time.monotonic(), self._open
         open_.step, open_.epoch = step, epoch
         open_.seconds = now - self._clock if self._clock is not None else None
         self._clock = now
-        open_.measured = measured(self.trainer, open_.losses)
         self._used += open_.normed
         self._steps.append(open_)
         self._open = OpenStep()
+        try:
+            self.rows.stepped(step, epoch)
+            open_.measured = measured(self.trainer, open_.losses)
+        except Exception:
+            # The step counts all the same: ranks bring theirs over after equally many.
+            self.broke()
         if len(self._steps) == self._most:
             self._empty()
 
@@ -219,8 +227,11 @@ class StepSignals:
         if not self._steps:
             return
         values = self._values()
+        steps, self._steps, self._used = self._steps, [], 0
+        if self.off is not None:
+            return
         place, found = 0, []
-        for open_ in self._steps:
+        for open_ in steps:
             losses = values[place : place + open_.losses]
             place += open_.losses + open_.normed
             norm = values[place - 1] if open_.normed else None
@@ -239,7 +250,6 @@ class StepSignals:
                     *open_.measured,
                 )
             )
-        self._steps, self._used = [], 0
         # As a later reader of the file sees them.
         self._ready += unpacked(packed(found))
 

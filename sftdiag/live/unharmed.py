@@ -12,16 +12,23 @@ _Event = TypeVar("_Event", bound=Callable[..., None])
 
 
 def unharmed(event: _Event) -> _Event:
-    """Keep a fault of a callback's event from the run: log it once and switch that event off."""
+    """Keep a fault of a callback's event from the run: log it once and switch that event off.
+
+    The callback's ``_broken`` lets the other ranks know.
+    """
 
     @functools.wraps(event)
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> None:
         if not self.enabled:
             return
+        part = event.__name__
+        was_off = part in self._faults.off
         try:
-            self._faults.run(event.__name__, lambda: event(self, *args, **kwargs), None)
+            self._faults.run(part, lambda: event(self, *args, **kwargs), None)
         except UnhealthyRunError:
             self._over()
             raise
+        if part in self._faults.off and not was_off:
+            self._broken(part)
 
     return cast("_Event", wrapper)

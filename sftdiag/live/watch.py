@@ -32,6 +32,7 @@ class Watch:
     Attributes:
         waiting: the ranks have not met yet: rows are kept, and nothing is acted on.
         passive: nothing is ever acted on, since a rank is missing.
+        agree: returns whether all ranks are about to do the same; None where there is one rank.
         look_up: returns the rows of steps on all ranks; None where rows are not followed.
     """
 
@@ -48,6 +49,7 @@ class Watch:
         self.stop: Stop | None = None
         self.waiting = False
         self.passive = False
+        self.agree: Callable[[str], bool] | None = None
         self.look_up: Callable[[Sequence[int]], Sequence[StepRows]] | None = None
         self._asked: set[int] = set()
         self._stalls: list[Mapping[str, Any]] = []
@@ -187,15 +189,20 @@ class Watch:
         if self.passive:
             return
         decision = self._policy.decide(finding)
-        if decision.stop_and_raise:
+        raises, stops = decision.stop_and_raise, decision.stop and self.stop is None
+        # A rank that has failed does not come here, and would be left alone in the next collective.
+        if not (raises or stops):
+            return
+        if self.agree is not None and not self.agree(f"{finding.id} {raises}"):
+            return
+        if raises:
             self.conclude()
             raise UnhealthyRunError(tell(finding, self.monitor.settings.lang))
-        if decision.stop and self.stop is None:
-            control.should_training_stop = True
-            why = self._hindrance() if self._policy.save_on_stop else None
-            if self._policy.save_on_stop and why is None:
-                control.should_save = True
-            self.stop = Stop(finding, why)
+        control.should_training_stop = True
+        why = self._hindrance() if self._policy.save_on_stop else None
+        if self._policy.save_on_stop and why is None:
+            control.should_save = True
+        self.stop = Stop(finding, why)
 
     def _hindrance(self) -> str | None:
         best = self.monitor.best_evaluation()

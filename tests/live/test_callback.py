@@ -109,8 +109,12 @@ def test_a_fault_of_our_own_is_logged_once_and_the_run_goes_on(
         raise ZeroDivisionError
 
     monkeypatch.setattr(Monitor, "feed_entry", broken)
-    trainer = train("none", tmp_path, sftdiag.DiagnosticsCallback(stop_on="error"), **SHORT)
+    callback = sftdiag.DiagnosticsCallback(stop_on="error")
+    trainer = train("none", tmp_path, callback, **SHORT)
     assert trainer.state.global_step == 40
+    # What was not seen is not called healthy.
+    assert callback.report.verdict == "inconclusive"
+    assert "ZeroDivisionError" in str(callback.report.reason)
     assert len(said(caplog)) == 1
     assert "please report" in said(caplog)[0]
 

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra trainer")
 
 from sftdiag.findings import Severity  # noqa: E402
-from sftdiag.live.agreement import Word, joined  # noqa: E402
+from sftdiag.live.agreement import Agreement, Word, joined  # noqa: E402
 from sftdiag.live.ranks import Ranks  # noqa: E402
 from sftdiag.observations import Observation, Outcome, over_ranks  # noqa: E402
 
@@ -173,3 +173,43 @@ def test_a_rank_with_another_train_on_prompt_has_no_say_about_prompts() -> None:
     assert outcome is not None
     assert [(o.name, o.ranks) for o in outcome.observations] == [("02", (2,))]
     assert joined([Word(), Word()]) is None
+
+
+@pytest.mark.parametrize("failed", [0, 1, 2])
+def test_no_rank_waits_for_one_that_failed(store: Any, failed: int) -> None:
+    """The others learn which and why at once, and none of them acts any more."""
+    ranks = of(store, 3)
+    for rank in ranks:
+        rank.announce()
+    assert meet(ranks, ["a", "b", "c"]) == [["a", "b", "c"]] * 3
+    ranks[failed].fail("KeyError: 'loss'")
+    there = [rank for rank in ranks if rank.rank != failed]
+    for _ in range(2):
+        # at_once gives up long before this patience is over.
+        got = at_once(*(lambda r=r: r.exchange("stop", patience=600.0) for r in there))
+        assert got == [[], []]
+    for rank in there:
+        assert (rank.why, rank.missing, rank.reason) == ("failed", (failed,), "KeyError: 'loss'")
+    assert ranks[failed].exchange("stop") == []
+
+
+def test_a_rank_that_fails_before_the_ranks_have_met_is_not_waited_for(store: Any) -> None:
+    ranks = of(store)
+    for rank in ranks:
+        rank.announce()
+    ranks[1].fail("ValueError")
+    assert ranks[0].meet("word", grace=SHORT, patience=600.0) == []
+    assert (ranks[0].missing, ranks[0].why) == ((1,), "failed")
+
+
+def test_ranks_that_want_different_things_do_none_of_them(store: Any) -> None:
+    ranks = of(store, 3)
+    for rank in ranks:
+        rank.announce()
+    meet(ranks, ["a", "b", "c"])
+    agreements = [Agreement(rank) for rank in ranks]
+    for actions, same in ((["stop"] * 3, True), (["stop", "stop", "raise"], False)):
+        pairs = list(zip(agreements, actions, strict=True))
+        assert at_once(*(lambda a=a, w=w: a.at_action(w) for a, w in pairs)) == [same] * 3
+    assert [rank.why for rank in ranks] == ["apart"] * 3
+    assert at_once(*(lambda a=a: a.at_action("stop") for a in agreements)) == [False] * 3

@@ -89,6 +89,9 @@ def test_two_ranks_decide_alike() -> None:
                 "smoke",
                 "probes",
                 "best",
+                "fails-row",
+                "fails-guard",
+                "guard",
             ),
             # Stopped within two rows, or it is a problem.
             *("nan-one-1", "nan-one-10", "nan-gradient-1", "blow-up-1"),

@@ -18,7 +18,9 @@ BACKENDS = ("ddp", "fsdp2", "zero2", "zero3")
 RESULTS = Path(__file__).parent / "results"
 
 
-def order(backend: str, device: str, repetitions: int, only: list[str] | None) -> list[str]:
+def order(
+    backend: str, device: str, repetitions: int, only: list[str] | None, world: int = 2
+) -> list[str]:
     """Return the cases of a backend: each once first, then again those that are repeated."""
     from benchmarks.gpu.ranks.cases import CASES
 
@@ -27,7 +29,7 @@ def order(backend: str, device: str, repetitions: int, only: list[str] | None) -
     chosen = {
         name: case
         for name, case in CASES.items()
-        if case.fits(backend, device) and (only is None or name in only)
+        if case.fits(backend, device, world) and (only is None or name in only)
     }
     first = [f"{name}:0" for name in chosen]
     often = [name for name, case in chosen.items() if case.often]
@@ -49,10 +51,12 @@ def make(chosen: argparse.Namespace) -> int:
     deadline = time.monotonic() + chosen.seconds
 
     def one(backend: str) -> int:
-        cases = order(backend, chosen.device, chosen.repetitions, chosen.cases)
+        world = chosen.world
+        cases = order(backend, chosen.device, chosen.repetitions, chosen.cases, world)
 
         def stream(part: list[str]) -> dict[str, Any]:
-            return run(backend, chosen.device, part, limit=chosen.limit, deadline=deadline)
+            options = {"limit": chosen.limit, "deadline": deadline, "world": world}
+            return run(backend, chosen.device, part, **options)
 
         parts = [cases[n :: chosen.streams] for n in range(chosen.streams)]
         with ThreadPoolExecutor(len(parts)) as pool:
@@ -61,7 +65,8 @@ def make(chosen: argparse.Namespace) -> int:
         text = json.dumps(report.compact(result), separators=(",", ":")).replace(
             '"ranks":', '\n"ranks":'
         )
-        (chosen.out / f"{backend}.json").write_text(text + "\n")
+        more = "" if world == 2 else f"-{world}"
+        (chosen.out / f"{backend}{more}.json").write_text(text + "\n")
         print(f"{backend}: {len(result['cases'])} of {len(cases)}, wrong: {len(wrong)}", flush=True)
         for line in wrong:
             print(f"  {line}", flush=True)
@@ -74,7 +79,7 @@ def make(chosen: argparse.Namespace) -> int:
 
 def main() -> int:
     """Run what the command line says."""
-    parser = argparse.ArgumentParser(description="Two ranks of one run, over all backends.")
+    parser = argparse.ArgumentParser(description="Several ranks of one run, over all backends.")
     commands = parser.add_subparsers(dest="command", required=True)
     making = commands.add_parser("run", help="make the runs; one json file a backend")
     making.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
@@ -83,7 +88,8 @@ def main() -> int:
     making.add_argument("--repetitions", type=int, default=5, help="of those that could hang")
     making.add_argument("--limit", type=int, default=LIMIT, help="seconds for a case")
     making.add_argument("--seconds", type=float, default=500.0, help="for all of it")
-    making.add_argument("--streams", type=int, default=1, help="pairs of ranks side by side")
+    making.add_argument("--streams", type=int, default=1, help="runs side by side")
+    making.add_argument("--world", type=int, default=2, help="ranks of a run")
     making.add_argument("--out", type=Path, default=RESULTS)
     telling = commands.add_parser("report", help="print docs/ranks.md from the results")
     telling.add_argument("--results", type=Path, default=RESULTS)

@@ -9,6 +9,7 @@ import math
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import torch
 from transformers import TrainerCallback
 
 import sftdiag
+from benchmarks.gpu.ranks.delays import STEPS
+from sftdiag.sources import journal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "examples"))
 finetune: Any = importlib.import_module("finetune")
@@ -24,8 +27,8 @@ finetune: Any = importlib.import_module("finetune")
 SHARDED = ("fsdp2", "zero3")
 """Backends under which a rank holds a part of each weight."""
 
-STEPS = 24
-"""Optimizer steps of a case, unless it says otherwise."""
+DEEPSPEED = ("zero2", "zero3")
+"""Backends that a guard leaves to themselves."""
 
 finetune.FAULTS["few"] = finetune.Fault("rows that follow a rule", rows=320)
 
@@ -141,6 +144,8 @@ class Bench:
         }
         if callback is not None:
             report = callback.report
+            events = Counter(each["event"] for each in journal.read(trainer.args.output_dir))
+            seen["journal"] = [events["start"], events["end"]] if self.rank == 0 else None
             seen["verdict"] = report.verdict
             seen["findings"] = [
                 [f.severity.label, f.code, f.name, f.fired_step, f.message] for f in report.findings
@@ -170,17 +175,19 @@ def nan_loss(trainer: Any, at: int) -> None:
     _change_loss(trainer, at, lambda loss: loss * math.nan)
 
 
-def nan_gradient(trainer: Any, at: int) -> None:
-    """Have the gradient be NaN from a step on, and the loss stay as it is."""
-    _change_loss(trainer, at, _NanGradient.apply)
+def nan_gradient(trainer: Any, at: int, steps: float = math.inf) -> None:
+    """Have the gradient be NaN from a step on, for so many, and the loss stay as it is."""
+    _change_loss(trainer, at, _NanGradient.apply, steps)
 
 
-def _change_loss(trainer: Any, at: int, change: Callable[[Any], Any]) -> None:
+def _change_loss(
+    trainer: Any, at: int, change: Callable[[Any], Any], steps: float = math.inf
+) -> None:
     compute = trainer.compute_loss
 
     def changed(model: Any, inputs: Any, *rest: Any, **options: Any) -> Any:
         loss = compute(model, inputs, *rest, **options)
-        if not model.training or trainer.state.global_step < at:
+        if not model.training or not at <= trainer.state.global_step < at + steps:
             return loss
         return (change(loss[0]), *loss[1:]) if isinstance(loss, tuple) else change(loss)
 
@@ -212,10 +219,14 @@ class Masked:
 
 
 class Slow(TrainerCallback):
-    """Holds up one rank at the start, as a tracker does that logs in."""
+    """Holds up one rank at the start, as a tracker does that logs in, or at every step."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float, each: float = 0.0) -> None:
+        self.seconds, self.each = seconds, each
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Wait."""
+        time.sleep(self.each)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Wait."""

@@ -9,6 +9,7 @@ from transformers import EarlyStoppingCallback
 
 import sftdiag
 from benchmarks.gpu.ranks.bench import (
+    DEEPSPEED,
     SHARDED,
     Bench,
     Masked,
@@ -27,6 +28,13 @@ from benchmarks.gpu.ranks.cases_apart import (
     rows_raise,
     rows_stop,
 )
+from benchmarks.gpu.ranks.cases_broken import (
+    fails_at_row,
+    fails_at_step,
+    fails_in_guard,
+    guarded,
+    slow,
+)
 from benchmarks.gpu.ranks.cases_faulty import blow_up, faulty
 from benchmarks.gpu.ranks.delays import EVERY
 
@@ -43,6 +51,7 @@ class Case(NamedTuple):
         often: repeated to show that nothing hangs.
         skip: backends on which there is nothing to see.
         saves: needs a checkpoint, which FSDP2 cannot write without a GPU.
+        many: made with more than two ranks, too.
     """
 
     about: str
@@ -50,11 +59,13 @@ class Case(NamedTuple):
     often: bool = True
     skip: tuple[str, ...] = ()
     saves: bool = False
+    many: bool = False
 
-    def fits(self, backend: str, device: str) -> bool:
+    def fits(self, backend: str, device: str, world: int = 2) -> bool:
         """Return whether the case can be made there."""
         saved = device == "cuda" or backend != "fsdp2"
-        return backend not in self.skip and (saved or not self.saves)
+        enough = world == 2 or self.many
+        return enough and backend not in self.skip and (saved or not self.saves)
 
 
 def unwatched(bench: Bench) -> Seen:
@@ -205,20 +216,27 @@ def _first_line(error: Exception) -> str:
 
 
 CASES: dict[str, Case] = {
-    "unwatched": Case("healthy, without sftdiag, twice", unwatched, often=False),
-    "healthy": Case('healthy, `stop_on="warning"`', healthy, often=False),
-    "stop": Case("NaN on all ranks; the policy on rank 0 only", stop),
+    "unwatched": Case("healthy, without sftdiag, twice", unwatched, often=False, many=True),
+    "healthy": Case('healthy, `stop_on="warning"`', healthy, often=False, many=True),
+    "stop": Case("NaN on all ranks; the policy on rank 0 only", stop, many=True),
     "stop-and-save": Case("a rate of 1e-7; `save_on_stop`", stop_and_save),
-    "raise": Case("NaN on all ranks; `raise_on`", raise_error),
-    "rows-stop": Case("rank 1's collator masks every label; `stop_on`", rows_stop),
+    "raise": Case("NaN on all ranks; `raise_on`", raise_error, many=True),
+    "rows-stop": Case("rank 1's collator masks every label; `stop_on`", rows_stop, many=True),
     "rows-raise": Case("the same; `raise_on`", rows_raise),
     "rows-eval": Case("rank 1's evaluation rows unlabelled; no `attach`", rows_at_evaluation),
     "only-rank-0": Case("the callback on rank 0 only; NaN", only_on(0)),
     "only-rank-1": Case("the callback on rank 1 only; NaN", only_on(1)),
+    "fails-row": Case("the callback fails on rank 1 in a log row; NaN", fails_at_row, many=True),
+    "fails-step": Case("the same in a step", fails_at_step, many=True),
+    "guard": Case("one gradient of rank 1 NaN; `guard=True`", guarded, skip=DEEPSPEED, many=True),
+    "fails-guard": Case(
+        "the same, and the guard fails on rank 1", fails_in_guard, skip=DEEPSPEED, many=True
+    ),
+    "slow": Case("rank 1 takes 0.1 s longer for each step; healthy", slow, many=True),
     "more-before": Case("an earlier run watched on one rank, then the other", more_before),
     "crashed-before": Case("an earlier run ended by an error; then rank 0 only", crashed_before),
-    "late": Case("rank 0 begins 4 s later; NaN", late),
-    "resume": Case("resumed at step 8; logged loss NaN", resume, saves=True),
+    "late": Case("rank 0 begins 4 s later; NaN", late, many=True),
+    "resume": Case("resumed at step 8; logged loss NaN", resume, saves=True, many=True),
     "smoke": Case("`smoke_test`, then `smoke_steps=10`", smoke),
     "smoke-rows": Case(
         "`smoke_test`, rank 1's labels masked", smoke_rows, skip=("zero2", *SHARDED)

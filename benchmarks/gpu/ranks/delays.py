@@ -13,6 +13,9 @@ from sftdiag.monitor import Monitor
 BROKEN = ("nan-all", "nan-one", "nan-gradient", "blow-up")
 """The cases of a fault; a number behind them says how often they log."""
 
+STEPS = 24
+"""Optimizer steps of a case, unless it says otherwise."""
+
 EVERY = (1, 10, 50)
 """Steps between their rows."""
 
@@ -60,7 +63,7 @@ def today(run: Mapping[str, Any], result: Mapping[str, Any]) -> int | None:
     """Return the step at which the code as it is finds an error in a run's rows."""
     monitor = Monitor(
         context=RunContext(
-            world_size=2,
+            world_size=result.get("world", 2),
             precision="bf16" if result["device"] == "cuda" else None,
             deepspeed=result["backend"].startswith("zero"),
         )

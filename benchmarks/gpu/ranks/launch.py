@@ -19,16 +19,22 @@ from benchmarks.gpu.ranks.worker import LIMIT
 PACKAGES = ("torch", "transformers", "accelerate", "trl", "deepspeed")
 
 START = 150
-"""Seconds to start two Python processes with all libraries, on a machine that is busy."""
+"""Seconds to start some Python processes with all libraries, on a machine that is busy."""
 
 ALONE = "single"
 """The backend of one process: what a healthy run says there is what it may say on two ranks."""
 
 
 def run(
-    backend: str, device: str, cases: Sequence[str], *, limit: int, deadline: float
+    backend: str,
+    device: str,
+    cases: Sequence[str],
+    *,
+    limit: int,
+    deadline: float,
+    world: int = 2,
 ) -> dict[str, Any]:
-    """Do cases on two ranks and return what each saw.
+    """Do cases on several ranks and return what each saw.
 
     Args:
         backend: see :class:`~benchmarks.gpu.ranks.bench.Bench`.
@@ -36,8 +42,9 @@ def run(
         cases: in their order, ``NAME:COUNT``.
         limit: seconds for each.
         deadline: when to end, on the clock of time.monotonic.
+        world: how many ranks; of ``"single"`` one.
     """
-    world = 1 if backend == ALONE else 2
+    world = 1 if backend == ALONE else world
     seen: dict[str, dict[str, Any]] = {}
     left = list(cases)
     folder = Path(tempfile.mkdtemp(prefix=f"ranks-{backend}-"))
@@ -59,6 +66,7 @@ def run(
     return {
         "backend": backend,
         "device": device,
+        "world": world,
         "limit": limit,
         "versions": _versions(),
         "left": left,

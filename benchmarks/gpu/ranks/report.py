@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu.ranks import delays
+from benchmarks.gpu.ranks.delays import STEPS
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "ranks.md"
 
@@ -30,7 +31,12 @@ MISSING = {"only-rank-0": (1, 0), "only-rank-1": (0, 1), "crashed-before": (1, 0
 def load(folder: Path) -> list[Result]:
     """Return the stored results, in the order of NAMES within a device."""
     found = [json.loads(path.read_text()) for path in sorted(folder.glob("**/*.json"))]
-    return sorted(found, key=lambda r: (r["device"] != "cuda", list(NAMES).index(r["backend"])))
+    return sorted(found, key=_place)
+
+
+def _place(result: Result) -> tuple[int, bool, int]:
+    backend = list(NAMES).index(result["backend"])
+    return result.get("world", 2), result["device"] != "cuda", backend
 
 
 def problems(result: Result) -> list[str]:
@@ -90,7 +96,8 @@ def _problem(name: str, seen: Mapping[str, Any], result: Result) -> str | None:
     steps = [_steps(rank) for rank in ranks]
     if any(other != steps[0] for other in steps):
         return f"the ranks ended at different steps: {steps}"
-    watched = [run for rank in ranks for run in rank["runs"][-1:] if "verdict" in run]
+    follow = [rank for number, rank in enumerate(ranks) if name != "fails-row" or number != 1]
+    watched = [run for rank in follow for run in rank["runs"][-1:] if "verdict" in run]
     if any(run["findings"] != watched[0]["findings"] for run in watched):
         return "the ranks found different things"
     run = ranks[0]["runs"][0]
@@ -100,9 +107,38 @@ def _problem(name: str, seen: Mapping[str, Any], result: Result) -> str | None:
         return "it was not said that only rank 1's rows show it"
     if name in MISSING:
         lacks, says = MISSING[name]
-        line = f"rank {lacks} of 2 has no DiagnosticsCallback"
+        line = f"rank {lacks} of {len(ranks)} has no DiagnosticsCallback"
         if sum(text.startswith(line) for text in ranks[says]["told"]) != 1:
             return "it was not said which rank has no callback"
+    return _of_broken(name, ranks) or _told_twice(ranks)
+
+
+def _of_broken(name: str, ranks: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return what is wrong with a run in which a step is skipped, or sftdiag failed on a rank."""
+    last = ranks[0]["runs"][-1]
+    told = [line for rank in ranks for line in rank["told"]]
+    failed = [line for line in told if line.startswith("sftdiag failed on rank 1 of")]
+    if name == "fails-row" and (last["step"] != STEPS or len(failed) != 1):
+        return f"ended at step {last['step']}, and {len(failed)} lines say that rank 1 failed"
+    if name == "fails-step" and last["step"] >= STEPS:
+        return "it was not stopped"
+    if name == "guard" and "SFT113" not in [found[1] for found in last["findings"]]:
+        return "no step was skipped"
+    if name in ("guard", "fails-guard", "slow") and last["step"] != STEPS:
+        return f"ended at step {last['step']}"
+    return None
+
+
+def _told_twice(ranks: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return whether a finding stands twice on the console, or a run in the journal."""
+    told = [
+        line for rank in ranks for line in rank["told"] if line.startswith(("error", "stopped"))
+    ]
+    runs = [run["journal"] for run in ranks[0]["runs"] if run.get("journal")]
+    if len(set(told)) != len(told):
+        return "a line was told twice"
+    if any(ends != starts for starts, ends in runs):
+        return f"the journal's starts and ends: {runs}"
     return None
 
 
@@ -129,7 +165,10 @@ def page(stored: Sequence[Result]) -> str:
     """Return docs/ranks.md."""
     from benchmarks.gpu.ranks.cases import CASES
 
-    results = [r for r in stored if len(r["cases"]) >= FEW or r["backend"] == "single"]
+    large = [r for r in stored if r.get("world", 2) > 2]
+    results = [
+        r for r in stored if r not in large and (len(r["cases"]) >= FEW or r["backend"] == "single")
+    ]
     return "\n".join(
         [
             "<!-- Written by benchmarks/gpu/ranks. -->\n",
@@ -151,12 +190,13 @@ def page(stored: Sequence[Result]) -> str:
                 for name, case in CASES.items()
             ),
             "",
-            *_notes(stored),
+            *_notes([r for r in stored if r not in large]),
+            *_many(large),
             "\n## What is said\n",
             *_said(results),
             "\n## Healthy runs\n",
-            *_healthy(results),
-            *_wrong(results),
+            *_healthy([*results, *large]),
+            *_wrong([*results, *large]),
             "",
         ]
     )
@@ -176,9 +216,30 @@ once, and the run goes on without acting. `smoke_test` waits 30 s for the other 
 """
 
 
+def _many(results: Sequence[Result]) -> list[str]:
+    """Return the table of more than two ranks."""
+    from benchmarks.gpu.ranks.cases import CASES
+
+    if not results:
+        return []
+    return [
+        "\n## More than two ranks\n",
+        "Of the same runs; the ranks end at one step, one of them tells, one journal is kept.\n",
+        f"| case | {' | '.join(map(_heading, results))} |",
+        "|---|" + "---|" * len(results),
+        *(
+            f"| {case.about} | {' | '.join(_cell(r, name) for r in results)} |"
+            for name, case in CASES.items()
+            if case.many
+        ),
+        "",
+    ]
+
+
 def _heading(result: Result) -> str:
     where = "" if result["device"] == "cuda" else ", gloo"
-    return NAMES[result["backend"]] + where
+    count = result.get("world", 2)
+    return NAMES[result["backend"]] + (f", {count} ranks" if count > 2 else "") + where
 
 
 def _machines(results: Iterable[Result]) -> list[str]:
