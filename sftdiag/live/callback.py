@@ -33,6 +33,7 @@ from sftdiag.policy import Policy
 from sftdiag.probes.settings import Probes
 from sftdiag.probing import prober_of
 from sftdiag.rows.preflight import RunChecks
+from sftdiag.sources.every_step import Step
 from sftdiag.sources.journal import Segment
 from sftdiag.trainer import context as trainer_context
 from sftdiag.trainer.saves import say_where_it_breaks
@@ -242,7 +243,7 @@ class DiagnosticsCallback(StepEvents):
         state: TrainerState,
         control: TrainerControl,
         logs: Mapping[str, Any],
-        steps: Sequence[every_step.Step],
+        steps: Sequence[Step],
         model: Any,
     ) -> None:
         watch, step = self._watch, state.global_step
