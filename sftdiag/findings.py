@@ -242,6 +242,10 @@ class Report(Value):
         text: str = import_module("sftdiag.report.text").render(self)
         return text.rstrip("\n")
 
+    def show(self) -> None:
+        """Print the report: in colour on a terminal, as plain text elsewhere."""
+        import_module("sftdiag.report.shown").show(self)
+
     def _repr_html_(self) -> str:
         """Show the report in a notebook."""
         html: str = import_module("sftdiag.report.notebook").render(self)

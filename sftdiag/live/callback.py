@@ -32,6 +32,7 @@ from sftdiag.outlets.webhook import Webhook
 from sftdiag.policy import Policy
 from sftdiag.probes.settings import Probes
 from sftdiag.probing import prober_of
+from sftdiag.report.answers import AnsweredReport
 from sftdiag.rows.preflight import RunChecks
 from sftdiag.sources.every_step import Step
 from sftdiag.sources.journal import Segment
@@ -116,8 +117,13 @@ class DiagnosticsCallback(StepEvents):
 
     @property
     def report(self) -> Report:
-        """The diagnosis so far; valid at any time, also before and after training."""
-        return self._monitor.report()
+        """The diagnosis so far; valid at any time, also before and after training.
+
+        With probes, its ``show()`` also prints what the model says to some prompts.
+        """
+        report = self._monitor.report()
+        answers = self.prober.told.answers if self.prober is not None else None
+        return AnsweredReport(**vars(report), answers=answers) if answers else report
 
     def _repr_html_(self) -> str:
         """Show the diagnosis so far in a notebook."""

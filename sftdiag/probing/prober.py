@@ -21,6 +21,7 @@ from sftdiag.probing import guard
 from sftdiag.probing.ask import Asker
 from sftdiag.probing.deadline import Budget
 from sftdiag.probing.rounds import Kept, Questions, Round
+from sftdiag.probing.told import Told
 from sftdiag.records import PROBE_PREFIX
 from sftdiag.rows import preflight
 from sftdiag.rows.samples import RowReader
@@ -36,10 +37,12 @@ class Prober:
     Attributes:
         trainer: what ``attach`` was given, for the evaluation rows; None for a callback that was
             given none, which sees them at its first evaluation.
+        told: what the model said, in memory only.
     """
 
     def __init__(self, settings: Probes) -> None:
         self.trainer: Any = None
+        self.told = Told()
         self._settings = settings
         self._budget = Budget(settings.seconds)
         self._questions: Questions | None = None
@@ -60,6 +63,7 @@ class Prober:
             rows: kept by the part of the run that is resumed.
         """
         self._questions, self._kept, self._last_step, self._refused = None, None, None, None
+        self.told = Told()
         self._before = {name for row in rows if BEFORE in row for name in _probes_of(row)}
         return self._guarded(state, lambda: self._at_start(args, state, kwargs, rows))
 
@@ -164,9 +168,9 @@ class Prober:
         self._before |= {kind.name for kind in wanted}
         if adapter:
             with guard.adapter_off(asker.model):
-                row, losses = self._row(asker, 0, 0.0, wanted)
+                row, losses = self._row(asker, 0, 0.0, wanted, before=True)
         else:
-            row, losses = self._row(asker, 0, 0.0, wanted)
+            row, losses = self._row(asker, 0, 0.0, wanted, before=True)
         row[BEFORE] = 1.0
         if losses and all(math.isfinite(loss) for part in losses.values() for loss in part):
             self._kept = losses
@@ -174,14 +178,22 @@ class Prober:
         return [row]
 
     def _row(
-        self, asker: Asker, step: int, epoch: float | None, kinds: Sequence[type[Probe]]
+        self,
+        asker: Asker,
+        step: int,
+        epoch: float | None,
+        kinds: Sequence[type[Probe]],
+        *,
+        before: bool = False,
     ) -> tuple[dict[str, Any], dict[str, list[float]]]:
-        asked = Round(asker, self._ask_for(asker), self._kept, self._budget)
+        questions = self._ask_for(asker)
+        asked = Round(asker, questions, self._kept, self._budget)
         row: dict[str, Any] = {"step": step, "epoch": epoch}
         for kind in kinds:
             for name, value in asked.measures(kind).items():
                 if math.isfinite(value):
                     row[f"{PROBE_PREFIX}{kind.name}/{name}"] = value
+        self.told.take(questions.prompts, asked.replies, asker.tokenizer, None if before else step)
         return row, asked.losses
 
     def _asker(self, args: Any, model: Any, kwargs: Mapping[str, Any]) -> Asker:

@@ -77,6 +77,11 @@ class Round:
         self._finite: bool | None = None
         self.losses: dict[str, list[float]] = {}
 
+    @property
+    def replies(self) -> Sequence[Reply]:
+        """The replies that were made, to the first of the prompts; empty where none were."""
+        return self._replies or ()
+
     def measures(self, kind: type[Probe]) -> dict[str, float]:
         """Return a probe's measures, or the reason why there are none."""
         deadline = self._budget.deadline(kind.name)

@@ -13,7 +13,7 @@ from itertools import groupby
 from sftdiag import texts
 from sftdiag.findings import Finding, Report
 from sftdiag.report import full
-from sftdiag.report.line import Line, write_lines
+from sftdiag.report.line import Line, visible, write_lines
 from sftdiag.samples import Sample
 
 OPEN, CLOSE = "⟦", "⟧"
@@ -64,7 +64,7 @@ class Examples:
 
     def _marked(self, sample: Sample, places: range) -> Iterator[tuple[str, str]]:
         for trained, run in groupby(places, key=sample.is_supervised):
-            piece = self._decode([sample.input_ids[i] for i in run]).replace("\n", "⏎")
+            piece = visible(self._decode([sample.input_ids[i] for i in run]))
             yield (f"{OPEN}{piece}{CLOSE}", TRAINED) if trained else (f" {piece} ", "dim")
 
 

@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
 from sftdiag.values import Value
+
+JOINERS = "\u200c\u200d"
+"""Format characters that words and emoji are written with; the others turn or hide text."""
+
+
+def visible(text: str) -> str:
+    r"""Return text of the user's with line breaks and control characters as marks.
+
+    Otherwise a row could move the cursor, change colours or turn the direction of what follows.
+
+    Examples:
+        >>> visible("one\n\x1b[31mred\u202e")
+        'one⏎\\x1b[31mred\\u202e'
+    """
+    return "".join(map(_visible, text))
+
+
+def _visible(character: str) -> str:
+    if character in "\n\t":
+        return "⏎" if character == "\n" else "⇥"
+    hidden = unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    if hidden and character not in JOINERS:
+        return character.encode("unicode_escape").decode("ascii")
+    return character
 
 
 class Line(Value):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftdiag.findings import Report
 from sftdiag.report import chart, svg
@@ -13,6 +13,9 @@ from sftdiag.report.line import write_lines
 from sftdiag.report.page import words_of_pages
 from sftdiag.report.svg import Mark, Panel
 from sftdiag.report.text import lines
+
+if TYPE_CHECKING:
+    from sftdiag.report.answers import Answers
 
 COLUMNS = 100
 """Width of the text; a notebook's output cell holds as many."""
@@ -23,17 +26,31 @@ _FRAME = (
 )
 
 
-def render(report: Report) -> str:
-    """Return the report as text with its curves below, in colours and without any other file."""
-    from rich.console import Console
+def render(report: Report, answers: Answers | None = None) -> str:
+    """Return the report as text with its curves below, in colours and without any other file.
 
-    console = Console(record=True, width=COLUMNS, file=io.StringIO(), highlight=False)
+    Args:
+        report: the diagnosis.
+        answers: of the model, to stand below both.
+    """
+    console = _console()
     words = words_of_pages(report.language)
     panels, marks = chart.of_report(report, words)
     # The curves are drawn below: in Braille only where there is nothing to draw.
     write_lines(console, lines(report, columns=0 if panels else COLUMNS, detail="brief"))
-    text = console.export_html(code_format=_FRAME, inline_styles=True)
-    return text + _drawn(report, panels, marks, words) if panels else text
+    text: str = console.export_html(code_format=_FRAME, inline_styles=True)
+    if panels:
+        text += _drawn(report, panels, marks, words)
+    if answers:
+        answers.write(console := _console(), report.language)
+        text += console.export_html(code_format=_FRAME, inline_styles=True)
+    return text
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(record=True, width=COLUMNS, file=io.StringIO(), highlight=False)
 
 
 def _drawn(report: Report, panels: list[Panel], marks: list[Mark], words: Mapping[str, Any]) -> str:
