@@ -11,6 +11,7 @@ from sftdiag.monitor import Monitor
 from sftdiag.policy import NEVER_SAVED
 from sftdiag.report.one_line import stop_line
 from sftdiag.sources import checkpoints
+from sftdiag.trainer.versions import best_step
 
 
 class Stop:
@@ -37,7 +38,7 @@ class Checkpoints:
         limit = args.save_total_limit
         if limit is None or limit <= 0:
             return steps
-        kept = {steps[-1], _step_of(state.best_model_checkpoint), state.best_global_step}
+        kept = {steps[-1], _step_of(state.best_model_checkpoint), best_step(state)}
         most = max(limit, len(kept & set(steps)))
         deletable = [step for step in steps if step not in kept]
         gone = set(deletable[: max(0, len(steps) - most)])

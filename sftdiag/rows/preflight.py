@@ -18,6 +18,7 @@ from sftdiag.rows.raw_rows import RawRows
 from sftdiag.rows.samples import RowReader
 from sftdiag.samples import Split, Tokenization
 from sftdiag.trainer import context as trainer_context
+from sftdiag.trainer import versions
 
 SOURCE = "preflight"
 """The source of a report that comes from no log."""
@@ -157,7 +158,7 @@ def from_trainer(trainer: Any, *, full: bool = False) -> Inputs:
         _columns(trainer),
         raw,
         max_length=context.max_length,
-        filtered=prepared and context.max_length is not None and not context.packing,
+        filtered=prepared and versions.makes_its_table(trainer.args) and not context.packing,
         full=full,
     )
     evaluations = _evaluations(trainer.eval_dataset).items()
@@ -183,9 +184,7 @@ def _split(name: str, dataloader: Any, args: Any, kwargs: Mapping[str, Any]) -> 
     if dataset is None or collate is None:
         return Split(name, unseen=Skip("no_dataset"))
     _, raw = _tokenization(kwargs.get("processing_class"), kwargs.get("model"), None, args)
-    return RowReader(collate, None, raw, max_length=getattr(args, "max_length", None)).read(
-        name, dataset
-    )
+    return RowReader(collate, None, raw, max_length=versions.max_length(args)).read(name, dataset)
 
 
 def _tokenization(

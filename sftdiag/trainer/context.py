@@ -10,7 +10,7 @@ from typing import Any
 
 from sftdiag.context import RunContext, adapter_method
 from sftdiag.records import as_float, as_positive
-from sftdiag.trainer import gradients, schedules, weights
+from sftdiag.trainer import gradients, schedules, versions, weights
 from sftdiag.trainer.datasets import length
 from sftdiag.trainer.fingerprint import fingerprint
 
@@ -97,12 +97,12 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContex
         logging_nan_inf_filter=bool(args.logging_nan_inf_filter),
         train_samples=length(getattr(dataloader, "dataset", None)),
         train_fingerprint=fingerprint(getattr(dataloader, "dataset", None)),
-        max_length=as_positive(getattr(args, "max_length", None)),
+        max_length=as_positive(versions.max_length(args)),
         packing=packing,
         packing_strategy=_label(getattr(args, "packing_strategy", None)) if packing else None,
         assistant_only_loss=_flag(args, "assistant_only_loss"),
         completion_only_loss=_flag(args, "completion_only_loss"),
-        sampler=_label(getattr(args, "train_sampling_strategy", None)),
+        sampler=versions.sampling(args),
         resumed_steps=_resumed(state),
         lost_state_steps=schedules.lost_state(state, kwargs),
         versions=_versions(),
