@@ -89,6 +89,8 @@ class RunContext(Value):
             that had no state; empty when what it was resumed with had one.
         step_signals: why the single steps could not be seen although the trainer was known.
         versions: package to version, of the training libraries in use.
+        framework: what trains with them under settings of its own: ``"ms-swift"``,
+            ``"llama-factory"``, ``"axolotl"``, ``"trl"`` (its command line), ...
     """
 
     method: str | None = None
@@ -150,6 +152,7 @@ class RunContext(Value):
     lost_state_steps: tuple[int, ...] | None = None
     step_signals: str | None = None
     versions: Mapping[str, str] | None = None
+    framework: str | None = None
 
     @property
     def chance_loss(self) -> float | None:

@@ -74,7 +74,7 @@ class Monitor:
 
     def take_checks(self, outcome: Outcome) -> tuple[Finding, ...]:
         """Take in what the checks said; return what they found that is new."""
-        return self._checks.take(outcome)
+        return self._spoken(self._checks.take(outcome))
 
     def take_rows(self, rows: Iterable[StepRows]) -> None:
         """Take in which training rows steps were made of."""
@@ -222,6 +222,7 @@ class Monitor:
 
         lang = self.settings.lang
         finding = diagnose(case.detection, case.id, case.fired, self.signals, lang, self.checked)
+        (finding,) = self._spoken((finding,))
         return finding.replace(
             resolved_step=case.resolved_step,
             resolved_because=case.resolved_because,
@@ -229,9 +230,18 @@ class Monitor:
             rows=self._cases.rows_of(case),
         )
 
+    def _spoken(self, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        """Return findings whose fixes name the settings of the framework that trains."""
+        framework = self.signals.context.framework
+        if framework is None:
+            return findings
+        from sftdiag.guide.dialect import spoken  # loads where a framework is known
+
+        return tuple(spoken(each, framework, self.settings.lang) for each in findings)
+
     def _findings(self) -> tuple[Finding, ...]:
         found = self._told(self._cases.all)
-        checked = arbitration.told_with(found, self._checks.findings())
+        checked = arbitration.told_with(found, self._spoken(self._checks.findings()))
         return tuple(sorted((*found, *checked), key=arbitration.importance))
 
     def _told(self, cases: Iterable[Case]) -> tuple[Finding, ...]:

@@ -46,7 +46,7 @@ KINDS = (HEALTHY, BLOW_UP, OVERFIT)
 
 ROWS = {HEALTHY: 640, BLOW_UP: 640, OVERFIT: 32}
 EPOCHS = {HEALTHY: 3, BLOW_UP: 3, OVERFIT: 80}
-RATE = {HEALTHY: 3e-3, BLOW_UP: 50.0, OVERFIT: 8e-3}
+RATE = {HEALTHY: 3e-3, BLOW_UP: 50.0, OVERFIT: 3e-3}
 WARMUP = {HEALTHY: 12, BLOW_UP: 0, OVERFIT: 16}
 """A tenth of the steps, but where the run is to blow up."""
 

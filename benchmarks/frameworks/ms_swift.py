@@ -35,6 +35,7 @@ def command(python: str, kind: str, folder: Path) -> list[str]:
         "learning_rate": inputs.RATE[kind],
         "warmup_steps": inputs.WARMUP[kind],
         "logging_steps": 2,
+        "eval_strategy": "steps",
         "eval_steps": 10,
         "save_strategy": "no",
         "max_length": 128,

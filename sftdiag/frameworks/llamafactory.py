@@ -20,7 +20,7 @@ from sftdiag.frameworks._in_process import met
 from sftdiag.live.callback import DiagnosticsCallback
 from sftdiag.records import as_positive
 
-NAME = "LLaMA-Factory"
+NAME = "llama-factory"
 
 RANK = "rank"
 """The command with which torchrun starts this module on each device."""
@@ -68,7 +68,7 @@ def context(given: Mapping[str, Any] | Sequence[str]) -> RunContext:
     from llamafactory.hparams import DataArguments
 
     length = _setting(given, "cutoff_len")
-    return RunContext(max_length=as_positive(length or DataArguments.cutoff_len))
+    return RunContext(framework=NAME, max_length=as_positive(length or DataArguments.cutoff_len))
 
 
 def _setting(given: Mapping[str, Any] | Sequence[str], name: str) -> Any:

@@ -12,11 +12,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sftdiag.context import RunContext
 from sftdiag.errors import ConfigError
 from sftdiag.frameworks._in_process import met
 from sftdiag.live.callback import DiagnosticsCallback
 
-NAME = "TRL"
+NAME = "trl"
 
 SCRIPT = "script"
 """The command with which accelerate starts this module in each process."""
@@ -50,7 +51,9 @@ def main(arguments: list[str]) -> int:
 def _train(script: str, *arguments: str) -> int:
     """Run one of TRL's scripts."""
     sys.argv = [f"{script}.py", *arguments]
-    with met(DiagnosticsCallback()):
+    callback = DiagnosticsCallback()
+    callback.known = RunContext(framework=NAME)
+    with met(callback):
         runpy.run_module(f"trl.scripts.{script}", run_name="__main__")
     return 0
 

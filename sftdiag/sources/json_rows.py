@@ -116,8 +116,8 @@ def log_of(
         told.append(Note(plan.source, {"spacing": plan.spacing}))
     elif columns.step_column in OWN_COUNT:
         told.append(Note("own_count", {"column": columns.step_column}))
-    context = RunContext(max_steps=columns.max_steps)
     folder = format in ("llama-factory", "ms-swift")
+    context = RunContext(max_steps=columns.max_steps, framework=format if folder else None)
     rows_again = Again(rows)
     return Log(
         format, rows_again, columns=columns, context=context, notes=told, in_run_folder=folder

@@ -43,7 +43,7 @@ class Callback(DiagnosticsCallback):
 def context(trainer: Any) -> RunContext:
     """Return what swift's trainer knows that others do not: the template's length."""
     template = getattr(trainer, "template", None)
-    return RunContext(max_length=as_positive(getattr(template, "max_length", None)))
+    return RunContext(framework=NAME, max_length=as_positive(getattr(template, "max_length", None)))
 
 
 def register() -> None:

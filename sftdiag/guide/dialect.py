@@ -1,0 +1,175 @@
+"""Fixes in the words of the framework that trains: its settings' names, written as it takes them.
+
+The guide and the checks name the settings of transformers, TRL and PEFT. A framework that trains
+with them has a file or flags of its own, where some names differ and the label mask, packing and
+the order of rows are set in another way.
+
+>>> in_its_words(Fix("raise max_length", {"SFTConfig.max_length": (8, 32)}), "axolotl", "en")
+Fix(text='raise sequence_len', changes={'sequence_len': (8, 32)})
+>>> in_its_words(Fix("warm up: warmup_steps=0.1"), "ms-swift", "en").text
+'warm up: --warmup_ratio 0.1'
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import NamedTuple
+
+from sftdiag import texts
+from sftdiag.findings import Cause, Finding, Fix
+
+COMMON = (
+    *("learning_rate", "lr_scheduler_type", "warmup_steps", "max_steps", "num_train_epochs"),
+    *("per_device_train_batch_size", "gradient_accumulation_steps", "max_grad_norm"),
+    *("weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "label_smoothing_factor"),
+    *("bf16", "fp16", "eval_strategy", "load_best_model_at_end", "metric_for_best_model"),
+    *("greater_is_better", "save_only_model", "ignore_data_skip", "dataloader_num_workers"),
+    *("dataloader_drop_last", "use_liger_kernel", "max_length", "attn_implementation"),
+    *("lora_dropout", "lora_alpha", "target_modules", "packing", "early_stopping_patience"),
+)
+"""Settings that the sentences name as transformers, TRL and PEFT do."""
+
+NO_SETTING = (
+    *("assistant_only_loss", "completion_only_loss", "packing_strategy"),
+    *("train_sampling_strategy", "eos_token"),
+)
+"""Settings of TRL and transformers that the others do not have: a sentence says what to do."""
+
+INSTEAD = MappingProxyType(
+    {
+        "mask": r"assistant_only_loss|completion_only_loss|\{% generation|response template",
+        "packing": r"packing_strategy|packing=False",
+        "shuffle": r"train_sampling_strategy|group_by_length|shuffle_dataset|\.shuffle\(",
+        "adapter": r"LoraConfig\(|peft_config",
+        "template": r"chat_template_path",
+    }
+)
+"""Key of dialect.toml to what a sentence has that it stands for."""
+
+
+class Dialect(NamedTuple):
+    """How a framework takes settings.
+
+    Attributes:
+        name: how a setting is called: ``"--{}"`` or ``"{}"``.
+        value: how it is given.
+        names: TRL's name to its own; where it is given with one value, that to what is written.
+    """
+
+    name: str
+    value: str
+    names: Mapping[str, str]
+
+
+FLAG, YAML = ("--{}", "--{} {}"), ("{}", "{}: {}")
+
+DIALECTS: Mapping[str, Dialect] = MappingProxyType(
+    {
+        "ms-swift": Dialect(
+            *FLAG,
+            {
+                "r": "lora_rank",
+                "attn_implementation": "attn_impl",
+                "early_stopping_patience": "early_stop_interval",
+                "warmup_steps=0.1": "--warmup_ratio 0.1",
+                "target_modules=all-linear": "--target_modules all-linear",
+            },
+        ),
+        "llama-factory": Dialect(
+            *YAML,
+            {
+                "max_length": "cutoff_len",
+                "r": "lora_rank",
+                "target_modules": "lora_target",
+                "use_liger_kernel": "enable_liger_kernel",
+                "attn_implementation": "flash_attn",
+                "early_stopping_patience": "early_stopping_steps",
+                "warmup_steps=0.1": "warmup_ratio: 0.1",
+                "target_modules=all-linear": "lora_target: all",
+                "attn_implementation=eager": "flash_attn: disabled",
+            },
+        ),
+        "axolotl": Dialect(
+            *YAML,
+            {
+                "max_length": "sequence_len",
+                "num_train_epochs": "num_epochs",
+                "per_device_train_batch_size": "micro_batch_size",
+                "lr_scheduler_type": "lr_scheduler",
+                "packing": "sample_packing",
+                "r": "lora_r",
+                "target_modules": "lora_target_modules",
+                "warmup_steps=0.1": "warmup_ratio: 0.1",
+                "target_modules=all-linear": "lora_target_linear: true",
+            },
+        ),
+        "trl": Dialect(*FLAG, {"r": "lora_r", "target_modules": "lora_target_modules"}),
+    }
+)
+"""The frameworks that have names of their own; read from ms-swift 4.6.0, LLaMA-Factory 0.9.5,
+axolotl 0.21.0 and TRL 1.16.0."""
+
+_VALUE = r"True|False|None|\"[^\"]*\"|'[^']*'|-?[0-9][0-9.e-]*[0-9]|[0-9]"
+
+_NAMES = re.compile(
+    rf"(?<![\w.(])({'|'.join(sorted(COMMON, key=len, reverse=True))})(?:=({_VALUE}))?(?![\w(=])",
+    re.ASCII,
+)
+
+_STOPPING = re.compile(r"EarlyStoppingCallback(?:\(early_stopping_patience(=\d+)\))?")
+
+_WRITTEN = {"True": "true", "False": "false", "None": "null"}
+
+
+def spoken(finding: Finding, framework: str | None, lang: str) -> Finding:
+    """Return a finding with its fixes in a framework's words; as it is where that has none."""
+    if framework not in DIALECTS:
+        return finding
+    return finding.replace(causes=tuple(_cause(each, framework, lang) for each in finding.causes))
+
+
+def _cause(cause: Cause, framework: str, lang: str) -> Cause:
+    told = (in_its_words(fix, framework, lang) for fix in cause.fixes)
+    # Several of TRL's ways may be one of the framework's.
+    return cause.replace(fixes=tuple({fix.text: fix for fix in told}.values()))
+
+
+def in_its_words(fix: Fix, framework: str, lang: str) -> Fix:
+    """Return one fix in a framework's words."""
+    dialect = DIALECTS[framework]
+    own = texts.load(__file__, "dialect", lang).get(framework, {})
+    text = next((own[key] for key, seen in _instead() if key in own and seen.search(fix.text)), "")
+    if not text:
+        named = _STOPPING.sub(r"early_stopping_patience\1", fix.text)
+        kept = framework == "trl"
+        text = _NAMES.sub(lambda found: _setting(found, dialect), fix.text if kept else named)
+    changes = ((_change(name, dialect), pair) for name, pair in fix.changes.items())
+    return Fix(text, {name: pair for name, pair in changes if name is not None})
+
+
+@cache
+def _instead() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    return tuple((key, re.compile(seen)) for key, seen in INSTEAD.items())
+
+
+def _setting(found: re.Match[str], dialect: Dialect) -> str:
+    name, value = found.groups()
+    if value is None:
+        return dialect.name.format(dialect.names.get(name, name))
+    plain = value.strip("\"'")
+    if (whole := dialect.names.get(f"{name}={plain}")) is not None:
+        return whole
+    return dialect.value.format(dialect.names.get(name, name), _WRITTEN.get(plain, plain))
+
+
+def _change(name: str, dialect: Dialect) -> str | None:
+    """Return what a framework calls a setting that a fix changes; None where it has none."""
+    owner, _, own = name.rpartition(".")
+    if owner not in ("SFTConfig", "LoraConfig"):
+        return name
+    if own in NO_SETTING and dialect is not DIALECTS["trl"]:
+        return None
+    return dialect.name.format(dialect.names.get(own, own))

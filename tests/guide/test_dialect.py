@@ -1,0 +1,121 @@
+"""Fixes in a framework's own words."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import sftdiag
+from sftdiag.findings import Fix
+from sftdiag.guide.dialect import DIALECTS, NO_SETTING, in_its_words
+
+PACKAGE = Path(sftdiag.__file__).parent
+
+UNITS = sorted((*(PACKAGE / "guide").glob("*.toml"), *(PACKAGE / "checks").glob("*.toml")))
+
+SENTENCES = {
+    (lang, path.stem, key): text.replace("{patience}", "3")
+    for path in UNITS
+    for lang, unit in tomllib.loads(path.read_text(encoding="utf-8")).items()
+    if isinstance(fixes := unit.get("fixes"), dict)
+    for key, text in fixes.items()
+}
+"""Every sentence that says what to change."""
+
+OTHERS = ("ms-swift", "llama-factory", "axolotl")
+"""Frameworks with settings of their own for the mask, packing and the order of rows."""
+
+ROWS = [
+    {"step": s, "loss": 2.0 if s < 60 else 90.0, "learning_rate": 1e-3} for s in range(2, 90, 2)
+]
+
+
+def test_there_are_sentences() -> None:
+    assert len(SENTENCES) > 300
+
+
+@pytest.mark.parametrize("framework", OTHERS)
+@pytest.mark.parametrize("name", [*NO_SETTING, "SFTConfig", "LoraConfig(", "EarlyStoppingCallback"])
+def test_no_sentence_names_a_setting_of_others(framework: str, name: str) -> None:
+    left = {
+        key: told
+        for key, text in SENTENCES.items()
+        if name != "eos_token" and name in (told := in_its_words(Fix(text), framework, key[0]).text)
+    }
+    assert left == {}
+
+
+@pytest.mark.parametrize(
+    ("framework", "told"),
+    [
+        ("ms-swift", "raise --max_length to 512; --warmup_ratio 0.1, then --bf16 true"),
+        ("llama-factory", "raise cutoff_len to 512; warmup_ratio: 0.1, then bf16: true"),
+        ("axolotl", "raise sequence_len to 512; warmup_ratio: 0.1, then bf16: true"),
+        ("trl", "raise --max_length to 512; --warmup_steps 0.1, then --bf16 true"),
+    ],
+)
+def test_names_and_values(framework: str, told: str) -> None:
+    text = "raise max_length to 512; warmup_steps=0.1, then bf16=True"
+    assert in_its_words(Fix(text), framework, "en").text == told
+
+
+def test_a_name_beside_chinese_text() -> None:
+    assert in_its_words(Fix("提高max_length到512"), "axolotl", "zh").text == "提高sequence_len到512"
+
+
+@pytest.mark.parametrize(
+    ("framework", "told"),
+    [
+        ("ms-swift", "--early_stop_interval 3 with --load_best_model_at_end true"),
+        ("llama-factory", "early_stopping_steps: 3 with load_best_model_at_end: true"),
+        ("axolotl", "early_stopping_patience: 3 with load_best_model_at_end: true"),
+    ],
+)
+def test_early_stopping(framework: str, told: str) -> None:
+    text = SENTENCES["en", "eval_loss_rising", "early_stopping"].format(
+        patience=3, series="eval_loss"
+    )
+    assert told in in_its_words(Fix(text), framework, "en").text
+
+
+@pytest.mark.parametrize(
+    ("framework", "changes"),
+    [
+        ("ms-swift", {"--lora_rank": (8, 16), "--learning_rate": (1, 2)}),
+        ("llama-factory", {"lora_rank": (8, 16), "learning_rate": (1, 2)}),
+        ("axolotl", {"lora_r": (8, 16), "learning_rate": (1, 2)}),
+        ("trl", {"--lora_r": (8, 16), "--learning_rate": (1, 2), "--packing_strategy": (1, 2)}),
+    ],
+)
+def test_settings_that_a_fix_changes(framework: str, changes: dict[str, tuple[int, int]]) -> None:
+    given = {
+        "LoraConfig.r": (8, 16),
+        "SFTConfig.learning_rate": (1, 2),
+        "SFTConfig.packing_strategy": (1, 2),
+    }
+    assert in_its_words(Fix("so", given), framework, "en").changes == changes
+
+
+@pytest.mark.parametrize("framework", [*DIALECTS, None, "lightning"])
+def test_a_run_of_a_framework_is_told_in_its_words(framework: str | None) -> None:
+    context = sftdiag.RunContext(framework=framework, learning_rate=1e-3, max_steps=400)
+    report = sftdiag.analyze({"log_history": ROWS}, context=context)
+    assert report.primary is not None
+    fixes = [fix for cause in report.primary.causes for fix in cause.fixes]
+    names = {name for fix in fixes for name in fix.changes}
+    rate = "learning_rate" if framework in ("llama-factory", "axolotl") else "--learning_rate"
+    expected = rate if framework in DIALECTS else "SFTConfig.learning_rate"
+    assert expected in names
+    assert all(name.startswith("SFTConfig") for name in names) == (framework not in DIALECTS)
+
+
+def test_the_log_of_a_framework_is_told_in_its_words(tmp_path: Path) -> None:
+    keys = {"step": "current_steps", "learning_rate": "lr"}
+    rows = [{keys.get(key, key): value for key, value in row.items()} for row in ROWS]
+    log = tmp_path / "trainer_log.jsonl"
+    log.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    assert "learning_rate:" in str(sftdiag.analyze(log))
+    assert "SFTConfig" not in str(sftdiag.analyze(log))
