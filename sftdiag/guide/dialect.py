@@ -43,7 +43,7 @@ INSTEAD = MappingProxyType(
         "mask": r"assistant_only_loss|completion_only_loss|\{% generation|response template",
         "packing": r"packing_strategy|packing=False",
         "shuffle": r"train_sampling_strategy|group_by_length|shuffle_dataset|\.shuffle\(",
-        "adapter": r"LoraConfig\(|peft_config",
+        "adapter": r"peft_config",
         "template": r"chat_template_path",
     }
 )
@@ -112,10 +112,14 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
 """The frameworks that have names of their own; read from ms-swift 4.6.0, LLaMA-Factory 0.9.5,
 axolotl 0.21.0 and TRL 1.16.0."""
 
-_VALUE = r"True|False|None|\"[^\"]*\"|'[^']*'|-?[0-9][0-9.e-]*[0-9]|[0-9]"
+_VALUE = r"True|False|None|\"[^\"]*\"|'[^']*'|-?[0-9](?:[0-9.e-]*[0-9])?"
+
+_WORDS = ("bf16", "fp16", "packing")
+"""Names that are words of the field, too: settings only where a value follows."""
 
 _NAMES = re.compile(
-    rf"(?<![\w.(])({'|'.join(sorted(COMMON, key=len, reverse=True))})(?:=({_VALUE}))?(?![\w(=])",
+    rf"(?<![\w.-])(?<!\w\()({'|'.join(sorted(COMMON, key=len, reverse=True))})"
+    rf"(?:=({_VALUE}))?(?![\w(=])",
     re.ASCII,
 )
 
@@ -157,6 +161,8 @@ def _instead() -> tuple[tuple[str, re.Pattern[str]], ...]:
 
 def _setting(found: re.Match[str], dialect: Dialect) -> str:
     name, value = found.groups()
+    if value is None and name in _WORDS:
+        return name
     if value is None:
         return dialect.name.format(dialect.names.get(name, name))
     plain = value.strip("\"'")

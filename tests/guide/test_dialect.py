@@ -38,7 +38,7 @@ def test_there_are_sentences() -> None:
 
 
 @pytest.mark.parametrize("framework", OTHERS)
-@pytest.mark.parametrize("name", [*NO_SETTING, "SFTConfig", "LoraConfig(", "EarlyStoppingCallback"])
+@pytest.mark.parametrize("name", [*NO_SETTING, "SFTConfig", "EarlyStoppingCallback"])
 def test_no_sentence_names_a_setting_of_others(framework: str, name: str) -> None:
     left = {
         key: told
@@ -60,6 +60,11 @@ def test_no_sentence_names_a_setting_of_others(framework: str, name: str) -> Non
 def test_names_and_values(framework: str, told: str) -> None:
     text = "raise max_length to 512; warmup_steps=0.1, then bf16=True"
     assert in_its_words(Fix(text), framework, "en").text == told
+
+
+def test_words_of_the_field_stay() -> None:
+    told = in_its_words(Fix("train in bf16 (bf16=True); packing hides it"), "ms-swift", "en").text
+    assert told == "train in bf16 (--bf16 true); packing hides it"
 
 
 def test_a_name_beside_chinese_text() -> None:
