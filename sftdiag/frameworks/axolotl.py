@@ -3,8 +3,8 @@
 plugins: [sftdiag.frameworks.axolotl.Plugin]
 sftdiag: {stop_on: error}
 
-With the package installed axolotl knows the plugin without the first line; it watches a run whose
-YAML names it there, or has a section ``sftdiag``.
+Where the package is installed axolotl knows the plugin without the first line; the plugin watches
+a run whose YAML names it there, or has a section ``sftdiag``.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from axolotl.integrations.base import BasePlugin
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel
 
 from sftdiag.context import RunContext
 from sftdiag.errors import ConfigError
 from sftdiag.live.attach import attach
 from sftdiag.live.callback import DiagnosticsCallback
+from sftdiag.live.guard import Guard
 from sftdiag.records import as_positive
 
 NAME = "axolotl"
@@ -26,29 +27,14 @@ NAME = "axolotl"
 PLUGIN = "sftdiag.frameworks.axolotl.Plugin"
 
 
-class Options(BaseModel):
+class Options(BaseModel):  # type: ignore[misc]
     """The section ``sftdiag`` of axolotl's YAML.
 
     Attributes:
-        sftdiag: arguments of :func:`sftdiag.attach`; true for none.
+        sftdiag: arguments of :func:`sftdiag.attach`; true for none, false for no callback.
     """
 
     sftdiag: dict[str, Any] | bool | None = None
-
-    @field_validator("sftdiag")
-    @classmethod
-    def _known(cls, value: dict[str, Any] | bool | None) -> dict[str, Any] | bool | None:
-        """Refuse what the callback would refuse, before a model is loaded."""
-        given = {**value} if isinstance(value, Mapping) else {}
-        guard = given.pop("guard", None)
-        try:
-            from sftdiag.live.guard import Guard
-
-            Guard.parse(guard)
-            DiagnosticsCallback(**given)
-        except (ConfigError, TypeError) as error:
-            raise ValueError(f"sftdiag: {error}") from None
-        return value
 
 
 class Plugin(BasePlugin):  # type: ignore[misc]
@@ -58,16 +44,39 @@ class Plugin(BasePlugin):  # type: ignore[misc]
         """Return the class of the section ``sftdiag``."""
         return f"{__name__}.{Options.__name__}"
 
+    def register(self, cfg: Any) -> None:
+        """Refuse a section that the callback would refuse, before a model is loaded.
+
+        Raises:
+            ConfigError: an option does not exist, or its value is wrong.
+        """
+        chosen = options(cfg)
+        if not chosen:
+            return
+        guard = chosen.pop("guard", None)
+        try:
+            Guard.parse(guard)
+            DiagnosticsCallback(**chosen)
+        except (ConfigError, TypeError) as error:
+            problem = str(error).replace("DiagnosticsCallback.__init__() got an ", "")
+            raise ConfigError(f"section sftdiag of the YAML: {problem}") from None
+
     def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
         """Attach to the trainer, which has the callback then; nothing is left to add."""
-        options = cfg.get("sftdiag")
-        named = PLUGIN in (cfg.get("plugins") or ())
-        if options is False or not (named or options):
-            return []
-        chosen = {} if options in (None, True) else dict(options)
-        callback = attach(trainer, **chosen)
-        callback.known = context(cfg).filled_from(callback.known)
+        chosen = options(cfg)
+        if chosen is not None:
+            callback = attach(trainer, **chosen)
+            callback.known = context(cfg).filled_from(callback.known)
         return []
+
+
+def options(cfg: Any) -> dict[str, Any] | None:
+    """Return the section's options; None where the run is not to be watched."""
+    section = cfg.get("sftdiag")
+    if isinstance(section, Mapping):
+        return dict(section)
+    named = any(str(name).replace(":", ".") == PLUGIN for name in cfg.get("plugins") or ())
+    return {} if section is True or (section is None and named) else None
 
 
 def context(cfg: Any) -> RunContext:

@@ -130,7 +130,7 @@ _WRITTEN = {"True": "true", "False": "false", "None": "null"}
 
 def spoken(finding: Finding, framework: str | None, lang: str) -> Finding:
     """Return a finding with its fixes in a framework's words; as it is where that has none."""
-    if framework not in DIALECTS:
+    if framework is None or framework not in DIALECTS:
         return finding
     return finding.replace(causes=tuple(_cause(each, framework, lang) for each in finding.causes))
 
