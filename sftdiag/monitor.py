@@ -99,7 +99,10 @@ class Monitor:
 
     def feed_entry(self, entry: Mapping[str, Any]) -> tuple[Finding, ...]:
         """Take in one row of ``log_history``; see :meth:`feed`."""
-        return tuple(f for record in self._records(entry) for f in self.feed(record))
+        records = self._records(entry)
+        if len(records) == 1:
+            return self.feed(records[0])
+        return tuple(f for record in records for f in self.feed(record))
 
     def lose_sight(self, error: str) -> None:
         """Note that no further row is seen, since something failed inside sftdiag.
@@ -130,7 +133,7 @@ class Monitor:
         if not signals.update(record):
             return []
         changed = self._rewind(record.step) if signals.rewound else []
-        for detector in self._listeners(record):
+        for detector in self._on_rows if record.kind == TRAIN else self._listeners(record):
             try:
                 detections = detector.update(signals, record)
             except Exception as fault:
@@ -174,11 +177,11 @@ class Monitor:
         return min(known, key=lambda best: best[1].loss, default=None)
 
     def _listeners(self, record: LogRecord) -> Sequence[Detector | Probe]:
-        """Return those that look at this record."""
+        """Return those that look at this record, which is no train row."""
         if record.kind in ASIDE:
             return [detector for detector in self._detectors if detector.only == record.kind]
         if record.kind != PROBE:
-            return self._on_rows if record.kind == TRAIN else self._on_records
+            return self._on_records
         if not self._asked:
             # Their modules load only for a run whose model was asked.
             from sftdiag.probes import PROBES

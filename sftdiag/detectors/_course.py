@@ -43,9 +43,10 @@ class Course:
 
     def add(self, row: Rate) -> None:
         """Take the next row in."""
-        self._points.append(row)
-        if len(self._points) == ROWS:
-            del self._points[ROWS // 2 + 1 :: 2]
+        points = self._points
+        points.append(row)
+        if len(points) == ROWS:
+            del points[ROWS // 2 + 1 :: 2]
 
     def extend(self, rows: Sequence[Rate]) -> None:
         """Take rows in, as one by one."""

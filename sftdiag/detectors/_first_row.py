@@ -14,13 +14,15 @@ FELL = 0.5
 
 def is_dead(signals: Signals, record: LogRecord) -> bool:
     """Return whether the second row shows it: far below the first, and without a gradient."""
+    if signals.train_rows != 2 or record.kind != TRAIN:
+        return False
     first, before = signals.first_loss, signals.previous_train_step
     grad_norm = record.get("grad_norm")
-    if record.kind != TRAIN or signals.train_rows != 2 or first is None or before is None:
+    if first is None or before is None:
         return False
     if grad_norm is None or (isfinite(grad_norm) and grad_norm > 0.0):
         return False
-    if signals.loss_is_lost(record) or record.step - before < AVERAGED:
+    if signals.lost or record.step - before < AVERAGED:
         return False
     high = blew_up_within(first, before, signals.context)
     return high and record.metrics["loss"] < FELL * first

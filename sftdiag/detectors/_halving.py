@@ -34,6 +34,9 @@ class Halvings:
     def add(self, epoch: float, loss: float) -> None:
         """Take in a train row."""
         number = int(epoch)
+        if number == self._epoch and len(self._first) == ROWS:
+            self._last.append(loss)
+            return
         if self._epoch is not None and number > self._epoch:
             self._measure()
             self._before = (_mean(self._first), _mean(self._last))

@@ -69,6 +69,10 @@ class NoGradient:
         ``over`` says afterwards that it is wrong no more.
         """
         self._rows += 1
+        usual = len(self._alive) == KEPT and grad_norm >= TINY * self._ordinary
+        if usual and not self._zeros and signals.objective is None:
+            self._was_zero, self.over = False, True
+            return None
         if grad_norm == 0.0:
             self._spells += not self._was_zero
             self._zeros += 1

@@ -66,13 +66,13 @@ class Repeats:
         if epoch is None:
             return False
         self._rows += 1
+        equal, losses = self._equal, self._losses
         if epoch <= 1.0:
             self._rows_per_epoch = self._rows
-        lag = self._rows_per_epoch
-        if epoch > 1.0 and 0 < lag <= len(self._losses):
-            if loss == self._losses[-lag] and loss > LEAST_LOSS:
-                self._equal.append(loss)
+        elif 0 < self._rows_per_epoch <= len(losses):
+            if loss == losses[-self._rows_per_epoch] and loss > LEAST_LOSS:
+                equal.append(loss)
             else:
-                self._equal.clear()
-        self._losses.append(loss)
-        return len(self._equal) == EQUAL_ROWS and len(set(self._equal)) >= DISTINCT
+                equal.clear()
+        losses.append(loss)
+        return len(equal) == EQUAL_ROWS and len(set(equal)) >= DISTINCT

@@ -60,7 +60,7 @@ class ResumeJump:
     ) -> tuple[str, int, dict[str, Scalar]] | None:
         """Return the variant, the step before the jump and its numbers, once they are sure."""
         jump = signals.edge.jump
-        if jump is None or signals.loss_is_lost(record):
+        if jump is None or signals.lost:
             return None
         if jump is not self._jump:
             self._jump, self._rows = jump, []

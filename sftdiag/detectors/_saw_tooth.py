@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Sequence
 from itertools import accumulate
 from math import sqrt
@@ -13,7 +12,6 @@ from sftdiag.findings import Detection, Severity
 from sftdiag.records import LogRecord
 from sftdiag.signals.climb import WINDOW_STEPS
 from sftdiag.signals.rows import Rows
-from sftdiag.signals.stream import Signals
 
 PERIODS = 4
 """Periods that must have been seen before the first look."""
@@ -42,22 +40,25 @@ class SawTooth:
     """Correlates the train loss with itself one period of length grouping earlier."""
 
     def __init__(self) -> None:
-        self._steps: deque[int] = deque(maxlen=KEPT_ROWS)
-        self._losses: deque[float] = deque(maxlen=KEPT_ROWS)
         self._next = self._next_then = 0
         self._noted = False
 
-    def note(self, code: str, signals: Signals, record: LogRecord) -> Sequence[Detection]:
-        """Take in a train row; return the note once the saw-tooth is sure."""
-        if self._noted:
-            return ()
-        self._steps.append(record.step)
-        self._losses.append(record.metrics["loss"])
-        if record.step < self._next:
+    def note(
+        self, code: str, record: LogRecord, steps: Sequence[int], losses: Sequence[float]
+    ) -> Sequence[Detection]:
+        """Return the note once the saw-tooth is sure.
+
+        Args:
+            code: the detector's.
+            record: the newest train row.
+            steps: of the last KEPT_ROWS rows, oldest first, with it.
+            losses: their losses.
+        """
+        if self._noted or record.step < self._next:
             return ()
         self._next = record.step + WINDOW_STEPS
-        first_step = self._steps[0]
-        again = _correlated(first_step, record.step, [*self._losses])
+        first_step = steps[0]
+        again = _correlated(first_step, record.step, [*losses])
         if again is None:
             return ()
         self._noted = True
@@ -68,26 +69,30 @@ class SawTooth:
             ),
         )
 
-    def passes(self, rows: Rows) -> bool:
-        """Return whether the saw-tooth is not sure after any of these rows."""
+    def passes(self, rows: Rows, steps: Sequence[int], losses: Sequence[float]) -> bool:
+        """Return whether the saw-tooth is not sure after any of these rows.
+
+        Args:
+            rows: the rows.
+            steps: of the last KEPT_ROWS rows before, oldest first, and of these.
+            losses: their losses.
+        """
         self._next_then = self._next
+        before = len(steps) - rows.count
         while not self._noted:
             due = bisect_left(rows.steps, self._next_then)
             if due == rows.count:
                 return True
             self._next_then = rows.steps[due] + WINDOW_STEPS
-            steps = [*self._steps, *rows.steps[: due + 1]][-KEPT_ROWS:]
-            losses = [*self._losses, *rows.losses[: due + 1]][-KEPT_ROWS:]
-            if _correlated(steps[0], steps[-1], losses) is not None:
+            end = before + due + 1
+            first = max(0, end - KEPT_ROWS)
+            if _correlated(steps[first], steps[end - 1], losses[first:end]) is not None:
                 return False
         return True
 
-    def take(self, rows: Rows) -> None:
-        """Take in rows that passed."""
-        if not self._noted:
-            self._steps.extend(rows.steps)
-            self._losses.extend(rows.losses)
-            self._next = self._next_then
+    def take(self) -> None:
+        """Take in the rows that passed."""
+        self._next = self._next_then
 
 
 def _correlated(first_step: int, last_step: int, losses: Sequence[float]) -> float | None:

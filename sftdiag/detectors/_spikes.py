@@ -85,19 +85,26 @@ class SpikeFinder:
         self._epoch: int | None = None
         self._edge_row = -BACK_ROWS
         self._largest_then = 0.0
+        self._floor = inf
 
     def take(self, signals: Signals, loss: float, step: int) -> Spike | None:
         """Take in the train row that ``signals`` has taken in; return the spike it confirms."""
         self.rows += 1
-        self._see_edge(signals.epoch)
+        if (epoch := signals.epoch) is not None and (number := int(epoch)) != self._epoch:
+            self._see_edge(number)
+        if loss < self._floor:
+            self._floor = loss
         rising = self._rising
         if rising is not None:
             return self._follow(rising, loss)
         calm = self._calm
-        if len(calm) < FEW_CALM_ROWS:
+        # No level is below the lowest row since the last look: most rows rise too little above it.
+        if len(calm) < FEW_CALM_ROWS or loss - self._floor <= self.largest:
             calm.append(loss)
             return None
-        level = sorted(calm)[CALM_ROWS // 2] if len(calm) == CALM_ROWS else median(calm)
+        ordered = sorted(calm)
+        self._floor = min(ordered[0], loss)
+        level = ordered[CALM_ROWS // 2] if len(calm) == CALM_ROWS else median(ordered)
         rise = loss - level
         if rise > self.largest:
             if rise > self._bar(signals, level) and not signals.learning_rate_rises:
@@ -150,15 +157,14 @@ class SpikeFinder:
         """Take in rows that passed."""
         self.rows += rows.count
         self.largest = self._largest_then
+        self._floor = min(self._floor, rows.low)
         self._calm.extend(rows.losses[-CALM_ROWS:])
 
-    def _see_edge(self, epoch: float | None) -> None:
+    def _see_edge(self, epoch: int) -> None:
         """Remember the row at which an epoch began; a spike one row beside it is at the edge."""
-        if epoch is None:
-            return
-        if self._epoch is not None and int(epoch) != self._epoch:
+        if self._epoch is not None:
             self._edge_row = self.rows
-        self._epoch = int(epoch)
+        self._epoch = epoch
 
     def _bar(self, signals: Signals, level: float) -> float:
         """Return how far above the level a spike must stand."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import isfinite
 
 from sftdiag.records import LogRecord
 from sftdiag.signals.rows import Rows
@@ -32,23 +33,22 @@ class StillRate:
         self.rows = 0
         self.since = 0
         self._zeros = 0
-        self._above = False
         self._later_above = False
 
-    def take(self, record: LogRecord) -> None:
-        """Take in a train row."""
-        rate = record.finite("learning_rate")
-        if rate is None:
-            return
-        self.rows += 1
-        if rate > 0.0:
-            self._zeros = 0
-            self._above = True
-            self._later_above |= self.rows > 1
-            return
-        if not self._zeros:
-            self.since = record.step
-        self._zeros += 1
+    def take(self, record: LogRecord) -> bool:
+        """Take in a train row; return whether ``never_rose`` or ``ended`` may hold after it."""
+        rate = record.metrics.get("learning_rate")
+        if rate is not None and isfinite(rate):
+            self.rows += 1
+            if rate > 0.0:
+                self._zeros = 0
+                if self.rows > 1:
+                    self._later_above = True
+            else:
+                if not self._zeros:
+                    self.since = record.step
+                self._zeros += 1
+        return not self._later_above or self._zeros >= ENDED_ROWS
 
     def passes(self, rows: Rows) -> bool:
         """Return whether after each of these rows the rate is neither 0 nor was always."""

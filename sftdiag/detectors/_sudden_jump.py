@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from math import isfinite
 
 from sftdiag.findings import Detection, Scalar
 from sftdiag.records import LogRecord
@@ -37,16 +38,8 @@ ROWS = 5
 """Rows in a row: a spike has three, and one more may be its way back."""
 
 
-class _Row:
-    """One is made of every row, so it is no Value: half of the time."""
-
-    __slots__ = ("accuracy", "grad_norm", "loss", "step")
-
-    def __init__(self, step: int, loss: float, accuracy: float, grad_norm: float | None) -> None:
-        self.step = step
-        self.loss = loss
-        self.accuracy = accuracy
-        self.grad_norm = grad_norm
+_Row = tuple[int, float, float, float | None]
+"""Step, loss, token accuracy and gradient norm: one is made of every row, so it is no Value."""
 
 
 class SuddenJump:
@@ -57,23 +50,35 @@ class SuddenJump:
         self._high: list[_Row] = []
         self._top = 0.0
 
-    def look(self, record: LogRecord) -> tuple[int, dict[str, Scalar]] | None:
-        """Return the step before the jump and its numbers at the last of its first rows."""
-        accuracy = record.finite("mean_token_accuracy")
-        if accuracy is None or record.loss_is_lost():
+    def look(self, record: LogRecord, *, lost: bool) -> tuple[int, dict[str, Scalar]] | None:
+        """Return the step before the jump and its numbers at the last of its first rows.
+
+        Args:
+            record: the next one.
+            lost: whether its loss is.
+        """
+        metrics = record.metrics
+        accuracy = metrics.get("mean_token_accuracy")
+        if accuracy is None or lost or not isfinite(accuracy):
             self._calm.clear()
             return None
         if accuracy > self._top:
             self._top = accuracy
-        row = _Row(record.step, record.metrics["loss"], accuracy, record.finite("grad_norm"))
-        if len(self._calm) < CALM_ROWS or not self._is_high(row):
-            self._calm.extend((*self._high, row))
-            self._high = []
+        norm = metrics.get("grad_norm")
+        if norm is not None and not isfinite(norm):
+            norm = None
+        row = (record.step, metrics["loss"], accuracy, norm)
+        usual = accuracy >= ACCURACY_SHARE * self._top
+        if usual or len(self._calm) < CALM_ROWS or not self._is_high(row):
+            if self._high:
+                self._calm.extend(self._high)
+                self._high = []
+            self._calm.append(row)
             return None
         self._high.append(row)
         if len(self._high) < ROWS:
             return None
-        found = self._calm[-1].step, _numbers(self._calm, self._high)
+        found = self._calm[-1][0], _numbers(self._calm, self._high)
         self._calm.clear()
         self._high = []
         return found
@@ -99,18 +104,17 @@ class SuddenJump:
         norms: Sequence[float | None] = rows.get("grad_norm") or [None] * rows.count
         last = slice(-CALM_ROWS, None)
         columns = (rows.steps[last], rows.losses[last], accuracies[last], norms[last])
-        self._calm.extend(map(_Row, *columns))
+        self._calm.extend(zip(*columns, strict=True))
 
     def _is_high(self, row: _Row) -> bool:
-        if row.accuracy >= ACCURACY_SHARE * self._top:
+        _, loss, accuracy, _ = row
+        usual = median([known for _, _, known, _ in self._calm])
+        if usual < LEAST_ACCURACY or accuracy >= ACCURACY_SHARE * usual:
             return False
-        usual = median([calm.accuracy for calm in self._calm])
-        if usual < LEAST_ACCURACY or row.accuracy >= ACCURACY_SHARE * usual:
-            return False
-        losses = [calm.loss for calm in self._calm]
+        losses = [calm for _, calm, _, _ in self._calm]
         level = median(losses)
         rise = max(NOISE_FACTOR * cautious_noise(losses), LEVEL_SHARE * level)
-        return level > 0.0 and row.loss - level > rise
+        return level > 0.0 and loss - level > rise
 
 
 class Doubling:
@@ -137,15 +141,19 @@ class Doubling:
         self._step = rows.steps[-1]
 
     def look(self, record: LogRecord) -> tuple[int, dict[str, Scalar]] | None:
-        """Return the step before the jump and its numbers at the last of its first rows."""
-        if record.loss_is_lost():
-            return None
+        """Return the step before the jump and its numbers at the last of its first rows.
+
+        Args:
+            record: the next one whose loss is not lost.
+        """
         loss = record.metrics["loss"]
         calm = self._calm
         # The last one alone says it of most rows.
         if len(calm) < CALM_ROWS or loss <= LEAP * calm[-1] or loss <= LEAP * max(LOWEST, *calm):
-            self._calm.extend((*self._high, loss))
-            self._high = []
+            if self._high:
+                calm.extend(self._high)
+                self._high = []
+            calm.append(loss)
             self._step = record.step
             return None
         self._high.append(loss)
@@ -185,14 +193,15 @@ def lost_by_evaluation(signals: Signals, jump: Detection) -> dict[str, Scalar] |
 
 
 def _numbers(calm: Sequence[_Row], high: Sequence[_Row]) -> dict[str, Scalar]:
-    losses = [row.loss for row in calm]
+    _, losses, accuracies, norms = zip(*calm, strict=True)
+    steps, recent, accuracies_recent, norms_recent = zip(*high, strict=True)
     return {
         "loss_lowest": median(losses),
-        "loss_recent": median([row.loss for row in high]),
+        "loss_recent": median(recent),
         "noise": cautious_noise(losses),
-        "jump_step": high[0].step,
-        "accuracy_before": median([row.accuracy for row in calm]),
-        "accuracy_recent": median([row.accuracy for row in high]),
-        "grad_norm_before": mean(row.grad_norm for row in calm),
-        "grad_norm_recent": mean(row.grad_norm for row in high),
+        "jump_step": steps[0],
+        "accuracy_before": median(accuracies),
+        "accuracy_recent": median(accuracies_recent),
+        "grad_norm_before": mean(norms),
+        "grad_norm_recent": mean(norms_recent),
     }

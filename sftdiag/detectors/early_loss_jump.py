@@ -124,8 +124,8 @@ class EarlyLossJumpDetector(Detector):
             return self._stays_up(signals, record)
         if record.kind == EVAL:
             return self._after_a_fall(signals, record.step, of_evaluations(signals), "evaluation")
-        found = self._above_the_first(signals, record)
-        rise = of_train_loss(signals)
+        found = () if self._over else self._above_the_first(signals, record)
+        rise = of_train_loss(signals) if signals.block_closed else None
         return found or self._after_a_fall(signals, record.step, rise, "after_fall")
 
     def passes(self, signals: Signals, rows: Rows) -> bool:
@@ -191,7 +191,7 @@ class EarlyLossJumpDetector(Detector):
             return self._after_a_period(signals, record)
         opening = signals.opening
         self._over = len(opening) >= OPENING
-        if not opening or opening[0] <= 0.0 or record.loss_is_lost():
+        if not opening or opening[0] <= 0.0 or signals.row_lost:
             return ()
         if len(opening) == 1:
             self._first_step = record.step
@@ -217,6 +217,8 @@ class EarlyLossJumpDetector(Detector):
             return ()
         # The noise is known better with every record, so a peak is tried again.
         jump = self._peak - first
+        if jump <= MIN_JUMP * first:
+            return ()
         factor, share = NOISE_FACTOR, MIN_JUMP
         if self._agreed:
             factor = NOISE_FACTOR_AGREED

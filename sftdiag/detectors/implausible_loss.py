@@ -119,7 +119,7 @@ class ImplausibleLossDetector(Detector):
             return ()
         if record.kind == EVAL:
             return self._evaluated(signals, record)
-        if record.kind != TRAIN or record.loss_is_lost() or signals.zero not in (None, LEARNED):
+        if record.kind != TRAIN or signals.row_lost or signals.zero not in (None, LEARNED):
             return ()
         loss = record.metrics["loss"]
         self._rows += 1
@@ -129,7 +129,8 @@ class ImplausibleLossDetector(Detector):
             self._lowest = loss
         if loss > self._highest:
             self._highest = loss
-        self._negative += loss <= -LEAST_NEGATIVE
+        if loss <= -LEAST_NEGATIVE:
+            self._negative += 1
         if self._active is not None:
             return self._follow(signals, record.step)
         if self._is_usual(signals, loss):

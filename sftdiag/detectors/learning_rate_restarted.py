@@ -37,7 +37,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from math import inf
+from math import inf, isfinite
 from operator import sub
 from typing import ClassVar
 
@@ -119,11 +119,11 @@ class LearningRateRestartedDetector(Detector):
         """See :meth:`Detector.update`."""
         if record.kind != TRAIN:
             return ()
-        found = self._resumed_without_state(signals, record.step - 1)
-        rate = record.finite("learning_rate")
-        if found:
+        known = signals.context.lost_state_steps
+        if known and (found := self._resumed_without_state(signals, record.step - 1)):
             return found
-        if self._fired is not None or rate is None or rate < 0.0:
+        rate = record.metrics.get("learning_rate")
+        if self._fired is not None or rate is None or not isfinite(rate) or rate < 0.0:
             return ()
         self._rows += 1
         row = Rate(record.step, rate)
@@ -189,10 +189,11 @@ class LearningRateRestartedDetector(Detector):
 
     def _leaves(self, row: Rate, signals: Signals) -> bool:
         """Return whether the rate jumps off its course with this row."""
-        if len(self._before) < 2 or not signals.peak_learning_rate:
+        peak = signals.peak_learning_rate
+        if len(self._before) < 2 or not peak:
             return False
         earlier, last = self._before[-2], self._before[-1]
-        least = LEAST_MOVE * signals.peak_learning_rate
+        least = LEAST_MOVE * peak
         if abs(row.rate - last.rate) <= least:
             return False
         least = max(least, SUDDEN * abs(last.rate - earlier.rate))

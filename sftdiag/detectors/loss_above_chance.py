@@ -85,7 +85,7 @@ class LossAboveChanceDetector(Detector):
         if self._looked and self._active is None:
             return ()
         self._columns.update(TELLING.intersection(record.metrics))
-        if record.kind != TRAIN or signals.objective is not None or record.loss_is_lost():
+        if record.kind != TRAIN or signals.objective is not None or signals.row_lost:
             return ()
         accuracy, entropy = record.finite("mean_token_accuracy"), record.finite("entropy")
         if self._active is not None:

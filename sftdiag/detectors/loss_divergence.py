@@ -90,10 +90,14 @@ class LossDivergenceDetector(Detector):
         if signals.objective is not None:
             return ()
         self._see_highest(signals, record)
-        if leapt := self._leap(signals, record.step) or self._in_the_first_row(signals, record):
+        leapt: Sequence[Detection] = ()
+        if signals.leap is not None:
+            leapt = self._leap(signals, record.step)
+        if leapt or (leapt := self._in_the_first_row(signals, record)):
             return leapt
         if not signals.block_closed:
-            return self._sudden(signals, record)
+            low = record.kind == TRAIN and record.metrics["loss"] <= ABOVE_START * self._start
+            return () if low else self._sudden(signals, record)
         few = len(signals.block_losses) < 2 * WINDOW_BLOCKS
         if signals.first_loss is None or (few and self._leapt_from is None):
             return ()
@@ -162,7 +166,7 @@ class LossDivergenceDetector(Detector):
 
     def _in_the_first_row(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """Look for a first row that no start of a run has, behind which no weight moves."""
-        if not is_dead(signals, record):
+        if signals.train_rows != 2 or not is_dead(signals, record):
             return ()
         loss, first, steps = record.metrics["loss"], signals.first_loss, signals.first_step
         self._blown = True
@@ -212,8 +216,9 @@ class LossDivergenceDetector(Detector):
             return
         if self._first_step is None:
             self._first_step = record.step
-        if len(signals.recent) > LEAP_RECORDS:
-            self._highest = max(self._highest, signals.recent[-LEAP_RECORDS - 1][1])
+        recent = signals.recent
+        if len(recent) > LEAP_RECORDS and recent[-LEAP_RECORDS - 1][1] > self._highest:
+            self._highest = recent[-LEAP_RECORDS - 1][1]
 
     def _sudden(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """Look for a leap that needs no window: some records, each far above all before."""

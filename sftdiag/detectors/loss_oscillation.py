@@ -34,9 +34,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from math import isfinite
 from typing import ClassVar
 
-from sftdiag.detectors._saw_tooth import SawTooth
+from sftdiag.detectors._saw_tooth import KEPT_ROWS, SawTooth
 from sftdiag.detectors._swings import EVERY, GUESS_LOOKS, LOOKS, WINDOW, Look, Past, Streaks
 from sftdiag.detectors.base import Detector, Skip, too_few, unusable_train_loss
 from sftdiag.findings import Detection, Severity
@@ -55,8 +56,8 @@ class LossOscillationDetector(Detector):
 
     def __init__(self) -> None:
         self._saw_tooth = SawTooth()
-        self._steps: deque[int] = deque(maxlen=WINDOW)
-        self._losses: deque[float] = deque(maxlen=WINDOW)
+        self._steps: deque[int] = deque(maxlen=KEPT_ROWS)
+        self._losses: deque[float] = deque(maxlen=KEPT_ROWS)
         self._norms: deque[float | None] = deque(maxlen=WINDOW)
         self._since = 0
         self._past = self._past_then = Past()
@@ -64,17 +65,18 @@ class LossOscillationDetector(Detector):
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
-        if record.kind != TRAIN or signals.objective is not None or signals.loss_is_lost(record):
+        if record.kind != TRAIN or signals.objective is not None or signals.lost:
             return ()
-        note = self._saw_tooth.note(self.code, signals, record)
         self._steps.append(record.step)
         self._losses.append(record.metrics["loss"])
-        self._norms.append(record.finite("grad_norm"))
+        norm = record.metrics.get("grad_norm")
+        self._norms.append(norm if norm is not None and isfinite(norm) else None)
+        note = self._saw_tooth.note(self.code, record, self._steps, self._losses)
         self._since += 1
-        if len(self._steps) < WINDOW or self._since < EVERY:
+        if self._since < EVERY or len(self._steps) < WINDOW:
             return note
         self._since = 0
-        look = Look([*self._losses], [*self._norms])
+        look = Look([*self._losses][-WINDOW:], [*self._norms])
         if look.level <= 0.0:
             return note
         found = self._judge(signals, record.step, look)
@@ -83,9 +85,11 @@ class LossOscillationDetector(Detector):
 
     def passes(self, signals: Signals, rows: Rows) -> bool:
         """See :meth:`Detector.passes`."""
-        if len(self._steps) < WINDOW or not self._saw_tooth.passes(rows):
+        steps, losses = [*self._steps, *rows.steps], [*self._losses, *rows.losses]
+        if len(self._steps) < WINDOW or not self._saw_tooth.passes(rows, steps, losses):
             return False
-        losses, norms = [*self._losses, *rows.losses], [*self._norms, *_norms(rows)]
+        losses = losses[len(self._losses) - WINDOW :]
+        norms = [*self._norms, *_norms(rows)]
         past, streaks = self._past.copy(), self._streaks
         rates, peak = rows.get("learning_rate"), signals.peak_learning_rate
         for end in self._looks(rows):
@@ -102,7 +106,7 @@ class LossOscillationDetector(Detector):
 
     def take(self, signals: Signals, rows: Rows) -> None:
         """See :meth:`Detector.take`."""
-        self._saw_tooth.take(rows)
+        self._saw_tooth.take()
         self._steps.extend(rows.steps)
         self._losses.extend(rows.losses)
         self._norms.extend(_norms(rows))
@@ -133,7 +137,7 @@ class LossOscillationDetector(Detector):
         if self._active is not None and self._active.severity >= severity:
             return ()
         rate, peak = signals.learning_rate, signals.peak_learning_rate
-        first = self._active.onset_step if self._active is not None else self._steps[0]
+        first = self._active.onset_step if self._active is not None else self._steps[-WINDOW]
         self._active = Detection(
             self.code,
             self.name,

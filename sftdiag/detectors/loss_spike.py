@@ -82,12 +82,12 @@ class LossSpikeDetector(Detector):
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
-        if record.kind != TRAIN or signals.objective is not None or signals.loss_is_lost(record):
+        if record.kind != TRAIN or signals.objective is not None or signals.lost:
             return ()
         loss = record.metrics["loss"]
         spike = self._finder.take(signals, loss, record.step)
         if spike is None:
-            return self._resolve(record.step)
+            return self._resolve(record.step) if self._active is not None else ()
         self._spikes = [*self._spikes[-MAX_SPIKES + 1 :], spike]
         return self._tell(signals, record.step)
 

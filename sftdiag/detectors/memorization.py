@@ -92,13 +92,14 @@ class MemorizationDetector(Detector):
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
-        if record.kind == TRAIN and record.epoch is not None and not record.loss_is_lost():
+        train, epoch = record.kind == TRAIN, record.epoch
+        if train and epoch is not None and not signals.row_lost:
             if self._first_epoch is None:
-                self._first_epoch = record.epoch
-            self._halvings.add(record.epoch, record.metrics["loss"])
-            if self._once is None and record.epoch > self._first_epoch + 1.0:
+                self._first_epoch = epoch
+            self._halvings.add(epoch, record.metrics["loss"])
+            if self._once is None and epoch > self._first_epoch + 1.0:
                 self._once = max(signals.block_losses[-LAST_BLOCKS:], default=None)
-        if not signals.block_closed and not self._evaluated(signals, record):
+        if not signals.block_closed and (train or not self._evaluated(signals, record)):
             return ()
         # Up to there a loss is never low enough.
         if self._active is None and (signals.epoch or 0.0) <= SOME_EPOCHS:
@@ -158,7 +159,7 @@ class MemorizationDetector(Detector):
 
     def _evaluated(self, signals: Signals, record: LogRecord) -> bool:
         points = signals.main_evaluations
-        return record.kind != TRAIN and bool(points) and points[-1].step == record.step
+        return bool(points) and points[-1].step == record.step
 
     def _is_low(self, signals: Signals, level: float, start: float) -> bool:
         """Return whether the train loss is so low as rows known by heart make it."""

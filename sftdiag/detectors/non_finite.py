@@ -86,7 +86,7 @@ class NonFiniteDetector(Detector):
         if record.kind != TRAIN:
             return ()
         zero = signals.zero if signals.objective is None else None
-        if record.loss_is_lost() or zero in NAN_KINDS:
+        if signals.row_lost or zero in NAN_KINDS:
             return self._lost(signals, record, zero)
         return self._finite(signals, record)
 
@@ -130,23 +130,24 @@ class NonFiniteDetector(Detector):
         return ()
 
     def _finite(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
-        passed = self._dead.records > 0
-        self._dead.end()
-        self._last_finite = record.step
+        passed, step = self._dead.records > 0, record.step
+        if passed:
+            self._dead.end()
+        self._last_finite = step
         if self._active is not None:
             return self._passed(record) if passed else ()
-        grad_norm = record.get("grad_norm")
-        # Infinite ones are a loss scaler's, too, where it is not known that there is none.
-        scaler = signals.context.precision is None
-        self._lost_gradient = grad_norm is not None and (
-            isnan(grad_norm) or (not isfinite(grad_norm) and not scaler)
-        )
+        grad_norm = record.metrics.get("grad_norm")
         if grad_norm is None or isfinite(grad_norm):
-            self._broke, self._last_good = 0, record.step
+            self._lost_gradient = False
+            self._broke, self._last_good = 0, step
             self._last_rate = record.finite("learning_rate")
         else:
+            # Infinite ones are a loss scaler's, too, where it is not known that there is none.
+            self._lost_gradient = isnan(grad_norm) or signals.context.precision is not None
             # Its window may average what was finite before the loss broke.
-            self._broke = self._broke or record.step
+            self._broke = self._broke or step
+        if signals.context.world_size is None:
+            return ()
         fall = self._one_rank.look(signals, record)
         return () if fall is None else self._fire(record, fall[0], ONE_RANK, fall[1])
 

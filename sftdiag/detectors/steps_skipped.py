@@ -98,12 +98,12 @@ class StepsSkippedDetector(Detector):
         if record.kind != TRAIN:
             self._evaluated(signals, record)
             return ()
-        grad_norm = record.get("grad_norm")
-        if grad_norm is None or signals.loss_is_lost(record):
+        grad_norm = record.metrics.get("grad_norm")
+        if grad_norm is None or signals.lost:
             return ()
         # What is left of such a run has no gradient; SFT104 tells it.
-        self._blew_up = self._blew_up or is_dead(signals, record)
-        if self._blew_up:
+        if self._blew_up or (signals.train_rows == 2 and is_dead(signals, record)):
+            self._blew_up = True
             return ()
         if isfinite(grad_norm):
             return self._made(signals, record, grad_norm)
@@ -140,7 +140,8 @@ class StepsSkippedDetector(Detector):
         self._rows += 1
         self._loss_before = record.metrics["loss"]
         before, self._same = self._skipped.records, 0
-        self._skipped.end()
+        if before:
+            self._skipped.end()
         fired = self._active
         if fired is not None and fired.variant in NOT_FINITE:
             rare = self._since_first < SHARE / 2 * self._rows

@@ -82,7 +82,7 @@ class ThroughputFallDetector(Detector):
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
-        if record.kind != TRAIN:
+        if record.kind != TRAIN or "step_seconds" not in record.metrics:
             return ()
         seconds, tokens = record.finite("step_seconds"), record.finite("step_tokens")
         if not seconds or not tokens:

@@ -106,14 +106,14 @@ class TrainLossFlatDetector(Detector):
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
-        repeats = False
+        repeats = still = False
         if record.kind == TRAIN:
-            self._rate.take(record)
+            still = self._rate.take(record)
             repeats = self._repeats.take(record)
         active = self._active
         if active is not None and active.variant in RATE:
             return () if self._rate.at_zero else self._end(record.step)
-        if active is None and record.kind == TRAIN and (found := self._still(signals, record)):
+        if still and active is None and (found := self._still(signals, record)):
             return found
         if signals.objective is not None or not signals.train_rows:
             return ()
@@ -151,8 +151,9 @@ class TrainLossFlatDetector(Detector):
     def _untrained(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Look for a gradient of exactly 0 from the first row on; no warm-up explains that."""
         blocks = signals.blocks
-        alive = any(block.grad_norm != 0.0 or block.loss <= 0.0 for block in blocks)
-        if alive or len(blocks) < ZERO_GRADIENT_ROWS:
+        if len(blocks) < ZERO_GRADIENT_ROWS or blocks[0].grad_norm != 0.0:
+            return ()
+        if any(block.grad_norm != 0.0 or block.loss <= 0.0 for block in blocks):
             return ()
         whole = fall_of(signals.block_losses)
         if whole.lower > TOLERANCE * whole.level:

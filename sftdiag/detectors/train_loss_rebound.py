@@ -109,8 +109,8 @@ class TrainLossReboundDetector(Detector):
             return ()
         if record.kind == EVAL:
             return self._lost(signals, record.step) or self._evaluated(signals, record.step)
-        sudden = self._sudden_jump.look(record)
-        doubled = self._doubling.look(record)
+        sudden = self._sudden_jump.look(record, lost=signals.row_lost)
+        doubled = None if signals.row_lost else self._doubling.look(record)
         active = self._active
         known = active is not None and (sudden is None or active.variant != DOUBLED)
         if (jump := sudden or doubled) is not None and not known:
@@ -119,7 +119,9 @@ class TrainLossReboundDetector(Detector):
             variant = SUDDEN if sudden is not None else DOUBLED
             self._active = self._rebound(record.step, before, numbers, variant)
             return self._lost(signals, record.step) or (self._active,)
-        resumed = self._resume_jump.look(signals, record)
+        resumed = None
+        if signals.edge.jump is not None:
+            resumed = self._resume_jump.look(signals, record)
         if resumed is not None and self._active is None:
             variant, before, numbers = resumed
             numbers |= {"loss_start": signals.first_loss, **rate_and_epoch(signals)}

@@ -72,6 +72,8 @@ class ZeroLossDetector(Detector):
         if signals.objective is not None:
             return self._note(signals, record)
         zeros = signals.zeros.streak
+        if record.kind == TRAIN and signals.zero is None and not signals.row_lost:
+            return self._alive(record, record.metrics["loss"])
         if record.kind != TRAIN:
             losses = record.eval_losses().values()
             both = bool(losses) and not any(losses) and zeros.records == signals.train_rows > 0
@@ -138,7 +140,7 @@ class ZeroLossDetector(Detector):
 
     def _alive(self, record: LogRecord, loss: float) -> Sequence[Detection]:
         self._last_loss = loss
-        return self._end(record.step)
+        return self._end(record.step) if self._active is not None else ()
 
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""

@@ -12,6 +12,7 @@ MAX_BLOCKS = 64
 """Enough for a trend and its noise, small enough to look at all of them when a block closes."""
 
 COMPANIONS = ("grad_norm", "learning_rate", "entropy", "mean_token_accuracy")
+_COMPANIONS = tuple(enumerate(COMPANIONS))
 
 
 class Block(Value):
@@ -80,11 +81,11 @@ class Blocks:
 
     def add(self, record: LogRecord) -> bool:
         """Take in a train record with a finite loss; return whether it closed a block."""
-        metrics = record.metrics
-        values = [metrics.get(name) for name in COMPANIONS]
+        metrics, get = record.metrics, record.metrics.get
         if self._width == 1:
             # Adding to 0 is what a sum of one does: it makes -0.0 a 0.0.
-            known = (v if v is None else v + 0.0 if isfinite(v) else None for v in values)
+            values = map(get, COMPANIONS)
+            known = [v if v is None else v + 0.0 if isfinite(v) else None for v in values]
             step, loss = record.step, metrics["loss"] + 0.0
             self._append(Block(1, step, step, loss, *known), loss)
             return True
@@ -92,10 +93,12 @@ class Blocks:
             self._first = record.step
         self._count += 1
         self._sum += metrics["loss"]
-        for index, value in enumerate(values):
+        sums, counts = self._sums, self._counts
+        for index, name in _COMPANIONS:
+            value = get(name)
             if value is not None and isfinite(value):
-                self._sums[index] += value
-                self._counts[index] += 1
+                sums[index] += value
+                counts[index] += 1
         if self._count < self._width:
             return False
         self._close(record.step)
@@ -118,10 +121,10 @@ class Blocks:
                 self._counts[index] += rows.count
 
     def _close(self, step: int) -> None:
-        companions = (
+        companions = [
             total / count if count else None
             for total, count in zip(self._sums, self._counts, strict=True)
-        )
+        ]
         loss = self._sum / self._count
         block = Block(self._count, self._first, step, loss, *companions)
         self._open()

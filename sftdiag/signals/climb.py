@@ -97,9 +97,12 @@ def _windows(signals: Signals, size: int) -> tuple[float, float, int]:
 
 def window_size(signals: Signals, window_steps: int = 0) -> int | None:
     """Return the blocks in a window that spans these steps; None when two do not fit."""
-    count = len(signals.block_losses)
+    blocks = signals.blocks
+    count = len(blocks)
     size = max(WINDOW_BLOCKS, count // WINDOW_SHARE)
-    if count and window_steps:
-        span = (signals.blocks[-1].last_step - signals.blocks[0].first_step) / count
+    if count < 2 * size:
+        return None
+    if window_steps:
+        span = (blocks[-1].last_step - blocks[0].first_step) / count
         size = max(size, ceil(window_steps / span)) if span else size
     return size if count >= 2 * size else None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from math import isfinite
 
-from sftdiag.records import LogRecord
 from sftdiag.signals.noise import cautious_noise, median
 from sftdiag.signals.rows import Rows
 
@@ -61,23 +61,24 @@ class Edge:
         """The steps went back: what comes next was resumed."""
         self._back = True
 
-    def add(self, record: LogRecord) -> None:
-        """Take the next finite loss in."""
-        loss, tokens = record.metrics["loss"], record.finite("num_tokens")
-        gap = record.step - self._last
+    def add(self, step: int, loss: float, tokens: float | None) -> None:
+        """Take the next finite loss in, and the row's count of tokens."""
+        if tokens is not None and not isfinite(tokens):
+            tokens = None
+        gap, calm = step - self._last, self._calm
         if self.jump is not None:
             self.jump.highest = max(self.jump.highest, loss)
-        calm = list(self._calm)
         # The last one alone says of most rows that they are no jump.
         few = len(calm) < CALM_ROWS or loss <= RISE * calm[-1]
         if not few and loss > RISE * max(calm) > 0.0:
-            level, noise = median(calm), cautious_noise(calm)
+            before = [*calm]
+            level, noise = median(before), cautious_noise(before)
             if loss - level > NOISE_FACTOR * noise:
                 sign = self._sign(gap, tokens)
-                before = record.step - 1 if self._back else self._last
-                self.jump = Jump(before, record.step, level, noise, loss, sign)
-        self._calm.append(loss)
-        self._last, self._gap, self._tokens, self._back = record.step, gap, tokens, False
+                last = step - 1 if self._back else self._last
+                self.jump = Jump(last, step, level, noise, loss, sign)
+        calm.append(loss)
+        self._last, self._gap, self._tokens, self._back = step, gap, tokens, False
 
     def passes(self, rows: Rows) -> bool:
         """Return whether none of these rows is a jump."""

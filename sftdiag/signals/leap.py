@@ -102,10 +102,12 @@ class LeapWatch:
         """Take the next row in; return the leap at each row that shows one."""
         if loss <= 0.0:  # No label counted, or no likelihood: it says nothing of the level.
             return None
-        bar = UP * max(self._highest, LOWEST)
-        up = loss > bar and self._before > 0
+        up = loss > self._highest and loss > UP * max(self._highest, LOWEST) and self._before > 0
         if not self._seen and not up:
-            self._calm(step, loss)
+            if loss > self._highest:
+                self._highest = loss
+            self._before += 1
+            self._step = step
             return None
         if not self._seen:
             self._span = step - self._step

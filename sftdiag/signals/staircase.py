@@ -45,6 +45,8 @@ class Staircase:
             recent: epochs and losses of the last train rows, oldest first.
         """
         number = int(epoch)
+        if number == self._edge and not self._before and len(self._first) == EDGE_ROWS:
+            return
         if self._edge is None or number < self._edge:
             self._edge, self._first = number, []
         if number > self._edge:

@@ -47,7 +47,12 @@ mid-run, unless the rate still climbs."""
 
 
 class Signals(MainSeries):
-    """The state of a run as far as its log goes. ``update`` is the only way in."""
+    """The state of a run as far as its log goes. ``update`` is the only way in.
+
+    Attributes:
+        row_lost: the newest train record's loss is NaN or infinite, as the record itself says.
+        lost: likewise, or a 0 that hides one, going by the rows around it.
+    """
 
     def __init__(self, context: RunContext) -> None:
         self.context = context
@@ -64,6 +69,7 @@ class Signals(MainSeries):
         self.previous_train_step: int | None = None
         self.begins_in_mid_run = False
         self.zero: str | None = None
+        self.row_lost = self.lost = False
         self.evaluations: dict[str, list[Evaluation]] = {}
         self.evaluations_seen: dict[str, int] = {}
         self.learning_rate: float | None = None
@@ -94,33 +100,38 @@ class Signals(MainSeries):
         """
         self.block_closed = self.rewound = False
         self.leap = None
-        if record.kind == PROBE or record.kind in ASIDE:
+        kind, step, epoch = record.kind, record.step, record.epoch
+        if kind == PROBE or kind in ASIDE:
             return True
-        if record.kind == SUMMARY:
-            self._summary_step = record.step
+        if kind == SUMMARY:
+            self._summary_step = step
             return False
-        if record.kind == TRAIN and record.step < self.last_train_step:
-            self._rewind(record.step)
-        elif self._summary_step is not None and record.step <= self._summary_step:
+        if kind == TRAIN and step < self.last_train_step:
+            self._rewind(step)
+        elif self._summary_step is not None and step <= self._summary_step:
             return False
         self.records += 1
         if self.first_step is None:
-            self.first_step = record.step
-        self.last_step = max(record.step, self.last_step)
-        if record.epoch is not None and isfinite(record.epoch):
-            self.epoch = record.epoch
-        if record.kind == TRAIN:
-            self._update_train(record)
-        elif record.kind == EVAL:
+            self.first_step = step
+        if step > self.last_step:
+            self.last_step = step
+        if epoch is not None:
+            if isfinite(epoch):
+                self.epoch = epoch
+            else:
+                epoch = None
+        if kind == TRAIN:
+            self._update_train(record, epoch)
+        elif kind == EVAL:
             self._update_eval(record)
         return True
 
-    def _update_train(self, record: LogRecord) -> None:
-        metrics = record.metrics
-        later = self.train_rows > 0 and record.step > self.last_train_step
+    def _update_train(self, record: LogRecord, epoch: float | None) -> None:
+        metrics, step = record.metrics, record.step
+        later = self.train_rows > 0 and step > self.last_train_step
         self.previous_train_step = self.last_train_step if later else None
         self.train_rows += 1
-        self.last_train_step = record.step
+        self.last_train_step = step
         if self.objective is None and self.train_rows <= MAX_BLOCKS:
             self.objective = record.objective()
         rate = metrics.get("learning_rate")
@@ -129,28 +140,34 @@ class Signals(MainSeries):
             self.learning_rate = rate
             if self.peak_learning_rate is None or rate > self.peak_learning_rate:
                 self.peak_learning_rate = rate
-                self.peak_learning_rate_step = record.step
+                self.peak_learning_rate_step = step
         else:
             rate = None
         if self.train_rows == 2 and self.previous_train_step is not None:
             first = self.previous_train_step
-            late = first > BEGINS_LATE * (record.step - first)
+            late = first > BEGINS_LATE * (step - first)
             self.begins_in_mid_run = late and not self.learning_rate_rises
-        self.schedule.add(record.step, rate)
+        self.schedule.add(step, rate)
         loss = metrics["loss"]
-        self.zero = self.zeros.add(record, self.previous_train_step, self.schedule)
-        if self.loss_is_lost(record):
-            return
+        if loss and isfinite(loss):
+            self.zero, self.row_lost, self.lost = None, False, False
+            self.zeros.passed(loss)
+        else:
+            self.row_lost = record.loss_is_lost()
+            self.zero = self.zeros.add(record, self.previous_train_step, self.schedule)
+            hidden = self.zero in NAN_KINDS and self.objective is None
+            self.lost = hidden or self.row_lost
+            if self.lost:
+                return
         if self.first_loss is None:
             self.first_loss = loss
-        self.edge.add(record)
-        epoch = record.epoch if record.epoch is not None and isfinite(record.epoch) else None
+        self.edge.add(step, loss, metrics.get("num_tokens"))
         self.recent.append((epoch, loss))
         if epoch is not None:
-            self.staircase.add(epoch, loss, record.step, self.recent)
+            self.staircase.add(epoch, loss, step, self.recent)
         if len(self.opening) < OPENING:
             self.opening.append(loss)
-        self.leap = self._leaps.look(record.step, loss, self.context)
+        self.leap = self._leaps.look(step, loss, self.context)
         self._loss_rows += 1
         self.block_closed = self._blocks.add(record)
         if self.block_closed:
@@ -175,7 +192,7 @@ class Signals(MainSeries):
 
     def take(self, rows: Rows) -> None:
         """Take in rows that passed, as if one by one."""
-        self.block_closed = self.rewound = False
+        self.block_closed = self.rewound = self.row_lost = self.lost = False
         self.leap = self.zero = None
         self.records += rows.count
         self.train_rows += rows.count
@@ -250,11 +267,6 @@ class Signals(MainSeries):
         self.recent.clear()
         self.staircase, self.schedule, self.zeros = Staircase(), Schedule(), Zeros()
         self._leaps = LeapWatch()
-
-    def loss_is_lost(self, record: LogRecord) -> bool:
-        """Return whether the newest train record's loss is NaN, infinite, or a 0 that hides one."""
-        hidden = self.zero in NAN_KINDS and self.objective is None
-        return hidden or record.loss_is_lost()
 
     @property
     def blocks(self) -> list[Block]:

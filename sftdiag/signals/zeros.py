@@ -87,8 +87,7 @@ class Zeros:
         loss = record.metrics["loss"]
         if loss != 0.0 or record.loss_is_lost():
             if loss != 0.0 and isfinite(loss):
-                self.returned = self.returned or self.streak.records > 0
-                self._losses.append(abs(loss))
+                self.passed(loss)
             self.streak.records = 0
             self.witness = None
             return None
@@ -103,6 +102,14 @@ class Zeros:
         if self.witness is not None:
             return HIDDEN
         return BLANK if grad_norm is None else CONTRADICTED
+
+    def passed(self, loss: float) -> None:
+        """Take in a finite loss other than 0."""
+        if self.streak.records:
+            self.returned = True
+            self.streak.end()
+        self.witness = None
+        self._losses.append(abs(loss))
 
     def take(self, rows: Rows) -> None:
         """Take in rows whose losses are above 0."""

@@ -24,7 +24,7 @@ from sftdiag.signals.stream import Signals
 from sftdiag.sources import open_run
 from sftdiag.sources.journal import Segment
 
-NO_STATE = ("_thrown", "windows")
+NO_STATE = ("_thrown", "windows", "_floor")
 """Kept from look to look and computed anew before it is used."""
 
 
