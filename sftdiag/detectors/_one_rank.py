@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 from math import exp, log, sqrt
-from typing import NamedTuple
 
 from sftdiag.findings import Scalar
 from sftdiag.records import LogRecord
@@ -61,12 +60,11 @@ LEAST_ACCURACY = 0.3
 _DULL = log(1 - LEAST_ACCURACY)
 
 
-class _Course(NamedTuple):
+class _Course:
     """Where a series was going: between where it stood and its line drawn on."""
 
-    low: float
-    high: float
-    error: float
+    def __init__(self, low: float, high: float, error: float) -> None:
+        self.low, self.high, self.error = low, high, error
 
     def passed(self, now: float) -> float:
         """Return how far a level lies outside."""

@@ -6,13 +6,10 @@ import os
 from collections.abc import Iterator, Sequence
 
 from sftdiag.errors import SourceError
-from sftdiag.sources import STATE, checkpoints
+from sftdiag.sources import KEPT, STATE, checkpoints
 
 BESIDE = ("config.json", "adapter_config.json")
 """Files beside the log of which a diagnosis makes use."""
-
-KEPT = "_sftdiag"
-"""The folder in which a callback keeps what it knows."""
 
 Signature = tuple[tuple[str, int, int], ...]
 """Name, size and time of change in nanoseconds of each file that a diagnosis reads."""

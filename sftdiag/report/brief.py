@@ -6,7 +6,7 @@ could not be judged, how many rows were looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sftdiag.findings import Cause, Curve, Finding, Report, Severity, Status
@@ -27,7 +27,7 @@ SENTENCES = 3
 """Sentences of evidence told of each."""
 
 
-def lines(report: Report, curves: Sequence[Line] = ()) -> Iterator[Line]:
+def lines(report: Report, curves: Iterable[Line] = ()) -> Iterator[Line]:
     """Yield the report's lines, the curves of a sick run below the verdict."""
     words = words_of(report.language)
     yield verdict(report, words)

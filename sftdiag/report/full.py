@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sftdiag import texts
@@ -16,7 +16,7 @@ Below = Callable[[Finding], Iterator[Line]]
 
 
 def lines(
-    report: Report, curves: Sequence[Line] = (), below: Below = lambda finding: iter(())
+    report: Report, curves: Iterable[Line] = (), below: Below = lambda finding: iter(())
 ) -> Iterator[Line]:
     """Yield the report's lines, its curves below the verdict."""
     words = words_of(report.language)

@@ -72,7 +72,7 @@ def lines(
 
     if detail == "line":
         return iter([full.verdict(report, words_of(report.language))])
-    curves = _curves(report, columns, ascii_only) if columns else []
+    curves = _curves(report, columns, ascii_only)
     # What checks or probes say without a log is short as it is.
     if detail == "brief" and report.summary.last_step is not None:
         return brief.lines(report, curves)
@@ -93,8 +93,12 @@ def write_plain(report: Report, detail: Detail = "brief") -> None:
     sys.stdout.write(render(report, detail=detail, ascii_only=ascii_only))
 
 
-def _curves(report: Report, columns: int, ascii_only: bool) -> list[Line]:
+def _curves(report: Report, columns: int, ascii_only: bool) -> Iterator[Line]:
+    """Yield the curves' lines; none are drawn before they are asked for."""
+    if not columns:
+        return
     from sftdiag.report.curve import draw
 
-    drawn = draw(report, columns, ascii_only=ascii_only)
-    return [Line(0), *(Line(0, ((row, ""),)) for row in drawn)] if drawn else []
+    if drawn := draw(report, columns, ascii_only=ascii_only):
+        yield Line(0)
+        yield from (Line(0, ((row, ""),)) for row in drawn)

@@ -12,26 +12,21 @@ from sftdiag.context import RunContext
 from sftdiag.errors import SourceError
 from sftdiag.findings import StepRows
 from sftdiag.observations import Outcome
-from sftdiag.sources import (
-    every_step,
-    journal,
-    model_files,
-    probes,
-    states,
-    step_rows,
-    trainer_state,
-)
+from sftdiag.sources import journal, model_files, probes, states, step_rows, trainer_state
 from sftdiag.sources.finding import STDIN, find_runs
 from sftdiag.sources.states import STATE, checkpoints
 from sftdiag.values import EMPTY, Value
 
-__all__ = ("STATE", "Run", "checkpoints", "find_runs", "kept", "open_run")
+__all__ = ("KEPT", "STATE", "Run", "checkpoints", "find_runs", "kept", "open_run")
 
 CONTEXT_FILE = ("_sftdiag", "context.json")
 """Where the callback keeps what it knows of the run, below the run's folder."""
 
 CHECKS_FILE = ("_sftdiag", "preflight.json")
 """Where the callback keeps what the checks before step 1 said."""
+
+KEPT = "_sftdiag"
+"""The folder in which a callback keeps what it knows; most runs have none."""
 
 PEEK_BYTES = 4096
 """Bytes that tell a trainer_state.json, so that the most frequent log loads no other reader."""
@@ -138,8 +133,12 @@ def _open_state(given: str, state: str) -> Run:
     # A checkpoint's run is the folder above it; any other folder's parent is not this run's.
     in_checkpoint = _is_checkpoint(state)
     folders = (folder, os.path.dirname(folder)) if in_checkpoint else (folder,)
-    known = kept(folders, CONTEXT_FILE, RunContext()).plausible()
     own = trainer_state.context(content)
+    if not any(os.path.isdir(os.path.join(each, KEPT)) for each in folders):
+        return Run(given, entries, own.filled_from(model_files.context(folders)))
+    from sftdiag.sources import every_step
+
+    known = kept(folders, CONTEXT_FILE, RunContext()).plausible()
     if known.max_steps is not None:
         # The state's epochs are rounded up from max_steps where that was given; the callback saw.
         own = own.replace(num_train_epochs=known.num_train_epochs)
