@@ -109,8 +109,11 @@ def _open_file(given: str, path: str, columns: Mapping[str, str], logging_steps:
         beside = kept(folders, CONTEXT_FILE, RunContext()).plausible()
         known = known.filled_from(beside).filled_from(model_files.context(folders))
     entries = log.rows
-    if seen := next((seen for f in folders if (seen := every_step.read(f))), []):
-        entries = every_step.merged(list(entries), seen, beyond=True)
+    if folders:
+        from sftdiag.sources import every_step
+
+        if seen := next((seen for f in folders if (seen := every_step.read(f))), []):
+            entries = every_step.merged(list(entries), seen, beyond=True)
     if probed := next((rows for f in folders if (rows := probes.read(f))), []):
         entries = probes.merged(list(entries), probed)
     return Run(
