@@ -73,6 +73,8 @@ class RunContext(Value):
         loss_type: TRL's loss, such as ``"nll"`` or ``"dft"``.
         metric_for_best_model: the metric that picks the best checkpoint.
         greater_is_better: whether its greatest value is taken for the best.
+        plateau_mode: what a schedule that waits for a plateau of that metric takes for better,
+            ``"min"`` or ``"max"``; None for other schedules.
         logging_nan_inf_filter: whether the trainer logs a NaN loss as 0.
         logged_digits: significant digits of the log's numbers, where they were rounded for print.
         lora_r: rank of the adapter.
@@ -138,6 +140,7 @@ class RunContext(Value):
     loss_type: str | None = None
     metric_for_best_model: str | None = None
     greater_is_better: bool | None = None
+    plateau_mode: str | None = None
     logging_nan_inf_filter: bool | None = None
     logged_digits: int | None = None
     lora_r: int | None = None

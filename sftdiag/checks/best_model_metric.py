@@ -1,9 +1,10 @@
-"""SFT517 best-model-metric: the worst value of the metric is taken for the best.
+"""SFT517 best-model-metric: the metric that the run follows is taken the wrong way round.
 
 Sees: a metric_for_best_model that is better when it is smaller (perplexity, an error rate), of
 which the greatest value is taken: transformers takes the greatest unless the name ends in "loss" or
 greater_is_better says otherwise. And the other way round: an accuracy of which the smallest is
-taken.
+taken. And a schedule that waits for a plateau of a metric of which more is better, in mode "min":
+transformers makes it so whatever greater_is_better says.
 
 Cannot see: metrics whose names do not say what they are.
 
@@ -15,9 +16,15 @@ Example:
     ['greatest']
     []
     ['smallest']
+    >>> context = RunContext(
+    ...     metric_for_best_model="f1", greater_is_better=True, plateau_mode="min"
+    ... )
+    >>> [one.variant for one in BestModelMetricCheck().look(Inputs(context))]
+    ['plateau']
 
 References:
-    transformers 5.23, TrainingArguments.greater_is_better.
+    transformers 5.23, TrainingArguments.greater_is_better; Trainer._evaluate steps the plateau's
+    schedule by metric_for_best_model. findings/plateau_schedule_cuts_the_rate_as_accuracy_rises.sh.
 """
 
 from __future__ import annotations
@@ -54,7 +61,7 @@ class BestModelMetricCheck(Check):
     code: ClassVar[str] = "SFT517"
     name: ClassVar[str] = "best-model-metric"
     severity: ClassVar[Severity] = Severity.WARNING
-    causes: ClassVar[tuple[str, ...]] = ("checkpoint-choice",)
+    causes: ClassVar[tuple[str, ...]] = ("checkpoint-choice", "schedule")
     by_rows: ClassVar[bool] = False
 
     def look(self, inputs: Inputs) -> Sequence[Observation] | Skip:
@@ -64,6 +71,17 @@ class BestModelMetricCheck(Check):
             return Skip("no_best_metric")
         words = set(re.split(r"[^a-z0-9]+", metric.lower()))
         smaller, larger = bool(words & SMALLER), bool(words & GREATER)
+        if larger and greater and not smaller and inputs.context.plateau_mode == "min":
+            return [
+                self.observation(
+                    Severity.WARNING,
+                    cause="schedule",
+                    series=ARGUMENTS,
+                    variant="plateau",
+                    evidence={"metric": metric},
+                    fixes=(FixText("mode", changes={"lr_scheduler_kwargs.mode": ("min", "max")}),),
+                )
+            ]
         if smaller == larger or larger == greater:
             return ()
         change = {"SFTConfig.greater_is_better": (greater, not greater)}

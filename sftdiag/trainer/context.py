@@ -94,6 +94,7 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContex
         loss_type=_label(getattr(args, "loss_type", None)),
         metric_for_best_model=_label(args.metric_for_best_model),
         greater_is_better=_flag(args, "greater_is_better"),
+        plateau_mode=schedules.plateau_mode(args, kwargs.get("lr_scheduler")),
         logging_nan_inf_filter=bool(args.logging_nan_inf_filter),
         train_samples=length(getattr(dataloader, "dataset", None)),
         train_fingerprint=fingerprint(getattr(dataloader, "dataset", None)),

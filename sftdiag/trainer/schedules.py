@@ -15,6 +15,9 @@ from sftdiag.detectors.learning_rate_restarted import PLATEAU
 AT_EVALUATIONS = ("ReduceLROnPlateau", "GreedyLR")
 """Schedulers that step at evaluations: at their beginning they say nothing of the run's steps."""
 
+WAIT = (PLATEAU, "greedy")
+"""transformers' names of the same two."""
+
 HALF_COSINE = 0.5
 """transformers' num_cycles of a cosine that falls from its peak to 0; any other ends elsewhere."""
 
@@ -51,6 +54,22 @@ def name(args: Any, scheduler: Any, steps: int = 0) -> str | None:
         usual["num_cycles"] = HALF_COSINE
     odd = [f"{key}={settings[key]}" for key in usual if settings.get(key, usual[key]) != usual[key]]
     return ", ".join([str(label), *odd]) if odd else label
+
+
+def plateau_mode(args: Any, scheduler: Any) -> str | None:
+    """Return what a schedule that waits for a plateau takes for better: ``"min"`` or ``"max"``.
+
+    None where the schedule is another one. transformers makes both with the mode of
+    lr_scheduler_kwargs, else with ``"min"``, whatever greater_is_better says.
+    """
+    scheduler = _unwrapped(scheduler)
+    if scheduler is not None:
+        waits = type(scheduler).__name__ in AT_EVALUATIONS
+        return str(scheduler.mode) if waits else None
+    if getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type) not in WAIT:
+        return None
+    settings = args.lr_scheduler_kwargs
+    return str(settings.get("mode", "min")) if isinstance(settings, Mapping) else "min"
 
 
 def made_for(scheduler: Any) -> int | None:

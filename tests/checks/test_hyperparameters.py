@@ -43,8 +43,9 @@ def look(method: str = "lora", **changes: Any) -> dict[str, Observation]:
     return {o.code: o for o in found}
 
 
-def best(metric: str, greater: bool) -> dict[str, Any]:
-    return {"metric_for_best_model": metric, "greater_is_better": greater}
+def best(metric: str, greater: bool, mode: str | None = None) -> dict[str, Any]:
+    known = {"metric_for_best_model": metric, "greater_is_better": greater}
+    return {**known, "plateau_mode": mode} if mode else known
 
 
 HEALTHY: dict[str, tuple[str, dict[str, Any]]] = {
@@ -61,6 +62,8 @@ HEALTHY: dict[str, tuple[str, dict[str, Any]]] = {
     "best-by-perplexity": ("lora", best("perplexity", False)),
     "best-by-accuracy": ("lora", best("eval_mean_token_accuracy", True)),
     "best-by-a-name-of-its-own": ("lora", best("eval_helpfulness", True)),
+    "plateau-of-the-loss": ("lora", best("eval_loss", False, "min")),
+    "plateau-of-accuracy": ("lora", best("eval_accuracy", True, "max")),
     "best-by-two-words": ("lora", best("accuracy_of_loss", True)),
     "one-epoch": ("lora", {"num_train_epochs": 1.0, "train_samples": 90_000}),
     "little-data": ("lora", {"num_train_epochs": 3.0, "train_samples": 900, "lora_dropout": 0.1}),
@@ -180,6 +183,7 @@ def test_what_is_recommended_is_silent(
         ("SFT517", "warning", "lora", best("word_error_rate/wer", True)),
         ("SFT517", "warning", "full", best("mean_token_accuracy", False)),
         ("SFT517", "warning", "full", best("loss", True)),
+        ("SFT517", "warning", "lora", best("mean_token_accuracy", True, "min")),
     ],
 )
 @pytest.mark.parametrize("lang", ["en", "zh"])

@@ -102,6 +102,30 @@ def test_the_scheduler_says_which_it_is(kind: str) -> None:
     assert schedules.name(args, plateau) == "reduce_lr_on_plateau"
 
 
+@pytest.mark.parametrize("mode", [None, "min", "max"])
+def test_which_way_a_plateau_is_waited_for(mode: str | None) -> None:
+    """Before and after the scheduler is made; transformers makes it by "min" unless told."""
+    settings = {} if mode is None else {"mode": mode}
+    optimizer = schedule("cosine").optimizer
+    for kind in (PLATEAU, "greedy"):
+        args = transformers.TrainingArguments(
+            "unused",
+            lr_scheduler_type=kind,
+            lr_scheduler_kwargs=settings,
+            eval_strategy="epoch",
+            metric_for_best_model="accuracy",
+            use_cpu=True,
+        )
+        made = transformers.get_scheduler(kind, optimizer, scheduler_specific_kwargs=settings)
+        assert args.greater_is_better
+        for scheduler in (None, made):
+            assert schedules.plateau_mode(args, scheduler) == (mode or "min")
+        assert schedules.plateau_mode(args, schedule("cosine")) is None
+    cosine = transformers.TrainingArguments("unused", lr_scheduler_type="cosine", use_cpu=True)
+    assert schedules.plateau_mode(cosine, None) is None
+    assert schedules.plateau_mode(cosine, made) == (mode or "min")
+
+
 @pytest.mark.parametrize("cycles", [0.25, 1.0, 2.0])
 def test_a_cosine_of_other_waves_is_no_plain_cosine(cycles: float) -> None:
     args = transformers.TrainingArguments("unused", lr_scheduler_type="cosine", use_cpu=True)
