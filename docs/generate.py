@@ -22,7 +22,7 @@ os.environ["COLUMNS"] = "80"
 
 sys.path.insert(0, str(ROOT))
 
-from docs import printed, reports  # noqa: E402
+from docs import guide, printed, reports  # noqa: E402
 from sftdiag.api import analyze  # noqa: E402
 from sftdiag.cli.main import COMMANDS, main  # noqa: E402
 from sftdiag.config import Settings  # noqa: E402
@@ -147,6 +147,7 @@ def pages() -> dict[Path, str]:
     written[DOCS / "recommend.md"] = recommend_page()
     written[DOCS / "alerts.md"] = alerts_page()
     written[DOCS / "reports.md"] = NOTE + reports.page()
+    written[DOCS / "guide.md"] = NOTE + guide.page()
     written[DOCS / "analyze.svg"] = picture()
     written[DOCS / "gates.md"] = printed.filled((DOCS / "gates.md").read_text(encoding="utf-8"))
     return written

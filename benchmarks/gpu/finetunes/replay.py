@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.gpu.finetunes.results import Result, Run
+from sftdiag.config import Settings
 from sftdiag.context import RunContext
 from sftdiag.findings import Finding, Report, Severity
 from sftdiag.monitor import Monitor
@@ -52,6 +53,7 @@ def judge(
     context: RunContext,
     checked: Outcome,
     stop_on: str | None = "error",
+    lang: str = "en",
 ) -> Judged:
     """Replay a log row by row until its policy stops it.
 
@@ -64,7 +66,7 @@ def judge(
     def stops(findings: tuple[Finding, ...]) -> bool:
         return any(policy.decide(finding).stop for finding in findings)
 
-    monitor = Monitor(context.replace(lost_state_steps=None))
+    monitor = Monitor(context.replace(lost_state_steps=None), Settings(lang=lang))
     stop = 0 if stops(monitor.take_checks(checked)) else None
     for row in log:
         if stop is None and lost and row["step"] > lost[0]:
@@ -78,13 +80,16 @@ def judge(
     return Judged(monitor.report(), stop)
 
 
-def of_run(run: Run, result: Result | None = None, stop_on: str | None = "error") -> Judged:
+def of_run(
+    run: Run, result: Result | None = None, stop_on: str | None = "error", lang: str = "en"
+) -> Judged:
     """Judge a run's longest log, or the given one, with what sftdiag kept of the run."""
     return judge(
         (result or run.full).log,
         RunContext.from_dict(run.recorded("context")),
         Outcome.from_dict(run.recorded("checked")),
         stop_on,
+        lang,
     )
 
 
