@@ -32,13 +32,10 @@ def main() -> int:
                 missing = 1
                 break
             report = own_log(framework, ran.folder)
-            seen = [
-                f"{event['event']} {finding['id']}"  # type: ignore[index]
-                for event in ran.events
-                if (finding := event.get("finding")) is not None
-            ]
+            seen = [finding["id"] for finding in ran.findings]
             said = report.primary.code if report.primary else "-"
-            print(f"{name} {kind}: exit {ran.code}, verdict {ran.verdict}: {', '.join(seen)}")
+            end = f"{ran.verdict} at {ran.end.get('step')} by {ran.end.get('stopped_by')}"
+            print(f"{name} {kind}: exit {ran.code}, {end}: {', '.join(seen)}", flush=True)
             print(f"    its own log: {report.verdict} {said}; {ran.folder / 'console.txt'}")
             if chosen.write and kind == inputs.BLOW_UP:
                 page.write(framework.NAME, ran.console)

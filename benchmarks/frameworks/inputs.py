@@ -52,6 +52,10 @@ WARMUP = {HEALTHY: 12, BLOW_UP: 0, OVERFIT: 30}
 
 BATCH = 16
 EVALUATION_ROWS = 80
+STEPS = {kind: EPOCHS[kind] * ROWS[kind] // BATCH for kind in KINDS}
+LOGGING_STEPS = 2
+EVAL_STEPS = 10
+LENGTH = 128
 
 
 def write(kind: str, folder: Path) -> None:

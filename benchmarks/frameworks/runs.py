@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from benchmarks.frameworks import inputs
 from sftdiag.findings import Report
@@ -49,13 +49,28 @@ class Ran(NamedTuple):
     code: int
     console: str
     folder: Path
-    events: list[Mapping[str, object]]
+    events: list[Mapping[str, Any]]
+
+    @property
+    def start(self) -> Mapping[str, Any]:
+        """The first event of the journal."""
+        return self.events[0]
+
+    @property
+    def end(self) -> Mapping[str, Any]:
+        """The last event of the journal, or one that says nothing where it has no end."""
+        ends = [event for event in self.events if event["event"] == "end"]
+        return ends[-1] if ends else {}
 
     @property
     def verdict(self) -> str | None:
         """The verdict in the journal; None where it has no end."""
-        ends = [event for event in self.events if event["event"] == "end"]
-        return str(ends[-1]["verdict"]) if ends else None
+        return self.end.get("verdict")
+
+    @property
+    def findings(self) -> list[Mapping[str, Any]]:
+        """What was found, each time that something was news."""
+        return [event["finding"] for event in self.events if "finding" in event]
 
 
 def run(framework: Framework, kind: str, folder: Path) -> Ran:

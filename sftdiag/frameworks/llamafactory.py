@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from sftdiag.context import RunContext
@@ -67,17 +68,17 @@ def context(given: Mapping[str, Any] | Sequence[str]) -> RunContext:
     """Return what LLaMA-Factory's own settings say: those that are no TrainingArguments."""
     from llamafactory.hparams import DataArguments
 
-    length = _setting(given, "cutoff_len")
-    return RunContext(framework=NAME, max_length=as_positive(length or DataArguments.cutoff_len))
+    length = as_positive(_length(given)) or as_positive(DataArguments.cutoff_len)
+    return RunContext(framework=NAME, max_length=length)
 
 
-def _setting(given: Mapping[str, Any] | Sequence[str], name: str) -> Any:
-    """Return a setting of a file, or of flags such as ``--cutoff_len 512``."""
+def _length(given: Mapping[str, Any] | Sequence[str]) -> Any:
+    """Return cutoff_len of a file's settings, or of flags such as ``--cutoff_len 512``."""
     if isinstance(given, Mapping):
-        return given.get(name)
-    flag = f"--{name}"
+        return given.get("cutoff_len")
     words = [word for each in given for word in str(each).split("=", 1)]
-    return words[words.index(flag) + 1] if flag in words[:-1] else None
+    follows = (later for word, later in pairwise(words) if word == "--cutoff_len")
+    return next((int(text) for text in follows if text.isdecimal()), None)
 
 
 def main(arguments: list[str]) -> int:
