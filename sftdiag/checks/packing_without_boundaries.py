@@ -2,12 +2,14 @@
 
 Sees: sequences of several samples whose batch does not say where each begins: no restarting
 position ids, or a padding mask that makes attention pass them over. TRL's ``wrapped`` packing is
-one.
+one. And models with layers that carry a state along the sequence and take no boundaries: to them
+position ids are nothing, however the samples were packed.
 
-Cannot see: attention code of your own, and samples put together by hand where the template begins
-or ends every turn with the token that begins or ends a text, unless each begins with the same
-system prompt. For tokenized text without replies it is a note, since language modelling is mostly
-done so.
+Cannot see: other models with such layers (Qwen3-Next, Granite 4, LFM2), which keep samples apart
+where the batch gives seq_idx, as TRL's does; attention code of your own, and samples put together
+by hand where the template begins or ends every turn with the token that begins or ends a text,
+unless each begins with the same system prompt. For tokenized text without replies it is a note, since language
+modelling is mostly done so.
 
 Example:
     >>> from sftdiag.samples import Sample, Split, Tokenization
@@ -20,6 +22,7 @@ Example:
 References:
     TRL 1.16: packing strategies bfd and bfd_split give position ids; wrapped does not.
     transformers, masking_utils.find_packed_sequence_indices: they count only without a mask.
+    findings/packed_documents_meet_in_recurrent_layers.sh.
 """
 
 from __future__ import annotations
@@ -35,6 +38,15 @@ from sftdiag.observations import FixText, Observation, Skip
 from sftdiag.samples import CONVERSATION, PROMPT_COMPLETION, Sample, Tokenization
 
 WRAPPED = "wrapped"
+
+STATEFUL = frozenset(
+    {
+        *("mamba", "mamba2", "falcon_mamba", "jamba", "recurrent_gemma"),
+        *("minimax", "rwkv", "xlstm"),
+    }
+)
+"""Model types of transformers 5.23 whose layers carry a state from one sample into the next,
+whatever boundaries a batch gives; others refuse to run without the kernel that takes them."""
 
 SAME = 64
 """Tokens of a system message at most, up to its end, by which it is the same as the first one: what
@@ -68,15 +80,21 @@ class PackingWithoutBoundariesCheck(Check):
             for index, sample in enumerate(split.samples)
             if len(sample.starts) == 1 and (wrapped or (not one_each and _texts(sample, known) > 1))
         ]
+        carried = not mixed and inputs.context.model_type in STATEFUL
+        if carried:
+            mixed = [i for i, sample in enumerate(split.samples) if len(sample.starts) > 1]
         if not mixed:
             return ()
         replies = any(split.samples[index].answers for index in mixed)
         change = {"SFTConfig.packing_strategy": (WRAPPED, "bfd")} if wrapped else {}
+        bounded = () if carried else (FixText("bfd", changes=change),)
+        told = {"model": inputs.context.model_type} if carried else {}
         return [
             self.observation(
                 Severity.WARNING if replies or inputs.context.packing else Severity.INFO,
-                evidence=share_of_rows(len(mixed), split),
-                fixes=(FixText("bfd", changes=change), FixText("off")),
+                variant="carried" if carried else "default",
+                evidence={**share_of_rows(len(mixed), split), **told},
+                fixes=(*bounded, FixText("off")),
                 example=mixed[0],
             )
         ]
