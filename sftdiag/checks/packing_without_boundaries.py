@@ -8,8 +8,8 @@ position ids are nothing, however the samples were packed.
 Cannot see: other models with such layers (Qwen3-Next, Granite 4, LFM2), which keep samples apart
 where the batch gives seq_idx, as TRL's does; attention code of your own, and samples put together
 by hand where the template begins or ends every turn with the token that begins or ends a text,
-unless each begins with the same system prompt. For tokenized text without replies it is a note, since language
-modelling is mostly done so.
+unless each begins with the same system prompt. For tokenized text without replies it is a note,
+since language modelling is mostly done so.
 
 Example:
     >>> from sftdiag.samples import Sample, Split, Tokenization
