@@ -19,7 +19,7 @@ from transformers.trainer_callback import PrinterCallback
 from benchmarks.search import cells
 from benchmarks.search.cells import Cell
 from benchmarks.search.table import Table
-from sftdiag.live.callback import DiagnosticsCallback
+from sftdiag.live.attach import attach
 
 WIDTH = 8
 """Tokens of a training row that stands for a stored one."""
@@ -124,8 +124,8 @@ class Replay(Trainer):
             data_collator=collated,
         )
         self.remove_callback(PrinterCallback)
-        # Not attach(): the weights and gradients of this model are no stored run's.
-        self.add_callback(DiagnosticsCallback(stop_on="error", raise_on=()))
+        # The gradients and weights of this model are no stored run's.
+        attach(self, stop_on="error", raise_on=()).steps = None
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train; the run must be stored."""

@@ -79,6 +79,8 @@ class Store:
         self._storage = opened(storage, folder)
         self._name = name
         self._studies: dict[str, optuna.Study] = {}
+        # A trial that is done changes no more, and is asked for at each evaluation of the others.
+        self._read: dict[tuple[str, int], Outcome] = {}
         self._owner = f"{_machine()}:{os.getpid()}"
 
     def plan(self, new: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
@@ -101,8 +103,9 @@ class Store:
         found: dict[str, Trial] = {}
         for number, (_, step, trial) in enumerate(sorted(ended, key=lambda item: item[0]), 1):
             settings = trial.user_attrs[SETTINGS]
-            outcome = Outcome.from_dict(trial.user_attrs[OUTCOME])
-            found.setdefault(key_of(settings), Trial(number, step, settings, outcome))
+            if (kept := self._read.get((step, trial.number))) is None:
+                kept = self._read[step, trial.number] = Outcome.from_dict(trial.user_attrs[OUTCOME])
+            found.setdefault(key_of(settings), Trial(number, step, settings, kept))
         return found
 
     def claim(self, step: str, settings: Mapping[str, float]) -> optuna.Trial | None:
