@@ -33,7 +33,7 @@ STANDS_FOR = {
 NAV: Mapping[str, tuple[str, ...]] = {
     "Start": ("index.md", "concepts.md", "guide.md", "gallery/index.md", "examples.md"),
     "Use": (
-        *("gates.md", "frameworks.md", "logs.md", "guard.md", "alerts.md", "probes.md"),
+        *("gates.md", "pages.md", "frameworks.md", "logs.md", "guard.md", "alerts.md", "probes.md"),
         *("recommend.md", "search.md", "fleet.md", "ranks.md", "command_line.md", "api.md"),
         "skill.md",
     ),

@@ -73,6 +73,10 @@ def of_report(report: Report, words: Words) -> tuple[list[svg.Panel], list[svg.M
 
 
 def _marks(report: Report, evaluations: Mapping[str, Points], words: Words) -> Iterator[svg.Mark]:
+    for series, points in list(evaluations.items())[:1]:
+        step, loss = min(points, key=lambda point: point[1])
+        told = words["best_mark"].format(series=series, loss=loss, step=step)
+        yield svg.Mark(step, "best", told)
     primary = report.primary
     if primary is not None and primary.fired_step:
         about = {"code": primary.code, "name": primary.name}
@@ -80,10 +84,6 @@ def _marks(report: Report, evaluations: Mapping[str, Points], words: Words) -> I
         yield svg.Mark(primary.onset_step, "onset", told)
         told = words["fired_mark"].format(step=primary.fired_step, **about)
         yield svg.Mark(primary.fired_step, "fired", told)
-    for series, points in list(evaluations.items())[:1]:
-        step, loss = min(points, key=lambda point: point[1])
-        told = words["best_mark"].format(series=series, loss=loss, step=step)
-        yield svg.Mark(step, "best", told)
 
 
 def span_of(panels: Sequence[svg.Panel]) -> tuple[int, int]:

@@ -156,6 +156,8 @@
     held = null;
     zooming.style.display = "none";
   });
+  // A finger that scrolls zooms nothing.
+  svg.addEventListener("pointercancel", () => { held = null; zooming.style.display = "none"; });
   const whole = () => { [first, last] = data.span; redraw(); };
   svg.addEventListener("dblclick", whole);
   document.getElementById("reset").addEventListener("click", whole);

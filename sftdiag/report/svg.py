@@ -26,6 +26,9 @@ INK, LINE = "#6e7781", "#8c959f"
 MARKS = {"onset": "#c93c37", "fired": "#9a6700", "best": "#2a8a43", "resumed": "#8b5cf0"}
 """Colours where no style sheet is, as in a notebook: seen on light ground and on dark."""
 
+DASHES = {"onset": "8 5", "fired": "6 3", "epoch": "2 4", "resumed": "2 4"}
+"""A run often turns at its best evaluation: the onset's line leaves room for what is below it."""
+
 MOST_DOTS = 100
 """Evaluations that are drawn as dots: more of them are a line."""
 
@@ -162,7 +165,9 @@ def _panel(
         x, title = across(mark.step, span), element("title", escape(mark.label))
         colour = MARKS.get(mark.kind)
         ends: dict[str, object] = {"x1": x, "x2": x, "y1": TOP, "y2": bottom}
-        ends |= {"stroke": colour} if colour else {"stroke": LINE, "stroke_dasharray": "2 4"}
+        ends |= {"stroke": colour} if colour else {"stroke": LINE}
+        if mark.kind in DASHES:
+            ends["stroke_dasharray"] = DASHES[mark.kind]
         yield element("line", title, kind=f"mark {mark.kind}", **ends)
     wide, tall = right - LEFT, bottom - TOP
     edge: dict[str, object] = {"fill": "none", "stroke": LINE}

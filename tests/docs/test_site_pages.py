@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from conftest import ROOT
 
 import sftdiag
 from sftdiag.findings import Severity
@@ -108,3 +109,10 @@ def test_the_gallery_shows_reports_as_text_and_pages(made: Site) -> None:
         if place.endswith(".html"):
             assert content.startswith(b"<!doctype html>")
     assert 'lang="zh"' in made.files["gallery/overfitting.zh.html"].decode()
+
+
+def test_pictures_are_small_and_shown(made: Site) -> None:
+    pictures = {path.name: path.stat().st_size for path in (ROOT / "docs/screenshots").iterdir()}
+    assert all(size < 150_000 for size in pictures.values()), pictures
+    assert {f"screenshots/{name}" for name in pictures} <= set(made.files)
+    assert all(f"(screenshots/{name})" in made.pages["pages.md"] for name in pictures)
