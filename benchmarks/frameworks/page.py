@@ -29,5 +29,9 @@ def write(name: str, console: str) -> None:
 def excerpt(console: str) -> str:
     """Return the first lines in which sftdiag speaks, with the rows of the log around them."""
     lines = [line.split("\r")[-1].rstrip() for line in console.splitlines()]
-    told = [line for line in lines if line and (OURS.search(line) or "loss" in line)]
+    told = [
+        line
+        for line in lines
+        if line and (OURS.search(line) or line.lstrip().startswith("{'loss'"))
+    ]
     return "\n".join(told[:LINES])
