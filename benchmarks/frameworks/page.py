@@ -7,7 +7,10 @@ from pathlib import Path
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "frameworks.md"
 
-OURS = re.compile(r"sftdiag|SFT\d{3}")
+SHOWN = ("sftdiag: ", "{'loss'")
+
+UP = re.compile(r"\x1b\[A")
+"""What a progress bar above another writes before a line."""
 
 LINES = 16
 """The most of a console that the page shows: what sftdiag said, and the rows before it."""
@@ -27,11 +30,6 @@ def write(name: str, console: str) -> None:
 
 
 def excerpt(console: str) -> str:
-    """Return the first lines in which sftdiag speaks, with the rows of the log around them."""
-    lines = [line.split("\r")[-1].rstrip() for line in console.splitlines()]
-    told = [
-        line
-        for line in lines
-        if line and (OURS.search(line) or line.lstrip().startswith("{'loss'"))
-    ]
-    return "\n".join(told[:LINES])
+    """Return the first lines in which sftdiag speaks, and the rows of the log around them."""
+    lines = (UP.sub("", line.split("\r")[-1]).strip() for line in console.splitlines())
+    return "\n".join([line for line in lines if line.startswith(SHOWN)][:LINES])
