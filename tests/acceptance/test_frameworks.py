@@ -6,7 +6,11 @@ installed here is skipped with pip's reason.
 
 from __future__ import annotations
 
+import ast
 import importlib
+import json
+import math
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks.frameworks import FRAMEWORKS, inputs
 from benchmarks.frameworks.runs import Ran, own_log, run
 from benchmarks.frameworks.venvs import Unavailable
+from sftdiag.guide.dialect import COMMON, DIALECTS
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -80,6 +85,60 @@ def test_its_own_log_says_the_same(name: str, kind: str, folder: Path) -> None:
     assert report.verdict == ran.verdict or {report.verdict, ran.verdict} <= set(QUIET)
     primary = report.primary.id if report.primary else None
     assert ran.end["primary_id"] == primary or report.verdict in QUIET
+
+
+def test_gradients_that_ms_swift_drops_stop_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where SFT106 and SFT112 alone may speak: the loss stays finite, evaluations equal."""
+    monkeypatch.setenv("SFTDIAG_SELECT", "SFT106,SFT112")
+    framework: Any = importlib.import_module(FRAMEWORKS["ms-swift"])
+    try:
+        ran = run(framework, inputs.BLOW_UP, folder / "dropped")
+    except Unavailable as error:
+        pytest.skip(f"cannot be installed: {error}")
+    lines = framework.log(ran.folder).read_text(encoding="utf-8").splitlines()
+    rows = [row for row in map(json.loads, lines) if "loss" in row]
+    steps = [int(row["global_step/max_steps"].split("/")[0]) for row in rows]
+    fault = next(s for s, row in zip(steps, rows, strict=True) if math.isnan(row["grad_norm"]))
+    assert all(math.isfinite(row["loss"]) for row in rows)
+    assert ran.end["stopped_by"].startswith("SFT112@")
+    assert ran.end["step"] <= fault + ROWS * inputs.LOGGING_STEPS
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        (
+            "ms-swift",
+            "from dataclasses import fields; from swift.arguments import SftArguments as A; "
+            "print([f.name for f in fields(A)])",
+        ),
+        (
+            "llamafactory",
+            "from dataclasses import fields; from llamafactory import hparams as h; "
+            "print([f.name for a in (h.ModelArguments, h.DataArguments, h.TrainingArguments,"
+            " h.FinetuningArguments) for f in fields(a)])",
+        ),
+        (
+            "trl",
+            "from dataclasses import fields; from trl import ModelConfig, SFTConfig; "
+            "print([f.name for a in (ModelConfig, SFTConfig) for f in fields(a)])",
+        ),
+    ],
+)
+def test_the_names_in_fixes_are_its_own(name: str, code: str) -> None:
+    framework: Any = importlib.import_module(FRAMEWORKS[name])
+    try:
+        python = framework.python()
+    except Unavailable as error:
+        pytest.skip(f"cannot be installed: {error}")
+    asked = subprocess.run((python, "-c", code), capture_output=True, text=True, check=True)
+    known = set(ast.literal_eval(asked.stdout.splitlines()[-1]))
+    names = DIALECTS["llama-factory" if name == "llamafactory" else name].names
+    own = {text.strip("-").split()[0].rstrip(":") for text in names.values()}
+    given = {names.get(common, common) for common in COMMON}
+    assert (own | given) - known - {"early_stopping_patience"} == set()
 
 
 @each
