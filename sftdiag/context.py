@@ -92,7 +92,8 @@ class RunContext(Value):
         step_signals: why the single steps could not be seen although the trainer was known.
         versions: package to version, of the training libraries in use.
         framework: what trains with them under settings of its own: ``"ms-swift"``,
-            ``"llama-factory"``, ``"axolotl"``, ``"trl"`` (its command line), ...
+            ``"llama-factory"``, ``"axolotl"``, ``"trl"`` (its command line), ...; or older versions
+            of them whose settings have other names: ``"transformers-4"``, ``"trl-0.15"``.
     """
 
     method: str | None = None

@@ -112,6 +112,14 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
 """The frameworks that have names of their own; read from ms-swift 4.6.0, LLaMA-Factory 0.9.5,
 axolotl 0.21.0 and TRL 1.16.0."""
 
+OLDER: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "transformers-4": {"warmup_steps=0.1": "warmup_ratio=0.1"},
+        "trl-0.15": {"warmup_steps=0.1": "warmup_ratio=0.1", "max_length": "max_seq_length"},
+    }
+)
+"""What transformers before 5 and TRL before 0.16 call it; all else as the sentences do."""
+
 _VALUE = r"True|False|None|\"[^\"]*\"|'[^']*'|-?[0-9](?:[0-9.e-]*[0-9])?"
 
 _WORDS = ("bf16", "fp16", "packing")
@@ -130,7 +138,7 @@ _WRITTEN = {"True": "true", "False": "false", "None": "null"}
 
 def spoken(finding: Finding, framework: str | None, lang: str) -> Finding:
     """Return a finding with its fixes in a framework's words; as it is where that has none."""
-    if framework is None or framework not in DIALECTS:
+    if framework is None or framework not in (*DIALECTS, *OLDER):
         return finding
     return finding.replace(causes=tuple(_cause(each, framework, lang) for each in finding.causes))
 
@@ -143,6 +151,8 @@ def _cause(cause: Cause, framework: str, lang: str) -> Cause:
 
 def in_its_words(fix: Fix, framework: str, lang: str) -> Fix:
     """Return one fix in a framework's words."""
+    if framework in OLDER:
+        return _in_older_words(fix, OLDER[framework])
     dialect = DIALECTS[framework]
     own = texts.load(__file__, "dialect", lang).get(framework, {})
     text = next((own[key] for key, seen in _instead() if key in own and seen.search(fix.text)), "")
@@ -152,6 +162,15 @@ def in_its_words(fix: Fix, framework: str, lang: str) -> Fix:
         text = _NAMES.sub(lambda found: _setting(found, dialect), fix.text if kept else named)
     changes = ((_change(name, dialect), pair) for name, pair in fix.changes.items())
     return Fix(text, {name: pair for name, pair in changes if name is not None})
+
+
+def _in_older_words(fix: Fix, names: Mapping[str, str]) -> Fix:
+    text = fix.text
+    for new, old in names.items():
+        text = re.sub(rf"(?<!\w){re.escape(new)}(?!\w)", old, text)
+    split = {name: name.rpartition(".") for name in fix.changes}
+    told = {name: owner + dot + names.get(own, own) for name, (owner, dot, own) in split.items()}
+    return Fix(text, {told[name]: pair for name, pair in fix.changes.items()})
 
 
 @cache

@@ -107,6 +107,7 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContex
         resumed_steps=_resumed(state),
         lost_state_steps=schedules.lost_state(state, kwargs),
         versions=_versions(),
+        framework=versions.words(args),
     )
     return known.filled_from(of_weights).filled_from(_from_model(model))
 

@@ -47,3 +47,12 @@ def best_step(state: Any) -> int | None:
     """
     step = getattr(state, "best_global_step", None)
     return step if isinstance(step, int) else None
+
+
+def words(args: Any) -> str | None:
+    """Return a key of :data:`sftdiag.guide.dialect.OLDER` where settings have older names."""
+    if hasattr(args, "max_seq_length") and not hasattr(args, "max_length"):
+        return "trl-0.15"
+    if hasattr(args, "group_by_length") and not hasattr(args, "train_sampling_strategy"):
+        return "transformers-4"
+    return None

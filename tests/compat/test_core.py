@@ -7,7 +7,7 @@ the newest. What a version cannot give is told with its reason, never as a fault
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -167,9 +167,13 @@ def test_an_overfit_is_named(kind: str, tmp_path: Path, caplog: pytest.LogCaptur
     assert any(text.startswith("stopped") and "SFT201" in text for text in said(caplog))
 
 
-def test_the_checks_run(kind: str, tmp_path: Path) -> None:
+def test_the_checks_run(
+    kind: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     """On a sound run they find nothing; rows without a label are an error before step 1."""
     report = sftdiag.preflight(any_version.trainer(kind, tmp_path))
+    for name, reason in report.skipped.items():
+        record_property(f"{kind}: {name}", reason)
     assert report.at_least("warning") == ()
     assert set(report.ran) >= BY_ROWS
     trainer = any_version.trainer(kind, tmp_path, masked=True)

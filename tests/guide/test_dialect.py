@@ -124,3 +124,17 @@ def test_the_log_of_a_framework_is_told_in_its_words(tmp_path: Path) -> None:
     log.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     assert "learning_rate:" in str(sftdiag.analyze(log))
     assert "SFTConfig" not in str(sftdiag.analyze(log))
+
+
+@pytest.mark.parametrize(
+    ("older", "told", "changed"),
+    [
+        ("transformers-4", "raise max_length; warmup_ratio=0.1", "SFTConfig.max_length"),
+        ("trl-0.15", "raise max_seq_length; warmup_ratio=0.1", "SFTConfig.max_seq_length"),
+    ],
+)
+def test_older_versions_of_the_same(older: str, told: str, changed: str) -> None:
+    """warmup_steps=0.1 would be no warm-up at all there."""
+    fix = Fix("raise max_length; warmup_steps=0.1", {"SFTConfig.max_length": (8, 32)})
+    assert in_its_words(fix, older, "en") == Fix(told, {changed: (8, 32)})
+    assert in_its_words(Fix("the learning_rate"), older, "en").text == "the learning_rate"
