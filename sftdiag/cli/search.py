@@ -82,7 +82,9 @@ def run(options: argparse.Namespace) -> int:
         from sftdiag.searches.search import search
         from sftdiag.searches.steps import STEPS
     except ImportError as error:
-        raise ConfigError(str(error)) from None
+        told = ConfigError(str(error))
+        # The store's own sentence names no module; another one's is told as it is.
+        raise (told if error.name else told.keyed("needs_optuna")) from None
     make_trainer = function_of(options.script)
     with shown_on_terminal(options.lang or "en") as progress:
         result = search(
@@ -131,7 +133,8 @@ def starts(given: list[str]) -> dict[str, float]:
         try:
             number = float(value)
         except ValueError:
-            raise ConfigError(f"--start is written as learning_rate=2e-4; got {item!r}") from None
+            told = f"--start is written as learning_rate=2e-4; got {item!r}"
+            raise ConfigError(told).keyed("search_start", given=item) from None
         found[name.strip()] = int(number) if number.is_integer() else number
     return found
 
@@ -148,17 +151,18 @@ def function_of(given: str) -> Callable[[dict[str, Any]], Any]:
     path, _, name = given.rpartition(":") if given.rpartition(":")[0] else (given, "", "")
     script = Path(path)
     if not script.is_file():
-        raise ConfigError(f"{path}: no such Python file")
+        raise ConfigError(f"{path}: no such Python file").keyed("no_script", path=path)
     sys.path.insert(0, str(script.resolve().parent))
     spec = importlib.util.spec_from_file_location(script.stem, script)
     if spec is None or spec.loader is None:
-        raise ConfigError(f"{path}: not a Python file")
+        raise ConfigError(f"{path}: not a Python file").keyed("not_python", path=path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[script.stem] = module
     spec.loader.exec_module(module)
     function = getattr(module, name or "make_trainer", None)
     if not callable(function):
-        raise ConfigError(f"{path}: has no function {name or 'make_trainer'}")
+        told = f"{path}: has no function {name or 'make_trainer'}"
+        raise ConfigError(told).keyed("no_function", path=path, name=name or "make_trainer")
     made: Callable[[dict[str, Any]], Any] = function
     return made
 

@@ -89,17 +89,20 @@ def search(
     if on_error not in ON_ERROR:
         raise ConfigError(f"on_error must be one of {', '.join(ON_ERROR)}; got {on_error!r}")
     if unknown := [step for step in steps if step not in STEPS]:
-        raise ConfigError(f"steps are {', '.join(STEPS)}; got {unknown[0]!r}")
+        known = ", ".join(STEPS)
+        raise ConfigError(f"steps are {known}; got {unknown[0]!r}").keyed(
+            "search_steps", known=known, given=unknown[0]
+        )
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError(
             "a search runs in one process: start one for each GPU, with the same storage"
-        )
+        ).keyed("search_processes")
     if engine not in ENGINES:
         raise ConfigError(f"engine must be one of {', '.join(ENGINES)}; got {engine!r}")
     usual_start(start)
     where = os.path.abspath(folder)
     store = Store(storage, where, name)
-    facts, begun = _begun(store, make_trainer, start, where)
+    facts, begun = _begun(store, make_trainer, start, where, settings.lang)
     if retry_failed:
         store.retry_failed()
     chosen = tuple(step for step in STEPS if step in steps)
@@ -133,7 +136,11 @@ class Worker(Value):
 
 
 def _begun(
-    store: Store, make_trainer: MakeTrainer, given: Mapping[str, float] | None, folder: str
+    store: Store,
+    make_trainer: MakeTrainer,
+    given: Mapping[str, float] | None,
+    folder: str,
+    lang: str,
 ) -> tuple[Facts, dict[str, float]]:
     """Return what the run is and what the search starts with, from its first beginning.
 
@@ -144,16 +151,17 @@ def _begun(
     plan = store.plan()
     if plan is None:
         trainer = made(make_trainer, usual_start(given), os.path.join(folder, "first"))
-        preflight(trainer).raise_for("error")
+        preflight(trainer, lang=lang).raise_for("error")
         facts = facts_of(trainer)
         del trainer
         start = start_for(facts, given)
         plan = store.plan({"facts": facts.to_dict(), "start": start, "given": dict(given or {})})
         assert plan is not None
     elif given is not None and dict(given) != plan["given"]:
+        began = plan["given"]
         raise ConfigError(
-            f"the storage holds a search that began with {plan['given']}; give another name"
-        )
+            f"the storage holds a search that began with {began}; give another name"
+        ).keyed("search_began", began=began)
     return Facts.from_dict(plan["facts"]), dict(plan["start"])
 
 
@@ -195,7 +203,8 @@ class _Driver:
             choices.append(choice)
             now = dict(choice.chosen)
             if choice.why == "no_trial" and step == RATE:
-                raise UnhealthyRunError(self._why_none())
+                told = f"no trial of the learning rate ran to its end: {self._causes()}"
+                raise UnhealthyRunError(told).keyed("search_none", causes=self._causes())
         trials = tuple(sorted(self.store.done().values(), key=lambda trial: trial.number))
         return SearchResult(start, now, self.facts, tuple(choices), trials, seeds, lang)
 
@@ -233,7 +242,8 @@ class _Driver:
         self.store.tell(step, trial, outcome)
         self.progress.ended(outcome.seconds)
         if outcome.state == FAILED and self.on_error == "stop":
-            raise UnhealthyRunError(f"a trial failed with {outcome.reason}: {outcome.detail}")
+            why = f"{outcome.reason}: {outcome.detail}"
+            raise UnhealthyRunError(f"a trial failed with {why}").keyed("search_failed", why=why)
 
     def _moved(self, share: float, curve: tuple[Point, ...]) -> None:
         self.progress.moved(share)
@@ -250,9 +260,9 @@ class _Driver:
             ]
         )
 
-    def _why_none(self) -> str:
+    def _causes(self) -> str:
         causes = {
             f"{o.reason}: {o.detail}" if o.state == FAILED else f"{o.cause} {o.cause_name}"
             for o in (trial.outcome for trial in self.store.done().values())
         }
-        return f"no trial of the learning rate ran to its end: {'; '.join(sorted(causes))}"
+        return "; ".join(sorted(causes))

@@ -56,11 +56,14 @@ def usual_start(given: Mapping[str, Any] | None) -> dict[str, float]:
     for name, value in (given or {}).items():
         if name not in NAMES:
             known = ", ".join(NAMES)
-            raise ConfigError(f"a search sets {known}; got {name!r}{meant(name, NAMES)}")
+            told = f"a search sets {known}; got {name!r}{meant(name, NAMES)}"
+            raise ConfigError(told).keyed("search_sets", known=known, given=name)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ConfigError(f"{name} must be a number, got {value!r}")
+            told = f"{name} must be a number, got {value!r}"
+            raise ConfigError(told).keyed("number", name=name, given=value)
         if value <= 0 and name != SEED:
-            raise ConfigError(f"{name} must be above 0, got {value!r}")
+            told = f"{name} must be above 0, got {value!r}"
+            raise ConfigError(told).keyed("above_0", name=name, given=value)
         start[name] = value
     start.setdefault(ALPHA, ALPHA_OVER_RANK * start[RANK])
     return start

@@ -9,6 +9,7 @@ first. A trial whose process is gone is told by its heartbeat, and at once on th
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import socket
 import threading
@@ -238,14 +239,30 @@ def opened(storage: Any, folder: str) -> Any:
             return optuna.storages.get_storage(os.fspath(storage))
         except Exception as error:
             first = str(error).strip().partition("\n")[0]
-            raise ConfigError(f"the storage cannot be opened: {first}") from None
+            told = f"the storage cannot be opened: {first}"
+            raise ConfigError(told).keyed("search_storage", why=first) from None
     path = Path(storage) if storage is not None else Path(folder, JOURNAL)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _mend(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _expect_journal(path)
+        _mend(path)
         return JournalStorage(JournalFileBackend(str(path)))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: no journal of Optuna: {error}") from None
+        told = f"{path}: no journal of Optuna: {error}"
+        raise ConfigError(told).keyed("search_journal", path=path, why=error) from None
+
+
+def _expect_journal(path: Path) -> None:
+    """Raise ValueError where a file holds something else: it would be written to."""
+    if not path.exists():
+        return
+    with open(path, "rb") as file:
+        first = file.readline()
+    # A first line that a kill left unfinished is Optuna's all the same.
+    if first.endswith(b"\n") and "op_code" not in json.loads(first):
+        raise ValueError("its first line is none")
+    if first and not first.startswith(b"{"):
+        raise ValueError("its first line is none")
 
 
 def _mend(path: Path) -> None:

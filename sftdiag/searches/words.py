@@ -42,7 +42,7 @@ def about(result: SearchResult) -> list[str]:
     said = words(result.language)
     facts, trials = result.facts, result.trials
     samples = "?" if facts.samples is None else f"{facts.samples:,}"
-    method = LABELS.get(facts.method, facts.method)
+    method = said["full"] if facts.method == "full" else LABELS.get(facts.method, facts.method)
     lines = [said["about"].format(method=method, samples=samples, rows=facts.rows)]
     lines.append(
         said["counts"].format(

@@ -363,6 +363,52 @@ def test_the_command_line_says_what_is_wrong(
         assert said in capsys.readouterr().err
 
 
+def test_the_command_line_says_in_chinese_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("x = 1\n")
+    whole = tmp_path / "whole.py"
+    whole.write_text("def make_trainer(settings):\n    raise OSError('no disk')\n")
+    journal = tmp_path / "journal"
+    journal.write_text("no journal\nand its last line")
+    for arguments, said in (
+        ([str(tmp_path / "none.py")], "没有这个 Python 文件"),
+        ([str(script)], "没有函数 make_trainer"),
+        ([str(script), "--start", "r:3"], "--start 写作 learning_rate=2e-4"),
+        ([str(whole), "--start", "lr=3"], "搜索可设的参数有 learning_rate"),
+        ([str(whole), "--start", "r=-3"], "r 必须大于 0，得到的是 -3"),
+        ([str(whole), "--steps", "rank"], "步骤有 learning_rate"),
+        ([str(whole), "--storage", "nothing://x"], "无法打开存储"),
+        ([str(whole), "--storage", str(journal)], "不是 Optuna 的日志文件"),
+    ):
+        folder = ["--folder", str(tmp_path / "search"), "--lang", "zh"]
+        assert main(["search", *arguments, *folder]) == 2
+        assert said in capsys.readouterr().err, said
+    assert journal.read_text() == "no journal\nand its last line"
+
+
+def test_errors_of_a_search_have_their_chinese(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    script = tmp_path / "breaks.py"
+    script.write_text(
+        "from small_search import make_trainer as good\n"
+        "def make_trainer(settings):\n"
+        "    if not settings['output_dir'].endswith('first'):\n"
+        "        raise OSError('no disk')\n"
+        "    return good(settings)\n"
+    )
+    given = ["search", str(script), "--folder", str(tmp_path / "search"), "--lang", "zh"]
+    assert main([*given, "--on-error", "stop"]) == 2
+    assert "一次试验失败：OSError: no disk" in capsys.readouterr().err
+    assert main(given) == 2
+    assert "学习率的试验没有一次训练到底：OSError: no disk" in capsys.readouterr().err
+    assert main([*given, "--start", "r=8"]) == 2
+    assert "存储中已有一次以" in capsys.readouterr().err
+
+
 def test_a_nan_outcome_is_never_judged() -> None:
     assert Outcome(COMPLETE, nan).judged is None
     assert Outcome(PRUNED, 1.0).judged is None
