@@ -56,15 +56,19 @@ class Dialect(NamedTuple):
     Attributes:
         name: how a setting is called: ``"--{}"`` or ``"{}"``.
         value: how it is given.
-        names: TRL's name to its own; where it is given with one value, that to what is written.
+        names: TRL's name to its own, None where it has none whose value means the same; where it
+            is given with one value, that to what is written.
     """
 
     name: str
     value: str
-    names: Mapping[str, str]
+    names: Mapping[str, str | None]
 
 
-FLAG, YAML = ("--{}", "--{} {}"), ("{}", "{}: {}")
+FLAG, YAML, CODE = ("--{}", "--{} {}"), ("{}", "{}: {}"), ("{}", "{}={}")
+
+LOOP = "loop"
+"""A loop of one's own, which names its settings as it likes: TRL's names, without TRL."""
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType(
     {
@@ -107,10 +111,73 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
             },
         ),
         "trl": Dialect(*FLAG, {"r": "lora_r", "target_modules": "lora_target_modules"}),
+        "torchtune": Dialect(
+            *CODE,
+            {
+                "learning_rate": "optimizer.lr",
+                "weight_decay": "optimizer.weight_decay",
+                "adam_epsilon": "optimizer.eps",
+                "adam_beta1": None,
+                "adam_beta2": None,
+                "lr_scheduler_type": "lr_scheduler",
+                "warmup_steps": "lr_scheduler.num_warmup_steps",
+                "max_steps": None,
+                "num_train_epochs": "epochs",
+                "per_device_train_batch_size": "batch_size",
+                "max_grad_norm": "clip_grad_norm",
+                "max_length": "tokenizer.max_seq_len",
+                "packing": "dataset.packed",
+                "r": "model.lora_rank",
+                "lora_alpha": "model.lora_alpha",
+                "lora_dropout": "model.lora_dropout",
+                "target_modules": "model.lora_attn_modules",
+                "warmup_steps=0.1": "lr_scheduler.num_warmup_steps",
+                "bf16=True": "dtype=bf16",
+                "fp16=True": "dtype=bf16",
+            },
+        ),
+        "litgpt": Dialect(
+            *FLAG,
+            {
+                "learning_rate": "optimizer.init_args.lr",
+                "weight_decay": "optimizer.init_args.weight_decay",
+                "adam_epsilon": "optimizer.init_args.eps",
+                "adam_beta1": None,
+                "adam_beta2": None,
+                "lr_scheduler_type": None,
+                "warmup_steps": "train.lr_warmup_steps",
+                "max_steps": "train.max_steps",
+                "num_train_epochs": "train.epochs",
+                "per_device_train_batch_size": "train.micro_batch_size",
+                "gradient_accumulation_steps": None,  # global_batch_size counts rows
+                "max_grad_norm": None,
+                "max_length": "train.max_seq_length",
+                "r": "lora_r",
+                "warmup_steps=0.1": "--train.lr_warmup_steps",
+                "bf16=True": "--precision bf16-mixed",
+                "fp16=True": "--precision bf16-mixed",
+            },
+        ),
+        "lightning": Dialect(
+            *CODE,
+            {
+                "learning_rate": "lr",
+                "num_train_epochs": "max_epochs",
+                "per_device_train_batch_size": "batch_size",
+                "gradient_accumulation_steps": "accumulate_grad_batches",
+                "max_grad_norm": "gradient_clip_val",
+                "dataloader_num_workers": "num_workers",
+                "dataloader_drop_last": "drop_last",
+                "bf16=True": 'precision="bf16-mixed"',
+                "fp16=True": 'precision="16-mixed"',
+                "load_best_model_at_end=True": "ModelCheckpoint",
+            },
+        ),
+        LOOP: Dialect(*CODE, {}),
     }
 )
 """The frameworks that have names of their own; read from ms-swift 4.6.0, LLaMA-Factory 0.9.5,
-axolotl 0.21.0 and TRL 1.16.0."""
+axolotl 0.21.0, TRL 1.16.0, torchtune 0.6.1, litgpt 0.5.13 and Lightning 2.6.6."""
 
 OLDER: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
@@ -180,14 +247,20 @@ def _instead() -> tuple[tuple[str, re.Pattern[str]], ...]:
 
 def _setting(found: re.Match[str], dialect: Dialect) -> str:
     name, value = found.groups()
-    if value is None and name in _WORDS:
-        return name
-    if value is None:
-        return dialect.name.format(dialect.names.get(name, name))
-    plain = value.strip("\"'")
+    own = dialect.names.get(name, name)
+    plain = value.strip("\"'") if value is not None else ""
     if (whole := dialect.names.get(f"{name}={plain}")) is not None:
         return whole
-    return dialect.value.format(dialect.names.get(name, name), _WRITTEN.get(plain, plain))
+    if own is None or (value is None and name in _WORDS):
+        return found[0]
+    if value is None:
+        return dialect.name.format(own)
+    return dialect.value.format(own, _written(plain, dialect))
+
+
+def _written(value: str, dialect: Dialect) -> str:
+    """Return a value as it is written: in code as it stands."""
+    return value if dialect.value == CODE[1] else _WRITTEN.get(value, value)
 
 
 def _change(name: str, dialect: Dialect) -> str | None:
@@ -197,4 +270,5 @@ def _change(name: str, dialect: Dialect) -> str | None:
         return name
     if own in NO_SETTING and dialect is not DIALECTS["trl"]:
         return None
-    return dialect.name.format(dialect.names.get(own, own))
+    called = dialect.names.get(own, own)
+    return dialect.name.format(called) if called is not None else None

@@ -18,6 +18,7 @@ from sftdiag.config import Trigger, is_enabled
 from sftdiag.context import RunContext
 from sftdiag.faults import Faults, say
 from sftdiag.findings import Report
+from sftdiag.guide.dialect import LOOP
 from sftdiag.live.resume import opened, past, resumed
 from sftdiag.live.unharmed import unharmed
 from sftdiag.live.watch import Watch
@@ -107,7 +108,7 @@ class Loop:
         self.webhook = Webhook.of(webhook)
         self._first = (rank if rank is not None else _rank()) == 0
         self._faults = Faults(logging.ERROR if self._first else logging.DEBUG)
-        self._known = context or RunContext()
+        self._known = (context or RunContext()).filled_from(RunContext(framework=LOOP))
         self._columns = Columns(columns)
         self._numbering = Numbering(Plan())
         self._monitor = Monitor(self._known, self.settings, on_fault=self._faults.failed)
@@ -267,6 +268,13 @@ class Loop:
         if self._watch is not None:
             self._watch.conclude()
         self._over()
+
+    def lose_sight(self, error: str) -> None:
+        """Let the report say that the run is no longer seen; ``error``: why, in a line."""
+        self._monitor.lose_sight(error)
+
+    def _broken(self, part: str) -> None:
+        self.lose_sight(self._faults.last)
 
     def _over(self) -> None:
         self._closed = True

@@ -14,7 +14,7 @@ _Event = TypeVar("_Event", bound=Callable[..., None])
 def unharmed(event: _Event) -> _Event:
     """Keep a fault of a callback's event from the run: log it once and switch that event off.
 
-    The callback's ``_broken`` lets the other ranks know.
+    What its ``_broken`` does then lets the report say so, and the other ranks know.
     """
 
     @functools.wraps(event)

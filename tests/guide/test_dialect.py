@@ -25,7 +25,7 @@ SENTENCES = {
 }
 """Every sentence that says what to change."""
 
-OTHERS = ("ms-swift", "llama-factory", "axolotl")
+OTHERS = ("ms-swift", "llama-factory", "axolotl", "torchtune", "litgpt", "lightning", "loop")
 """Frameworks with settings of their own for the mask, packing and the order of rows."""
 
 ROWS = [
@@ -55,6 +55,17 @@ def test_no_sentence_names_a_setting_of_others(framework: str, name: str) -> Non
         ("llama-factory", "raise cutoff_len to 512; warmup_ratio: 0.1, then bf16: true"),
         ("axolotl", "raise sequence_len to 512; warmup_ratio: 0.1, then bf16: true"),
         ("trl", "raise --max_length to 512; --warmup_steps 0.1, then --bf16 true"),
+        (
+            "torchtune",
+            "raise tokenizer.max_seq_len to 512; lr_scheduler.num_warmup_steps, then dtype=bf16",
+        ),
+        (
+            "litgpt",
+            "raise --train.max_seq_length to 512; --train.lr_warmup_steps, then "
+            "--precision bf16-mixed",
+        ),
+        ("lightning", 'raise max_length to 512; warmup_steps=0.1, then precision="bf16-mixed"'),
+        ("loop", "raise max_length to 512; warmup_steps=0.1, then bf16=True"),
     ],
 )
 def test_names_and_values(framework: str, told: str) -> None:
@@ -104,16 +115,27 @@ def test_settings_that_a_fix_changes(framework: str, changes: dict[str, tuple[in
     assert in_its_words(Fix("so", given), framework, "en").changes == changes
 
 
-@pytest.mark.parametrize("framework", [*DIALECTS, None, "lightning"])
+RATES = {
+    "ms-swift": "--learning_rate",
+    "llama-factory": "learning_rate",
+    "axolotl": "learning_rate",
+    "trl": "--learning_rate",
+    "torchtune": "optimizer.lr",
+    "litgpt": "--optimizer.init_args.lr",
+    "lightning": "lr",
+    "loop": "learning_rate",
+}
+"""What each calls the learning rate."""
+
+
+@pytest.mark.parametrize("framework", [*DIALECTS, None, "another"])
 def test_a_run_of_a_framework_is_told_in_its_words(framework: str | None) -> None:
     context = sftdiag.RunContext(framework=framework, learning_rate=1e-3, max_steps=400)
     report = sftdiag.analyze({"log_history": ROWS}, context=context)
     assert report.primary is not None
     fixes = [fix for cause in report.primary.causes for fix in cause.fixes]
     names = {name for fix in fixes for name in fix.changes}
-    rate = "learning_rate" if framework in ("llama-factory", "axolotl") else "--learning_rate"
-    expected = rate if framework in DIALECTS else "SFTConfig.learning_rate"
-    assert expected in names
+    assert RATES.get(str(framework), "SFTConfig.learning_rate") in names
     assert all(name.startswith("SFTConfig") for name in names) == (framework not in DIALECTS)
 
 
@@ -138,3 +160,11 @@ def test_older_versions_of_the_same(older: str, told: str, changed: str) -> None
     fix = Fix("raise max_length; warmup_steps=0.1", {"SFTConfig.max_length": (8, 32)})
     assert in_its_words(fix, older, "en") == Fix(told, {changed: (8, 32)})
     assert in_its_words(Fix("the learning_rate"), older, "en").text == "the learning_rate"
+
+
+def test_a_change_whose_value_means_something_else_is_left_out() -> None:
+    change = {"SFTConfig.gradient_accumulation_steps": (1, 8), "SFTConfig.learning_rate": (2, 1)}
+    fix = Fix("gradient_accumulation_steps=8, and lower learning_rate", change)
+    told = in_its_words(fix, "litgpt", "en")
+    assert told.changes == {"--optimizer.init_args.lr": (2, 1)}
+    assert told.text == "gradient_accumulation_steps=8, and lower --optimizer.init_args.lr"

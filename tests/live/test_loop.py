@@ -223,7 +223,10 @@ def test_a_fault_of_ours_costs_the_part_it_happened_in(
 
     monkeypatch.setattr(sftdiag.Monitor, "feed_entry", broken)
     with caplog.at_level(logging.ERROR, "sftdiag"):
-        assert train(sftdiag.Loop(stop_on="error"), LOGS["nan"]) is None
+        run = sftdiag.Loop(stop_on="error")
+        assert train(run, LOGS["nan"]) is None
+    # Not healthy: what could not be seen is no good sign.
+    assert (run.report.verdict, "broken" in str(run.report.reason)) == ("inconclusive", True)
     assert [record.message.partition(" inside")[0] for record in caplog.records] == ["log failed"]
 
 
