@@ -89,6 +89,8 @@ def run(framework: Framework, kind: str, folder: Path) -> Ran:
         "CUDA_VISIBLE_DEVICES": "",
         "SFTDIAG_STOP_ON": "error",
         "COLUMNS": "120",
+        "DO_NOT_TRACK": "1",
+        "UNSLOTH_DISABLE_STATISTICS": "1",
     }
     environment.pop("PYTHONPATH", None)
     done = subprocess.run(

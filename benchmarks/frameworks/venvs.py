@@ -28,6 +28,7 @@ def python_of(
     packages: tuple[str, ...],
     *,
     first: tuple[str, ...] = (TORCH,),
+    bare: tuple[str, ...] = (),
     without: tuple[str, ...] = (),
     interpreter: str = "python3.11",
 ) -> str:
@@ -37,13 +38,14 @@ def python_of(
         name: the framework's name, and the venv's.
         packages: what pip is asked for, pinned.
         first: what is installed before them, so that they are resolved beside it.
+        bare: what is installed last and alone: without what it asks for, on any Python.
         without: packages to take out again.
         interpreter: the Python that makes the venv.
 
     Raises:
         Unavailable: there is no such Python, or pip fails: says its last line.
     """
-    asked = "\n".join((*first, *packages, *without, interpreter, str(ROOT)))
+    asked = "\n".join((*first, *packages, *bare, *without, interpreter, str(ROOT)))
     folder = home() / f"{name}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
     python, made = folder / "bin" / "python", folder / "made"
     if made.exists():
@@ -51,7 +53,8 @@ def python_of(
     try:
         _call(interpreter, "-m", "venv", str(folder))
         install = (str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check")
-        for group in (first, packages, ("-e", str(ROOT))):
+        alone = ("--no-deps", "--ignore-requires-python", *bare) if bare else ()
+        for group in (first, packages, alone, ("-e", str(ROOT))):
             if group:
                 _call(*install, *group)
         if without:
