@@ -22,7 +22,10 @@ BARE = """
 import pathlib, sys
 sys.path.insert(0, "tests/helpers")
 import any_version
-any_version.trainer(sys.argv[1], pathlib.Path(sys.argv[2]), max_steps=4).train()
+folder, *kinds = sys.argv[1:]
+for kind in kinds:
+    print(kind, flush=True)
+    any_version.trainer(kind, pathlib.Path(folder) / kind, max_steps=4).train()
 """
 """Versions that do not train without sftdiag are not judged."""
 
@@ -61,14 +64,13 @@ def _run(cell: Cell, base: Base, folder: Path) -> dict[str, Any]:
         return {"state": NOT_JUDGED, "why": f"pip does not resolve them: {error}"}
     seen: dict[str, Any] = {"versions": venvs.versions(python), **resolution}
     environment = _environment(cell)
-    for kind in ("transformers", "trl")[: 1 + cell.trl]:
-        broken = _bare(python, kind, folder / kind, environment)
-        if broken is not None:
-            return {"state": NOT_JUDGED, "why": broken, **seen}
+    broken = _bare(python, ("transformers", "trl")[: 1 + cell.trl], folder, environment)
+    if broken is not None:
+        return {"state": NOT_JUDGED, "why": broken, **seen}
     report = folder / "tests.xml"
     command = (python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", CORE)
     done = subprocess.run(
-        (*command, f"--junitxml={report}"),
+        (*command, f"--junitxml={report}", "-o", "junit_family=xunit1"),
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -101,10 +103,12 @@ def tests(report: Path) -> dict[str, Any]:
     return found
 
 
-def _bare(python: str, kind: str, folder: Path, environment: dict[str, str]) -> str | None:
+def _bare(
+    python: str, kinds: tuple[str, ...], folder: Path, environment: dict[str, str]
+) -> str | None:
     """Return the last line of what a trainer says that does not train without sftdiag, or None."""
     done = subprocess.run(
-        (python, "-c", BARE, kind, str(folder)),
+        (python, "-c", BARE, str(folder), *kinds),
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -114,7 +118,7 @@ def _bare(python: str, kind: str, folder: Path, environment: dict[str, str]) -> 
     if not done.returncode:
         return None
     lines = [line for line in done.stderr.splitlines() if line.strip()]
-    what = "TRL's trainer" if kind == "trl" else "the trainer"
+    what = "TRL's trainer" if "trl" in done.stdout.split() else "the trainer"
     return f"{what} does not train there without sftdiag either: {lines[-1] if lines else ''}"
 
 

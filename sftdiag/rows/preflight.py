@@ -9,6 +9,7 @@ from typing import Any
 from sftdiag.api import Selectors, resolve_settings
 from sftdiag.checks import Inputs, run_checks
 from sftdiag.config import Settings
+from sftdiag.context import RunContext
 from sftdiag.findings import Report
 from sftdiag.guide import preflight as guide
 from sftdiag.observations import Outcome, Skip
@@ -163,18 +164,32 @@ def from_trainer(trainer: Any, *, full: bool = False) -> Inputs:
     )
     evaluations = _evaluations(trainer.eval_dataset).items()
     splits = tuple(reader.read(name, dataset) for name, dataset in evaluations)
-    return Inputs(context, reader.read("train", trainer.train_dataset), splits, known)
+    train = reader.read("train", trainer.train_dataset)
+    return Inputs(_kept_to(context, train), train, splits, known)
 
 
 def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> Inputs:
     """Return what a callback's arguments show: the training rows, and what is known of the run."""
     context = trainer_context.from_callback(args, state, kwargs)
+    train = _split("train", kwargs.get("train_dataloader"), args, kwargs)
     return Inputs(
-        context,
-        _split("train", kwargs.get("train_dataloader"), args, kwargs),
+        _kept_to(context, train),
+        train,
         (Split("eval", unseen=Skip("needs_trainer")),),
         _tokenization(kwargs.get("processing_class"), kwargs.get("model"), None, args)[0],
     )
+
+
+def _kept_to(context: RunContext, train: Split) -> RunContext:
+    """Return the context without a maximum length that rows are not cut at.
+
+    TRL before 0.16 takes tokenized rows as long as they are, whatever ``max_seq_length`` says.
+    """
+    cap = context.max_length
+    if cap is None or context.packing:
+        return context
+    longer = any(len(sample.input_ids) > cap for sample in train.samples)
+    return context.replace(max_length=None) if longer else context
 
 
 def _split(name: str, dataloader: Any, args: Any, kwargs: Mapping[str, Any]) -> Split:

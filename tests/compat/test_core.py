@@ -182,6 +182,16 @@ def test_the_checks_run(
     assert {each.code for each in found.at_least("error")} in ({"SFT401"}, {"SFT403"})
 
 
+@pytest.mark.skipif(not any_version.HAS_TRL, reason="TRL is not installed")
+def test_rows_are_cut_where_the_trainer_cuts_them(tmp_path: Path) -> None:
+    """Not where a version names a length and takes tokenized rows as long as they are."""
+    trainer = any_version.trainer("trl", tmp_path, longest=22)
+    report = sftdiag.preflight(trainer)
+    is_cut = max(len(row["input_ids"]) for row in trainer.train_dataset) <= 22
+    assert ("answers-truncated" in report.ran) == is_cut
+    assert ("SFT408" in [found.code for found in report.findings]) == is_cut
+
+
 def test_a_callback_alone_sees_what_it_can(tmp_path: Path) -> None:
     """Without attach, from the events' own arguments, by whatever name they have."""
     callback = sftdiag.DiagnosticsCallback(stop_on="error")

@@ -47,7 +47,7 @@ def tokens(rows: Rows, known: Any, *, masked: bool = False) -> Rows:
     return made
 
 
-def arguments(kind: Any, folder: Path, **more: Any) -> Any:
+def arguments(kind: Any, folder: Path, *, longest: int = 64, **more: Any) -> Any:
     """Return arguments of a class, by the names that its version gives them."""
     known = {each.name for each in dataclasses.fields(kind)}
     steps = more.setdefault("max_steps", 100)
@@ -69,7 +69,7 @@ def arguments(kind: Any, folder: Path, **more: Any) -> Any:
         "gradient_checkpointing": False,
     }
     if "dataset_text_field" in known:
-        chosen["max_length" if "max_length" in known else "max_seq_length"] = 64
+        chosen["max_length" if "max_length" in known else "max_seq_length"] = longest
     return kind(output_dir=str(folder), **{**chosen, **more})
 
 
