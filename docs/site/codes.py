@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from docs.site import power
-from docs.site.runs import Shown, caption, shown, told
+from docs.site.runs import Shown, caption, found, shown, told
 from sftdiag.checks import CHECKS
 from sftdiag.detectors import DETECTORS
 from sftdiag.guide.catalogue import Rule, explain, rules
@@ -68,7 +68,7 @@ def _body(rule: Rule) -> Iterator[str]:
     code = rule.code
     yield f"**{rule.title}** · at most {_severity(rule)} · {rule.seen_by} · [中文](#zh)"
     yield ""
-    name = table()["run"].get(code)
+    name = table()["run"].get(code) or found(code)
     if name is None:
         yield from _unseen(code)
     else:
@@ -77,14 +77,14 @@ def _body(rule: Rule) -> Iterator[str]:
     yield "## What it means"
     yield ""
     yield from _explained(code, "en")
-    if found := power.figures(code):
+    if figures := power.figures(code):
         yield "## How small a one is found"
         yield ""
         yield (
             "Generated runs with the fault in several sizes, judged by today's code; "
             "[all figures](../accuracy.md)."
         )
-        for figure in found:
+        for figure in figures:
             yield from ("", figure, "")
     near = [item for item in table()["near"] if item["code"] == code]
     if near:

@@ -2,7 +2,8 @@
 
 A run is named by where it is from and the beginning of its name: ``examples:overfitting``,
 ``gpu:unshuffled.full`` (benchmarks/gpu/runs), ``smollm2:clip.full`` (below it), ``sick:spikes:3``
-and ``healthy:near-zero`` (benchmarks/accuracy), ``ladder:steps skipped:1`` (its ladders).
+and ``healthy:near-zero`` (benchmarks/accuracy), ``ladder:steps skipped:1`` (its ladders),
+``made:guard``.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from html import escape
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks.accuracy import healthy, healthy_kinds, sick
 from benchmarks.accuracy.ladders import power
 from benchmarks.accuracy.ladders.rungs import Cell
 from benchmarks.accuracy.runs import Run as Labelled
-from benchmarks.gpu.finetunes import replay, results
+from benchmarks.gpu.finetunes import matrix, replay, results
 from benchmarks.gpu.finetunes.matrix import NONE, Spec
+from benchmarks.gpu.finetunes.smollm2 import specs
 from sftdiag.api import analyze
 from sftdiag.config import Settings
 from sftdiag.context import RunContext
@@ -65,6 +68,21 @@ class Shown(NamedTuple):
         title = words["curves"].format(source=self.name, first=first, last=last)
         drawn = chart.still(panels, marks, title)
         return f'<figure class="run">\n{drawn}\n<figcaption>{caption}</figcaption>\n</figure>'
+
+
+@cache
+def found(code: str) -> str | None:
+    """Return the first stored run whose fault is named by a code and that shows it, or None."""
+    for origin, folder in STORED.items():
+        causes = specs.CAUSES if origin == "smollm2" else matrix.CAUSES
+        faults = tuple(fault for fault, (codes, _) in causes.items() if code in codes)
+        for path in sorted(folder.glob(f"*{results.ENDING}")):
+            if not path.name.startswith(faults):
+                continue
+            name = f"{origin}:{path.name.rpartition('.s')[0]}"
+            if any(finding.code == code for finding in shown(name).report.findings):
+                return name
+    return None
 
 
 @cache
@@ -132,10 +150,41 @@ def _generated(origin: str, which: str) -> Shown:
         about = f"generated: {kind} of size {size}"
     elif origin == "healthy":
         run, about = _healthy(kind), f"generated: healthy, {kind}"
+    elif origin == "made":
+        run, about = _made(kind), f"generated: {MADE[kind]}"
     else:
         raise LookupError(f"no runs of {origin}")
     reports = {lang: _judged(run, lang) for lang in ("en", "zh")}
     return Shown(run.name, about, course_of(run.name, run.rows, run.context), reports)
+
+
+def _made(kind: str) -> Labelled:
+    """Return the healthy example with rows of what a live run alone sees."""
+    run = open_run(ROOT / "examples" / "runs" / "healthy")
+    rows: list[dict[str, Any]] = [dict(entry) for entry in run.entries]
+    if kind == "guard":
+        told = {"guard/loss": 9.0, "guard/skipped": 3, "guard/level": 2.0, "guard/bound": 0.8}
+        rows += [{"step": step, **told} for step in (20, 40, 60)]
+    elif kind == "stall":
+        rows += [{"step": 60, "stall/seconds": 700.0, "stall/usual": 2.0}]
+    else:
+        losses = [row["loss"] for row in rows if "loss" in row]
+        between = [a + (b - a) * i / 8 for a, b in pairwise(losses) for i in range(8)]
+        rows = [{"step": step, "loss": x} for step, x in enumerate(between, start=1)]
+        for number, row in enumerate(rows):
+            slow = 1.8 if number > len(rows) // 2 else 1.0
+            row["loss"] *= 1 + 0.02 * (number * 7 % 5 - 2)
+            row |= {"step_tokens": 4096, "step_seconds": slow + 0.01 * (number % 7)}
+    rows.sort(key=lambda row: int(row["step"]))
+    return Labelled(kind, kind, kind, "yes", rows, run.context.replace(max_steps=None))
+
+
+MADE = {
+    "guard": "the healthy example with three steps that a guard kept out of the weights",
+    "stall": "the healthy example, standing still after step 60",
+    "slow": "the healthy example over more steps, which take longer from the middle on",
+}
+"""Runs of :func:`_made`, and what they are."""
 
 
 def _healthy(kind: str) -> Labelled:

@@ -30,9 +30,8 @@ def page(fleet: Fleet) -> str:
 def fragment(fleet: Fleet) -> str:
     """Return the same without a page around it, for notebooks: the runs in one table."""
     columns = _used(fleet, ORDER)
-    heads = [cells.words(fleet.language)[name] for name in columns]
-    rows = [_cells(row, columns, fleet.language) for row in fleet.rows]
-    return f"{_summary(fleet)}\n{table(heads, rows, _numbers(columns))}"
+    heads, rows, numbers = _table(fleet, fleet.rows, columns)
+    return f"{_summary(fleet)}\n{table(heads, rows, numbers)}"
 
 
 def _summary(fleet: Fleet) -> str:
@@ -50,26 +49,30 @@ def _groups(fleet: Fleet) -> str:
         found.append((said["rest"].format(runs=cells.number(len(rest), lang)), rest))
     # The cause is what a group is made of, and stands above it.
     columns = _used(fleet, [name for name in ORDER if name != "cause"])
-    columns.insert(1, CURVES)
     links, groups = [], []
     for number, (title, rows) in enumerate(found):
         links.append(f'<li><a href="#g{number}">{escape(title)}</a></li>')
-        lines = [_cells(row, columns, lang) for row in rows]
+        heads, lines, numbers = _table(fleet, rows, columns)
         groups.append((f'<span id="g{number}">{escape(title)}</span>', lines))
-    heads = [said[name] for name in columns]
-    body = grouped(heads, groups, _numbers(columns), name=0)
+    body = grouped(heads, groups, numbers, name=0) if groups else ""
     legend = f'<p class="dim">{escape(said["legend"])}</p>'
     return "\n".join(["<nav><ul>", *links, "</ul></nav>", legend, body])
 
 
+def _table(
+    fleet: Fleet, rows: Sequence[Row], columns: Sequence[str]
+) -> tuple[list[str], list[list[str]], list[int]]:
+    """Return the heads, the cells as markup, and which columns are of numbers."""
+    heads = [cells.words(fleet.language)[name] for name in columns]
+    lines = [_cells(row, columns, fleet.language) for row in rows]
+    return heads, lines, [place for place, name in enumerate(columns) if name in cells.RIGHT]
+
+
 def _used(fleet: Fleet, names: Sequence[str]) -> list[str]:
-    """Return the columns in which some run has something."""
+    """Return the columns in which some run has something, and the curves beside the run."""
     told = [cells.cells(row, fleet.language) for row in fleet.rows]
-    return [name for name in names if any(row[cells.COLUMNS.index(name)] for row in told)]
-
-
-def _numbers(columns: Sequence[str]) -> list[int]:
-    return [place for place, name in enumerate(columns) if name in cells.RIGHT]
+    used = [name for name in names if any(row[cells.COLUMNS.index(name)] for row in told)]
+    return [*used[:1], CURVES, *used[1:]]
 
 
 def _cells(row: Row, columns: Sequence[str], lang: str) -> list[str]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from xml.etree import ElementTree
 
 from sftdiag.findings import Report
+from sftdiag.report.printable import printable
 from sftdiag.report.results import Results, change_of, current
-
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 cannot hold, not even escaped."""
 
 
 def render(results: Results) -> str:
@@ -19,11 +16,13 @@ def render(results: Results) -> str:
         if isinstance(found, Report):
             _suite(root, results, found)
         else:
-            suite = ElementTree.SubElement(root, "testsuite", name=_safe(found["source"]))
+            suite = ElementTree.SubElement(root, "testsuite", name=printable(found["source"]))
             case = ElementTree.SubElement(
-                suite, "testcase", classname=_safe(found["source"]), name="read the log"
+                suite, "testcase", classname=printable(found["source"]), name="read the log"
             )
-            ElementTree.SubElement(case, "error", message=_safe(found["error"]), type="unreadable")
+            ElementTree.SubElement(
+                case, "error", message=printable(found["error"]), type="unreadable"
+            )
             _count(suite)
     for name in ("tests", "failures", "errors", "skipped"):
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
@@ -32,7 +31,7 @@ def render(results: Results) -> str:
 
 
 def _suite(root: ElementTree.Element, results: Results, report: Report) -> None:
-    source = _safe(report.source)
+    source = printable(report.source)
     suite = ElementTree.SubElement(root, "testsuite", name=source)
     failing = {finding.id for finding in results.failing(report)}
     findings = {finding.name: finding for finding in current(report)}
@@ -45,13 +44,13 @@ def _suite(root: ElementTree.Element, results: Results, report: Report) -> None:
             text = "\n".join(part for part in (finding.message, finding.why, change) if part)
             if finding.id in failing:
                 failure = ElementTree.SubElement(
-                    case, "failure", message=_safe(finding.message), type=finding.code
+                    case, "failure", message=printable(finding.message), type=finding.code
                 )
-                failure.text = _safe(text)
+                failure.text = printable(text)
             else:
-                ElementTree.SubElement(case, "system-out").text = _safe(text)
+                ElementTree.SubElement(case, "system-out").text = printable(text)
         elif name not in report.ran:
-            ElementTree.SubElement(case, "skipped", message=_safe(report.skipped[name]))
+            ElementTree.SubElement(case, "skipped", message=printable(report.skipped[name]))
     _count(suite)
 
 
@@ -59,7 +58,3 @@ def _count(suite: ElementTree.Element) -> None:
     suite.set("tests", str(len(suite)))
     for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(name, str(sum(case.find(tag) is not None for case in suite)))
-
-
-def _safe(text: str) -> str:
-    return _UNPRINTABLE.sub("�", text)

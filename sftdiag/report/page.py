@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 
 from sftdiag import texts
+from sftdiag.report.printable import printable
 from sftdiag.version import __version__
 
 
@@ -30,7 +31,7 @@ def page(title: str, body: str, language: str, *, wide: bool = False) -> str:
     theme = f'<button type="button" id="theme">{escape(words["theme"])}</button>'
     style = f"{asset('curves.css')}{asset('page.css')}"
     body_of = '<body class="wide">' if wide else "<body>"
-    return (
+    return printable(
         f'<!doctype html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n"

@@ -9,6 +9,7 @@ from math import isfinite, log
 from sftdiag.findings import Curve
 from sftdiag.report.curve import EXPLOSION, LEAST_SPAN
 from sftdiag.report.reduced import reduced
+from sftdiag.report.svg import SERIES
 
 WIDTH, HEIGHT = 100, 24
 
@@ -61,11 +62,12 @@ def _points(curves: Sequence[Curve], name: str | None) -> list[tuple[int, float]
 def element(kept: str, title: str) -> str:
     """Return kept paths as an element; nothing where there are none."""
     paths = "".join(
-        f'<path class="s{number}" d="{escape(path)}"/>'
+        f'<path class="s{number}" d="{escape(path)}" fill="none" stroke="{SERIES[number]}"/>'
         for number, path in enumerate(kept.split("|"))
         if path
     )
     if not paths:
         return ""
-    box = f'viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none"'
+    box = f'width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}"'
+    box += ' preserveAspectRatio="none"'
     return f'<svg class="spark" {box} role="img" aria-label="{escape(title)}">{paths}</svg>'

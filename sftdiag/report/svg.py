@@ -178,7 +178,7 @@ def _panel(
             yield _band(panel, key, span, number)
         place = [(across(step, span), panel.up(value)) for step, value in points]
         title = element("title", escape(key))
-        line = {"d": path_of(place), "fill": "none", "stroke": colour}
+        line = {"d": path_of(place), "fill": "none", "stroke": colour, "stroke_width": 1.6}
         yield element("path", title, kind=f"series s{number % COLOURS}", data_series=key, **line)
         if (key.startswith("eval") or len(place) == 1) and len(place) <= MOST_DOTS:
             dot = {"kind": f"dot s{number % COLOURS}", "r": 3, "fill": colour}

@@ -268,7 +268,12 @@ def test_a_page_groups_the_runs_and_draws_each(root: Path, lang: str) -> None:
     assert set(links) <= ids
     drawn = [attrs for tag, attrs in page.elements if attrs.get("class") == "spark"]
     assert len(drawn) == sum(row.verdict != UNREADABLE for row in found.rows)
-    assert read(html.fragment(found)).text.count("SFT201") == shown.count("SFT201 ")
+    notebook = read(found._repr_html_())
+    assert notebook.text.count("SFT201") == shown.count("SFT201 ")
+    # Without a style sheet, a path is filled and has no line.
+    lines = [attrs for tag, attrs in notebook.elements if tag == "path"]
+    assert len(lines) >= len(drawn)
+    assert all(attrs["fill"] == "none" and attrs["stroke"] for attrs in lines)
 
 
 def test_curves_are_kept_and_are_no_data(root: Path) -> None:
