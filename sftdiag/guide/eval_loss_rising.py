@@ -7,6 +7,7 @@ from math import ceil
 from sftdiag.detectors._eval_rise import MIN_RISE
 from sftdiag.detectors.eval_loss_rising import FEW_EVALUATIONS
 from sftdiag.findings import Severity
+from sftdiag.guide import empty_answers
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.epochs import steps_at_epoch_edges
 from sftdiag.guide.from_checks import check
@@ -144,6 +145,7 @@ SYMPTOM = Symptom(
     "eval-loss-rising",
     Severity.ERROR,
     (
+        *empty_answers.CAUSES,
         CauseRule(
             "overfitting",
             (

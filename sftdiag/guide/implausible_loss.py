@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sftdiag.detectors.train_eval_scale_mismatch import CONSTANT
 from sftdiag.findings import Severity
+from sftdiag.guide import empty_answers
 from sftdiag.guide.accumulation import CAUSE
 from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check
@@ -96,6 +97,7 @@ SYMPTOM = Symptom(
             only=SUM,
         ),
         CauseRule("learning-rate-too-high", (rate,), (lower_learning_rate,), HIGH),
+        *(cause.replace(only=LOW) for cause in empty_answers.CAUSES),
         CauseRule("weights-not-loaded", (blind,), (fix("load_weights"),), BLIND),
         CauseRule("frozen-parameters", (never_moved,), (fix("unfreeze"),), ("blind",)),
         CauseRule(

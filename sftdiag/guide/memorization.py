@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sftdiag.findings import Severity
+from sftdiag.guide import empty_answers
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.epochs import fewer_epochs, passes_over_the_rows
 from sftdiag.guide.from_checks import check
@@ -45,6 +46,7 @@ SYMPTOM = Symptom(
     "memorization",
     Severity.WARNING,
     (
+        *empty_answers.CAUSES,
         CauseRule(
             "too-many-epochs",
             (passes_over_the_rows, certainty, no_evaluation),

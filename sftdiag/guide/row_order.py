@@ -13,6 +13,11 @@ STEADY = 2.0
 within a few records in every labelled run that diverged."""
 
 
+EDGE = 0.05
+"""Share of a pass by which a rise may be off where the other rows begin: the sample of rows tells
+their share to 3 %, and batches and log rows lie across the edge."""
+
+
 def rows_have_changed(case: Case) -> Evidence | None:
     """Whether a loss that jumped within one record did so without larger gradients."""
     return _jump(case, Weight.SUPPORTS, Weight.AGAINST)
@@ -26,6 +31,9 @@ def steps_have_grown(case: Case) -> Evidence | None:
 def _jump(case: Case, steady: Weight, grown: Weight) -> Evidence | None:
     before, after = case.number("grad_norm_before"), case.number("grad_norm_recent")
     if not _is_sudden(case) or not before or after is None:
+        return None
+    # Rows of another kind have larger gradients, too: where they begin is known.
+    if other_rows_begin_here(case) is not None:
         return None
     values = {"before": before, "after": after}
     if after < STEADY * before:
@@ -71,6 +79,17 @@ def rows_sorted_by_kind(case: Case) -> Evidence | None:
     if seen is not None and seen.weight is Weight.AGAINST and _is_sudden(case):
         return None
     return seen
+
+
+def other_rows_begin_here(case: Case) -> Evidence | None:
+    """Whether it began where, in a pass over sorted rows, the other kind begins: a proof."""
+    seen, rows = rows_sorted_by_kind(case), case.context.train_samples
+    batch = case.context.effective_batch_size
+    share = seen.check.evidence.get("share") if seen is not None and seen.check else None
+    if seen is None or not isinstance(share, float) or not rows or not batch:
+        return None
+    passed = (case.detection.onset_step * batch / rows) % 1.0
+    return seen.replace(weight=Weight.CONFIRMS) if abs(passed + share - 1.0) <= EDGE else None
 
 
 def sorted_rows_found(case: Case) -> Evidence | None:

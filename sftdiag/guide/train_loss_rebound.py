@@ -21,6 +21,7 @@ from sftdiag.guide.resume import (
 from sftdiag.guide.row_order import (
     blocks_of_rows,
     look_at_rows,
+    other_rows_begin_here,
     rows_have_changed,
     rows_sorted_by_kind,
     steps_have_grown,
@@ -45,7 +46,13 @@ SYMPTOM = Symptom(
         CauseRule("too-many-epochs", (passes_over_the_rows, steps_at_epoch_edges), (fewer_epochs,)),
         CauseRule(
             "data-order",
-            (rows_have_changed, blocks_of_rows, rows_sorted_by_kind, other_rows),
+            (
+                rows_have_changed,
+                blocks_of_rows,
+                rows_sorted_by_kind,
+                other_rows_begin_here,
+                other_rows,
+            ),
             (look_at_rows, fix("shuffle")),
         ),
         GRADIENT_NOT_DIVIDED,

@@ -58,6 +58,45 @@ def statuses(finding: Finding | None) -> dict[str, Status]:
     return {cause.id: cause.status for cause in finding.causes}
 
 
+def empty(share: float, left_out: tuple[str, ...] = ()) -> Inputs:
+    """Return rows of which this share has an answer of nothing but its end."""
+    samples = []
+    for number in range(40):
+        ids = (7, 5, number, 8, 9, *(() if number < 40 * share else (4, number)), 2)
+        labels = (IGNORE_INDEX,) * 5 + ids[5:]
+        samples.append(Sample(ids, labels, answers=((5, len(ids) - 1),), left_out=left_out))
+    return Inputs(train=Split("train", tuple(samples), 40))
+
+
+NOTHING = train_rows([3.0, 0.5, 0.01, *[1e-5] * 12], learning_rate=2e-5, grad_norm=0.1)
+"""A loss next to nothing within a part of an epoch."""
+
+
+@pytest.mark.parametrize(
+    ("rows", "code", "empties"),
+    [(NOTHING, "SFT111", "CONFIRMED"), (overfitting(), "SFT201", "CONFIRMED")],
+)
+def test_empty_answers_are_the_root_of_what_the_curve_shows(
+    rows: list[Row], code: str, empties: str
+) -> None:
+    report = diagnosed(rows, empty(1.0))
+    assert first(report) == (code, "poor-data", empties, "SFT421")
+    roots = [f.code for f in report.findings if f.consequence_of is None]
+    assert roots == [code]
+    assert first(diagnosed(rows, empty(0.6)))[:3] == (code, "poor-data", "LIKELY")
+    # A tenth of empty rows explains nothing.
+    few = diagnosed(rows, empty(0.1))
+    assert "poor-data" not in statuses(few.primary)
+
+
+def test_calls_that_the_template_leaves_out_are_the_root_of_empty_answers() -> None:
+    report = diagnosed(NOTHING, empty(1.0, ("tool_calls",)))
+    assert first(report) == ("SFT111", "chat-template", "CONFIRMED", "SFT424")
+    assert "poor-data" not in statuses(report.primary)
+    of = {f.code: (f.consequence_of or "").partition("@")[0] for f in report.findings}
+    assert of == {"SFT111": "", "SFT424": "SFT111", "SFT421": "SFT424"}
+
+
 def test_the_same_flat_curve_under_three_causes() -> None:
     normal = {"learning_rate": 2e-5, "grad_norm": 2.0}
     sound, none, other = (Inputs(train=split(kind)) for kind in ("own", "none", "other"))

@@ -135,6 +135,9 @@ CHECKED: dict[str, str] = {
     "prompt-completion, duplicates": "low-diversity-data",
     "prompt-completion, one answer": "low-diversity-data",
     "tokens, padding trained": "label-mask",
+    "messages, one kind after another": "data-order",
+    "tokens, one kind after another": "data-order",
+    "prompt-completion, answers empty": "poor-data",
 }
 """Faults of setups.FAULTS that the rows show: the expected first cause."""
 
