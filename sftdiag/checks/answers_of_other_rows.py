@@ -4,13 +4,16 @@ Sees: prompts that share rare tokens with the answer of the row before (or after
 shares them with its prompt, while their own answers share no more with them than those of strangers
 do. A match is an overlap, weighted by how rare the tokens are, that at most 2 % of the strangers'
 answers reach; tokens of a fifth of the rows weigh nothing, so that no template matches. And prompts
-of a small set whose answers were shuffled: they match one other answer by far, and it them.
+of a small set whose answers were shuffled: they match one other answer by far, and it them. Where
+answers are labels, which share no words with their prompts, prompts that come again tell: their
+answers agree when they are their own, and no more than any two where they are other rows'.
 
-Cannot see: tasks whose prompts and answers share no words (labels, most translations), which are
-skipped; answers that slipped by more than a row or were shuffled, where only some of the rows are
-looked at; a slip in a part of the rows; packed rows. Left alone are rows whose neighbours are alike
-(sorted by topic, a dialogue continued), prompts that another answer makes up (chains of utterances,
-also corrections that slipped) and rows that have each other's answers (counterparts).
+Cannot see: tasks whose prompts and answers share no words (most translations, labels of prompts
+that come once), which are skipped; answers that slipped by more than a row or were shuffled, where
+only some of the rows are looked at; a slip in a part of the rows; packed rows. Left alone are rows
+whose neighbours are alike (sorted by topic, a dialogue continued), prompts that another answer
+makes up (chains of utterances, also corrections that slipped) and rows that have each other's
+answers (counterparts).
 Is wrong where prompts quote a part of another row's answer, and answers share no words with their
 own prompts (translations that carry their context on): so all but the next row's answer make a
 warning only, and a fix says how to leave it out.
@@ -36,9 +39,11 @@ from math import sqrt
 from typing import ClassVar, NamedTuple
 
 from sftdiag.checks._matching import LEVEL, Matches, Row, rows_of
+from sftdiag.checks._same_prompts import same_prompts
 from sftdiag.checks.base import Check, Inputs, without_rows
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
+from sftdiag.samples import Split
 
 LEAST_ROWS = 50
 """Rows with a reply: among fewer the first rank of all is not below LEVEL."""
@@ -87,6 +92,9 @@ class AnswersOfOtherRowsCheck(Check):
         if not enough:
             return Skip("few_rows" if any(sets.values()) else "no_replies", {"rows": LEAST_ROWS})
         judged = {name: self._judged(name, rows) for name, rows in enough.items()}
+        for split in inputs.splits:
+            if split.name in judged and judged[split.name] is None:
+                judged[split.name] = self._by_prompts(split)
         found = [seen for seen in judged.values() if isinstance(seen, Observation)]
         if found:
             return found
@@ -105,6 +113,25 @@ class AnswersOfOtherRowsCheck(Check):
                 return self._found(series, rows, variant, slip)
         mixed = _mixed(matches, own)
         return None if mixed is None else self._found(series, rows, "elsewhere", mixed)
+
+    def _by_prompts(self, split: Split) -> Observation | bool | None:
+        """Return the same of answers without words of their prompts, by prompts that come again."""
+        same = same_prompts(split)
+        if same is None or not same.blind:
+            return True if same is not None and same.sound else None
+        return self.observation(
+            Severity.WARNING,
+            series=split.name,
+            variant="blind",
+            evidence={
+                "rows": len(same.rows),
+                "pairs": same.pairs,
+                "agree": same.agree,
+                "chance": same.chance * same.pairs,
+            },
+            fixes=(FixText("join"), FixText("compare")),
+            example=same.rows[0],
+        )
 
     def _found(self, series: str, rows: Sequence[Row], variant: str, slip: _Slip) -> Observation:
         # Prompts may take up what another row answered, which no row tells from a slip.

@@ -406,6 +406,50 @@ def test_no_words_in_common_is_not_judged(make: Make) -> None:
     assert found == Skip("no_shared_words")
 
 
+def asked_again(draw: random.Random, right: float, kinds: int, prompts: int = 60) -> Split:
+    """Return 240 rows of these prompts, which come again; this share has its prompt's label."""
+    asked = [said for _, said in draw.sample(library(), prompts)]
+    labels = [["yes", "no", "maybe", "never", "often", "rarely"][i % kinds] for i in range(prompts)]
+    rows = []
+    for _ in range(240):
+        which = draw.randrange(prompts)
+        other = draw.choice(labels)
+        rows.append(
+            (f"Which is it? {asked[which]}", labels[which] if draw.random() < right else other)
+        )
+    return split(rows, full=True)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kinds", [2, 4, 6])
+def test_labels_of_prompts_that_come_again(kinds: int, seed: int) -> None:
+    """They agree where they are their own; drawn blindly they do not; in between is not judged."""
+    draw = random.Random(seed)
+    check = AnswersOfOtherRowsCheck()
+    assert check.look(Inputs(train=asked_again(draw, 1.0, kinds))) == ()
+    (found,) = look(asked_again(draw, 0.0, kinds))
+    assert (found.variant, found.severity.label) == ("blind", "warning")
+    assert abs(found.evidence["agree"] - found.evidence["chance"]) < 30
+    assert "they do not depend on the prompts" in preflight.message(found, "en")
+    unsure = check.look(Inputs(train=asked_again(draw, 0.7, kinds)))
+    assert unsure == Skip("no_shared_words")
+
+
+@pytest.mark.parametrize("prompts", [1, 5, 4000])
+def test_prompts_that_come_too_seldom_or_are_one_say_nothing(prompts: int) -> None:
+    draw = random.Random(3)
+    rows = asked_again(draw, 0.0, 4, min(prompts, 800))
+    assert AnswersOfOtherRowsCheck().look(Inputs(train=rows)) == Skip("no_shared_words")
+
+
+def test_texts_that_answer_one_prompt_differ_and_nothing_is_wrong() -> None:
+    draw = random.Random(4)
+    asked = [said for _, said in draw.sample(library(), 40)]
+    texts = [codecs.encode(said, "rot13").upper() for _, said in draw.sample(library(), 240)]
+    rows = [(f"Tell me more. {draw.choice(asked)}", said) for said in texts]
+    assert look(split(rows, full=True)) == []
+
+
 def test_half_of_the_rows_are_right() -> None:
     """Where the answers slipped in the middle, their own ones still match before it."""
     pairs = mixed(random.Random(4), 600)

@@ -1,0 +1,84 @@
+"""Rows with the same prompt: do their answers agree? That needs no words in common."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import sqrt
+from typing import NamedTuple
+
+from sftdiag.samples import Split
+
+LEAST_PAIRS = 20
+"""Pairs of rows with one prompt whose answers are compared: fewer say little of a share."""
+
+LEAST_PROMPTS = 10
+"""Prompts that come again: one that all rows share says nothing of whose answer is whose."""
+
+LEAST_CHANCE = 0.05
+"""Agreement by chance from which the answers are labels, of which one is right: of texts there are
+many to one prompt, no two of which agree, nor would by chance."""
+
+SOUND = 0.9
+"""Agreement of labels that are their prompts': what differs there is noise."""
+
+Z = 4.0
+"""Standard deviations by which labels lie below SOUND, and are no more than two above chance."""
+
+
+class SamePrompts(NamedTuple):
+    """Pairs of rows with one prompt.
+
+    Attributes:
+        pairs: of a row and the one before it with the same prompt.
+        agree: those whose answers are the same.
+        chance: share of them that would be if answers were drawn blindly.
+        rows: indices of the rows whose answer is another.
+    """
+
+    pairs: int
+    agree: int
+    chance: float
+    rows: tuple[int, ...]
+
+    @property
+    def blind(self) -> bool:
+        """Whether the answers agree no more than if they were not their prompts'."""
+        expected, spread = self._of(self.chance)
+        low, _ = self._of(SOUND)
+        return self.agree <= expected + 2 * spread and expected + Z * spread <= low
+
+    @property
+    def sound(self) -> bool:
+        """Whether they agree as answers of their own prompts do, and others do not."""
+        expected, spread = self._of(self.chance)
+        return self.agree >= SOUND * self.pairs >= expected + Z * spread
+
+    def _of(self, share: float) -> tuple[float, float]:
+        return share * self.pairs, sqrt(share * (1 - share) * self.pairs)
+
+
+def same_prompts(split: Split) -> SamePrompts | None:
+    """Return how rows with one prompt agree; None where too few have one, or answers are texts."""
+    last: dict[tuple[int, ...], tuple[int, ...]] = {}
+    again: Counter[tuple[int, ...]] = Counter()
+    said: list[tuple[int, ...]] = []
+    agree, differ = 0, []
+    for index, sample in enumerate(split.samples):
+        if not sample.answers or len(sample.starts) != 1:
+            continue
+        start, end = sample.answers[-1]
+        prompt, answer = sample.input_ids[:start], sample.input_ids[start:end]
+        said.append(answer)
+        if prompt in last:
+            again[prompt] += 1
+            agree += last[prompt] == answer
+            differ += [index] if last[prompt] != answer else []
+        last[prompt] = answer
+    pairs = again.total()
+    if pairs < LEAST_PAIRS or len(again) < LEAST_PROMPTS or 2 * max(again.values()) > pairs:
+        return None
+    chance = sum(count * (count - 1) for count in Counter(said).values())
+    chance /= len(said) * (len(said) - 1)
+    if chance < LEAST_CHANCE:
+        return None
+    return SamePrompts(pairs, agree, chance, tuple(differ))
