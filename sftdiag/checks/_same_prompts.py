@@ -77,8 +77,8 @@ def same_prompts(split: Split) -> SamePrompts | None:
     pairs = again.total()
     if pairs < LEAST_PAIRS or len(again) < LEAST_PROMPTS or 2 * max(again.values()) > pairs:
         return None
-    chance = sum(count * (count - 1) for count in Counter(said).values())
-    chance /= len(said) * (len(said) - 1)
+    alike = sum(count * (count - 1) for count in Counter(said).values())
+    chance = alike / (len(said) * (len(said) - 1))
     if chance < LEAST_CHANCE:
         return None
     return SamePrompts(pairs, agree, chance, tuple(differ))
