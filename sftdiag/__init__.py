@@ -46,7 +46,7 @@ _HOME = {
     "assert_no_worse": "comparisons.compare",
     "assert_healthy": "api",
     "attach": "live.attach",
-    "Guard": "live.guard",
+    "Guard": "live.bad_steps",
     "Loop": "live.loop",
     "compare": "comparisons.compare",
     "fleet": "fleets.fleet",

@@ -18,8 +18,8 @@ from pydantic import BaseModel
 from sftdiag.context import RunContext
 from sftdiag.errors import ConfigError
 from sftdiag.live.attach import attach
+from sftdiag.live.bad_steps import Guard
 from sftdiag.live.callback import DiagnosticsCallback
-from sftdiag.live.guard import Guard
 from sftdiag.records import as_positive
 
 NAME = "axolotl"

@@ -8,8 +8,8 @@ from typing import Any
 from sftdiag.config import Trigger
 from sftdiag.errors import ConfigError
 from sftdiag.faults import say
+from sftdiag.live.bad_steps import Guard
 from sftdiag.live.callback import DiagnosticsCallback
-from sftdiag.live.guard import Guard
 from sftdiag.live.step_signals import StepSignals
 from sftdiag.live.trials import HyperparameterSearch
 from sftdiag.report.one_line import tell

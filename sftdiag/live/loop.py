@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
 
@@ -16,24 +16,22 @@ from sftdiag.api import Selectors, make_settings, project_settings
 from sftdiag.columns import Columns
 from sftdiag.config import Trigger, is_enabled
 from sftdiag.context import RunContext
-from sftdiag.faults import Faults, say
+from sftdiag.errors import ConfigError
+from sftdiag.faults import Faults
 from sftdiag.findings import Report
 from sftdiag.guide.dialect import LOOP
+from sftdiag.live.bad_steps import STOPPED, BadSteps, Guard
+from sftdiag.live.given_rows import GivenRows, number, whole
 from sftdiag.live.resume import opened, past, resumed
+from sftdiag.live.row_log import RowLog
 from sftdiag.live.unharmed import unharmed
 from sftdiag.live.watch import Watch
 from sftdiag.monitor import Monitor
 from sftdiag.outlets.webhook import Webhook
 from sftdiag.policy import Policy
-from sftdiag.records import as_float, as_step
 from sftdiag.sources import kept_log
-from sftdiag.sources.console.dicts import is_row
-from sftdiag.sources.numbering import Numbering
-from sftdiag.sources.steps import Plan
+from sftdiag.sources.every_step import Merger, Step, packed, unpacked
 from sftdiag.values import EMPTY
-
-TOLD = ("loss", "eval_loss", "learning_rate", "grad_norm")
-"""Metrics of which it is said, once each, where they are no single number."""
 
 
 class Loop:
@@ -51,6 +49,7 @@ class Loop:
         select: codes or names to report; None means all.
         ignore: codes or names to leave out.
         grace_steps: before this step nothing stops or raises.
+        guard: True or :class:`sftdiag.Guard`: what :meth:`skip` tells to keep out of the weights.
         start_step: optimizer steps done before, of a run that is resumed; 0 begins anew.
         context: what is known of the run, such as ``RunContext(learning_rate=1e-4,
             max_steps=1000, vocab_size=32000)``.
@@ -84,6 +83,7 @@ class Loop:
         select: Selectors = None,
         ignore: Selectors = None,
         grace_steps: int | None = None,
+        guard: Any = None,
         start_step: int = 0,
         context: RunContext | None = None,
         columns: Mapping[str, str] = EMPTY,
@@ -109,12 +109,14 @@ class Loop:
         self._first = (rank if rank is not None else _rank()) == 0
         self._faults = Faults(logging.ERROR if self._first else logging.DEBUG)
         self._known = (context or RunContext()).filled_from(RunContext(framework=LOOP))
-        self._columns = Columns(columns)
-        self._numbering = Numbering(Plan())
+        self._given = GivenRows(columns, self._first)
         self._monitor = Monitor(self._known, self.settings, on_fault=self._faults.failed)
         self._watch: Watch | None = None
         self._closed = False
-        self._odd: set[str] = set()
+        self._rows = RowLog()
+        self._bad = _bad_steps(Guard.parse(guard))
+        self._skips = self._guard_ended = False
+        self._skipped: int | None = None
         self._control = SimpleNamespace(should_training_stop=False, should_save=False)
         # What the watch and the outlets read of TrainingArguments and TrainerState.
         self._args = SimpleNamespace(
@@ -171,8 +173,7 @@ class Loop:
         folder = self._args.output_dir
         if before.start.after_step and folder and kept_log.recognises(folder):
             log = list(kept_log.read(folder, Columns()).rows)
-        for row in log:
-            self._numbering.take(row)
+        self._given.go_on(log)
         self._monitor = resumed(before, log, self.settings, self._faults)
         outlets = None
         if self._first:
@@ -181,12 +182,19 @@ class Loop:
         self._watch = Watch(
             self._monitor, self.policy, self._args, self._state, before.checkpoints, outlets
         )
+        self._watch.look_up = self._rows.of
         self._watch.learn(before.start.context, self._control)
         self._watch.take(before.checked, (), self._control)
 
     @unharmed
     def log(
-        self, metrics: Mapping[str, Any] | None = None, /, *, step: Any = None, **more: Any
+        self,
+        metrics: Mapping[str, Any] | None = None,
+        /,
+        *,
+        step: Any = None,
+        rows: Iterable[int] | None = None,
+        **more: Any,
     ) -> None:
         """Take in a row: numbers, 0-d tensors or arrays, under any tool's names for them.
 
@@ -196,6 +204,7 @@ class Loop:
         Args:
             metrics: the numbers, by name; or as keywords.
             step: optimizer steps done. None: one more than at the last training row.
+            rows: the numbers of the training rows that the step was made of; findings name them.
             more: numbers, by name.
 
         Raises:
@@ -204,20 +213,85 @@ class Loop:
         self._begin()
         if self._watch is None:
             return
-        if metrics is not None and not isinstance(metrics, Mapping):
-            self._say_once("log()", f"takes numbers by name, got {type(metrics).__name__}")
-            metrics = None
-        row = self._row({**(metrics or {}), **more}, _whole(step))
+        row = self._given.row(metrics, more, step, self._state.global_step)
         if row is None:
             return
-        planned = self._columns.max_steps
+        planned = self._given.max_steps
         if planned is not None and self._state.max_steps is None:
             self._state.max_steps = planned
             self._watch.learn(RunContext(max_steps=planned), self._control)
+        if "loss" in row and row["step"] == self._skipped:
+            return  # The guard has told of it.
+        if rows is not None:
+            self._rows.given(row["step"], row.get("epoch"), rows)
+        self._feed(self._watch, row)
+
+    def _feed(self, watch: Watch, row: Mapping[str, Any]) -> None:
         if row["step"] > self._state.global_step:
-            self._watch.went_on()
+            watch.went_on()
         self._state.global_step = row["step"]
-        self._watch.feed(row, self._control)
+        watch.feed(row, self._control)
+        watch.find_rows()
+
+    def skip(
+        self,
+        *,
+        step: int,
+        loss: Any,
+        grad_norm: Any = None,
+        lr: Any = None,
+        epoch: float | None = None,
+        rows: Iterable[int] | None = None,
+    ) -> bool:
+        """Return whether a step is to be kept out of the weights; asked before each is made.
+
+        Where it is True, call ``zero_grad`` instead of ``step``. Always False without ``guard``.
+
+        Args:
+            step: optimizer steps done with it.
+            loss: its loss; with several processes their mean, so that all do the same.
+            grad_norm: the norm of its gradient, where that is known.
+            lr: the rate that it is made with.
+            epoch: epochs done with it.
+            rows: the numbers of its training rows.
+        """
+        self._skips = False
+        self._judge(whole(step), number(loss), number(grad_norm), number(lr), epoch, rows)
+        return self._skips
+
+    @unharmed
+    def _judge(
+        self,
+        step: int | None,
+        loss: float | None,
+        norm: float | None,
+        rate: float | None,
+        epoch: float | None,
+        rows: Iterable[int] | None,
+    ) -> None:
+        self._begin()
+        bad = self._bad
+        if self._watch is None or bad is None or step is None or loss is None or self._guard_ended:
+            return
+        if rows is not None:
+            self._rows.given(step, epoch, rows)
+        bound = bad.bound(rate)
+        reason = bad.reason(loss, norm, bound)
+        if reason is None:
+            bad.made(step, epoch, loss, rate)
+            return
+        self._skips, self._skipped = True, step
+        ended = bad.skipped(self._state.max_steps or step)
+        level, most = bound or (None, None)
+        told = float(reason + (STOPPED if ended else 0))
+        skipped = Step(step, loss, norm, rate, epoch, None, None, told, level, most)
+        steps = unpacked(packed([skipped]))  # as a later reader of the file sees it
+        self._watch.keep_steps(steps)
+        for row in Merger().rows(steps, None):
+            self._feed(self._watch, row)
+        if ended:
+            self._guard_ended = self._control.should_training_stop = True
+            self._watch.stopped_by("SFT113")
 
     def learn(self, **known: Any) -> None:
         """Take in what becomes known of the run, as fields of :class:`sftdiag.RunContext`."""
@@ -229,38 +303,6 @@ class Loop:
         if self._watch is not None:
             self._state.max_steps = self._state.max_steps or known.max_steps
             self._watch.learn(known, self._control)
-
-    def _row(self, given: Mapping[str, Any], step: int | None) -> Mapping[str, Any] | None:
-        """Return what was given as a row of the Trainer's log; None where it is none."""
-        numbers = {}
-        for name, value in given.items():
-            number = _number(value)
-            if number is not None:
-                numbers[str(name)] = number
-            elif value is not None:
-                self._odd_value(str(name), value)
-        row = self._columns.row(numbers)
-        if "train_loss" in row and "train_runtime" not in row:
-            row.setdefault("loss", row.pop("train_loss"))
-        if not is_row(row):
-            return None
-        if step is not None:
-            row["step"] = step
-        elif row.get("step") is None:
-            row["step"] = self._state.global_step + ("loss" in row)
-        return self._numbering.take(row)
-
-    def _odd_value(self, name: str, value: Any) -> None:
-        self._columns.learn((name,))
-        if self._columns.seen[name] in TOLD or name in TOLD:
-            shape = getattr(value, "shape", None)
-            kind = type(value).__name__ + (f" of shape {tuple(shape)}" if shape else "")
-            self._say_once(name, f"is no single number but {kind}, and is not looked at")
-
-    def _say_once(self, about: str, told: str) -> None:
-        if self._first and about not in self._odd:
-            self._odd.add(about)
-            say(logging.WARNING, f"{about} {told}")
 
     @unharmed
     def close(self) -> None:
@@ -281,19 +323,13 @@ class Loop:
         self._watch = None
 
 
+def _bad_steps(guard: Guard | None) -> BadSteps | None:
+    if guard is not None and guard.rollback:
+        raise ConfigError("a loop's guard puts no weights back; expected Guard(rollback=0)")
+    return BadSteps(guard) if guard is not None else None
+
+
 def _rank() -> int:
     """Return the process's rank as launchers tell it (torchrun, accelerate, DeepSpeed)."""
     told = os.environ.get("RANK", "")
     return int(told) if told.isdecimal() else 0
-
-
-def _number(value: Any) -> float | None:
-    """Return a number, or that of a tensor or array of one element; None for anything else."""
-    try:
-        return as_float(value.item() if hasattr(value, "item") else value)
-    except Exception:
-        return None  # A tensor of several elements, each library in its own words.
-
-
-def _whole(step: Any) -> int | None:
-    return as_step(step.item() if hasattr(step, "item") else step)

@@ -127,6 +127,11 @@ class RowLog:
             self._taken.append(array("q", range(first, first + rows)))
             self._place += 1
 
+    def given(self, step: int, epoch: float | None, rows: Any) -> None:
+        """Note the rows of an optimizer step as a loop of one's own tells them."""
+        self._taken.append(_numbers(rows))
+        self.stepped(step, epoch)
+
     def stepped(self, step: int, epoch: float | None) -> None:
         """Note that an optimizer step was made of the micro-batches since the last one."""
         taken, self._taken = self._taken, []

@@ -14,7 +14,8 @@ from sftdiag.faults import Faults
 from sftdiag.findings import Finding, StepRows
 from sftdiag.live import row_losses
 from sftdiag.live.agreement import Agreement
-from sftdiag.live.guard import Guard, GuardedSteps
+from sftdiag.live.bad_steps import Guard
+from sftdiag.live.guard import GuardedSteps
 from sftdiag.live.row_log import RowLog
 from sftdiag.live.smoke_watch import SmokeWatch
 from sftdiag.live.step_signals import StepSignals

@@ -141,7 +141,8 @@ def test_two_ranks_skip_the_same_step(runs: int, tmp_path: Path) -> None:
 def test_where_it_cannot_act_it_says_so_and_reports(
     change: dict[str, Any], said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from sftdiag.live.guard import Guard, GuardedSteps
+    from sftdiag.live.bad_steps import Guard
+    from sftdiag.live.guard import GuardedSteps
     from sftdiag.live.step_signals import StepSignals
 
     trainer = poison.make(None, tmp_path, max_steps=10)
@@ -160,7 +161,7 @@ def test_where_it_cannot_act_it_says_so_and_reports(
     "wrong", [1, "yes", {"skip": "all"}, {"most_in_a_row": 0}, {"most_share": 0}, {"rollback": -1}]
 )
 def test_what_a_guard_may_be(wrong: Any) -> None:
-    from sftdiag.live.guard import Guard
+    from sftdiag.live.bad_steps import Guard
 
     with pytest.raises(sftdiag.ConfigError, match=r"guard|Guard"):
         Guard.parse(Guard(**wrong) if isinstance(wrong, dict) else wrong)

@@ -279,3 +279,53 @@ def test_it_loads_no_library_and_needs_none(tmp_path: Path) -> None:
     )
     assert done.stdout == "1\n"
     assert "sftdiag: stopped at step 1 by SFT106 non-finite" in done.stderr
+
+
+def guarded(folder: Path | None, bad: dict[int, float], **options: Any) -> tuple[Any, list[int]]:
+    """Run a loop of 60 steps that asks its guard; return it and the steps that it made."""
+    made = []
+    with sftdiag.Loop(folder, context=sftdiag.RunContext(max_steps=60), **options) as run:
+        for step in range(1, 61):
+            loss, rows = bad.get(step, logs.decay(step, 60)), range(step * 4, step * 4 + 4)
+            if run.skip(step=step, loss=loss, grad_norm=1.0, lr=1e-4, rows=rows):
+                if run.should_stop:
+                    break
+                continue
+            made.append(step)
+            run.log(step=step, loss=loss, grad_norm=1.0, lr=1e-4)
+    return run, made
+
+
+def test_a_guard_tells_the_step_that_is_bad(tmp_path: Path) -> None:
+    run, made = guarded(tmp_path, {45: math.nan}, guard=True)
+    assert made == [step for step in range(1, 61) if step != 45]
+    (found,) = run.report.findings
+    assert (found.code, found.onset_step) == ("SFT113", 45)
+    assert [(each.step, each.rows) for each in found.rows] == [(45, (180, 181, 182, 183))]
+    assert told(sftdiag.analyze(tmp_path)) == told(run.report)
+
+
+def test_a_guard_past_its_budget_stops_the_loop(tmp_path: Path) -> None:
+    run, made = guarded(tmp_path, dict.fromkeys(range(40, 61), math.inf), guard=True)
+    assert made == list(range(1, 40))
+    assert run.should_stop
+    assert run.report.summary.last_step is not None
+    assert json.loads(journal(tmp_path)[-1])["stopped_by"] == "SFT113@40"
+    assert told(sftdiag.analyze(tmp_path)) == told(run.report)
+
+
+def test_without_a_guard_every_step_is_made() -> None:
+    assert guarded(None, {45: math.nan})[1] == list(range(1, 61))
+    assert guarded(None, {45: math.nan}, guard=sftdiag.Guard(skip="none"))[1] == [*range(1, 61)]
+    with pytest.raises(sftdiag.ConfigError, match="puts no weights back"):
+        sftdiag.Loop(guard=sftdiag.Guard(rollback=1))
+
+
+def test_rows_are_named_by_what_they_made(tmp_path: Path) -> None:
+    with sftdiag.Loop(tmp_path) as run:
+        for row in LOGS["nan"]:
+            run.log(row, rows=[row["step"], 1000 + row["step"]])
+    assert run.report.primary is not None
+    behind = {each.step: each.rows for each in run.report.primary.rows}
+    assert behind[60] == (60, 1060)
+    assert told(sftdiag.analyze(tmp_path)) == told(run.report)

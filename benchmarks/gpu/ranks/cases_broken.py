@@ -55,17 +55,17 @@ def guarded(bench: Bench) -> Seen:
 
 def fails_in_guard(bench: Bench) -> Seen:
     """Before that the guard fails on rank 1: all ranks give it up, and go by the log rows."""
-    from sftdiag.live.guard import GuardedSteps
+    from sftdiag.live.bad_steps import BadSteps
 
     trainer = bench.trainer()
     if bench.rank == 1:
         nan_gradient(trainer, AT, 1)
-    reason = GuardedSteps._reason
-    _failing(bench, GuardedSteps, "_reason", AT - BEFORE)
+    reason = BadSteps.reason
+    _failing(bench, BadSteps, "reason", AT - BEFORE)
     try:
         return [bench.train(trainer, sftdiag.attach(trainer, guard=True))]
     finally:
-        GuardedSteps._reason = reason  # type: ignore[method-assign]
+        BadSteps.reason = reason  # type: ignore[method-assign]
 
 
 def slow(bench: Bench) -> Seen:
