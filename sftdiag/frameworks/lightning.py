@@ -86,6 +86,8 @@ class DiagnosticsCallback(Callback):  # type: ignore[misc]
         # Where it is asked for, every rank is asked.
         folder = self._folder or trainer.log_dir or trainer.default_root_dir
         self._begin(trainer, pl_module, folder)
+        # Also where that failed: every rank takes part in what the ranks agree on.
+        self._open = True
 
     @unharmed
     def _begin(self, trainer: Any, pl_module: Any, folder: str | os.PathLike[str]) -> None:
@@ -100,7 +102,6 @@ class DiagnosticsCallback(Callback):  # type: ignore[misc]
             ),
             **self._options,
         )
-        self._open = True
         self._loop.__enter__()
 
     def on_train_batch_end(
@@ -127,28 +128,27 @@ class DiagnosticsCallback(Callback):  # type: ignore[misc]
 
     @unharmed
     def _take_step(self, trainer: Any, outputs: Any, batch_idx: int) -> None:
-        row = {name: value for name, value in self._new(trainer) if not _is_of_evaluation(name)}
+        row = {name: value for name, value in self._new(trainer) if not self._evaluates(name)}
         if not any(self._is_loss(name) for name in row):
             loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
             if loss is None:
                 return
             # The Trainer has divided it by the micro-batches of a step.
             row["loss"] = loss * trainer.accumulate_grad_batches
-        else:
-            self._by_step = True
+        self._by_step = True
         batches = trainer.num_training_batches
         done = (batch_idx + 1) / batches if batches and isfinite(batches) else 0.0
         self._log(trainer, row, trainer.current_epoch + done)
 
     @unharmed
     def _take_epoch(self, trainer: Any) -> None:
-        row = {name: value for name, value in self._new(trainer) if not _is_of_evaluation(name)}
+        row = {name: value for name, value in self._new(trainer) if not self._evaluates(name)}
         if not self._by_step and any(self._is_loss(name) for name in row):
             self._log(trainer, row, trainer.current_epoch + 1)
 
     @unharmed
     def _take_evaluation(self, trainer: Any) -> None:
-        row = {name: value for name, value in self._new(trainer) if _is_of_evaluation(name)}
+        row = {name: value for name, value in self._new(trainer) if self._evaluates(name)}
         self._log(trainer, row, None)
 
     def _log(self, trainer: Any, row: dict[str, Any], epoch: float | None) -> None:
@@ -166,9 +166,16 @@ class DiagnosticsCallback(Callback):  # type: ignore[misc]
                 self._held[name] = value
                 yield name, value
 
+    def _called(self, name: str) -> str:
+        """Return the Trainer's name for one of the module's; its own where it is not known."""
+        own = {column: known for known, column in self._options.get("columns", EMPTY).items()}
+        return str(own.get(name) or canonical(name) or name)
+
     def _is_loss(self, name: str) -> bool:
-        own = self._options.get("columns", EMPTY).get("loss")
-        return name == own or canonical(name) in ("loss", "train_loss")
+        return self._called(name) in ("loss", "train_loss")
+
+    def _evaluates(self, name: str) -> bool:
+        return self._called(name).startswith("eval_")
 
     def _act(self, trainer: Any) -> None:
         """Stop or raise on every rank where one of them has to; all of them come here."""
@@ -197,10 +204,6 @@ class DiagnosticsCallback(Callback):  # type: ignore[misc]
     def _over(self) -> None:
         self._open = False
         self._loop.close()
-
-
-def _is_of_evaluation(name: str) -> bool:
-    return (canonical(name) or "").startswith("eval_")
 
 
 def context(trainer: Any, pl_module: Any) -> RunContext:
