@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+from sftdiag.cli.options import add_output
+from sftdiag.cli.output import deliver
 from sftdiag.texts import LANGUAGES
+
+if TYPE_CHECKING:
+    from sftdiag.comparisons.outcome import Comparison
+    from sftdiag.signals.course import Course
 
 FORMATS = ("text", "json", "html")
 
@@ -22,6 +29,7 @@ def register(commands: Any, formatter_class: Any) -> None:
     parser.add_argument("baseline", metavar="BASELINE", help="a state, checkpoint or run folder")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="likewise, to be compared with it")
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    add_output(parser)
     parser.add_argument("--lang", choices=LANGUAGES, help="language of the texts (default: en)")
     parser.set_defaults(run=run)
 
@@ -34,32 +42,40 @@ def run(options: argparse.Namespace) -> int:
 
     lang = options.lang or load_settings().lang
     baseline, *runs = courses(options.baseline, *options.runs)
-    compared = [held(baseline, run) for run in runs]
-    if options.format == "html":
+    compared = [(run, held(baseline, run)) for run in runs]
+    if options.format == "text" and not options.output and sys.stdout.isatty():
+        _print([found for _, found in compared], lang)
+    else:
+        deliver(_rendered(baseline, compared, options.format, lang), options.output)
+    return int(any(found.outcome == "worse" for _, found in compared))
+
+
+def _rendered(
+    baseline: Course, compared: Sequence[tuple[Course, Comparison]], form: str, lang: str
+) -> str:
+    if form == "html":
         from sftdiag.comparisons import html
 
-        sys.stdout.write(html.page(baseline, list(zip(runs, compared, strict=True)), lang))
-    elif options.format == "json":
+        return html.page(baseline, compared, lang)
+    if form == "json":
         import json
 
-        document = {"schema_version": 1, "comparisons": [found.to_dict() for found in compared]}
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-    else:
-        _print(compared, lang)
-    return int(any(found.outcome == "worse" for found in compared))
-
-
-def _print(compared: Any, lang: str) -> None:
+        document = {"schema_version": 1, "comparisons": [found.to_dict() for _, found in compared]}
+        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     from sftdiag.report import comparison
 
+    return "\n".join(comparison.render(found, lang) for _, found in compared)
+
+
+def _print(compared: Sequence[Comparison], lang: str) -> None:
+    """Print comparisons to a terminal, in colour."""
+    from rich.console import Console
+
+    from sftdiag.report import comparison
+    from sftdiag.report.line import write_lines
+
+    console = Console(highlight=False)
     for index, found in enumerate(compared):
         if index:
-            print()
-        if sys.stdout.isatty():
-            from rich.console import Console
-
-            from sftdiag.report.line import write_lines
-
-            write_lines(Console(highlight=False), comparison.lines(found, lang))
-        else:
-            sys.stdout.write(comparison.render(found, lang))
+            console.print()
+        write_lines(console, comparison.lines(found, lang))

@@ -7,7 +7,8 @@ import sys
 from typing import Any
 
 from sftdiag.api import resolve_settings
-from sftdiag.cli.options import add_selection, add_verdict, progress_bar
+from sftdiag.cli.options import add_output, add_selection, add_verdict, progress_bar
+from sftdiag.cli.output import deliver
 from sftdiag.findings import Severity
 from sftdiag.fleets.fleet import ENGINES, Fleet, is_readable, look
 
@@ -24,6 +25,7 @@ def register(commands: Any, formatter_class: Any) -> None:
     )
     parser.add_argument("paths", nargs="+", metavar="ROOT", help="a folder with runs below it")
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    add_output(parser)
     parser.add_argument("--jobs", type=int, metavar="N", help="processes that read the runs")
     parser.add_argument(
         "--engine", choices=tuple(ENGINES), default="local", help="who reads (default: local)"
@@ -52,7 +54,10 @@ def run(options: argparse.Namespace) -> int:
             not options.no_cache,
             progress,
         )
-    show(found, options.format)
+    if options.output:
+        deliver(rendered(found, options.format), options.output)
+    else:
+        show(found, options.format)
     if not any(is_readable(row) for row in found.rows):
         return 2
     worst = [severity.label for severity in Severity if severity >= settings.fail_on]
@@ -65,15 +70,20 @@ def show(fleet: Fleet, form: str) -> None:
         from sftdiag.fleets import text
 
         text.print_to_terminal(fleet)
-    elif form == "text":
+    else:
+        deliver(rendered(fleet, form), None)
+
+
+def rendered(fleet: Fleet, form: str) -> str:
+    """Return the fleet in a format."""
+    if form == "text":
         from sftdiag.fleets import text
 
-        sys.stdout.write(text.render(fleet))
-    elif form == "html":
+        return text.render(fleet)
+    if form == "html":
         from sftdiag.fleets import html
 
-        sys.stdout.write(html.page(fleet))
-    else:
-        from sftdiag.fleets import data
+        return html.page(fleet)
+    from sftdiag.fleets import data
 
-        sys.stdout.write(data.json(fleet) if form == "json" else data.csv(fleet))
+    return data.json(fleet) if form == "json" else data.csv(fleet)

@@ -30,6 +30,11 @@ def add_verdict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lang", choices=LANGUAGES, help="language of the texts (default: en)")
 
 
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Add the option of commands that write one format."""
+    parser.add_argument("--output", metavar="FILE", help="write there, not to standard output")
+
+
 def add_formats(parser: argparse.ArgumentParser) -> None:
     """Add ``--format``, which may be given several times."""
     parser.add_argument(

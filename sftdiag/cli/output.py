@@ -130,6 +130,19 @@ def _print_text(results: Results, detail: Detail) -> None:
             text.write_plain(report, detail)
 
 
+def deliver(content: str, file: str | None) -> None:
+    """Write content to a file, or to standard output where none is given.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    if file is None:
+        with reader_may_leave():
+            sys.stdout.write(content)
+    else:
+        _write_file(file, content)
+
+
 def _write_file(path: str, content: str) -> None:
     try:
         folder = os.path.dirname(path)

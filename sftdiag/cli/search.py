@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from sftdiag.cli.options import add_output
+from sftdiag.cli.output import deliver
 from sftdiag.errors import ConfigError
 from sftdiag.texts import LANGUAGES
 
@@ -66,6 +68,7 @@ def register(commands: Any, formatter_class: Any) -> None:
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="workers, with Ray")
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    add_output(parser)
     parser.add_argument("--lang", choices=LANGUAGES, help="language of the texts (default: en)")
     parser.set_defaults(run=run)
 
@@ -101,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
             lang=options.lang,
             progress=progress,
         )
-    sys.stdout.write(rendered(result, options.format))
+    deliver(rendered(result, options.format), options.output)
     return 0
 
 

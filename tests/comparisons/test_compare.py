@@ -190,6 +190,14 @@ def test_the_command(
     (found,) = json.loads(capsys.readouterr().out)["comparisons"]
     assert found["outcome"] == "worse"
     assert cli(["compare", base, "none"]) == 2
+    capsys.readouterr()
+    assert cli(["compare", base, base, base, "--lang", lang]) == 0
+    one, other = capsys.readouterr().out.split("\n\n" + f"{base}")
+    assert one.startswith(f"{base}{other.splitlines()[0]}")
+    file = Path(base).parent / "compare.html"
+    assert cli(["compare", base, worse, "--format", "html", "--output", str(file)]) == 1
+    assert file.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

@@ -310,3 +310,16 @@ def test_the_table_lines_up_in_chinese(root: Path) -> None:
     table = list(text.table(found))
     wide = {columns(line.plain[: line.plain.index(str(root))]) for line in table[1:6]}
     assert len(wide) == 1
+
+
+def test_the_page_goes_to_a_file(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "pages" / "fleet.html"
+    assert main(["fleet", str(root), "--format", "html", "--output", str(file)]) == 1
+    assert file.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert capsys.readouterr().out == ""
+    assert (
+        main(["fleet", str(root), "--output", str(root / "well" / "trainer_state.json" / "x")]) == 2
+    )
+    assert "cannot be written" in capsys.readouterr().err
