@@ -17,6 +17,7 @@ from sftdiag.probes import PROBES
 from sftdiag.probes.settings import Probes
 from sftdiag.probing.prober import Prober
 from sftdiag.sources import journal, model_files, open_run
+from sftdiag.trainer.versions import as_saved
 
 try:
     import torch
@@ -110,7 +111,7 @@ def _tokenizer(*folders: str) -> Any:
 def _load(folder: str) -> Any:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, **as_saved())
     except Exception as error:
         raise SourceError(folder, _why_not("language model", folder, error)) from None
     # A quantized model has its place already.

@@ -56,3 +56,13 @@ def words(args: Any) -> str | None:
     if hasattr(args, "group_by_length") and not hasattr(args, "train_sampling_strategy"):
         return "transformers-4"
     return None
+
+
+def as_saved() -> dict[str, str]:
+    """Return the argument that loads a model's weights in the dtype that they were saved in.
+
+    ``dtype`` since transformers 4.56, ``torch_dtype`` before it.
+    """
+    from transformers import PretrainedConfig
+
+    return {"dtype" if hasattr(PretrainedConfig, "dtype") else "torch_dtype": "auto"}

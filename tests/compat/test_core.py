@@ -6,6 +6,7 @@ the newest. What a version cannot give is told with its reason, never as a fault
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,10 +15,15 @@ from typing import Any
 import pytest
 
 import sftdiag
+from sftdiag.cli.main import main
 from sftdiag.sources import every_step, journal
 
 pytest.importorskip("transformers", reason="needs the extra trainer")
 any_version = pytest.importorskip("any_version")
+
+from transformers import AutoModelForCausalLM  # noqa: E402
+
+from sftdiag.trainer.versions import as_saved  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -243,6 +249,23 @@ def test_the_model_is_asked(kind: str, tmp_path: Path) -> None:
     callback = sftdiag.attach(trainer, probes=["repetitive-output", "unnatural-replies"])
     trainer.train()
     assert {"repetitive-output", "unnatural-replies"} <= set(callback.report.ran)
+
+
+def test_a_finished_model_is_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Loaded from its folder, in the dtype that it was saved in."""
+    trainer = any_version.trainer("transformers", tmp_path, max_steps=4)
+    trainer.model.bfloat16().save_pretrained(tmp_path / "saved")
+    trainer.processing_class.save_pretrained(tmp_path / "saved")
+    rows = any_version.inputs.rows(16, **any_version.HELD_OUT)
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    capsys.readouterr()
+    asked = ["probe", str(tmp_path / "saved"), "--prompts", str(prompts), "--format", "json"]
+    assert main(asked) in (0, 1)
+    (told,) = json.loads(capsys.readouterr().out)["reports"]
+    assert "repetitive-output" in told["checks"]["ran"], told["checks"]
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "saved", **as_saved())
+    assert str(loaded.dtype) == "torch.bfloat16"
 
 
 def test_a_smoke_test_leaves_no_trace(kind: str, tmp_path: Path) -> None:
