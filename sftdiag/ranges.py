@@ -87,6 +87,11 @@ rate at each step: the weights of a layer of width n are about 1/sqrt(n) large, 
 of 64 of a toy and 0.016 at 4096. The largest rate of any source is 0.03, of a few prompt vectors.
 A toy's loss still falls at 0.09, smoothly, and ends eight times as high as at 0.003."""
 
+LEAST_LEARNING_RATE = 1e-9
+"""Below it no model of any size learns with Adam: a weight of 0.016, as a layer of width 4096 has
+them, lies 1.9e-9 from its next neighbours in float32, so that a step of half of that is rounded
+away; and an adapter that begins at 0 comes to 1e-6 in a thousand steps, which changes no output."""
+
 LOWEST_LEARNING_RATE = 1e-6
 """The lowest rate in any source above (Pareja et al., Mistral 7B): below it nothing was trained."""
 

@@ -59,26 +59,23 @@ class SamePrompts(NamedTuple):
 
 def same_prompts(split: Split) -> SamePrompts | None:
     """Return how rows with one prompt agree; None where too few have one, or answers are texts."""
+    whole = [(i, s, s.answers[-1]) for i, s in enumerate(split.samples) if s.answers]
+    rows = [(i, s.input_ids, *span) for i, s, span in whole if len(s.starts) == 1]
+    said = Counter(ids[start:end] for _, ids, start, end in rows)
+    alike = sum(count * (count - 1) for count in said.values())
+    if alike < LEAST_CHANCE * len(rows) * (len(rows) - 1) or len(rows) < LEAST_PAIRS:
+        return None
     last: dict[tuple[int, ...], tuple[int, ...]] = {}
     again: Counter[tuple[int, ...]] = Counter()
-    said: list[tuple[int, ...]] = []
-    agree, differ = 0, []
-    for index, sample in enumerate(split.samples):
-        if not sample.answers or len(sample.starts) != 1:
-            continue
-        start, end = sample.answers[-1]
-        prompt, answer = sample.input_ids[:start], sample.input_ids[start:end]
-        said.append(answer)
+    differ = []
+    for index, ids, start, end in rows:
+        prompt, answer = ids[:start], ids[start:end]
         if prompt in last:
             again[prompt] += 1
-            agree += last[prompt] == answer
             differ += [index] if last[prompt] != answer else []
         last[prompt] = answer
     pairs = again.total()
     if pairs < LEAST_PAIRS or len(again) < LEAST_PROMPTS or 2 * max(again.values()) > pairs:
         return None
-    alike = sum(count * (count - 1) for count in Counter(said).values())
-    chance = alike / (len(said) * (len(said) - 1))
-    if chance < LEAST_CHANCE:
-        return None
-    return SamePrompts(pairs, agree, chance, tuple(differ))
+    chance = alike / (len(rows) * (len(rows) - 1))
+    return SamePrompts(pairs, pairs - len(differ), chance, tuple(differ))

@@ -112,3 +112,15 @@ def without_evaluation(inputs: Inputs) -> Skip | None:
 def labelled(samples: Sequence[Sample]) -> list[int]:
     """Return the indices of the samples of which a token reaches the loss."""
     return [index for index, sample in enumerate(samples) if sample.supervised_tokens]
+
+
+def unmasked(samples: Sequence[Sample]) -> list[int]:
+    """Return the indices of the samples that train what the rows' own labels leave out.
+
+    It is the collator's doing, which treats all alike: some of them show it, and then all are
+    looked at.
+    """
+    some = samples[:: max(1, len(samples) // LEAST_ROWS)]
+    if not any(sample.is_unmasked for sample in some):
+        return []
+    return [index for index, sample in enumerate(samples) if sample.is_unmasked]

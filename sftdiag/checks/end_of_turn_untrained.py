@@ -45,8 +45,8 @@ NEVER = "never"
 """The variant of an end that stands after no answer."""
 
 OWN_MARK = 0.9
-"""Share of the answers that end with one token, which stands in none of them before its end, from
-which that token is an end mark of the rows' own: sentences differ in theirs, and have it inside."""
+"""Share of the answers that end with one token, which stands nowhere else in the rows, from which
+that token is an end mark of their own: sentences differ in theirs, and texts hold several."""
 
 RARELY = 0.5
 """Share of the answers that must teach to stop: below it, not stopping is the likelier lesson."""
@@ -154,8 +154,13 @@ def _need_ends(samples: Sequence[Sample], known: Tokenization) -> bool:
     if len(said) < LEAST_ROWS or sorted(map(len, said))[len(said) // 2] < SHORT_ANSWER:
         return False
     last, count = Counter(answer[-1] for answer in said).most_common(1)[0]
-    inside = any(last in answer[:-1] for answer in said)
-    return inside or count < OWN_MARK * len(said)
+    ends = sum(
+        sample.input_ids[end - 1] == last
+        for sample in samples
+        for _, end in sample.answers or _answers(sample, known)
+    )
+    elsewhere = sum(sample.input_ids.count(last) for sample in samples) > ends
+    return elsewhere or count < OWN_MARK * len(said)
 
 
 def _answers(sample: Sample, known: Tokenization) -> Iterator[tuple[int, int]]:

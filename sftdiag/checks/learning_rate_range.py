@@ -37,6 +37,7 @@ from sftdiag.observations import FixText, Observation, Skip
 from sftdiag.ranges import (
     ANY_LEARNING_RATE,
     LEARNING_RATE,
+    LEAST_LEARNING_RATE,
     SMALL_MODEL_RATE,
     USUAL_LEARNING_RATE,
     Range,
@@ -72,6 +73,8 @@ class LearningRateRangeCheck(Check):
             return [self._of_any_model(Severity.WARNING, "any_model", rate, method)]
         if not context.adaptive:
             return Skip("not_adaptive")
+        if rate < LEAST_LEARNING_RATE:
+            return [self._of_any_model(Severity.WARNING, "nothing_moves", rate, method)]
         if is_smaller_than_ranges(context):
             return Skip("small_model", {"parameters": context.total_parameters})
         ranges = LEARNING_RATE[method]
@@ -101,7 +104,10 @@ class LearningRateRangeCheck(Check):
             cause=self.causes[variant == "any_model"],
             series=ARGUMENTS,
             variant=variant,
-            evidence={"learning_rate": rate, "bound": ANY_LEARNING_RATE},
+            evidence={
+                "learning_rate": rate,
+                "bound": ANY_LEARNING_RATE if variant == "any_model" else LEAST_LEARNING_RATE,
+            },
             fixes=(FixText("usual", changes={"SFTConfig.learning_rate": (rate, usual)}),),
         )
 

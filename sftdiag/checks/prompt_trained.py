@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from sftdiag.checks._shares import share_of_rows
-from sftdiag.checks.base import Check, Inputs, without_rows
+from sftdiag.checks.base import Check, Inputs, unmasked, without_rows
 from sftdiag.context import RunContext
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
@@ -63,7 +63,7 @@ class PromptTrainedCheck(Check):
         if not known:
             return Skip("no_replies")
         # Rows that come with a mask are masked: that the collator does not read it SFT426 tells.
-        if any(split.samples[i].is_unmasked for i in known):
+        if unmasked([split.samples[i] for i in known]):
             return Skip("labels_unread")
         before = len(inputs.tokenization.reply_opening)
         # The mark of another reply after the last one is no prompt: SFT406 tells it.

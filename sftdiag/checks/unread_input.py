@@ -30,7 +30,7 @@ from difflib import get_close_matches
 from typing import ClassVar
 
 from sftdiag.checks._shares import share_of_rows
-from sftdiag.checks.base import ARGUMENTS, Check, Inputs
+from sftdiag.checks.base import ARGUMENTS, Check, Inputs, unmasked
 from sftdiag.context import BY_LENGTH, RANDOM, SEQUENTIAL
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
@@ -100,7 +100,7 @@ class UnreadInputCheck(Check):
                 evidence={"error": split.unbatched, "batch": batch},
                 fixes=(FixText("collator"), FixText("pads")),
             )
-        rows = [i for i, sample in enumerate(split.samples) if sample.is_unmasked]
+        rows = unmasked(split.samples)
         if rows:
             yield self.observation(
                 Severity.WARNING,

@@ -88,6 +88,7 @@ SETUPS: dict[str, tuple[str, str, Made]] = {
     "a frozen adapter": ("SFT510", "error", frozen_adapter),
     "rate 0": ("SFT501", "error", lambda f: setups.plain(f, ROWS, learning_rate=0.0)),
     "rate 0.2": ("SFT501", "warning", lambda f: setups.plain(f, ROWS, learning_rate=0.2)),
+    "rate 1e-12": ("SFT501", "warning", lambda f: setups.plain(f, ROWS, learning_rate=1e-12)),
     "warm-up as long as the run": (
         "SFT508", "warning", lambda f: setups.plain(f, ROWS, warmup_steps=100),
     ),
