@@ -107,6 +107,8 @@ def near_zero(signals: Signals, rows: int) -> bool:
     epoch, first = signals.epoch, signals.first_loss
     if epoch is None or epoch > FIRST_EPOCH or first is None or first < FIRST_LOSS:
         return False
+    if signals.recent and signals.recent[-1][1] >= NEAR_ZERO:
+        return False
     losses = [loss for _, loss in signals.recent]
     last = losses[-rows:]
     # Rows of a small batch may cost next to nothing by chance; most of the last ones may not.

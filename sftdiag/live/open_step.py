@@ -39,7 +39,9 @@ class OpenStep:
 def measured(trainer: Any, batches: int) -> list[float | None]:
     """Return the means over a step's micro-batches of what TRL keeps as numbers for its log."""
     kept = getattr(trainer, "_metrics", None)
-    lists = kept.get("train", {}) if isinstance(kept, dict) else {}
+    if not isinstance(kept, dict):
+        return [None] * len(MEASURED)
+    lists = kept.get("train", {})
     last = (lists.get(name, ())[-batches:] if batches else () for name in MEASURED)
     return [sum(values) / batches if len(values) == batches > 0 else None for values in last]
 

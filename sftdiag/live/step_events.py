@@ -119,8 +119,9 @@ class StepEvents(TrainerCallback):
             if guard.stopped:
                 # A log row tells why before the trainer looks whether it is to go on.
                 control.should_training_stop = control.should_log = True
-        look = partial(self.smoke.look, state.global_step, kwargs.get("model"))
-        self._faults.run("the smoke test", look, None)
+        if self.smoke.waiting:
+            look = partial(self.smoke.look, state.global_step, kwargs.get("model"))
+            self._faults.run("the smoke test", look, None)
 
     @unharmed
     def on_epoch_begin(
@@ -171,13 +172,12 @@ class StepEvents(TrainerCallback):
         """Feed a row of the log, and before it the steps since the last one."""
         signals = self.steps
         if signals is None:
-            watch.feed(row, control)
+            watch.feed([row], control)
             return
         if signals.off is not None:
             watch.learn(RunContext(step_signals=signals.off), control)
         watch.keep_steps(steps)
-        for each in self._merger.rows(steps, row):
-            watch.feed(each, control)
+        watch.feed([*self._merger.rows(steps, row)], control)
         self._faults.run("the rows", watch.find_rows, None)
         if self._guarded is not None and self._guarded.stopped:
             watch.stopped_by("SFT113")

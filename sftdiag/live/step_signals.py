@@ -118,17 +118,19 @@ class StepSignals:
         """Keep the loss of a micro-batch, as the trainer adds it up."""
         inputs = args[1] if len(args) > 1 else kwargs.get("inputs")
         ids = inputs.get("input_ids") if hasattr(inputs, "get") else None
-        self.rows.trained(len(ids) if ids is not None else None)
+        # A step has just filled the caches with its own: every function called here is a cold one.
+        shape = getattr(ids, "shape", None)
+        self.rows.trained(shape[0] if shape is not None else None)
         if self.off is not None:
             return
         if not hasattr(loss, "dim") or loss.dim() != 0:
             self.off = NO_SCALAR
             return
-        self._slots[self._used].copy_(loss.detach())
+        self._slots[self._used].copy_(loss.detach() if loss.requires_grad else loss)
         self._used += 1
         self._open.losses += 1
-        if ids is not None:
-            self._open.tokens += ids.numel()
+        if shape is not None:
+            self._open.tokens += shape.numel()
 
     def _clipped(self, norm: Any, args: tuple[Any, ...], kwargs: Any) -> None:
         """Keep the gradient norm that the trainer logs of its step: that of its last call."""
@@ -138,7 +140,7 @@ class StepSignals:
         if isinstance(norm, (int, float)):
             slot.fill_(norm)
         elif type(norm) is type(self._ring) and norm.numel() == 1:
-            slot.copy_(norm.detach().reshape(()))
+            slot.copy_(norm.detach().reshape(()) if norm.requires_grad or norm.dim() else norm)
         else:
             return
         self._open.normed = True

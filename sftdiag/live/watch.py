@@ -62,13 +62,17 @@ class Watch:
         self._held: set[str] = set()
         self._concluded = False
 
-    def feed(self, row: Mapping[str, Any], control: Any) -> None:
-        """Take in a row of the log, in a dict of its own."""
+    def feed(self, rows: Sequence[Mapping[str, Any]], control: Any) -> None:
+        """Take in the next rows of the log, each in a dict of its own."""
         if self._outlets is not None:
-            self._outlets.keep_log_row(row)
+            self._outlets.keep_log_rows(rows)
         if self.waiting:
-            self._rows.append(row)
+            self._rows += rows
         else:
+            self._judge(rows, control)
+
+    def _judge(self, rows: Sequence[Mapping[str, Any]], control: Any) -> None:
+        for row in rows:
             self._handle(self.monitor.feed_entry(row), control)
 
     def find_rows(self) -> None:
@@ -99,8 +103,7 @@ class Watch:
         self.waiting = False
         self._handle((), control)
         rows, self._rows = self._rows, []
-        for row in rows:
-            self.feed(row, control)
+        self._judge(rows, control)
 
     def learn(self, known: RunContext, control: Any) -> None:
         """Take in what became known of the run, and keep it beside the log."""

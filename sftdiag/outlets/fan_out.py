@@ -74,11 +74,11 @@ class Outlets:
                 every_step.STEPS_FILE, lambda folder: every_step.write(folder, kept, afresh=afresh)
             )
 
-    def keep_log_row(self, row: Mapping[str, Any]) -> None:
-        """Keep a row of the log, for a run that saves no checkpoint."""
+    def keep_log_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Keep rows of the log, for a run that saves no checkpoint."""
         self._faults.run(
             "log.jsonl",
-            lambda: self._write(LOG_FILE, lambda folder: kept_log.append(folder, row)),
+            lambda: self._write(LOG_FILE, lambda folder: kept_log.append(folder, rows)),
             None,
         )
 

@@ -87,14 +87,19 @@ OF_STEPS = frozenset({"loss", "grad_norm", "learning_rate", "epoch", "step"})
 
 def packed(steps: Iterable[Step]) -> bytes:
     """Return steps as the file's rows."""
-    known = (step for step in steps if step.step <= LAST_STEP)
-    return b"".join(_STEP.pack(*(_single(value) for value in step)) for step in known)
+    return b"".join(_row_of(step) for step in steps if step.step <= LAST_STEP)
 
 
-def _single(value: float | None) -> float:
+def _row_of(step: Step) -> bytes:
+    values = [UNKNOWN if value is None else value for value in step]
+    try:
+        return _STEP.pack(*values)
+    except OverflowError:
+        return _STEP.pack(*map(_single, values))
+
+
+def _single(value: float) -> float:
     """Return a number that fits into a float32, infinite where it is too large for one."""
-    if value is None:
-        return UNKNOWN
     try:
         struct.pack("<f", value)
     except OverflowError:
@@ -162,8 +167,8 @@ def write(folder: str, steps: Sequence[Step], *, afresh: bool = False) -> None:
         OSError: it cannot be written.
     """
     path = os.path.join(folder, *STEPS_FILE)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
     if afresh or not os.path.exists(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(f"{path}.new", "wb") as file:
             file.write(header() + packed(steps))
         os.replace(f"{path}.new", path)

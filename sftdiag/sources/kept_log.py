@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sftdiag.columns import Columns
@@ -38,16 +38,27 @@ def read(folder: str, columns: Columns, spacing: int | None = None) -> Log:
     return log
 
 
-def append(folder: str, row: Mapping[str, Any]) -> None:
-    """Append a row to the file in a run's folder.
+def append(folder: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Append rows to the file in a run's folder.
 
     Raises:
         OSError: it cannot be written.
     """
     path = os.path.join(folder, *LOG_FILE)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    written = "".join(map(_line, rows))
+    if not os.path.isfile(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps(encode(dict(row)), allow_nan=False, default=_number) + "\n")
+        file.write(written)
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    try:
+        # Most rows are numbers, which need no look at each.
+        text = json.dumps(row, allow_nan=False)
+    except (TypeError, ValueError):
+        text = json.dumps(encode(dict(row)), allow_nan=False, default=_number)
+    return text + "\n"
 
 
 def clear(folder: str) -> None:
