@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
-from math import sqrt
+from math import inf, sqrt
 from operator import mul, sub
 
 from sftdiag.findings import Detection, Severity
@@ -37,16 +37,19 @@ CLOSE = 0.1
 
 
 class SawTooth:
-    """Correlates the train loss with itself one period of length grouping earlier."""
+    """Correlates the train loss with itself one period of length grouping earlier.
+
+    Attributes:
+        due: the step from which to look again; infinite once the note is told.
+    """
 
     def __init__(self) -> None:
-        self._next = self._next_then = 0
-        self._noted = False
+        self.due = self._due_then = 0.0
 
     def note(
         self, code: str, record: LogRecord, steps: Sequence[int], losses: Sequence[float]
     ) -> Sequence[Detection]:
-        """Return the note once the saw-tooth is sure.
+        """Look again; return the note once the saw-tooth is sure.
 
         Args:
             code: the detector's.
@@ -54,14 +57,12 @@ class SawTooth:
             steps: of the last KEPT_ROWS rows, oldest first, with it.
             losses: their losses.
         """
-        if self._noted or record.step < self._next:
-            return ()
-        self._next = record.step + WINDOW_STEPS
+        self.due = record.step + WINDOW_STEPS
         first_step = steps[0]
         again = _correlated(first_step, record.step, [*losses])
         if again is None:
             return ()
-        self._noted = True
+        self.due = inf
         evidence = {"correlation": again, "period": WINDOW_STEPS, "loss": record.metrics["loss"]}
         return (
             Detection(
@@ -77,13 +78,10 @@ class SawTooth:
             steps: of the last KEPT_ROWS rows before, oldest first, and of these.
             losses: their losses.
         """
-        self._next_then = self._next
+        self._due_then = self.due
         before = len(steps) - rows.count
-        while not self._noted:
-            due = bisect_left(rows.steps, self._next_then)
-            if due == rows.count:
-                return True
-            self._next_then = rows.steps[due] + WINDOW_STEPS
+        while (due := bisect_left(rows.steps, self._due_then)) < rows.count:
+            self._due_then = rows.steps[due] + WINDOW_STEPS
             end = before + due + 1
             first = max(0, end - KEPT_ROWS)
             if _correlated(steps[first], steps[end - 1], losses[first:end]) is not None:
@@ -92,7 +90,7 @@ class SawTooth:
 
     def take(self) -> None:
         """Take in the rows that passed."""
-        self._next = self._next_then
+        self.due = self._due_then
 
 
 def _correlated(first_step: int, last_step: int, losses: Sequence[float]) -> float | None:

@@ -71,7 +71,9 @@ class LossOscillationDetector(Detector):
         self._losses.append(record.metrics["loss"])
         norm = record.metrics.get("grad_norm")
         self._norms.append(norm if norm is not None and isfinite(norm) else None)
-        note = self._saw_tooth.note(self.code, record, self._steps, self._losses)
+        note: Sequence[Detection] = ()
+        if record.step >= self._saw_tooth.due:
+            note = self._saw_tooth.note(self.code, record, self._steps, self._losses)
         self._since += 1
         if self._since < EVERY or len(self._steps) < WINDOW:
             return note

@@ -47,15 +47,16 @@ class Block(Value):
 
     def merged(self, later: Block) -> Block:
         """Return the mean of this block and the next."""
-        count = self.count + later.count
-
-        def mean(a: float | None, b: float | None) -> float | None:
+        early, late = self.count, later.count
+        count = early + late
+        loss = (self.loss * early + later.loss * late) / count
+        companions: list[float | None] = []
+        for name in COMPANIONS:
+            a, b = getattr(self, name), getattr(later, name)
             if a is None or b is None:
-                return b if a is None else a
-            return (a * self.count + b * later.count) / count
-
-        loss = (self.loss * self.count + later.loss * later.count) / count
-        companions = (mean(getattr(self, name), getattr(later, name)) for name in COMPANIONS)
+                companions.append(b if a is None else a)
+            else:
+                companions.append((a * early + b * late) / count)
         return Block(count, self.first_step, later.last_step, loss, *companions)
 
 
@@ -84,8 +85,10 @@ class Blocks:
         metrics, get = record.metrics, record.metrics.get
         if self._width == 1:
             # Adding to 0 is what a sum of one does: it makes -0.0 a 0.0.
-            values = map(get, COMPANIONS)
-            known = [v if v is None else v + 0.0 if isfinite(v) else None for v in values]
+            known: list[float | None] = []
+            for name in COMPANIONS:
+                value = get(name)
+                known.append(value + 0.0 if value is not None and isfinite(value) else None)
             step, loss = record.step, metrics["loss"] + 0.0
             self._append(Block(1, step, step, loss, *known), loss)
             return True
