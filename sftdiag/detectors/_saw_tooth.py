@@ -57,7 +57,7 @@ class SawTooth:
             steps: of the last KEPT_ROWS rows, oldest first, with it.
             losses: their losses.
         """
-        self.due = record.step + WINDOW_STEPS
+        self.due = float(record.step + WINDOW_STEPS)
         first_step = steps[0]
         again = _correlated(first_step, record.step, [*losses])
         if again is None:
@@ -81,7 +81,7 @@ class SawTooth:
         self._due_then = self.due
         before = len(steps) - rows.count
         while (due := bisect_left(rows.steps, self._due_then)) < rows.count:
-            self._due_then = rows.steps[due] + WINDOW_STEPS
+            self._due_then = float(rows.steps[due] + WINDOW_STEPS)
             end = before + due + 1
             first = max(0, end - KEPT_ROWS)
             if _correlated(steps[first], steps[end - 1], losses[first:end]) is not None:
