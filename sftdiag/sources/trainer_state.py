@@ -37,7 +37,7 @@ def entries(path: str, content: Any) -> list[Mapping[str, Any]]:
     if not rows:
         raise SourceError(path, "log_history is empty: nothing has been logged yet")
     for index, row in enumerate(rows):
-        if not isinstance(row, Mapping):
+        if type(row) is not dict and not isinstance(row, Mapping):
             raise SourceError(
                 path, f"log_history[{index}]: expected an object, got a JSON {_kind(row)}"
             )

@@ -1,0 +1,138 @@
+"""Which parts of judging a run cost the most, now and before they were made cheaper.
+
+    python -m benchmarks.speed.costs                    # prints the five costliest, now and before
+    python -m benchmarks.speed.costs --keep FILE.json   # keeps today's figures, to be the "before"
+
+A detector's cost is what signals and it cost together less what signals cost alone; that of
+reading, of records and of the report is taken by itself. CPU time, the least of some rounds. The
+unit is a fixed loop of plain Python, timed between the rounds, so that figures of two machines, or
+of one that others use too, can be held against each other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import process_time_ns
+
+from benchmarks.speed.logs import RUN_RECORDS, make_rows, write_log
+from sftdiag.detectors import Detector
+from sftdiag.monitor import Monitor
+from sftdiag.records import LogRecord, parse_entry
+from sftdiag.sources import open_run
+
+BEFORE = Path(__file__).with_name("costs_before.json")
+"""Figures of fe69178, by this script."""
+
+LONG, SHORTER = 2_000, 10
+"""Records of the long run whose live record is measured; runs of a fleet's length beside it."""
+
+ROUNDS = 5
+SHOWN = 5
+
+
+def _unit() -> None:
+    """Do what a microsecond is held against: some thousand steps of plain Python."""
+    total, kept = 0.0, {}
+    for place in range(20_000):
+        total += place * 0.5
+        kept[place & 255] = total
+
+
+def _least(action: Callable[[], object]) -> float:
+    """Return an action's time in units, the least of some rounds of both in turn."""
+    taken, units = [], []
+    for _ in range(ROUNDS):
+        for one, found in ((_unit, units), (action, taken)):
+            start = process_time_ns()
+            one()
+            found.append(process_time_ns() - start)
+    return min(taken) / min(units)
+
+
+def _fed(logs: Sequence[Sequence[LogRecord]], keep: Callable[[Detector], bool]) -> None:
+    for records in logs:
+        monitor = Monitor()
+        monitor._listen(tuple(d for d in monitor._detectors if keep(d)))
+        for record in records:
+            monitor.feed(record)
+
+
+def of_records(logs: Sequence[Sequence[Mapping[str, object]]]) -> dict[str, float]:
+    """Return what each part costs of a record of these logs, in units."""
+    parsed = [[record for row in log for record in parse_entry(row)] for log in logs]
+    count = sum(map(len, parsed))
+    names = [d.name for d in Monitor()._detectors]
+    whole = _least(lambda: _fed(parsed, lambda d: True))
+    parts = {
+        "records": _least(lambda: [parse_entry(row) for log in logs for row in log]),
+        "signals": _least(lambda: _fed(parsed, lambda d: False)),
+    }
+    for name in names:
+        with_it = partial(_fed, parsed, lambda d, name=name: d.name == name)
+        parts[name] = _least(with_it) - parts["signals"]
+    parts["all"] = whole + parts["records"]
+    return {name: max(0.0, value) / count for name, value in parts.items()}
+
+
+def of_runs() -> dict[str, float]:
+    """Return what each part costs of a run of a fleet's length, in units."""
+    logs = [make_rows(RUN_RECORDS, seed=seed) for seed in range(SHORTER)]
+    parts = {name: value * RUN_RECORDS for name, value in of_records(logs).items()}
+    monitors = []
+    for log in logs:
+        monitor = Monitor()
+        for row in log:
+            monitor.feed_entry(row)
+        monitors.append(monitor)
+    with TemporaryDirectory() as folder:
+        path = str(write_log(Path(folder, "trainer_state.json"), RUN_RECORDS))
+        parts["reading"] = _least(lambda: [open_run(path) for _ in range(SHORTER)]) / SHORTER
+    parts["report"] = _least(lambda: [monitor.report() for monitor in monitors]) / SHORTER
+    parts["all"] += parts["reading"] + parts["report"]
+    return parts
+
+
+def measured() -> dict[str, dict[str, float]]:
+    """Return the figures of today."""
+    return {"a live record": of_records([make_rows(LONG)]), "a run of a fleet": of_runs()}
+
+
+def table(now: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return the five costliest parts of each before, with what they cost then and now."""
+    before = json.loads(BEFORE.read_text())
+    lines = [
+        "What cost the most of it, in shares of what all of it cost before; by",
+        "`python -m benchmarks.speed.costs`.",
+        "",
+        "| of | part | before | now |",
+        "|---|---|---|---|",
+    ]
+    for what, parts in before.items():
+        whole = parts["all"]
+        costly = sorted(parts, key=lambda name: -parts[name])[: SHOWN + 1]
+        for name in costly:
+            shares = f"{parts[name] / whole:.0%} | {now[what].get(name, 0.0) / whole:.0%}"
+            lines.append(f"| {what} | {name} | {shares} |")
+    return lines
+
+
+def main() -> None:
+    """Print the table, or keep today's figures."""
+    parser = argparse.ArgumentParser(description="Measures which parts of judging cost the most.")
+    parser.add_argument("--keep", type=Path, help="write today's figures there")
+    kept = parser.parse_args().keep
+    now = measured()
+    if kept is not None:
+        rounded = {what: {n: round(v, 6) for n, v in parts.items()} for what, parts in now.items()}
+        kept.write_text(json.dumps(rounded, indent=1) + "\n")
+        return
+    print("\n".join(table(now)))
+
+
+if __name__ == "__main__":
+    main()
