@@ -20,7 +20,6 @@ from tempfile import TemporaryDirectory
 from time import process_time_ns
 
 from benchmarks.speed.logs import RUN_RECORDS, make_rows, write_log
-from sftdiag.detectors import Detector
 from sftdiag.monitor import Monitor
 from sftdiag.records import LogRecord, parse_entry
 from sftdiag.sources import open_run
@@ -45,19 +44,21 @@ def _unit() -> None:
 
 def _least(action: Callable[[], object]) -> float:
     """Return an action's time in units, the least of some rounds of both in turn."""
-    taken, units = [], []
+    taken: list[int] = []
+    units: list[int] = []
     for _ in range(ROUNDS):
         for one, found in ((_unit, units), (action, taken)):
             start = process_time_ns()
             one()
             found.append(process_time_ns() - start)
-    return min(taken) / min(units)
+    return float(min(taken)) / min(units)
 
 
-def _fed(logs: Sequence[Sequence[LogRecord]], keep: Callable[[Detector], bool]) -> None:
+def _fed(logs: Sequence[Sequence[LogRecord]], names: set[str]) -> None:
+    """Feed each log to the detectors of these names."""
     for records in logs:
         monitor = Monitor()
-        monitor._listen(tuple(d for d in monitor._detectors if keep(d)))
+        monitor._listen(tuple(d for d in monitor._detectors if d.name in names))
         for record in records:
             monitor.feed(record)
 
@@ -66,15 +67,14 @@ def of_records(logs: Sequence[Sequence[Mapping[str, object]]]) -> dict[str, floa
     """Return what each part costs of a record of these logs, in units."""
     parsed = [[record for row in log for record in parse_entry(row)] for log in logs]
     count = sum(map(len, parsed))
-    names = [d.name for d in Monitor()._detectors]
-    whole = _least(lambda: _fed(parsed, lambda d: True))
+    names = [detector.name for detector in Monitor()._detectors]
+    whole = _least(partial(_fed, parsed, set(names)))
     parts = {
         "records": _least(lambda: [parse_entry(row) for log in logs for row in log]),
-        "signals": _least(lambda: _fed(parsed, lambda d: False)),
+        "signals": _least(partial(_fed, parsed, set())),
     }
     for name in names:
-        with_it = partial(_fed, parsed, lambda d, name=name: d.name == name)
-        parts[name] = _least(with_it) - parts["signals"]
+        parts[name] = _least(partial(_fed, parsed, {name})) - parts["signals"]
     parts["all"] = whole + parts["records"]
     return {name: max(0.0, value) / count for name, value in parts.items()}
 

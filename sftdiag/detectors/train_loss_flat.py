@@ -123,7 +123,7 @@ class TrainLossFlatDetector(Detector):
             return ()
         if active is None and (found := self._untrained(signals, record.step)):
             return found
-        if self._wait(signals) is not None:
+        if _is_early(signals) or self._wait(signals) is not None:
             return ()
         return self._follow(signals, record.step) if active else self._look(signals, record.step)
 
@@ -271,9 +271,7 @@ class TrainLossFlatDetector(Detector):
         settled = signals.blocks[count - looked_at // 2].last_step
         if signals.learning_rate_rises or settled < signals.peak_learning_rate_step:
             return Skip("warmup")
-        if signals.progress is not None and signals.progress < MIN_SHARE:
-            return Skip("early", {"share": MIN_SHARE})
-        return None
+        return Skip("early", {"share": MIN_SHARE}) if _is_early(signals) else None
 
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""
@@ -293,6 +291,10 @@ class TrainLossFlatDetector(Detector):
             return Skip("flat_so_far", numbers)
         every = signals.last_step / max(1, rows)
         return Skip("unsure" if every < 2 else "unsure_log_more", numbers)
+
+
+def _is_early(signals: Signals) -> bool:
+    return signals.progress is not None and signals.progress < MIN_SHARE
 
 
 def _proof(signs: Mapping[str, Scalar]) -> bool:
