@@ -42,11 +42,11 @@ def main() -> int:
             # What CI runs must be judged.
             failed |= broken or (chosen.lowest and found["state"] == NOT_JUDGED)
             if chosen.write:
-                kept[name] = found
+                # Another one may have kept something meanwhile.
+                kept = {**page.results(), name: found}
                 page.keep(kept)
-                page.write(kept)
     if chosen.write:
-        page.write(kept)
+        page.write(page.results())
     return int(failed)
 
 
