@@ -365,7 +365,7 @@ def _does(*sentences: str) -> Iterator[str]:
 
 def _ranges(named: Mapping[str, Iterable[Range]]) -> Iterator[str]:
     rows = [(name, _span(one), one.source) for name, of in named.items() for one in of]
-    yield from _table(("", "value", "source"), rows)
+    yield from _table(("of", "value", "source"), rows)
 
 
 def _span(one: Range) -> str:

@@ -1,4 +1,4 @@
-"""docs/gates.md: its snippets run as they stand (docs/generate.py --check holds what it shows)."""
+"""Snippets of docs/gates.md and pages.md run as they stand (generate.py --check holds outputs)."""
 
 from __future__ import annotations
 
@@ -47,6 +47,18 @@ def test_the_commands_exit_as_they_say(folder: Path) -> None:
     baseline = json.loads((folder / "baseline.json").read_text())
     assert {entry["code"] for entry in baseline["accepted"]} >= {"SFT201", "SFT101"}
     assert (folder / "run.html").read_text().startswith("<!doctype html>")
+
+
+def test_the_commands_of_the_page_on_pages(folder: Path) -> None:
+    page = (ROOT / "docs" / "pages.md").read_text(encoding="utf-8")
+    (folder / "outputs").symlink_to(folder / "runs" / "main")
+    commands = [code.strip() for kind, code in printed.FENCED.findall(page) if kind == "sh"]
+    assert len(commands) == 3
+    for command in commands:
+        done = printed.call(command, folder)
+        assert done.code == int(command.partition("# exit code ")[2] or 0), done
+    for name in ("run", "fleet", "compare"):
+        assert (folder / f"{name}.html").read_text().startswith("<!doctype html>")
 
 
 def test_the_settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
