@@ -72,7 +72,10 @@ KINDS = (
     Kind(
         "Megatron-LM and NeMo console",
         lambda s, f: turned.megatron(s, f / "m.log"),
-        "no epoch in Megatron's; NeMo's iterations count from 0 (one is added)",
+        "no epoch in Megatron's; a NaN loss is left out of its lines and told by the gradient norm "
+        "or the count of nan iterations, a loss of 0 after skipped steps is none (megatron-core "
+        "0.19.2); NeMo's iterations count from "
+        "0 (one is added; nemo_toolkit 2.7.3)",
     ),
     Kind(
         "Lightning metrics.csv",
@@ -177,9 +180,18 @@ def page(shares: Sequence[str]) -> str:
         "|---|---|---|",
         *shares,
         "",
-        "Not tried, for they could not be installed beside the others or need a GPU: axolotl and "
-        "unsloth (their console is the Trainer's), NeMo, Megatron-LM (lines as documented). "
-        "Not read: Aim.",
+        "Aim's repositories (`.aim`, needs `sftdiag[aim]`, Python up to 3.12) are read run by "
+        "run from the files that the package aim 3.29.1 writes (tests/sources/test_aim.py, "
+        "which runs where it is installed): its queries go by an index that only its server "
+        "fills, and see nothing before. A number that is tracked again at a step takes the "
+        "place of the first.",
+        "",
+        "Not run, for they need a GPU; what they print was held against the logging code in "
+        "their wheels: NeMo (the lines of nemo_toolkit 2.7.3's own ProgressPrinter, run by "
+        "itself, a NaN loss included; 3.0.0 has none of its own any more), Megatron "
+        "(training_log of megatron-bridge 0.3.1 and 0.6.2 and of megatron-core 0.19.2, read), "
+        "axolotl 0.21.0 (read: the Trainer's dicts with ppl, eval_ppl, memory and tokens added)"
+        " and unsloth (the Trainer's).",
     ]
     return "\n".join(lines) + "\n"
 

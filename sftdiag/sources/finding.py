@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 from sftdiag.errors import SourceError
+from sftdiag.sources import aim_repo
 from sftdiag.sources.states import STATE, newest
 from sftdiag.sources.trainer_state import WHERE
 
@@ -94,6 +95,9 @@ def _below(folder: str, depth: int) -> Iterator[str]:
     if newest(folder) is not None or _is_run(folder):
         yield folder
         return
+    if aim_repo.is_repository(folder):
+        yield from aim_repo.runs(folder)
+        return
     try:
         names = sorted(os.listdir(folder))
     except OSError as error:
@@ -104,8 +108,9 @@ def _below(folder: str, depth: int) -> Iterator[str]:
         below = [run for sub in subs if os.path.isdir(sub) for run in _below(sub, depth - 1)]
     if not any(newest(run) for run in below if os.path.isdir(run)):
         # Beside folders with the Trainer's own logs, a text is what one of them printed.
-        yield from logs_in(folder, names)
-    yield from below
+        below = [*logs_in(folder, names), *below]
+    # Aim's repository is hidden, and holds what other logs there hold.
+    yield from below or aim_repo.runs(folder)
 
 
 def _is_run(folder: str) -> bool:

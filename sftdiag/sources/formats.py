@@ -92,6 +92,7 @@ FOLDERS = (
     Format("tensorboard", "folders", "_tensorboard"),
     Format("dvclive", "folders", "_dvclive"),
     Format("mlflow", "folders", "_mlruns"),
+    Format("aim", "aim_repo"),
 )
 """Those of which a folder is one run."""
 

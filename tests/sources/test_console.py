@@ -108,6 +108,18 @@ def test_rows_that_repeat_by_themselves_are_kept(tmp_path: Path) -> None:
             {"step": 10, "loss": "1.080000E+01", "grad_norm": "2.300"},
         ),
         (
+            " [2026-01-01 10:00:00] iteration       12/     100 | learning rate: 1.500000E-06 | "
+            "loss scale: 1.0 | grad norm: nan | number of skipped iterations:   0 | number of nan "
+            "iterations:   0 |",
+            {"step": 12, "loss": "nan", "grad_norm": "nan"},
+        ),
+        (
+            " [2026-01-01 10:00:00] iteration       12/     100 | learning rate: 1.500000E-06 | "
+            "loss scale: 4096.0 | number of skipped iterations:   1 | "
+            "number of nan iterations:   1 |",
+            {"step": 12, "loss": "nan"},
+        ),
+        (
             "Training epoch 0, iteration 9/99 | lr: 1.499e-07 | global_batch_size: 8 | global_step:"
             " 9 | reduced_train_loss: 11.03 | train_step_timing in s: 1.08 | val_loss: 10.2",
             {"step": 10, "loss": "11.03", "eval_loss": "10.2", "learning_rate": "1.499e-07"},
@@ -125,7 +137,18 @@ def test_rows_that_repeat_by_themselves_are_kept(tmp_path: Path) -> None:
         ("step: 30/900, train loss: 1.5, val loss: 2.5", {"step": 30, "eval_loss": "2.5"}),
         ("| 0.5 | 1.0 | 20 | 0.7 |", {}),
     ],
-    ids=["torchtune", "megatron", "nemo", "litgpt", "lightning", "script", "words", "no header"],
+    ids=[
+        "torchtune",
+        "megatron",
+        "megatron-nan",
+        "megatron-skipped",
+        "nemo",
+        "litgpt",
+        "lightning",
+        "script",
+        "words",
+        "no header",
+    ],
 )
 def test_lines_of_other_tools(tmp_path: Path, line: str, row: dict[str, Any]) -> None:
     if not row:
@@ -222,3 +245,32 @@ def test_an_evaluation_that_stands_in_every_bar_is_one(tmp_path: Path) -> None:
     rows = read(tmp_path, "".join(bars))[1]
     assert [float(row["eval_loss"]) for row in rows if "eval_loss" in row] == [2.5, 2.25]
     assert len(rows) == 40
+
+
+def test_what_megatron_leaves_out_of_a_line_is_not_healthy(tmp_path: Path) -> None:
+    """It names a loss above 0 only; steps skipped by float16's scale say nothing of the loss."""
+
+    def line(step: int, loss: str, norm: str = "1.200", skipped: int = 0) -> str:
+        told = f" lm loss: {loss} |" if loss else ""
+        return (
+            f" [2026-01-01 10:00:00] iteration {step:8}/      60 | learning rate: 1.500000E-05 |"
+            f"{told} loss scale: 1.0 | grad norm: {norm} | number of skipped iterations:"
+            f" {skipped:3} | number of nan iterations:   0 |"
+        )
+
+    good = [line(step, f"{2 + 8 / step:.6E}") for step in range(1, 31)]
+    for name, tail, code in (
+        ("nan", [line(step, "", "nan") for step in range(31, 61)], "SFT106"),
+        ("zero", [line(step, "", "0.000") for step in range(31, 61)], "SFT107"),
+    ):
+        path = tmp_path / f"{name}.log"
+        path.write_text("\n".join([*good, *tail]))
+        report = sftdiag.analyze(path)
+        assert report.primary is not None
+        assert report.primary.code == code
+    skipped = line(1, "", "0.700", 1).replace(" grad norm: 0.700 |", "")
+    assert len(read(tmp_path, "\n".join([skipped, *good]))[1]) == len(good)
+    test = " validation loss at iteration 30 on test set | lm loss value: 9.1E+00 | "
+    assert len(read(tmp_path, "\n".join([*good, test]))[1]) == len(good)
+    as_zero = line(31, "0.000000E+00", "0.700", 1).replace(" grad norm: 0.700 |", "")
+    assert len(read(tmp_path, "\n".join([*good, as_zero]))[1]) == len(good)

@@ -12,6 +12,13 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf|NaN|Infinity|n/a)"
 
 _ITERATION = re.compile(r"\biteration\s*:?\s+(\d{1,12})\s*/\s*(\d{1,12})\b", re.I)
 _NEMO_EPOCH = re.compile(r"\bTraining epoch (\d+)")
+_NAN_ITERATIONS, _GRAD_NORM = "number of nan iterations", "grad norm"
+"""In Megatron's lines, which leave out a loss of NaN, and up to megatron-core 0.16 one of 0."""
+
+_SKIPPED = "number of skipped iterations"
+"""Steps since the last line that float16's scale skipped: after none but those a line of
+megatron-core 0.19 says 0 for the loss."""
+
 _PART = re.compile(rf"\s*([A-Za-z][\w /.\-()]{{0,60}}?)\s*[:=]\s*({_NUMBER})\s*%?\s*$")
 _LITGPT = re.compile(
     rf"Epoch (\d+) \| iter (\d+) step (\d+) \| loss train: ({_NUMBER}),\s*val: ({_NUMBER})"
@@ -40,7 +47,7 @@ def row(line: str) -> dict[str, Any] | None:
         >>> row("Epoch 1 | iter 8 step 4 | loss train: 5.904, val: n/a | iter time: 19.85 ms (step)")
         {'step': '4', 'epoch': '1', 'loss': '5.904'}
     """  # noqa: E501
-    if "oss" not in line:
+    if "oss" not in line and _NAN_ITERATIONS not in line:
         return None
     for read in (_torchtune, _iteration, _litgpt, _script):
         found = read(line)
@@ -64,6 +71,8 @@ def _torchtune(line: str) -> dict[str, Any] | None:
 
 def _iteration(line: str) -> dict[str, Any] | None:
     """Megatron's and NeMo's: parts between bars, the iteration before or in the first one."""
+    if " on test set " in line:
+        return None
     if match := _VALIDATION.search(line):
         return {"iteration": match[1], "eval_loss": match[2]}
     match = _ITERATION.search(line)
@@ -74,12 +83,35 @@ def _iteration(line: str) -> dict[str, Any] | None:
     for part in line[match.end() :].split("|"):
         if (pair := _PART.match(part)) and pair[2] != "n/a":
             found[pair[1]] = pair[2]
+    if _NAN_ITERATIONS in found:
+        losses = [name for name in found if _is_loss(name)]
+        if float(found.get(_SKIPPED, 0)) > 0 and not any(float(found[name]) for name in losses):
+            found = {name: value for name, value in found.items() if name not in losses}
+            losses = []
+        found.update({} if losses else _left_out(found))
     if nemo is not None:
         # Both count from 0, and the last iteration's number is written as the total.
         del found["total_iterations"]
         done = found.pop("global_step", found["iteration"])
         found["iteration"] = str(int(float(done)) + 1)
     return found
+
+
+def _left_out(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the loss that Megatron left out, where the rest of the line tells which it was.
+
+    Steps of float16 that were skipped, and no more, leave it open.
+
+    Examples:
+        >>> _left_out({"number of nan iterations": "1"}), _left_out({"grad norm": "nan"})
+        ({'lm loss': 'nan'}, {'lm loss': 'nan'})
+        >>> _left_out({"grad norm": "0.000"}), _left_out({"grad norm": "0.7"})
+        ({'lm loss': '0'}, {})
+    """
+    norm = found.get(_GRAD_NORM, "").lower()
+    if norm == "nan" or float(found.get(_NAN_ITERATIONS, 0)) > 0:
+        return {"lm loss": "nan"}
+    return {"lm loss": "0"} if norm and float(norm) == 0 else {}
 
 
 def _litgpt(line: str) -> dict[str, Any] | None:
