@@ -19,9 +19,6 @@ from sftdiag.sources.json_rows import log_of
 from sftdiag.sources.log import Log
 from sftdiag.sources.series import Point, rows
 
-FOLDER = ".aim"
-"""Below a project's folder: its repository."""
-
 INSTALL = "looks like a run of Aim's; for it: pip install 'sftdiag[aim]' (Python up to 3.12)"
 
 _RUNS = os.path.join("meta", "chunks")
@@ -35,18 +32,13 @@ _TYPES = ("float", "float64", "int")
 """Of a sequence of numbers, as Aim calls them."""
 
 
-def runs(folder: str) -> list[str]:
-    """Return the folders of the runs in a project's folder or in its repository, oldest first."""
-    below = os.path.join(folder if is_repository(folder) else os.path.join(folder, FOLDER), _RUNS)
+def runs(repository: str) -> list[str]:
+    """Return the folders of the runs in a repository, oldest first."""
+    below = os.path.join(repository, _RUNS)
     if not os.path.isdir(below):
         return []
     found = (os.path.join(below, name) for name in sorted(os.listdir(below)))
     return sorted((run for run in found if recognises(run)), key=_begun)
-
-
-def is_repository(folder: str) -> bool:
-    """Return whether the folder is a repository itself, by its name."""
-    return os.path.basename(os.path.abspath(folder)) == FOLDER
 
 
 def recognises(folder: str) -> bool:

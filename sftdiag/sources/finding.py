@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 
 from sftdiag.errors import SourceError
-from sftdiag.sources import aim_repo
 from sftdiag.sources.states import STATE, newest
 from sftdiag.sources.trainer_state import WHERE
 
@@ -20,6 +19,9 @@ MAX_FILES = 500
 
 _PATTERN = "*?["
 """A path with one of these is a pattern where no such file is there."""
+
+AIM = ".aim"
+"""The hidden folder of Aim's repository."""
 
 DATABASE = b"SQLite format 3\0"
 """Begins the files that may hold several runs."""
@@ -95,8 +97,8 @@ def _below(folder: str, depth: int) -> Iterator[str]:
     if newest(folder) is not None or _is_run(folder):
         yield folder
         return
-    if aim_repo.is_repository(folder):
-        yield from aim_repo.runs(folder)
+    if os.path.basename(os.path.abspath(folder)) == AIM:
+        yield from _of_aim(folder)
         return
     try:
         names = sorted(os.listdir(folder))
@@ -110,7 +112,15 @@ def _below(folder: str, depth: int) -> Iterator[str]:
         # Beside folders with the Trainer's own logs, a text is what one of them printed.
         below = [*logs_in(folder, names), *below]
     # Aim's repository is hidden, and holds what other logs there hold.
-    yield from below or aim_repo.runs(folder)
+    yield from below or _of_aim(os.path.join(folder, AIM))
+
+
+def _of_aim(repository: str) -> list[str]:
+    if not os.path.isdir(repository):
+        return []
+    from sftdiag.sources.aim_repo import runs
+
+    return runs(repository)
 
 
 def _is_run(folder: str) -> bool:
