@@ -7,7 +7,7 @@ from pathlib import Path
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "frameworks.md"
 
-SHOWN = ("sftdiag: ", "{'loss'")
+SHOWN = ("sftdiag: ", "WARNING:sftdiag:", "ERROR:sftdiag:", "{'loss'")
 
 UP = re.compile(r"\x1b\[A")
 """What a progress bar above another writes before a line."""
