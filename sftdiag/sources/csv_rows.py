@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sftdiag.columns import Columns, canonical, plain
-from sftdiag.sources.json_rows import log_of
+from sftdiag.sources.json_rows import LIGHTNING, LITGPT, log_of
 from sftdiag.sources.log import Log, Note, Row
 from sftdiag.sources.opening import Head, lines
 
@@ -54,9 +54,9 @@ def read(head: Head, columns: Columns, spacing: int | None = None) -> Log:
     keys = {plain(name) for name in names}
     format, notes, after = "csv", [], 0
     if {"iter", "iter_time"} <= keys:
-        format, notes = "litgpt", [Note("micro_batches")]
+        format, notes = LITGPT, [Note("micro_batches")]
     elif "epoch" in keys and "step" in keys and _is_lightning(keys):
-        format, after = "lightning", 1
+        format, after = LIGHTNING, 1
         notes = [Note("from_zero")]
     elif any(" - " in name for name in names):
         runs = {name.rpartition(" - ")[0] for name in names if " - " in name}

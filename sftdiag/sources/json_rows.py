@@ -27,6 +27,9 @@ LOOKED_AT = 200
 SWIFT, LLAMAFACTORY, RAY = "global_step/max_steps", "current_steps", "training_iteration"
 """The column that tells each tool's file."""
 
+LIGHTNING, LITGPT = "lightning", "litgpt"
+"""Formats of the tables that frameworks write; litgpt's lies in a folder of its own."""
+
 
 def recognises_lines(head: Head) -> bool:
     """Return whether the lines are JSON objects, one of them a row of a training log."""
@@ -116,8 +119,9 @@ def log_of(
         told.append(Note(plan.source, {"spacing": plan.spacing}))
     elif columns.step_column in OWN_COUNT:
         told.append(Note("own_count", {"column": columns.step_column}))
-    folder = format in ("llama-factory", "ms-swift")
-    context = RunContext(max_steps=columns.max_steps, framework=format if folder else None)
+    folder = format in ("llama-factory", "ms-swift", LIGHTNING)
+    framework = format if folder or format == LITGPT else None
+    context = RunContext(max_steps=columns.max_steps, framework=framework)
     rows_again = Again(rows)
     return Log(
         format, rows_again, columns=columns, context=context, notes=told, in_run_folder=folder
