@@ -230,7 +230,7 @@ class Loop:
         if row["step"] > self._state.global_step:
             watch.went_on()
         self._state.global_step = row["step"]
-        watch.feed(row, self._control)
+        watch.feed([row], self._control)
         watch.find_rows()
 
     def skip(
