@@ -18,8 +18,12 @@ PACKAGES = (
     *("colorama", "typer==0.25.1", "evaluate==0.4.1", "scipy", "python-dotenv==1.0.1", "einops"),
     *("posthog==6.7.11", "schedulefree==1.4.1", "art", "tensorboard", "psutil", "sentencepiece"),
     "numba",
+    *("fastcore", "wandb"),
 )
-BARE = ("axolotl==0.21.0", "axolotl-contribs-lgpl==0.0.7", "axolotl-contribs-mit==0.0.6")
+BARE = (
+    *("axolotl==0.21.0", "axolotl-contribs-lgpl==0.0.7", "axolotl-contribs-mit==0.0.6"),
+    "bitsandbytes==0.50.2",
+)
 
 
 def python() -> str:
