@@ -33,7 +33,7 @@ class Framework(Protocol):
         """Return where ``_sftdiag`` is."""
 
     def log(self, folder: Path) -> Path:
-        """Return the framework's own log."""
+        """Return the framework's own log, or the run's folder where it keeps none."""
 
 
 class Ran(NamedTuple):

@@ -48,5 +48,5 @@ def run_folder(folder: Path) -> Path:
 
 
 def log(folder: Path) -> Path:
-    """Return the console: TRL's command line keeps no other log without a checkpoint."""
-    return folder / "console.txt"
+    """Return the run's folder: without a checkpoint there is no log but the console elsewhere."""
+    return run_folder(folder)

@@ -92,5 +92,5 @@ def run_folder(folder: Path) -> Path:
 
 
 def log(folder: Path) -> Path:
-    """Return the console."""
-    return folder / "console.txt"
+    """Return the run's folder: without a checkpoint there is no log but the console elsewhere."""
+    return run_folder(folder)

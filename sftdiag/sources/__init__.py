@@ -28,6 +28,9 @@ CHECKS_FILE = ("_sftdiag", "preflight.json")
 KEPT = "_sftdiag"
 """The folder in which a callback keeps what it knows; most runs have none."""
 
+KEEPS_ITS_CONSOLE = ("axolotl",)
+"""Frameworks whose console is kept in the run's own folder, where it is the framework's log."""
+
 PEEK_BYTES = 4096
 """Bytes that tell a trainer_state.json, so that the most frequent log loads no other reader."""
 
@@ -102,12 +105,13 @@ def _open_file(given: str, path: str, columns: Mapping[str, str], logging_steps:
 
     log = formats.read(path, columns, logging_steps)
     known = log.context
-    folders: tuple[str, ...] = ()
-    if log.in_run_folder:
-        here = os.path.abspath(path)
-        folders = (here if os.path.isdir(here) else os.path.dirname(here),)
-        beside = kept(folders, CONTEXT_FILE, RunContext()).plausible()
+    here = os.path.abspath(path)
+    folders: tuple[str, ...] = (here if os.path.isdir(here) else os.path.dirname(here),)
+    beside = kept(folders, CONTEXT_FILE, RunContext()).plausible()
+    if log.in_run_folder or beside.framework in KEEPS_ITS_CONSOLE:
         known = known.filled_from(beside).filled_from(model_files.context(folders))
+    else:
+        folders = ()
     entries = log.rows
     if folders:
         from sftdiag.sources import every_step

@@ -32,5 +32,17 @@ def test_it_says_what_the_callback_said(tmp_path: Path) -> None:
     assert {f.id for f in live.findings} == {f.id for f in beside.findings}
     assert beside.summary.records == live.summary.records > len(rows)
 
+    # axolotl keeps its console there, too; a console of anyone else's may be another run's.
+    console = tmp_path / "debug.log"
+    lines = [{key: f"{row[key]:.4g}" for key in ("loss", "epoch")} for row in rows]
+    console.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    assert sftdiag.analyze(console).summary.records == len(rows)
+    known = tmp_path / "_sftdiag" / "context.json"
+    content = json.loads(known.read_text(encoding="utf-8"))
+    known.write_text(json.dumps({**content, "framework": "axolotl"}), encoding="utf-8")
+    assert {f.id for f in sftdiag.analyze(console, logging_steps=20).findings} == {
+        f.id for f in live.findings
+    }
+
     alone = shutil.copy(log, tmp_path.parent / f"{tmp_path.name}.jsonl")
     assert sftdiag.analyze(alone).summary.records == len(rows)
