@@ -107,11 +107,17 @@ def _left_out(found: dict[str, Any]) -> dict[str, Any]:
         ({'lm loss': 'nan'}, {'lm loss': 'nan'})
         >>> _left_out({"grad norm": "0.000"}), _left_out({"grad norm": "0.7"})
         ({'lm loss': '0'}, {})
+
+    A norm is rounded to three decimals, so another loss beside it may be the one of the run:
+
+        >>> _left_out({"grad norm": "0.000", "my loss": "0.5", "loss scale": "1.0"})
+        {}
     """
     norm = found.get(_GRAD_NORM, "").lower()
     if norm == "nan" or float(found.get(_NAN_ITERATIONS, 0)) > 0:
         return {"lm loss": "nan"}
-    return {"lm loss": "0"} if norm and float(norm) == 0 else {}
+    other = any("loss" in name and name != "loss scale" for name in found)
+    return {"lm loss": "0"} if norm and float(norm) == 0 and not other else {}
 
 
 def _litgpt(line: str) -> dict[str, Any] | None:
