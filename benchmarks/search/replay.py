@@ -20,6 +20,9 @@ from benchmarks.search import cells
 from benchmarks.search.cells import Cell
 from benchmarks.search.table import Table
 from sftdiag.live.attach import attach
+from sftdiag.live.trials import NAN_EVALUATION, Rivals
+from sftdiag.searches.outcome import COMPLETE, FAILED, PRUNED, Outcome, Point, RowLosses
+from sftdiag.tuning.prospects import HOPELESS, cannot_become_best
 
 WIDTH = 8
 """Tokens of a training row that stands for a stored one."""
@@ -46,6 +49,37 @@ def cell_of(source: str, settings: Mapping[str, Any]) -> Cell:
         cells.MICRO * int(settings["gradient_accumulation_steps"]),
         int(settings["seed"]),
     )
+
+
+def run_trial(
+    table: Table,
+    make_trainer: Any,
+    settings: Mapping[str, Any],
+    folder: str,
+    rivals: Callable[[], Rivals],
+    moved: Any = None,
+) -> Outcome:
+    """Return what a trial of a search comes to by its stored evaluations, without a trainer.
+
+    It ends at an evaluation that is not finite, or where its curve cannot become the best.
+    """
+    cell = cell_of(table.source, settings)
+    if not table.has(cell):
+        # A second seed that is not stored: the search is told that it failed, and pays for it.
+        return Outcome(FAILED, steps=cell.steps, last_step=cell.steps, reason="KeyError")
+    run = table.run(cell)
+    curve: list[Point] = []
+    for step, loss in zip(cell.evaluated_at, run["eval_loss"], strict=True):
+        curve.append(Point(step, cell.epochs * step / cell.steps, nan if loss is None else loss))
+        known = Outcome(PRUNED, curve=tuple(curve), steps=cell.steps, last_step=step, log_rows=step)
+        if loss is None:
+            return known.replace(cause=NAN_EVALUATION[0], cause_name=NAN_EVALUATION[1])
+        others = rivals()
+        shares = [(point.step / cell.steps, point.loss) for point in curve]
+        if cannot_become_best(shares, others.curves, others.best):
+            return known.replace(cause=HOPELESS, cause_name=HOPELESS)
+    rows = RowLosses(tuple(run["rows"]), tuple(table.tokens), len(table.tokens))
+    return known.replace(state=COMPLETE, loss=curve[-1].loss, rows=rows)
 
 
 class Rows(torch.nn.Module):

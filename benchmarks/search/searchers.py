@@ -10,8 +10,9 @@ import random
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
-from math import inf, nan
+from math import inf, log, nan
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import optuna
 
@@ -93,28 +94,34 @@ class Purse:
             self._steps[cell] = steps
 
 
-def ours(table: Table) -> Found:
-    """Run ``sftdiag.search`` over the table, from its own start."""
-    import sftdiag
+def ours(table: Table, *, by_trainer: bool = False) -> Found:
+    """Run ``sftdiag.search`` over the table, from its own start.
 
-    made: list[Any] = []
+    Args:
+        table: the stored runs.
+        by_trainer: replay each trial in a trainer, detectors and all, a hundred times as slow; else
+            its evaluations alone, under the search's rule on hopeless curves.
+    """
+    from sftdiag.searches import search as searching
+    from sftdiag.searches.trial import run_trial as train
+
     make = replay.maker(table)
+    trials: list[tuple[Cell, int]] = []
+    spent = 0.0
 
-    def make_trainer(settings: dict[str, Any]) -> Any:
-        made.append(make(settings))
-        return made[-1]
+    def run_trial(make_trainer: Any, settings: Any, folder: str, rivals: Any, moved: Any) -> Any:
+        nonlocal spent
+        run: Any = train if by_trainer else partial(replay.run_trial, table)
+        outcome = run(make_trainer, settings, folder, rivals, moved)
+        cell, steps = replay.cell_of(table.source, settings), outcome.last_step
+        trials.append((cell, steps))
+        # The rows' losses are asked for once more at the end of a run.
+        evaluations = sum(at <= steps for at in cell.evaluated_at) + int(steps == cell.steps)
+        spent += table.cost(cell, steps, evaluations)
+        return outcome
 
-    with tempfile.TemporaryDirectory() as folder:
-        result = sftdiag.search(
-            make_trainer, folder=folder, storage=optuna.storages.InMemoryStorage(), on_error="stop"
-        )
-    trials, spent = [], 0.0
-    for trainer in made:
-        if steps := trainer.state.global_step:
-            trials.append((trainer.cell, steps))
-            # The rows' losses are asked for once more at the end of a run.
-            again = int(steps == trainer.cell.steps)
-            spent += table.cost(trainer.cell, steps, trainer.evaluations + again)
+    with tempfile.TemporaryDirectory() as folder, patch.object(searching, "run_trial", run_trial):
+        result = searching.search(make, folder=folder, storage=optuna.storages.InMemoryStorage())
     return Found(replay.cell_of(table.source, result.settings), spent, trials)
 
 
@@ -144,7 +151,7 @@ def asha(table: Table, budget: float, seed: int) -> Found:
     from ray.tune.experiment import Trial
     from ray.tune.schedulers import ASHAScheduler
 
-    scheduler = ASHAScheduler(max_t=MOST_EVALUATIONS)
+    scheduler: Any = ASHAScheduler(max_t=MOST_EVALUATIONS)
     scheduler.set_search_properties("eval_loss", "min")
     purse = Purse(table, budget)
     for cell in _shuffled(table, seed):
@@ -196,7 +203,10 @@ def _asked(table: Table, trial: optuna.Trial) -> Cell:
     picked = {
         name: known[trial.suggest_int(name, 0, len(known) - 1)] for name, known in values.items()
     }
-    return Cell(table.source, **picked, seed=cells.SEEDS[0])  # type: ignore[arg-type]
+    cell = Cell(table.source, **picked, seed=cells.SEEDS[0])  # type: ignore[arg-type]
+    # Not every cell between the grid's rates is stored: the nearest rate that is, then.
+    near = [other for rate in rates() if table.has(other := cell._replace(rate=rate))]
+    return min(near, key=lambda other: abs(log(other.rate / cell.rate)))
 
 
 def rates() -> tuple[float, ...]:

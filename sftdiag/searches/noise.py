@@ -16,6 +16,11 @@ RESAMPLES = 200
 STANDARD_ERRORS = 2.0
 """Times the standard error over the rows that a difference must exceed: one in forty by chance."""
 
+CHEAPER_ERRORS = 1.0
+"""Times it that a cheaper setting may cost: the one-standard-error rule (Breiman et al. 1984,
+Classification and Regression Trees). Each step may give so much away; at two of them, with 96 rows,
+four steps gave away 2 % (docs/search_score.md)."""
+
 SEED = 0
 """Of the bootstrap's draws, its own, so that a search that is read again chooses the same."""
 
@@ -43,14 +48,17 @@ def row_error(one: RowLosses | None, other: RowLosses | None) -> float | None:
     return pstdev(means) * sqrt(len(sums) / max(one.of, len(sums)))
 
 
-def margin(one: Outcome, other: Outcome, seeds: float | None) -> float:
+def margin(
+    one: Outcome, other: Outcome, seeds: float | None, errors: float = STANDARD_ERRORS
+) -> float:
     """Return by how much two losses may differ by noise alone.
 
-    The larger of two standard errors over the rows and what two seeds of the same settings lie
-    apart. Where neither is known, the most that seeds alone moved healthy runs (2 %).
+    The larger of two standard errors over the rows (or ``errors`` of them) and what two seeds of
+    the same settings lie apart. Where neither is known, the most that seeds alone moved healthy
+    runs (2 %).
     """
     error = row_error(one.rows, other.rows)
-    known = [value for value in (error and STANDARD_ERRORS * error, seeds) if value is not None]
+    known = [value for value in (error and errors * error, seeds) if value is not None]
     if known:
         return max(known)
     return SEED_EVAL * min(abs(one.loss or 0.0), abs(other.loss or 0.0))
@@ -61,11 +69,11 @@ def cheapest(
 ) -> tuple[Trial, Trial, float]:
     """Return the trial to keep, the best one, and the margin between the two.
 
-    The cheapest whose loss is not above the best one's by more than noise.
+    The cheapest whose loss is not above the best one's by more than one standard error.
     """
     best = min(candidates, key=lambda trial: (trial.outcome.loss, cost(trial)))
     for trial in sorted(candidates, key=lambda trial: (cost(trial), trial.outcome.loss)):
-        allowed = margin(trial.outcome, best.outcome, seeds)
+        allowed = margin(trial.outcome, best.outcome, seeds, CHEAPER_ERRORS)
         if (trial.outcome.loss or 0.0) - (best.outcome.loss or 0.0) <= allowed:
             if cost(trial) < cost(best):
                 return trial, best, allowed

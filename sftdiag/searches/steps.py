@@ -41,6 +41,9 @@ WIDER = 10**0.5
 """From the best rate outwards, when it is the largest or smallest tried: two such steps are a
 decade. The guide's own sets step by 2 to 2.5."""
 
+FARTHEST = 1.1 * WIDER
+"""Ratio up to which a rate is next to another: a step outwards, and what rounding adds."""
+
 FINEST = 2.3
 """Ratio of neighbouring rates from which nothing lies between worth a trial: the sweep's loss
 between two rates so far apart is flat to 0.003 nats (docs/recommend_score.md), and the guide's own
@@ -262,6 +265,39 @@ def _batches(now: Settings, facts: Facts, done: Done) -> list[dict[str, float]]:
     return [dict(now), *others]
 
 
+def _batches_and_rates(now: Settings, facts: Facts, done: Done) -> list[dict[str, float]]:
+    """Return the batches, then rates of step 1 next to the present one, which may suit them more.
+
+    The best rate goes with the batch, and with the rank: a smaller batch is tried with the next
+    lower rate as well, a larger one with the next higher, and the best of all with both.
+    """
+    lower, higher = _next_to(now[RATE], done)
+    asked = _batches(now, facts, done)
+    for settings in asked[1:]:
+        near = lower if settings[ACCUMULATION] < now[ACCUMULATION] else higher
+        asked = [*asked, *({**settings, RATE: rate} for rate in near)]
+    while True:
+        known = [done[key] for key in map(key_of, asked) if key in done]
+        ended = [trial for trial in known if trial.outcome.judged is not None]
+        if len(known) < len(asked) or not ended:
+            return asked
+        best = min(ended, key=_loss).settings
+        there = {key_of(settings) for settings in asked}
+        new = [{**best, RATE: rate} for near in _next_to(best[RATE], done) for rate in near]
+        new = [settings for settings in new if key_of(settings) not in there]
+        if not new:
+            return asked
+        asked += new
+
+
+def _next_to(rate: float, done: Done) -> tuple[list[float], list[float]]:
+    """Return the next lower and the next higher rate that was tried, each if within a step."""
+    tried = sorted({trial.settings[RATE] for trial in done.values()})
+    lower = [other for other in tried if rate / FARTHEST <= other < rate]
+    higher = [other for other in tried if rate < other <= rate * FARTHEST]
+    return lower[-1:], higher[:1]
+
+
 def _seeds(now: Settings, facts: Facts, done: Done) -> list[dict[str, float]]:
     first = done.get(key_of(now))
     known = first is not None and first.outcome.judged is not None
@@ -286,5 +322,5 @@ _ASKED: Mapping[str, Callable[[Settings, Facts, Done], list[dict[str, float]]]] 
     SEEDS: _seeds,
     EPOCHS: _epochs,
     RANK: _ranks,
-    STEPS[3]: _batches,
+    STEPS[3]: _batches_and_rates,
 }

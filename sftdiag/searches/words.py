@@ -34,7 +34,11 @@ def value(result: SearchResult, step: str, settings: dict[str, float]) -> str:
         return number(settings[step])
     if step == SEEDS:
         return str(words(result.language)["second_seed"].format(seed=int(settings[SEED])))
-    return str(batch_of(result.facts, settings))
+    batch = str(batch_of(result.facts, settings))
+    made = next((made for made in result.choices if made.step == step), None)
+    if made is None or settings[RATE] == made.before[RATE]:
+        return batch
+    return str(words(result.language)["at_rate"].format(batch=batch, rate=number(settings[RATE])))
 
 
 def about(result: SearchResult) -> list[str]:

@@ -25,9 +25,15 @@ def ended(number: int, settings: dict[str, float], loss: float | None, **more: o
     return Trial(number, RATE, settings, Outcome(state, loss, **known))
 
 
-def played(step: str, now: dict[str, float], loss_of: object, facts: Facts = LORA) -> dict:
+def played(
+    step: str,
+    now: dict[str, float],
+    loss_of: object,
+    facts: Facts = LORA,
+    known: dict[str, Trial] | None = None,
+) -> dict:
     """Train what a step wants, by a function of the settings, until it can choose."""
-    done: dict[str, Trial] = {}
+    done: dict[str, Trial] = dict(known or {})
     for _ in range(50):
         asked = wanted(step, now, facts, done)
         if not asked:
@@ -121,13 +127,36 @@ def test_inside_the_noise_the_smaller_rank_is_kept_and_beyond_it_the_better() ->
     assert between.chosen[RANK] == 32
 
 
-def test_a_batch_is_changed_beyond_noise_only() -> None:
+def test_batches_cost_the_same_so_the_lowest_loss_is_kept() -> None:
     losses = {16: 0.99, 32: 1.0, 64: 1.2}
     done = played(BATCH, NOW, lambda s: losses[s["gradient_accumulation_steps"] * 4])
+    # No other rate is known: none is tried.
     assert len(done) == 3
-    assert choose(BATCH, NOW, LORA, done, 0.02).chosen == NOW
-    changed = choose(BATCH, NOW, LORA, done, 0.001)
-    assert changed.chosen["gradient_accumulation_steps"] == 4
+    changed = choose(BATCH, NOW, LORA, done, 0.02)
+    assert changed.chosen == {**NOW, "gradient_accumulation_steps": 4}
+    assert not changed.cheaper
+
+
+@given(st.floats(-4.2, -2.8))
+@settings(max_examples=40)
+def test_a_batch_is_tried_with_a_rate_of_its_own(place: float) -> None:
+    """The best rate goes with the root of the batch, and small batches are better."""
+
+    def loss_of(settings: dict[str, float]) -> float:
+        batch = settings["gradient_accumulation_steps"] * 4
+        off = log(settings[RATE] / (batch / 32) ** 0.5) / log(10) - place
+        return 1 + 0.5 * off**2 + batch / 1000
+
+    done = played(RATE, NOW, loss_of)
+    now = choose(RATE, NOW, LORA, done, None).chosen
+    done |= played(BATCH, now, loss_of, known=done)
+    kept = choose(BATCH, now, LORA, done, None)
+    tried = {trial.settings[RATE] for trial in done.values()}
+    lowest = min(loss_of({**now, RATE: r, "gradient_accumulation_steps": 4}) for r in tried)
+    assert kept.chosen["gradient_accumulation_steps"] == 4
+    assert kept.loss <= lowest + 0.005
+    assert wanted(BATCH, now, LORA, done) == []
+    assert steps.most(BATCH, now, LORA) >= 2
 
 
 def test_batches_that_accumulation_cannot_make_are_left_out() -> None:
