@@ -45,6 +45,7 @@ INSTEAD = MappingProxyType(
         "shuffle": r"train_sampling_strategy|group_by_length|shuffle_dataset|\.shuffle\(",
         "adapter": r"peft_config",
         "template": r"chat_template_path",
+        "stopping": r"EarlyStoppingCallback",
     }
 )
 """Key of dialect.toml to what a sentence has that it stands for."""
@@ -66,6 +67,9 @@ class Dialect(NamedTuple):
 
 
 FLAG, YAML, CODE = ("--{}", "--{} {}"), ("{}", "{}: {}"), ("{}", "{}={}")
+
+UNKNOWN = dict.fromkeys(COMMON)
+"""For frameworks whose settings are none of the Trainer's: what they lack keeps its plain name."""
 
 LOOP = "loop"
 """A loop of one's own, which names its settings as it likes: TRL's names, without TRL."""
@@ -114,15 +118,14 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
         "torchtune": Dialect(
             *CODE,
             {
+                **UNKNOWN,
                 "learning_rate": "optimizer.lr",
                 "weight_decay": "optimizer.weight_decay",
                 "adam_epsilon": "optimizer.eps",
-                "adam_beta1": None,
-                "adam_beta2": None,
                 "lr_scheduler_type": "lr_scheduler",
                 "warmup_steps": "lr_scheduler.num_warmup_steps",
-                "max_steps": None,
                 "num_train_epochs": "epochs",
+                "gradient_accumulation_steps": "gradient_accumulation_steps",
                 "per_device_train_batch_size": "batch_size",
                 "max_grad_norm": "clip_grad_norm",
                 "max_length": "tokenizer.max_seq_len",
@@ -139,20 +142,18 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
         "litgpt": Dialect(
             *FLAG,
             {
+                **UNKNOWN,
                 "learning_rate": "optimizer.init_args.lr",
                 "weight_decay": "optimizer.init_args.weight_decay",
                 "adam_epsilon": "optimizer.init_args.eps",
-                "adam_beta1": None,
-                "adam_beta2": None,
-                "lr_scheduler_type": None,
                 "warmup_steps": "train.lr_warmup_steps",
                 "max_steps": "train.max_steps",
                 "num_train_epochs": "train.epochs",
                 "per_device_train_batch_size": "train.micro_batch_size",
-                "gradient_accumulation_steps": None,  # global_batch_size counts rows
-                "max_grad_norm": None,
                 "max_length": "train.max_seq_length",
                 "r": "lora_r",
+                "lora_alpha": "lora_alpha",
+                "lora_dropout": "lora_dropout",
                 "warmup_steps=0.1": "--train.lr_warmup_steps",
                 "bf16=True": "--precision bf16-mixed",
                 "fp16=True": "--precision bf16-mixed",

@@ -168,3 +168,12 @@ def test_a_change_whose_value_means_something_else_is_left_out() -> None:
     told = in_its_words(fix, "litgpt", "en")
     assert told.changes == {"--optimizer.init_args.lr": (2, 1)}
     assert told.text == "gradient_accumulation_steps=8, and lower --optimizer.init_args.lr"
+
+
+@pytest.mark.parametrize("framework", ["torchtune", "litgpt"])
+def test_frameworks_apart_get_no_flag_that_they_lack(framework: str) -> None:
+    for (lang, *_), text in SENTENCES.items():
+        told = in_its_words(Fix(text), framework, lang).text
+        for lacking in ("early_stopping", "load_best_model", "use_liger_kernel", "max_grad_norm"):
+            assert f"--{lacking}" not in told
+            assert not (lacking == "early_stopping" and lacking in told)
