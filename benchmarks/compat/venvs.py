@@ -77,15 +77,18 @@ def pip(python: str, command: str, *arguments: str) -> str:
     Raises:
         Unresolved: pip finds no versions, or cannot install them.
     """
-    quiet = ("--disable-pip-version-check", "-q")
+    # Not -q, which leaves out why versions do not go together.
     done = subprocess.run(
-        (sys.executable, "-m", "pip", "--python", python, *quiet, command, *arguments),
+        (
+            *(sys.executable, "-m", "pip", "--disable-pip-version-check"),
+            *("--python", python, command, *arguments),
+        ),
         capture_output=True,
         text=True,
         timeout=SECONDS,
     )
     if done.returncode:
-        raise Unresolved(why(done.stderr))
+        raise Unresolved(why(done.stdout + done.stderr))
     return done.stdout
 
 
