@@ -74,6 +74,8 @@ class Monitor:
 
     def take_checks(self, outcome: Outcome) -> tuple[Finding, ...]:
         """Take in what the checks said; return what they found that is new."""
+        if outcome.easy_answers is not None:
+            self.signals.easy_answers = outcome.easy_answers
         return self._spoken(self._checks.take(outcome))
 
     def take_rows(self, rows: Iterable[StepRows]) -> None:
@@ -169,6 +171,7 @@ class Monitor:
         self._checks.end_all(segment.after_step, because)
         self._earlier.append(self.signals)
         self.signals = Signals(segment.context)
+        self.signals.easy_answers = self.checked.easy_answers
 
     def best_evaluation(self) -> tuple[str, Evaluation] | None:
         """Return the main series and the run's lowest evaluation, or None before the first."""

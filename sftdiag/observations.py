@@ -70,12 +70,15 @@ class Outcome(Value):
         ran: names of the checks that could judge.
         skipped: names of those that could not, each with the reason.
         rows: how many rows they looked at.
+        easy_answers: share of the training rows whose answer stands in the prompt or is one of a
+            few short ones, so that it can cost next to nothing; None when unknown.
     """
 
     observations: tuple[Observation, ...] = ()
     ran: tuple[str, ...] = ()
     skipped: Mapping[str, Skip] = EMPTY
     rows: tuple[RowsSeen, ...] = ()
+    easy_answers: float | None = None
 
     def until(self, step: int) -> Outcome:
         """Return this outcome without what was looked at after a step."""
@@ -115,6 +118,7 @@ class Outcome(Value):
             ran,
             {name: skip for name, skip in skipped.items() if name not in ran},
             (*self.rows, *later.rows),
+            later.easy_answers if self.easy_answers is None else self.easy_answers,
         )
 
 
@@ -150,4 +154,5 @@ def over_ranks(outcomes: Sequence[Outcome]) -> Outcome:
         ran,
         {name: skip for name, skip in first.skipped.items() if name not in ran},
         first.rows,
+        first.easy_answers,
     )

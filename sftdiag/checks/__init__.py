@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sftdiag.checks._easy_answers import easy_answers
 from sftdiag.checks._shares import undetected
 from sftdiag.checks.answers_of_other_rows import AnswersOfOtherRowsCheck
 from sftdiag.checks.answers_truncated import AnswersTruncatedCheck
@@ -123,7 +124,7 @@ def run_checks(inputs: Inputs, codes: str = "SFT") -> Outcome:
         RowsSeen(split.name, len(split.samples), split.total, undetected(split), _trained(split))
         for split in inputs.splits
     )
-    return Outcome(tuple(observations), tuple(ran), skipped, rows)
+    return Outcome(tuple(observations), tuple(ran), skipped, rows, easy_answers(inputs.train))
 
 
 def _trained(split: Split) -> float | None:

@@ -4,6 +4,8 @@ Sees: token frequencies that differ more between the sets than between parts of 
 the same size, and row lengths that do. The distance is the total variation: the share of tokens
 that would have to be other ones.
 
+Rows that are like a part of the training rows measure that part: a note.
+
 Of several sets only the one that picks the best checkpoint, else one that is like the training
 rows, else the first, can be a warning: a further set of another kind is a note.
 
@@ -31,9 +33,9 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from sftdiag.checks._lengths import quantile
-from sftdiag.checks._token_distance import FARTHER, LEAST_ROWS, distance, within
+from sftdiag.checks._token_distance import FARTHER, LEAST_ROWS, distance, nearest, within
 from sftdiag.checks.base import Check, Inputs, without_evaluation, without_rows
-from sftdiag.findings import Severity
+from sftdiag.findings import Scalar, Severity
 from sftdiag.observations import FixText, Observation, Skip
 from sftdiag.samples import Split
 
@@ -75,7 +77,7 @@ class EvalDistributionShiftCheck(Check):
             for samples in (split.samples, train)
         ]
         ratio = max(medians) / max(1, min(medians))
-        evidence = {
+        evidence: dict[str, Scalar] = {
             "distance": apart,
             "within": usual,
             "eval_median": medians[0],
@@ -84,6 +86,10 @@ class EvalDistributionShiftCheck(Check):
         packed = bool(inputs.context.packing)
         if apart - usual > FARTHER:
             severity, variant = Severity.WARNING, "default"
+            part = nearest(split.samples, train)
+            if len(part) >= LEAST_ROWS and distance(split.samples, part) - usual <= FARTHER:
+                severity, variant = Severity.INFO, "part"
+                evidence |= {"part": len(part), "rows": len(train)}
         elif ratio >= LONGER and not packed:
             severity, variant = Severity.INFO, "lengths"
         else:

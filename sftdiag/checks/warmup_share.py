@@ -1,9 +1,9 @@
 """SFT508 warmup-share: the steps of warm-up as a share of the run.
 
-Sees: more than twice the guide's 0.1. Half of the run or more is a warning: the peak rate, which
-was chosen with care, then hardly acts, and never where the warm-up is as long as the run. Any
-shorter warm-up and any shape of the schedule pass: none, 25 and 100 steps did equally well, and a
-constant rate as well as cosine.
+Sees: more than twice the guide's 0.1, as a note. Four fifths of the run or more is a warning: the
+peak rate, which was chosen with care, then hardly acts, and never where the warm-up is as long as
+the run. Any shorter warm-up and any shape of the schedule pass: none, 25 and 100 steps did equally
+well, and a constant rate as well as cosine.
 
 Cannot see: a schedule of your own.
 
@@ -13,7 +13,7 @@ Example:
     >>> for context in (
     ...     RunContext(max_steps=1000, warmup_steps=100),
     ...     RunContext(max_steps=1000, warmup_steps=300),
-    ...     RunContext(max_steps=150, warmup_steps=100),
+    ...     RunContext(max_steps=120, warmup_steps=100),
     ... ):
     ...     print([found.severity.label for found in check.look(Inputs(context))])
     []
@@ -38,8 +38,10 @@ from sftdiag.ranges import WARMUP
 MUCH = 2.0
 """Times the guide's share: up to there the loss of steps near the peak is a few per cent."""
 
-FAR = 0.5
-"""Share from which most steps are taken below the rate that was asked for."""
+FAR = 0.8
+"""Share from which the mean rate is below 0.6 of the one asked for even with a constant rest. Half
+of the run costs nothing that shows: SmolLM2-135M ends at 2.865 and 2.839 with it, and at 2.873 and
+2.829 with a tenth (benchmarks/gpu/runs/smollm2)."""
 
 FEWEST_STEPS = 20
 """Below this a share is a matter of single steps, and the run a trial."""

@@ -60,6 +60,10 @@ NEAR_ZERO = 0.002
 """Loss, in nats, below which unseen text cannot be: one token in 500 that costs one nat is more.
 Labelled runs there are classes told from a constant text, leaked rows and trivial targets."""
 
+EASY = 0.9
+"""Share of easy answers from which the mean may be near 0: the others' 10 % must cost 50 times as
+much then, 0.02 nats a token, which is no text either."""
+
 MEASURED = 31
 """Last evaluations of which the middle one says how many times too large a loss is: beside the
 first the train loss still falls fast, and its mean lies above what is evaluated."""
@@ -100,6 +104,11 @@ class Bounds:
             self._of, self.first = signals.context, ABOVE * chance(signals)
             self.lowest = min(RESTING, chance(signals), *map(log, PUBLISHED_VOCABULARIES))
         return self
+
+
+def is_easy(signals: Signals) -> bool:
+    """Return whether the rows' answers can cost next to nothing, as the checks saw."""
+    return signals.easy_answers is not None and signals.easy_answers >= EASY
 
 
 def near_zero(signals: Signals, rows: int) -> bool:

@@ -12,7 +12,8 @@ What the level alone proves, in variants:
   weights are not there, whatever falls later;
 - ``resting``: half of the plan is done and the loss has never been below 6 nats, though it began no
   blind guess: far above what a pretrained model has on text;
-- ``low_eval``, ``low_train``: near 0 within the first epoch, where no row was seen twice;
+- ``low_eval``, ``low_train``: near 0 within the first epoch, where no row was seen twice; not where
+  the checks saw that the answers can cost so little (copies of their prompts, labels of classes);
 - ``negative``: below 0, which no likelihood is.
 
 A first loss above ln V that comes down to a usual level is the note ``first-loss-above-chance``.
@@ -51,6 +52,7 @@ from sftdiag.detectors._levels import (
     chance,
     climbs,
     is_beside,
+    is_easy,
     is_toy,
     measured,
     near_zero,
@@ -165,7 +167,7 @@ class ImplausibleLossDetector(Detector):
             return self._fire(signals, step, "negative", Severity.WARNING)
         if self._rows == 1:
             return self._random_weights(signals, record)
-        if near_zero(signals, FAR_ROWS):
+        if near_zero(signals, FAR_ROWS) and not is_easy(signals):
             return self._fire(signals, step, "low_train", Severity.WARNING)
         known, rate = signals.context, signals.peak_learning_rate
         self._thrown = beyond_any(rate, known.method, adaptive=known.adaptive)
@@ -236,7 +238,7 @@ class ImplausibleLossDetector(Detector):
         if beside and ratio is not None and self._lowest > log(LARGEST_VOCABULARY):
             return self._fire(signals, record.step, SUMMED, Severity.WARNING, times=ratio)
         late = signals.epoch is None or signals.epoch > FIRST_EPOCH
-        if active is not None or late or not 0.0 < loss < NEAR_ZERO:
+        if active is not None or late or not 0.0 < loss < NEAR_ZERO or is_easy(signals):
             return ()
         return self._fire(signals, record.step, "low_eval", Severity.WARNING)
 

@@ -50,12 +50,14 @@ class Signals(MainSeries):
     """The state of a run as far as its log goes. ``update`` is the only way in.
 
     Attributes:
+        easy_answers: as the checks of the rows say, see :class:`~sftdiag.observations.Outcome`.
         row_lost: the newest train record's loss is NaN or infinite, as the record itself says.
         lost: likewise, or a 0 that hides one, going by the rows around it.
     """
 
     def __init__(self, context: RunContext) -> None:
         self.context = context
+        self.easy_answers: float | None = None
         self.objective: str | None = None
         self.records = 0
         self.train_rows = 0
