@@ -97,6 +97,10 @@ STANDS = 2 / 3
 bump of the learning rate that the train loss left first, at an epoch's edge. Labelled runs that
 overfit gave back at most 29 %."""
 
+LEAST_RISE = 0.001
+"""Nats that a rise must be: a perplexity that is 0.1 % higher costs nothing, though it is a large
+share of a loss near 0 (copies of the prompt: 0.0032, then 0.0037, then 0.0015)."""
+
 PERSISTENT = 10
 """Evaluations since the best from which a smaller rise is told, as info: the share shrinks as
 PERSISTENT / evaluations, since other seeds differ by the level of some evaluations, not by a rise
@@ -149,6 +153,8 @@ class EvalLossRisingDetector(Detector):
             severity = severity_of_few(losses, rise, learned, missing)
         else:
             severity = _severity(signals, points, losses, rise, learned)
+        if rise.highest < LEAST_RISE:
+            severity = None
         if severity is None:
             if active is None or last.loss > rise.level + rise.noise:
                 return ()
