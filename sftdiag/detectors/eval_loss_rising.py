@@ -153,7 +153,7 @@ class EvalLossRisingDetector(Detector):
             severity = severity_of_few(losses, rise, learned, missing)
         else:
             severity = _severity(signals, points, losses, rise, learned)
-        if rise.highest < LEAST_RISE:
+        if last.loss - min(losses) < LEAST_RISE:
             severity = None
         if severity is None:
             if active is None or last.loss > rise.level + rise.noise:
