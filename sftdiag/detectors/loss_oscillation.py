@@ -45,7 +45,6 @@ from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals
 
-
 SCALED = 0.5
 """Share of the level below which an evaluation says that the model does not guess: the train loss
 is a sum there, or otherwise on another scale (SFT111, SFT204)."""
