@@ -1,4 +1,7 @@
-"""Prints docs/search_score.md: ``python -m benchmarks.search [--write]``. Needs Ray."""
+"""Prints docs/search_score.md: ``python -m benchmarks.search [--write]``. Needs Ray.
+
+``--write`` also writes docs/search_report.html, the report of a search over the stored runs.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ import gc
 import logging
 from pathlib import Path
 
-from benchmarks.search import runs, score, table, tiny
+from benchmarks.search import cells, runs, score, searchers, table, tiny
+from sftdiag.searches import html
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "search_score.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE, REPORT = DOCS / "search_score.md", DOCS / "search_report.html"
 
 HEAD = """<!-- python -m benchmarks.search --write -->
 # The search against the full grid and other searchers
@@ -28,6 +33,9 @@ def main() -> int:
     page = "\n".join([HEAD, score.render(stored), tiny.render(*tiny.measured())])
     if chosen.write:
         PAGE.write_text(page, encoding="utf-8")
+    if chosen.write and stored["runs"]:
+        found = searchers.ours(table.Table(stored, cells.SOURCES[-1]))
+        REPORT.write_text(html.page(found.result), encoding="utf-8")
     print(page)
     return 0
 

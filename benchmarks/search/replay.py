@@ -66,7 +66,7 @@ def run_trial(
     cell = cell_of(table.source, settings)
     if not table.has(cell):
         # A second seed that is not stored: the search is told that it failed, and pays for it.
-        return Outcome(FAILED, steps=cell.steps, last_step=cell.steps, reason="KeyError")
+        return Outcome(FAILED, steps=cell.steps, last_step=cell.steps, reason="not stored")
     run = table.run(cell)
     curve: list[Point] = []
     for step, loss in zip(cell.evaluated_at, run["eval_loss"], strict=True):

@@ -37,11 +37,13 @@ class Found(NamedTuple):
         cell: what it would use: the lowest loss that it saw at the end of a run; None for none.
         spent: GPU seconds.
         trials: cells that it paid for, with the updates that it trained of each.
+        result: of sftdiag's search.
     """
 
     cell: Cell | None
     spent: float
     trials: list[tuple[Cell, int]]
+    result: Any = None
 
 
 class Purse:
@@ -117,12 +119,13 @@ def ours(table: Table, *, by_trainer: bool = False) -> Found:
         trials.append((cell, steps))
         # The rows' losses are asked for once more at the end of a run.
         evaluations = sum(at <= steps for at in cell.evaluated_at) + int(steps == cell.steps)
-        spent += table.cost(cell, steps, evaluations)
-        return outcome
+        cost = table.cost(cell, steps, evaluations)
+        spent += cost
+        return outcome.replace(seconds=cost, devices=1)
 
     with tempfile.TemporaryDirectory() as folder, patch.object(searching, "run_trial", run_trial):
         result = searching.search(make, folder=folder, storage=optuna.storages.InMemoryStorage())
-    return Found(replay.cell_of(table.source, result.settings), spent, trials)
+    return Found(replay.cell_of(table.source, result.settings), spent, trials, result)
 
 
 def random_search(table: Table, budget: float, seed: int) -> Found:
