@@ -11,7 +11,17 @@ from typing import Any
 
 from sftdiag.findings import Cause, Curve, Finding, Report, Severity, Status
 from sftdiag.report import rows
-from sftdiag.report.full import advised, change, heading, meaning, rows_seen, steps_done, verdict
+from sftdiag.report.full import (
+    advised,
+    change,
+    fixes_of,
+    heading,
+    meaning,
+    number,
+    rows_seen,
+    steps_done,
+    verdict,
+)
 from sftdiag.report.line import Line
 from sftdiag.report.one_line import STYLES, about, by_reason, words_of
 from sftdiag.signals.curves import BESIDE
@@ -36,6 +46,8 @@ def lines(report: Report, curves: Iterable[Line] = ()) -> Iterator[Line]:
     if report.notes:
         yield Line(0, ((" ".join(report.notes), "dim"),))
     primary = report.primary
+    if primary is not None and primary.severity >= Severity.WARNING:
+        yield from _first_change(primary, words)
     if report.verdict not in ("healthy", "info"):
         yield from curves
     if primary is not None:
@@ -57,6 +69,18 @@ def lines(report: Report, curves: Iterable[Line] = ()) -> Iterator[Line]:
     if missing:
         yield _missing({name: report.skipped[name] for name in missing}, words)
     yield from rows_seen(report.rows, words)
+
+
+def _first_change(finding: Finding, words: Mapping[str, Any]) -> Iterator[Line]:
+    """Yield the one change to make first, for those who read no further."""
+    advice = advised(finding.causes)
+    for text, changes in list(fixes_of(advice).items())[:1]:
+        label = words["try_first" if advice[0].status is Status.POSSIBLE else "change_first"]
+        settings = (
+            f"{name}: {number(old)} -> {number(new)}" for name, (old, new) in changes.items()
+        )
+        told = words["comma"].join(settings) or text
+        yield Line(0, ((label + words["colon"] + told, "bold"),))
 
 
 def _primary(finding: Finding, words: Mapping[str, Any]) -> Iterator[Line]:
@@ -82,7 +106,9 @@ def _causes(causes: Sequence[Cause], words: Mapping[str, Any]) -> Iterator[Line]
     others = []
     for status in Status:
         names = [c.name for c in causes if c.status is status and c not in told]
-        if names:
+        # Beside a proven cause what else could be is no news.
+        settled = status is Status.POSSIBLE and told and told[0].status is Status.CONFIRMED
+        if names and not settled:
             joined = words["comma"].join(names)
             others.append(words["others_" + status.name.lower()] + colon + joined)
     if others:

@@ -202,8 +202,8 @@ def test_a_quiet_line_and_all_there_is(runs: Path) -> None:
     assert len(quiet.stdout.splitlines()) == 2
     brief = call("analyze", str(runs / "overfitting")).stdout
     full = call("analyze", "-v", str(runs / "overfitting")).stdout
-    assert "Looked for, not found" in full
-    assert "Looked for, not found" not in brief
+    assert "Checked, nothing found" in full
+    assert "Checked, nothing found" not in brief
 
 
 def test_a_baseline_lets_known_findings_pass(runs: Path, tmp_path: Path) -> None:
