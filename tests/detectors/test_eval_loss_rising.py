@@ -347,3 +347,17 @@ def test_hundreds_of_evaluation_sets_cost_a_bounded_time() -> None:
         rows.append(row)
     found = {finding.series for finding in feed(rows)}
     assert len(found) == MAX_SERIES
+
+
+def test_a_train_loss_that_has_nothing_left_to_fall_is_no_excuse() -> None:
+    """Known by heart before the first evaluation, whose loss then rises and rises."""
+    losses = [6.2, 8.6, 11.7, 13.0, 14.0, 14.5, 15.0]
+    found = fired(evaluations(losses, train=[0.001] * 7))
+    assert ("eval-loss-rising", "warning") in [(name, severity) for name, severity, _ in found]
+
+
+def test_a_rise_of_next_to_nothing_is_none() -> None:
+    """Of copies of the prompt: a large share of a loss near 0."""
+    losses = [0.0085, 0.0038, 0.0032, 0.0036, 0.0037, 0.0018]
+    found = fired(evaluations(losses, train=[0.02, 0.004, 0.002, 0.0015, 0.001, 0.0008]))
+    assert [name for name, _, _ in found if name == "eval-loss-rising"] == []
