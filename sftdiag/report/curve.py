@@ -7,6 +7,7 @@ from math import log10
 
 from sftdiag.findings import Report
 from sftdiag.report.braille import Canvas
+from sftdiag.report.one_line import words_of
 
 WIDTH, HEIGHT = 62, 9
 """Characters of the plot: fits a terminal of 80 columns with its labels."""
@@ -86,6 +87,8 @@ def draw(report: Report, columns: int = 80, *, ascii_only: bool = False) -> list
     lines.append(f"{'':>{LABEL}} {marks[1]}{marks[2] * width}")
     lines.append(_ticks(first, last, onset, width, marks[3]))
     names = [f"{marks[2] if c.series == 'loss' else 'o'} {c.series}" for c in curves]
+    if onset is not None and first <= onset <= last:
+        names.append(f"{marks[3]} {words_of(report.language)['onset_mark']}")
     legend = "   ".join(names) + ("   log scale" if use_log else "")
     return [*lines, f"{'':>{LABEL}}  {legend}"]
 
