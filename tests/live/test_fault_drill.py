@@ -224,14 +224,21 @@ def test_a_detector_that_fails(
     assert "ZeroDivisionError" in str(record.exc_info)
 
 
-@pytest.mark.parametrize("part", ["trainer_context.from_callback", "past", "Outlets.tell"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        "live.callback.trainer_context.from_callback",
+        "live.callback.past",
+        "outlets.fan_out.Outlets.tell",
+    ],
+)
 def test_any_other_part_that_fails(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(f"sftdiag.live.callback.{part}", broken)
+    monkeypatch.setattr(f"sftdiag.{part}", broken)
     drive = watch(tmp_path)
     drive.run(ROWS)
     assert found(drive) == FOUND
