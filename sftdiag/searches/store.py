@@ -40,6 +40,10 @@ except ImportError as error:
 HEARTBEAT = 20.0
 """Seconds between signs of life: a write each, few against a training step's time."""
 
+LOCKED = 60.0
+"""Seconds to wait for another process's write to SQLite: after its own 5 s a result would be lost,
+and its trial run again."""
+
 GRACE = 120.0
 """Seconds without one after which a trial is lost: six are missed, and clocks of machines that
 share a storage differ by less."""
@@ -236,7 +240,7 @@ def opened(storage: Any, folder: str) -> Any:
         return storage
     if storage is not None and "://" in os.fspath(storage):
         try:
-            return optuna.storages.get_storage(os.fspath(storage))
+            return optuna.storages.get_storage(_waiting(os.fspath(storage)))
         except Exception as error:
             first = str(error).strip().partition("\n")[0]
             told = f"the storage cannot be opened: {first}"
@@ -250,6 +254,14 @@ def opened(storage: Any, folder: str) -> Any:
     except (OSError, ValueError) as error:
         told = f"{path}: no journal of Optuna: {error}"
         raise ConfigError(told).keyed("search_journal", path=path, why=error) from None
+
+
+def _waiting(url: str) -> Any:
+    """Return the storage of a URL; SQLite's waits as long as it takes others to write."""
+    if not url.startswith("sqlite:"):
+        return url
+    patient = {"connect_args": {"timeout": LOCKED}}
+    return optuna.storages.RDBStorage(url, engine_kwargs=patient)
 
 
 def _expect_journal(path: Path) -> None:
