@@ -192,6 +192,7 @@ def page(stored: Sequence[Result]) -> str:
             "",
             *_notes([r for r in stored if r not in large]),
             *_many(large),
+            *_on_paper(),
             "\n## What is said\n",
             *_said(results),
             "\n## Healthy runs\n",
@@ -234,6 +235,31 @@ def _many(results: Sequence[Result]) -> list[str]:
         ),
         "",
     ]
+
+
+WORD, ACTION = 2_000, 60
+"""Bytes of a rank's first word, what the checks said of the healthy example with its settings; and
+of its word before a stop."""
+
+
+def _on_paper() -> list[str]:
+    """Return how the cost grows, which nobody has measured."""
+    lines = [
+        "\n## On paper: more ranks than were tried\n",
+        "A log row costs one all-reduce of the ring, 16 KB whatever the number of ranks, and with a",
+        "guard each step one of four numbers: their time grows as the backend's latency does, with",
+        "the logarithm of the ranks in a tree, with their number in a ring. Words go through the",
+        "store on rank 0, where each rank reads those of all: their bytes grow with the square.\n",
+        "| ranks | steps of a tree | first meeting, once | before a stop or an exception, once |",
+        "|---|---|---|---|",
+    ]
+    for count in (8, 64, 256, 1024):
+        met, acted = (size * count * count / 1e6 for size in (WORD, ACTION))
+        lines.append(
+            f"| {count:,} | {(count - 1).bit_length()} | {met:,.1f} MB | {acted:,.2f} MB |"
+        )
+    last = "\nOver 1 GB/s the first meeting of 1,024 ranks takes about two seconds, once a run."
+    return [*lines, last]
 
 
 def _heading(result: Result) -> str:
