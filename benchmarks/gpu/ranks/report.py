@@ -246,7 +246,7 @@ def _on_paper() -> list[str]:
     """Return how the cost grows, which nobody has measured."""
     lines = [
         "\n## On paper: more ranks than were tried\n",
-        "A log row costs one all-reduce of the ring, 16 KB whatever the number of ranks, and with a",
+        "A log row costs one all-reduce of the ring, 16 KB whatever the number of ranks; with a",
         "guard each step one of four numbers: their time grows as the backend's latency does, with",
         "the logarithm of the ranks in a tree, with their number in a ring. Words go through the",
         "store on rank 0, where each rank reads those of all: their bytes grow with the square.\n",
