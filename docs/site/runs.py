@@ -64,9 +64,7 @@ class Shown(NamedTuple):
         panels, marks = chart.of_course(self.report, self.course, words)
         if not panels:
             return ""
-        first, last = chart.span_of(panels)
-        title = words["curves"].format(source=self.name, first=first, last=last)
-        drawn = chart.still(panels, marks, title)
+        drawn = chart.still(panels, marks, chart.title_of(self.name, panels, words))
         return f'<figure class="run">\n{drawn}\n<figcaption>{caption}</figcaption>\n</figure>'
 
 

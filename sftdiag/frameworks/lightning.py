@@ -15,8 +15,8 @@ from typing import Any
 from sftdiag.columns import canonical
 from sftdiag.context import RunContext
 from sftdiag.errors import UnhealthyRunError
-from sftdiag.faults import Faults
 from sftdiag.findings import Report
+from sftdiag.frameworks._by_loop import ByLoop
 from sftdiag.live.loop import Loop
 from sftdiag.live.unharmed import unharmed
 from sftdiag.values import EMPTY
@@ -39,7 +39,7 @@ except ImportError as error:
     raise ImportError("this needs lightning: pip install lightning") from error
 
 
-class DiagnosticsCallback(Callback):  # type: ignore[misc]
+class DiagnosticsCallback(ByLoop, Callback):  # type: ignore[misc]
     """Diagnoses a run of a Lightning Trainer while it trains; never stops it unasked.
 
     A stop sets ``trainer.should_stop``, on all ranks at the same step.
@@ -62,9 +62,7 @@ class DiagnosticsCallback(Callback):  # type: ignore[misc]
         **options: Any,
     ) -> None:
         self._folder, self._known, self._options = output_dir, context or RunContext(), options
-        self._loop = Loop(None, **options)
-        self.enabled = self._loop.enabled
-        self._faults = Faults()
+        self._follow(Loop(None, **options))
         self._reset()
 
     def _reset(self) -> None:
@@ -198,12 +196,9 @@ class DiagnosticsCallback(Callback):  # type: ignore[misc]
         """Say the verdict of a run that an error ends."""
         self._over()
 
-    def _broken(self, part: str) -> None:
-        self._loop.lose_sight(self._faults.last)
-
     def _over(self) -> None:
         self._open = False
-        self._loop.close()
+        super()._over()
 
 
 def context(trainer: Any, pl_module: Any) -> RunContext:

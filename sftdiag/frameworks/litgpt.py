@@ -20,8 +20,9 @@ from types import ModuleType
 from typing import Any
 
 from sftdiag.context import RunContext
-from sftdiag.errors import ConfigError
-from sftdiag.faults import Faults, say
+from sftdiag.faults import say
+from sftdiag.frameworks._by_loop import ByLoop
+from sftdiag.frameworks._command_line import ends_with
 from sftdiag.live.loop import Loop
 from sftdiag.live.unharmed import unharmed
 from sftdiag.records import as_float, as_positive
@@ -34,7 +35,7 @@ CODE = 1
 SEVERAL = "litgpt on several devices is not stopped, only told of"
 
 
-class Watched:
+class Watched(ByLoop):
     """One run of litgpt under watch.
 
     Args:
@@ -43,9 +44,7 @@ class Watched:
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         self._given = given
-        self._loop = Loop()
-        self.enabled = self._loop.enabled
-        self._faults = Faults()
+        self._follow(Loop())
         self._begun = self._several = False
         self._folder: Path | None = None
 
@@ -89,12 +88,6 @@ class Watched:
     def close(self) -> None:
         """Say the verdict."""
         self._over()
-
-    def _broken(self, part: str) -> None:
-        self._loop.lose_sight(self._faults.last)
-
-    def _over(self) -> None:
-        self._loop.close()
 
 
 def watched(setup: Callable[..., None], module: ModuleType) -> Callable[..., None]:
@@ -156,8 +149,8 @@ def context(given: Mapping[str, Any]) -> RunContext:
     return RunContext(**known)
 
 
-def main() -> None:
-    """Run litgpt's command line; the commands that train are under watch."""
+def main(arguments: list[str]) -> int:
+    """Run litgpt's command line, which takes sys.argv; commands that train are under watch."""
     Loop()  # A setting that is wrong is said before anything is loaded.
     from litgpt import __main__ as command_line
 
@@ -166,11 +159,8 @@ def main() -> None:
         if hasattr(module, "choose_logger"):
             command_line.PARSER_DATA[name] = watched(setup, module)
     command_line.main()
+    return 0
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ConfigError as error:
-        sys.stderr.write(f"sftdiag: {error}\n")
-        raise SystemExit(2) from None
+    ends_with(main)

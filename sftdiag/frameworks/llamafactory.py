@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import Any
 
 from sftdiag.context import RunContext
-from sftdiag.errors import ConfigError
+from sftdiag.frameworks._command_line import ends_with
 from sftdiag.frameworks._in_process import met
 from sftdiag.live.callback import DiagnosticsCallback
 from sftdiag.records import as_positive
@@ -101,8 +101,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        raise SystemExit(main(sys.argv[1:]))
-    except ConfigError as error:
-        sys.stderr.write(f"sftdiag: {error}\n")
-        raise SystemExit(2) from None
+    ends_with(main)

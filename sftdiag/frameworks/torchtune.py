@@ -16,7 +16,7 @@ from math import isfinite
 from typing import Any
 
 from sftdiag.context import RunContext
-from sftdiag.faults import Faults
+from sftdiag.frameworks._by_loop import ByLoop
 from sftdiag.live.loop import Loop
 from sftdiag.live.unharmed import unharmed
 from sftdiag.records import as_float, as_positive
@@ -33,7 +33,7 @@ CODE = 1
 """The exit code of a recipe that is stopped."""
 
 
-class MetricLogger:
+class MetricLogger(ByLoop):
     """Hands all on to one of torchtune's loggers, and diagnoses the run while it trains.
 
     Args:
@@ -48,9 +48,7 @@ class MetricLogger:
         from torchtune.training import metric_logging
 
         self._options = {name: options.pop(name) for name in OURS if name in options}
-        self._loop = Loop(None, **self._options)
-        self.enabled = self._loop.enabled
-        self._faults = Faults()
+        self._follow(Loop(None, **self._options))
         self._settings: Mapping[str, Any] = {}
         self._recipe: Callable[[], Any] = lambda: None
         self._begun = self._planned = False
@@ -107,12 +105,6 @@ class MetricLogger:
         """Say the verdict, and close the logger."""
         self._over()
         self._logger.close()
-
-    def _broken(self, part: str) -> None:
-        self._loop.lose_sight(self._faults.last)
-
-    def _over(self) -> None:
-        self._loop.close()
 
 
 def context(given: Mapping[str, Any]) -> RunContext:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sftdiag.context import RunContext
-from sftdiag.errors import ConfigError
+from sftdiag.frameworks._command_line import ends_with
 from sftdiag.frameworks._in_process import met
 from sftdiag.live.callback import DiagnosticsCallback
 
@@ -59,8 +59,4 @@ def _train(script: str, *arguments: str) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        raise SystemExit(main(sys.argv[1:]))
-    except ConfigError as error:
-        sys.stderr.write(f"sftdiag: {error}\n")
-        raise SystemExit(2) from None
+    ends_with(main)

@@ -239,22 +239,22 @@ class DiagnosticsCallback(StepEvents):
         **kwargs: Any,
     ) -> None:
         """Feed the row to the monitor and act on what it changed, on every rank alike."""
-        if self.enabled and self._watch is not None and logs:
+        watch = self._watch
+        if self.enabled and watch is not None and logs:
             steps = self._steps_since(logs)
-            self._row(state, control, logs, steps, kwargs.get("model"))
+            self._row(watch, state, control, logs, steps, kwargs.get("model"))
 
     @unharmed
     def _row(
         self,
+        watch: Watch,
         state: TrainerState,
         control: TrainerControl,
         logs: Mapping[str, Any],
         steps: Sequence[Step],
         model: Any,
     ) -> None:
-        watch, step = self._watch, state.global_step
-        if watch is None:
-            return
+        step = state.global_step
         seen = self._faults.run("the adapter", lambda: self._adapter.look(step, model), None)
         if seen is not None:
             watch.learn(seen, control)

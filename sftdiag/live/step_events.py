@@ -174,7 +174,7 @@ class StepEvents(TrainerCallback):
         if signals is None:
             watch.feed([row], control)
             return
-        if signals.off is not None:
+        if signals.off is not None and watch.monitor.signals.context.step_signals is None:
             watch.learn(RunContext(step_signals=signals.off), control)
         watch.keep_steps(steps)
         watch.feed([*self._merger.rows(steps, row)], control)

@@ -16,10 +16,11 @@ from sftdiag.report.full import (
     change,
     fixes_of,
     heading,
+    is_guess,
     meaning,
-    number,
     rows_seen,
     steps_done,
+    told_changes,
     verdict,
 )
 from sftdiag.report.line import Line
@@ -73,13 +74,11 @@ def lines(report: Report, curves: Iterable[Line] = ()) -> Iterator[Line]:
 
 def _first_change(finding: Finding, words: Mapping[str, Any]) -> Iterator[Line]:
     """Yield the one change to make first, for those who read no further."""
-    advice = advised(finding.causes)
-    for text, changes in list(fixes_of(advice).items())[:1]:
-        label = words["try_first" if advice[0].status is Status.POSSIBLE else "change_first"]
-        settings = (
-            f"{name}: {number(old)} -> {number(new)}" for name, (old, new) in changes.items()
-        )
-        told = words["comma"].join(settings) or text
+    fixes = fixes_of(advised(finding.causes))
+    if fixes:
+        text, changes = next(iter(fixes.items()))
+        label = words["try_first" if is_guess(finding) else "change_first"]
+        told = words["comma"].join(told_changes(changes)) or text
         yield Line(0, ((label + words["colon"] + told, "bold"),))
 
 

@@ -92,6 +92,12 @@ def span_of(panels: Sequence[svg.Panel]) -> tuple[int, int]:
     return min(steps), max(steps)
 
 
+def title_of(source: str, panels: Sequence[svg.Panel], words: Words) -> str:
+    """Return what the curves of a run are called, for who does not see them."""
+    first, last = span_of(panels)
+    return str(words["curves"].format(source=source, first=first, last=last))
+
+
 def still(
     panels: Sequence[svg.Panel],
     marks: Sequence[svg.Mark],

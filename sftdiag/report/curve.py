@@ -88,7 +88,7 @@ def draw(report: Report, columns: int = 80, *, ascii_only: bool = False) -> list
     lines.append(_ticks(first, last, onset, width, marks[3]))
     names = [f"{marks[2] if c.series == 'loss' else 'o'} {c.series}" for c in curves]
     if onset is not None and first <= onset <= last:
-        names.append(f"{marks[3]} {words_of(report.language)['onset_mark']}")
+        names.append(f"{marks[3]} {words_of(report.language)['curve_mark']}")
     legend = "   ".join(names) + ("   log scale" if use_log else "")
     return [*lines, f"{'':>{LABEL}}  {legend}"]
 

@@ -139,15 +139,23 @@ def meaning(finding: Finding, words: Mapping[str, Any]) -> Line:
 
 def change(finding: Finding, words: Mapping[str, Any]) -> Iterator[Line]:
     """Yield what to change: the fixes of the best supported causes."""
-    advice = advised(finding.causes)
-    fixes = fixes_of(advice)
+    fixes = fixes_of(advised(finding.causes))
     if fixes:
-        guess = advice[0].status is Status.POSSIBLE
+        guess = is_guess(finding)
         yield Line(2, ((words["guess" if guess else "change"] + words["colon"].rstrip(), "bold"),))
         for text, changes in fixes.items():
             yield Line(4, ((f"- {text}", ""),))
-            for name, (old, new) in changes.items():
-                yield Line(6, ((f"{name}: {number(old)} -> {number(new)}", "cyan"),))
+            yield from (Line(6, ((told, "cyan"),)) for told in told_changes(changes))
+
+
+def is_guess(finding: Finding) -> bool:
+    """Return whether what to change is a guess: no cause stands out."""
+    return advised(finding.causes)[0].status is Status.POSSIBLE
+
+
+def told_changes(changes: Mapping[str, tuple[Scalar, Scalar]]) -> list[str]:
+    """Return the settings that a fix changes, each from what to what."""
+    return [f"{name}: {number(old)} -> {number(new)}" for name, (old, new) in changes.items()]
 
 
 def fixes_of(advice: Sequence[Cause]) -> dict[str, Mapping[str, tuple[Scalar, Scalar]]]:

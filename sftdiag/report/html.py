@@ -7,9 +7,9 @@ from html import escape
 from typing import Any
 
 from sftdiag.errors import ConfigError
-from sftdiag.findings import Cause, Finding, Report, Severity, Status
+from sftdiag.findings import Cause, Finding, Report, Severity
 from sftdiag.report import chart
-from sftdiag.report.full import advised, fixes_of, number, setting, steps_done
+from sftdiag.report.full import advised, fixes_of, is_guess, number, setting, steps_done
 from sftdiag.report.one_line import about, verdict_parts, words_of
 from sftdiag.report.page import folded, table, words_of_pages
 from sftdiag.report.page import page as framed
@@ -74,8 +74,7 @@ def _primary(finding: Finding, words: Mapping[str, Any]) -> Iterator[str]:
     advice = advised(finding.causes)
     fixes = fixes_of(advice)
     if fixes:
-        guess = advice[0].status is Status.POSSIBLE
-        heading = escape(words["guess" if guess else "first_change"])
+        heading = escape(words["guess" if is_guess(finding) else "first_change"])
         yield f'<section class="change">\n<h2>{heading}</h2>\n<ul>'
         for text, changes in fixes.items():
             settings = "".join(
@@ -115,8 +114,7 @@ def _cause(cause: Cause, words: Mapping[str, Any]) -> str:
 def _chart(report: Report, course: Course, words: Mapping[str, Any]) -> Iterator[str]:
     panels, marks = chart.of_course(report, course, words)
     if panels:
-        first, last = chart.span_of(panels)
-        title = words["curves"].format(source=report.source, first=first, last=last)
+        title = chart.title_of(report.source, panels, words)
         yield from chart.live(panels, marks, title, words)
 
 

@@ -55,9 +55,8 @@ def _console() -> Any:
 
 def _drawn(report: Report, panels: list[Panel], marks: list[Mark], words: Mapping[str, Any]) -> str:
     """Return the curves with their legend; a notebook has no style sheet of ours."""
-    first, last = chart.span_of(panels)
-    title = words["curves"].format(source=report.source, first=first, last=last)
-    curves = svg.draw(panels, marks, (first, last), title)
+    title = chart.title_of(report.source, panels, words)
+    curves = svg.draw(panels, marks, chart.span_of(panels), title)
     named = [
         (svg.SERIES[place % svg.COLOURS], "—", name)
         for panel in panels
