@@ -21,15 +21,9 @@ def python() -> str:
 
 def command(python: str, kind: str, folder: Path) -> list[str]:
     """Return the call of the script."""
-    numbers = (inputs.RATE[kind], inputs.WARMUP[kind], inputs.EPOCHS[kind], inputs.BATCH)
-    return [python, str(SCRIPT), str(folder), *map(str, numbers)]
-
-
-def run_folder(folder: Path) -> Path:
-    """Return the run's folder."""
-    return folder / "out"
+    return inputs.script(python, SCRIPT, kind, folder)
 
 
 def log(folder: Path) -> Path:
     """Return the folder with the rows that the loop logged: it keeps no other log."""
-    return folder / "out"
+    return folder / inputs.OUT

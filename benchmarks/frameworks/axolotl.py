@@ -58,7 +58,7 @@ def command(python: str, kind: str, folder: Path) -> list[str]:
         "tf32": False,
         "attn_implementation": "sdpa",
         "use_wandb": False,
-        "output_dir": str(folder / "out"),
+        "output_dir": str(folder / inputs.OUT),
         "plugins": ["sftdiag.frameworks.axolotl.Plugin"],
         "sftdiag": {"stop_on": "error"},
     }
@@ -67,11 +67,6 @@ def command(python: str, kind: str, folder: Path) -> list[str]:
     return [python, "-m", "axolotl.cli.train", str(folder / "train.yaml")]
 
 
-def run_folder(folder: Path) -> Path:
-    """Return the run's folder."""
-    return folder / "out"
-
-
 def log(folder: Path) -> Path:
     """Return debug.log, axolotl's copy of the console."""
-    return folder / "out" / "debug.log"
+    return folder / inputs.OUT / "debug.log"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,36 @@ STEPS = {kind: EPOCHS[kind] * ROWS[kind] // BATCH for kind in KINDS}
 LOGGING_STEPS = 2
 EVAL_STEPS = 10
 LENGTH = 128
+
+OUT = "out"
+"""The run's folder, in which ``_sftdiag`` is."""
+
+
+def settings(kind: str) -> dict[str, Any]:
+    """Return what frameworks take that train with transformers' Trainer, under its names."""
+    return {
+        "num_train_epochs": EPOCHS[kind],
+        "per_device_train_batch_size": BATCH,
+        "per_device_eval_batch_size": EVALUATION_ROWS,
+        "learning_rate": RATE[kind],
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": WARMUP[kind],
+        "logging_steps": LOGGING_STEPS,
+        "eval_strategy": "steps",
+        "eval_steps": EVAL_STEPS,
+        "save_strategy": "no",
+    }
+
+
+def flags(given: Mapping[str, object]) -> list[str]:
+    """Return settings as arguments of a command line."""
+    return [text for name, value in given.items() for text in (f"--{name}", str(value))]
+
+
+def script(python: str, path: Path, kind: str, folder: Path) -> list[str]:
+    """Return the call of a script of one's own, with the numbers of a kind."""
+    numbers = (RATE[kind], WARMUP[kind], EPOCHS[kind], BATCH)
+    return [python, str(path), str(folder), *map(str, numbers)]
 
 
 def write(kind: str, folder: Path) -> None:

@@ -21,15 +21,9 @@ def python() -> str:
 
 def command(python: str, kind: str, folder: Path) -> list[str]:
     """Return the call of the script."""
-    numbers = (inputs.RATE[kind], inputs.WARMUP[kind], inputs.EPOCHS[kind], inputs.BATCH)
-    return [python, str(SCRIPT), str(folder), *map(str, numbers)]
-
-
-def run_folder(folder: Path) -> Path:
-    """Return the logger's folder."""
-    return folder / "out"
+    return inputs.script(python, SCRIPT, kind, folder)
 
 
 def log(folder: Path) -> Path:
     """Return what Lightning's CSVLogger wrote."""
-    return folder / "out" / "metrics.csv"
+    return folder / inputs.OUT / "metrics.csv"

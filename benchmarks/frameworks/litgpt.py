@@ -40,18 +40,12 @@ def command(python: str, kind: str, folder: Path) -> list[str]:
         "eval.final_validation": "false",
         "optimizer": json.dumps(optimizer),
         "precision": "32-true",
-        "out_dir": folder / "out",
+        "out_dir": folder / inputs.OUT,
     }
-    arguments = [text for name, value in given.items() for text in (f"--{name}", str(value))]
     start = [python, "-m", "sftdiag.frameworks.litgpt", "finetune_full"]
-    return [*start, str(folder / "litgpt"), *arguments]
-
-
-def run_folder(folder: Path) -> Path:
-    """Return litgpt's out_dir."""
-    return folder / "out"
+    return [*start, str(folder / "litgpt"), *inputs.flags(given)]
 
 
 def log(folder: Path) -> Path:
     """Return what its CSVLogger wrote."""
-    return folder / "out" / "logs" / "csv" / "version_0" / "metrics.csv"
+    return folder / inputs.OUT / "logs" / "csv" / "version_0" / "metrics.csv"

@@ -49,30 +49,16 @@ def command(python: str, kind: str, folder: Path) -> list[str]:
         "eval_dataset": "val",
         "template": "qwen",
         "cutoff_len": inputs.LENGTH,
-        "num_train_epochs": inputs.EPOCHS[kind],
-        "per_device_train_batch_size": inputs.BATCH,
-        "per_device_eval_batch_size": inputs.EVALUATION_ROWS,
-        "learning_rate": inputs.RATE[kind],
-        "lr_scheduler_type": "cosine",
-        "warmup_steps": inputs.WARMUP[kind],
-        "logging_steps": inputs.LOGGING_STEPS,
-        "eval_strategy": "steps",
-        "eval_steps": inputs.EVAL_STEPS,
-        "save_strategy": "no",
+        **inputs.settings(kind),
         "use_cpu": True,
         "report_to": "none",
-        "output_dir": str(folder / "out"),
+        "output_dir": str(folder / inputs.OUT),
     }
     # JSON is YAML, too.
     (folder / "train.yaml").write_text(json.dumps(settings, indent=2), encoding="utf-8")
     return [python, "-m", "sftdiag.frameworks.llamafactory", "train", str(folder / "train.yaml")]
 
 
-def run_folder(folder: Path) -> Path:
-    """Return the run's folder."""
-    return folder / "out"
-
-
 def log(folder: Path) -> Path:
     """Return trainer_log.jsonl."""
-    return folder / "out" / "trainer_log.jsonl"
+    return folder / inputs.OUT / "trainer_log.jsonl"

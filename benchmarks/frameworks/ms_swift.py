@@ -28,32 +28,18 @@ def command(python: str, kind: str, folder: Path) -> list[str]:
         "torch_dtype": "float32",
         "dataset": folder / "data" / "train.jsonl",
         "val_dataset": folder / "data" / "val.jsonl",
-        "num_train_epochs": inputs.EPOCHS[kind],
-        "per_device_train_batch_size": inputs.BATCH,
-        "per_device_eval_batch_size": inputs.EVALUATION_ROWS,
+        **inputs.settings(kind),
         "gradient_accumulation_steps": 1,
-        "learning_rate": inputs.RATE[kind],
-        "warmup_steps": inputs.WARMUP[kind],
-        "logging_steps": inputs.LOGGING_STEPS,
-        "eval_strategy": "steps",
-        "eval_steps": inputs.EVAL_STEPS,
-        "save_strategy": "no",
         "max_length": inputs.LENGTH,
-        "output_dir": folder / "out",
+        "output_dir": folder / inputs.OUT,
         "add_version": "false",
         "use_cpu": "true",
         "external_plugins": plugin,
         "callbacks": "sftdiag",
     }
-    arguments = [text for name, value in given.items() for text in (f"--{name}", str(value))]
-    return [str(Path(python).with_name("swift")), "sft", *arguments]
-
-
-def run_folder(folder: Path) -> Path:
-    """Return the run's folder."""
-    return folder / "out"
+    return [str(Path(python).with_name("swift")), "sft", *inputs.flags(given)]
 
 
 def log(folder: Path) -> Path:
     """Return logging.jsonl."""
-    return folder / "out" / "logging.jsonl"
+    return folder / inputs.OUT / "logging.jsonl"

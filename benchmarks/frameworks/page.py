@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from benchmarks import marked
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "frameworks.md"
 
 SHOWN = ("sftdiag: ", "WARNING:sftdiag:", "ERROR:sftdiag:", "{'loss'")
@@ -15,18 +17,12 @@ UP = re.compile(r"\x1b\[A")
 LINES = 16
 """The most of a console that the page shows: what sftdiag said, and the rows before it."""
 
-BEGIN, END = "<!-- console of {} -->", "<!-- end -->"
+MARK = "<!-- console of {} -->"
 
 
 def write(name: str, console: str) -> None:
     """Put the end of a console between a framework's marks, where the page has them."""
-    text = PAGE.read_text(encoding="utf-8")
-    begin = BEGIN.format(name)
-    head, mark, tail = text.partition(begin)
-    if mark:
-        _, _, tail = tail.partition(END)
-        shown = f"{head}{begin}\n```\n{excerpt(console)}\n```\n{END}{tail}"
-        PAGE.write_text(shown, encoding="utf-8")
+    marked.put(PAGE, MARK.format(name), f"```\n{excerpt(console)}\n```")
 
 
 def excerpt(console: str) -> str:

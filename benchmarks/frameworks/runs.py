@@ -27,10 +27,7 @@ class Framework(Protocol):
         """Return the Python of its venv; raises Unavailable."""
 
     def command(self, python: str, kind: str, folder: Path) -> list[str]:
-        """Return what trains, with sftdiag in it; may write files into the folder first."""
-
-    def run_folder(self, folder: Path) -> Path:
-        """Return where ``_sftdiag`` is."""
+        """Return what trains, with sftdiag in it, into the folder's inputs.OUT."""
 
     def log(self, folder: Path) -> Path:
         """Return the framework's own log, or the run's folder where it keeps none."""
@@ -103,7 +100,7 @@ def run(framework: Framework, kind: str, folder: Path) -> Ran:
         timeout=SECONDS,
     )
     (folder / "console.txt").write_text(done.stdout, encoding="utf-8")
-    events = journal.read(str(framework.run_folder(folder)))
+    events = journal.read(str(folder / inputs.OUT))
     return Ran(done.returncode, done.stdout, folder, events)
 
 

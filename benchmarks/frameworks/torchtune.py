@@ -33,7 +33,7 @@ def command(python: str, kind: str, folder: Path) -> list[str]:
     for name in ("parts.py", "encoded.py"):
         shutil.copy(SCRIPTS / name, folder / name)
     settings = {
-        "output_dir": str(folder / "out"),
+        "output_dir": str(folder / inputs.OUT),
         "tokenizer": {
             "_component_": "parts.Tokenizer",
             "folder": str(folder),
@@ -96,11 +96,6 @@ def command(python: str, kind: str, folder: Path) -> list[str]:
     return [*tune, "--config", str(folder / "recipe.yaml"), ours]
 
 
-def run_folder(folder: Path) -> Path:
-    """Return the recipe's output_dir."""
-    return folder / "out"
-
-
 def log(folder: Path) -> Path:
     """Return what DiskLogger wrote."""
-    return folder / "out" / "logs" / "log.txt"
+    return folder / inputs.OUT / "logs" / "log.txt"

@@ -20,33 +20,18 @@ def command(python: str, kind: str, folder: Path) -> list[str]:
         "model_name_or_path": folder / "model",
         "dataset_name": folder / "data",
         "dataset_test_split": "validation",
-        "num_train_epochs": inputs.EPOCHS[kind],
-        "per_device_train_batch_size": inputs.BATCH,
-        "per_device_eval_batch_size": inputs.EVALUATION_ROWS,
-        "learning_rate": inputs.RATE[kind],
-        "lr_scheduler_type": "cosine",
-        "warmup_steps": inputs.WARMUP[kind],
-        "logging_steps": inputs.LOGGING_STEPS,
-        "eval_strategy": "steps",
-        "eval_steps": inputs.EVAL_STEPS,
-        "save_strategy": "no",
+        **inputs.settings(kind),
         "max_length": inputs.LENGTH,
         "bf16": "false",
         "gradient_checkpointing": "false",
         "assistant_only_loss": "true",
         "use_cpu": "true",
         "report_to": "none",
-        "output_dir": folder / "out",
+        "output_dir": folder / inputs.OUT,
     }
-    arguments = [text for name, value in given.items() for text in (f"--{name}", str(value))]
-    return [python, "-m", "sftdiag.frameworks.trl", "sft", *arguments]
-
-
-def run_folder(folder: Path) -> Path:
-    """Return the run's folder."""
-    return folder / "out"
+    return [python, "-m", "sftdiag.frameworks.trl", "sft", *inputs.flags(given)]
 
 
 def log(folder: Path) -> Path:
     """Return the run's folder: without a checkpoint there is no log but the console elsewhere."""
-    return run_folder(folder)
+    return folder / inputs.OUT

@@ -86,11 +86,6 @@ def command(python: str, kind: str, folder: Path) -> list[str]:
     return [python, str(folder / "train.py")]
 
 
-def run_folder(folder: Path) -> Path:
-    """Return the run's folder."""
-    return folder / "out"
-
-
 def log(folder: Path) -> Path:
     """Return the run's folder: without a checkpoint there is no log but the console elsewhere."""
-    return run_folder(folder)
+    return folder / inputs.OUT

@@ -21,11 +21,13 @@ from typing import Any
 
 import optuna
 
+from benchmarks import marked
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "examples"), str(ROOT / "tests" / "helpers")]
 
 PAGES = {"en": ROOT / "docs" / "search.md", "zh": ROOT / "docs" / "search.zh.md"}
-BEGIN, END = "<!-- python -m benchmarks.search.pruners --write -->", "<!-- end -->"
+MARK = "<!-- python -m benchmarks.search.pruners --write -->"
 
 RATES = (1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2)
 EPOCHS = 3
@@ -68,12 +70,9 @@ def main() -> int:
     with contextlib.redirect_stdout(io.StringIO()):
         found = measured()
     for language, page in PAGES.items():
-        block = f"{BEGIN}\n{table(found, language)}\n{END}"
         if write:
-            text = page.read_text(encoding="utf-8")
-            before, _, rest = text.partition(BEGIN)
-            page.write_text(before + block + rest.partition(END)[2], encoding="utf-8")
-        print(block)
+            marked.put(page, MARK, table(found, language))
+        print(table(found, language))
     return 0
 
 
