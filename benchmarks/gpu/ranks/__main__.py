@@ -52,7 +52,12 @@ def make(chosen: argparse.Namespace) -> int:
 
     def one(backend: str) -> int:
         world = chosen.world
+        more = "" if world == 2 else f"-{world}"
+        path = chosen.out / f"{backend}{more}.json"
+        made = json.loads(path.read_text())["cases"] if chosen.more and path.exists() else {}
+        made = {name: seen for name, seen in made.items() if "ended" not in seen}
         cases = order(backend, chosen.device, chosen.repetitions, chosen.cases, world)
+        cases = [name for name in cases if name not in made]
 
         def stream(part: list[str]) -> dict[str, Any]:
             options = {"limit": chosen.limit, "deadline": deadline, "world": world}
@@ -62,11 +67,10 @@ def make(chosen: argparse.Namespace) -> int:
         with ThreadPoolExecutor(len(parts)) as pool:
             result = joined(list(pool.map(stream, parts)))
         wrong = report.problems(result)
-        text = json.dumps(report.compact(result), separators=(",", ":")).replace(
-            '"ranks":', '\n"ranks":'
-        )
-        more = "" if world == 2 else f"-{world}"
-        (chosen.out / f"{backend}{more}.json").write_text(text + "\n")
+        new = report.compact(result)
+        kept = {**new, "cases": {**made, **new["cases"]}}
+        text = json.dumps(kept, separators=(",", ":")).replace('"ranks":', '\n"ranks":')
+        path.write_text(text + "\n")
         print(f"{backend}: {len(result['cases'])} of {len(cases)}, wrong: {len(wrong)}", flush=True)
         for line in wrong:
             print(f"  {line}", flush=True)
@@ -89,6 +93,7 @@ def main() -> int:
     making.add_argument("--limit", type=int, default=LIMIT, help="seconds for a case")
     making.add_argument("--seconds", type=float, default=500.0, help="for all of it")
     making.add_argument("--streams", type=int, default=1, help="runs side by side")
+    making.add_argument("--more", action="store_true", help="only what --out does not hold yet")
     making.add_argument("--world", type=int, default=2, help="ranks of a run")
     making.add_argument("--out", type=Path, default=RESULTS)
     telling = commands.add_parser("report", help="print docs/ranks.md from the results")
