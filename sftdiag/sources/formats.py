@@ -138,20 +138,22 @@ def read(path: str, own: Mapping[str, str] = EMPTY, spacing: int | None = None) 
         format = of_folder(path)
         if format is None:
             raise SourceError(path, f"no log in this folder; {WHERE}")
-        return _with_rows(path, format, format.read_folder(path, columns, spacing))
+        return _with_rows(path, format, format.read_folder(path, columns, spacing), None)
     file, _, run = (path, "", "") if os.path.exists(path) else path.rpartition(MARK)
     head = Head(file, run)
     format = recognised(head)
     if format is None and own and head.text:
-        # The user's own columns are no known names, so the table's header tells nothing.
-        format = next(f for f in FORMATS if f.name == ("csv" if "{" not in head.text else "jsonl"))
+        # The user's own columns are no known names, which a format is recognised by.
+        form, names = look.numbers(head)
+        if not set(own.values()).isdisjoint(names):
+            format = next(f for f in FORMATS if f.name == form)
     if format is None:
         raise SourceError(path, look.problem(head))
-    return _with_rows(path, format, format.read(head, columns, spacing))
+    return _with_rows(path, format, format.read(head, columns, spacing), head)
 
 
-def _with_rows(path: str, format: Format, log: Log) -> Log:
+def _with_rows(path: str, format: Format, log: Log, head: Head | None) -> Log:
     """Return the log, where a row of a training stands in it."""
     if next(iter(log.rows), None) is None:
-        raise SourceError(path, look.no_row(format.name))
+        raise SourceError(path, look.no_row(format.name, head))
     return log

@@ -98,13 +98,13 @@ def log_of(
         after: added to each step, for tools that count from 0.
     """
     survey, names = Survey(), set[str]()
-    for row in islice(filter(partial(_is_row, columns), raw()), SURVEYED_ROWS):
+    for row in islice(filter(partial(is_row, own=columns.own), raw()), SURVEYED_ROWS):
         names |= row.keys()
         survey.add(columns.row(row))
     plan = survey.plan(spacing) if survey.stepless == survey.rows else Plan()
 
     def rows() -> Iterator[Row]:
-        found = (columns.row(row) for row in raw() if _is_row(columns, row))
+        found = (columns.row(row) for row in raw() if is_row(row, columns.own))
         return numbered(_carried(found, after), plan)
 
     told = list(notes)
@@ -126,11 +126,6 @@ def log_of(
     return Log(
         format, rows_again, columns=columns, context=context, notes=told, in_run_folder=folder
     )
-
-
-def _is_row(columns: Columns, raw: Row) -> bool:
-    """Return whether it is a row of the training: others' columns say nothing of its."""
-    return is_row(raw) or (bool(columns.own) and not columns.own.keys().isdisjoint(raw))
 
 
 def _carried(rows: Iterable[Row], after: int) -> Iterator[Row]:

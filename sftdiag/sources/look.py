@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+from sftdiag.records import as_float
 from sftdiag.sources.opening import Head
 from sftdiag.sources.trainer_state import WHERE
 
 FINDINGS = '{"event": "'
 """Begins what the callback says of a run, beside the run's log."""
+
+MOST_NAMES = 8
+"""Columns named at the most: a row of the Trainer has six."""
 
 _MAGIC = (
     (b"version https://git-lfs", "a Git LFS pointer, not the log; run `git lfs pull`"),
@@ -43,28 +49,73 @@ def problem(head: Head) -> str:
     return f"looks like {_text(head)}; {WHERE}"
 
 
-def no_row(format: str) -> str:
-    """Return what to do about a file of a known format that holds no row of a training."""
-    return (
-        f"looks like {format}, but holds no row with a loss; `sftdiag columns` shows what its "
-        f"columns are read as, --columns loss=NAME names one; {WHERE}"
-    )
+def no_row(format: str, head: Head | None) -> str:
+    """Return what to do about a log of a known format that holds no row of a training."""
+    names = numbers(head)[1] if head is not None else []
+    return f"looks like {format}, but holds no row with a loss{_named(names)}; {WHERE}"
+
+
+def numbers(head: Head) -> tuple[str, list[str]]:
+    """Return which format's rows the file's numbers stand in, and their names; none: ``""``.
+
+    Whatever they are called: for files of which no name is known.
+    """
+    from sftdiag.sources import csv_rows, json_rows
+    from sftdiag.sources.console import dicts
+
+    text = head.first_lines(json_rows.LOOKED_AT)
+    if json_rows.recognises_list(head):
+        return "json-list", _names([_first_object(head.text)])
+    if objects := [row for line in text if (row := json_rows.parsed(line))]:
+        return "jsonl", _names(objects)
+    if printed := [row for line in text for row, _ in dicts.numbers(line) if row]:
+        return "console", _names(printed)
+    names = csv_rows.header(head)
+    mark = csv_rows.delimiter(text[0]) if text else ""
+    rows = [dict(zip(names, csv_rows.cells(line, mark), strict=False)) for line in text[1:]]
+    return ("csv", _names(rows)) if len(names) > 1 else ("", [])
+
+
+def _first_object(text: str) -> Mapping[str, Any]:
+    try:
+        found, _ = json.JSONDecoder().raw_decode(text.lstrip("\ufeff [\t\r\n"))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _names(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the columns that hold numbers, in the order in which they stand."""
+    numbers = (name for row in rows for name, value in row.items() if as_float(value) is not None)
+    return list(dict.fromkeys(numbers))
+
+
+def _named(names: list[str]) -> str:
+    """Return what to do where one of the columns is the loss."""
+    if not names:
+        return ""
+    shown = ", ".join(ascii(name[:40])[1:-1] for name in names[:MOST_NAMES])
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f"; its columns of numbers are {shown}{more}: --columns loss=NAME says which is the loss"
 
 
 def _text(head: Head) -> str:
     text = head.text.lstrip("\ufeff \t\r\n")
     if text.startswith("<"):
         return "HTML or XML"
-    if text.startswith(("{", "[")):
+    if text.startswith("{"):
         try:
             content = json.loads(text) if head.whole else None
         except (ValueError, RecursionError):
-            return "JSON lines or text in braces without a row of a training log"
+            content = None
         if isinstance(content, dict):
             keys = ", ".join(ascii(str(key)[:40])[1:-1] for key in list(content)[:5]) or "none"
             return f"a JSON object without log_history (its keys are {keys})"
+    format, names = numbers(head)
+    if format in ("jsonl", "console") or text.startswith("{"):
+        rows = "JSON lines or text in braces" if format != "console" else "text with dicts"
+        return f"{rows} without a row of a training log{_named(names)}"
     first, *others = [*head.first_lines(2), ""]
-    is_table = any(first.count(mark) == others[0].count(mark) > 0 for mark in ",;\t")
-    kind = "a table without a column of a loss" if is_table else "text without a row of a log"
-    first = first[:60]
-    return f'{kind} (it begins "{first}")'
+    if any(first.count(mark) == others[0].count(mark) > 0 for mark in ",;\t"):
+        return f'a table without a column of a loss (it begins "{first[:60]}"){_named(names)}'
+    return f'text without a row of a log (it begins "{first[:60]}")'

@@ -77,12 +77,37 @@ def test_wandbs_export_of_a_run_takes_the_trainers_step(tmp_path: Path) -> None:
     assert sum("eval_loss" in row for row in rows) == len(ROWS)
 
 
-def test_columns_that_nobody_knows(tmp_path: Path) -> None:
-    path = tmp_path / "log.csv"
-    path.write_text("tick,my/loss\n" + "\n".join(f"{r['step']},{r['loss']}" for r in ROWS))
-    with pytest.raises(SourceError, match="a table without a column of a loss"):
-        open_run(path)
+ODD = [{"tick": row["step"], "my/loss": row["loss"]} for row in ROWS]
+"""A log under names that no table knows."""
+
+NOBODY_KNOWS = {
+    "a table": "tick,my/loss\n" + "\n".join(f"{r['tick']},{r['my/loss']}" for r in ODD),
+    "JSON lines": '{"note": "begin"}\n' + "\n".join(map(json.dumps, ODD)),
+    "json-list": json.dumps(ODD),
+    "text with dicts": "begin\n" + "\n".join(map(str, ODD)),
+}
+
+
+@pytest.mark.parametrize(("what", "text"), NOBODY_KNOWS.items(), ids=NOBODY_KNOWS)
+def test_columns_that_nobody_knows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str, text: str
+) -> None:
+    """They are told by name, by `columns` and `analyze` alike, and then taken."""
+    path = tmp_path / "log.txt"
+    path.write_text(text)
+    for command in ("columns", "analyze"):
+        assert main([command, str(path)]) == 2
+        said = capsys.readouterr().err
+        assert f"{path}: looks like {what}" in said
+        assert "its columns of numbers are tick, my/loss: --columns loss=NAME" in said
     assert found(path, columns={"loss": "my/loss", "step": "tick"}) == WANTED
+
+
+def test_columns_that_are_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "log.txt"
+    path.write_text("tick 1 my/loss 2.0\n" * 5)
+    with pytest.raises(SourceError, match="text without a row of a log"):
+        open_run(path, columns={"loss": "my/loss"})
 
 
 def test_a_summary_row_and_a_repeated_step_are_no_fault(tmp_path: Path) -> None:

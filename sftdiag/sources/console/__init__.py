@@ -86,7 +86,7 @@ class Scanner:
             yield from self._plain(line)
 
     def _dicts(self, line: str) -> Iterator[Event]:
-        found = dicts.rows(line)
+        found = dicts.rows(line, self.columns.own)
         if (bar := bars.training(line) if "%|" in line else None) is not None:
             # What stands before a row on its line is older than it.
             yield bar

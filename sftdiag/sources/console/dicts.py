@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from sftdiag.columns import canonical
@@ -26,8 +26,12 @@ METRICS = ("loss", "eval_loss", "train_loss", "train_runtime", "eval_runtime")
 """One of these makes a dict a row: prints of rows, settings and batches are dicts, too."""
 
 
-def rows(line: str) -> list[tuple[dict[str, Any], bool]]:
+def rows(line: str, own: Collection[str] = ()) -> list[tuple[dict[str, Any], bool]]:
     """Return the rows in a line, each with whether its numbers were strings.
+
+    Args:
+        line: a line of the console.
+        own: columns that the user named; one of them makes a dict a row, too.
 
     Examples:
         >>> rows("12%|## | 10/80 {'loss': '1.204', 'grad_norm': 'nan', 'epoch': '0.5'}")
@@ -35,9 +39,13 @@ def rows(line: str) -> list[tuple[dict[str, Any], bool]]:
         >>> rows("{'loss': 1.2, 'step': 3} {'input_ids': 5}")
         [({'loss': '1.2', 'step': '3'}, False)]
     """
-    found = []
+    return [found for found in numbers(line) if is_row(found[0], own)]
+
+
+def numbers(line: str) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Yield the numbers of each dict in a line, whatever they are of, as :func:`rows` does."""
     for text in _DICT.findall(line):
-        row, texts, numbers = {}, 0, 0
+        row, texts, bare = {}, 0, 0
         for item in _ITEM.finditer(text):
             quoted = item["text"]
             value = quoted if quoted is not None else item["number"]
@@ -45,15 +53,15 @@ def rows(line: str) -> list[tuple[dict[str, Any], bool]]:
                 continue
             row[item["name"]] = value
             texts += quoted is not None
-            numbers += quoted is None
-        if is_row(row):
-            found.append((row, texts > numbers))
-    return found
+            bare += quoted is None
+        yield row, texts > bare
 
 
-def is_row(row: Mapping[str, Any]) -> bool:
-    """Return whether these are numbers of a training log."""
+def is_row(row: Mapping[str, Any], own: Collection[str] = ()) -> bool:
+    """Return whether these are numbers of a training log, or of columns that the user named."""
     for name, value in row.items():
+        if name in own:
+            return True
         known = canonical(name) if isinstance(name, str) else None
         loss = known is not None and known.startswith("eval_") and known.endswith("_loss")
         if (loss or known in METRICS) and as_float(value) is not None:
