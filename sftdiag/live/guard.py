@@ -131,11 +131,24 @@ def _refusal(trainer: Any) -> tuple[str | None, dict[str, Any]]:
     """Return why no step of this trainer can be skipped, a key of guard.toml, or None."""
     if trainer.is_deepspeed_enabled:
         return "deepspeed", {}
-    plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
-    offload = getattr(plugin, "cpu_offload", None)
-    if plugin is not None and (getattr(offload, "offload_params", offload)):
+    if _offloads(getattr(trainer.accelerator.state, "fsdp_plugin", None)):
         return "offload", {}
     optim = str(getattr(trainer.args.optim, "value", trainer.args.optim))
     if any(part in optim for part in IN_BACKWARD):
         return "optimizer", {"optim": optim}
     return None, {}
+
+
+def _offloads(plugin: Any) -> bool:
+    """Return whether accelerate's FSDP plugin, if there is one, keeps weights on the CPU.
+
+    FSDP1's setting holds a switch. FSDP2's is a policy, and its base class offloads nothing.
+    """
+    offload = getattr(plugin, "cpu_offload", None)
+    if offload is None or isinstance(offload, bool):
+        return bool(offload)
+    if hasattr(offload, "offload_params"):
+        return bool(offload.offload_params)
+    from torch.distributed.fsdp import CPUOffloadPolicy
+
+    return isinstance(offload, CPUOffloadPolicy)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
+from math import isfinite, prod, sqrt
 from typing import Any
 
 from sftdiag.sources.every_step import MEASURED, Step
@@ -20,13 +20,14 @@ class OpenStep:
     """A step in the making."""
 
     __slots__ = (
-        *("bound", "epoch", "level", "losses", "measured", "normed", "rate", "seconds", "skipped"),
-        *("step", "tokens"),
+        *("bound", "epoch", "level", "losses", "measured", "normed", "parts", "rate", "seconds"),
+        *("skipped", "step", "tokens"),
     )
 
     def __init__(self) -> None:
         self.step, self.losses, self.tokens = 0, 0, 0
         self.normed = False
+        self.parts = 1
         self.measured: list[float | None] = []
         self.rate: float | None = None
         self.epoch: float | None = None
@@ -34,6 +35,29 @@ class OpenStep:
         self.skipped: float | None = None
         self.level: float | None = None
         self.bound: float | None = None
+
+    def norm(self, mean: float) -> float:
+        """Return the gradient norm, of the mean over the ranks of what each kept of it."""
+        return sqrt(mean * self.parts) if self.parts > 1 else mean
+
+
+def part_of_norm(norm: Any) -> tuple[Any, int] | None:
+    """Return what this rank keeps of a DTensor gradient norm, and in how many parts that is.
+
+    Under FSDP2 a rank has the norm of its own gradients, until the trainer logs: asking for the
+    whole is a collective, and at every step. The square of its own is kept instead, which the mean
+    over the ranks adds up; of a norm in one part, the norm. None where it is neither.
+    """
+    sizes = []
+    for size, place in zip(norm.device_mesh.shape, norm.placements, strict=True):
+        if place.is_replicate():
+            continue
+        if not place.is_partial() or getattr(place, "norm_type", None) != 2:
+            return None
+        sizes.append(size)
+    parts = prod(sizes)
+    own = norm.detach().to_local().float()
+    return (own.square() if parts > 1 else own), parts
 
 
 def measured(trainer: Any, batches: int) -> list[float | None]:

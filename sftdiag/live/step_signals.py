@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from sftdiag.live.open_step import OpenStep, agree, measured
+from sftdiag.live.open_step import OpenStep, agree, measured, part_of_norm
 from sftdiag.live.row_log import RowLog
 from sftdiag.sources.every_step import Step, packed, unpacked
 
@@ -141,6 +141,9 @@ class StepSignals:
             slot.fill_(norm)
         elif type(norm) is type(self._ring) and norm.numel() == 1:
             slot.copy_(norm.detach().reshape(()) if norm.requires_grad or norm.dim() else norm)
+        elif hasattr(norm, "device_mesh") and (kept := part_of_norm(norm)) is not None:
+            part, self._open.parts = kept
+            slot.copy_(part.reshape(()))
         else:
             return
         self._open.normed = True
@@ -167,7 +170,7 @@ class StepSignals:
         loss, norm, normed, failed = (words / distributed.get_world_size()).tolist()
         if failed:
             self.off = self.off or FAULT
-        return loss, norm if normed else None
+        return loss, open_.norm(norm) if normed else None
 
     def skipped(self, reason: int, level: float | None, bound: float | None) -> None:
         """Note that the step that is being made changes no weight.
@@ -236,7 +239,7 @@ class StepSignals:
         for open_ in steps:
             losses = values[place : place + open_.losses]
             place += open_.losses + open_.normed
-            norm = values[place - 1] if open_.normed else None
+            norm = open_.norm(values[place - 1]) if open_.normed else None
             found.append(
                 Step(
                     open_.step,

@@ -157,6 +157,26 @@ def test_where_it_cannot_act_it_says_so_and_reports(
     assert not guarded.stopped
 
 
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("offload", [None, False, True])
+def test_fsdp_keeps_it_from_acting_only_where_it_offloads(
+    version: int, offload: bool | None, tmp_path: Path
+) -> None:
+    """By accelerate's own plugin: FSDP2's policy of not offloading is an object, and true."""
+    from accelerate import FullyShardedDataParallelPlugin
+
+    from sftdiag.live.guard import _refusal
+
+    given = {} if offload is None else {"cpu_offload": offload}
+    trainer = poison.make(None, tmp_path, max_steps=1)
+    state = trainer.accelerator.state
+    state.fsdp_plugin = FullyShardedDataParallelPlugin(fsdp_version=version, **given)
+    try:
+        assert _refusal(trainer)[0] == ("offload" if offload else None)
+    finally:
+        del state.fsdp_plugin
+
+
 @pytest.mark.parametrize(
     "wrong", [1, "yes", {"skip": "all"}, {"most_in_a_row": 0}, {"most_share": 0}, {"rollback": -1}]
 )

@@ -149,6 +149,19 @@ def test_weights_that_are_sharded_over_the_ranks(tmp_path: Path) -> None:
 
 
 @pytest.mark.acceptance
+@pytest.mark.timeout(900)
+def test_a_nan_in_a_sharded_gradient_is_seen_at_its_step() -> None:
+    """FSDP2's norm is a DTensor: the guard skips its step on both ranks, and a row tells of it."""
+    seen = cases("fsdp2", ["guard", "fails-guard", "nan-gradient-1"])
+    for rank in seen["guard"]:
+        (run,) = rank["runs"]
+        (found,) = run["findings"]
+        assert found[1] == "SFT113"
+        assert "step 11" in found[4]
+        assert "gradient norm was nan" in found[4]
+
+
+@pytest.mark.acceptance
 @pytest.mark.timeout(2400)
 def test_no_rank_is_left_behind(tmp_path: Path) -> None:
     """Three policies, ten times each."""

@@ -1,0 +1,54 @@
+"""A step in the making: the norm of gradients that are sharded over ranks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+torch: Any = pytest.importorskip("torch", reason="needs the extra trainer")
+
+from sftdiag.live.open_step import OpenStep, part_of_norm  # noqa: E402
+
+SHARE = [3.0, 4.0]
+"""Each rank's gradients: a norm of 5."""
+
+
+@pytest.fixture(scope="module")
+def mesh() -> Iterator[Any]:
+    """Two groups of two ranks each, as seen from the first; nothing is sent."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    torch.distributed.init_process_group("fake", store=FakeStore(), rank=0, world_size=4)
+    yield init_device_mesh("cpu", (2, 2))
+    torch.distributed.destroy_process_group()
+
+
+def norm(mesh: Any, kinds: str) -> tuple[Any, int] | None:
+    from torch.distributed.tensor import DTensor, Replicate, Shard
+
+    places = [Shard(0) if kind == "S" else Replicate() for kind in kinds]
+    gradients = DTensor.from_local(torch.tensor(SHARE), mesh, places, run_check=False)
+    return part_of_norm(torch.linalg.vector_norm(gradients))
+
+
+@pytest.mark.parametrize(("kinds", "shares"), [("SS", 4), ("RS", 2), ("SR", 2), ("RR", 1)])
+def test_the_parts_of_a_norm_add_up_to_it(mesh: Any, kinds: str, shares: int) -> None:
+    """Ranks with equal parts: what each keeps is the mean of what all keep."""
+    open_ = OpenStep()
+    kept = norm(mesh, kinds)
+    assert kept is not None
+    part, open_.parts = kept
+    assert open_.parts == shares
+    assert open_.norm(float(part)) == pytest.approx(math.hypot(*SHARE) * math.sqrt(shares))
+    assert math.isnan(open_.norm(math.nan))
+
+
+def test_a_maximum_is_no_sum(mesh: Any) -> None:
+    from torch.distributed.tensor import DTensor, Shard
+
+    gradients = DTensor.from_local(torch.tensor(SHARE), mesh, [Shard(0)] * 2, run_check=False)
+    assert part_of_norm(torch.linalg.vector_norm(gradients, math.inf)) is None
