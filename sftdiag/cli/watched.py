@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from sftdiag.cli.options import Reader
 from sftdiag.config import Settings
 from sftdiag.errors import SourceError
 from sftdiag.findings import Finding, Report
-from sftdiag.records import as_step
+from sftdiag.records import as_float, as_step
 from sftdiag.signals.noise import median
 
 REST = 4.0
@@ -33,6 +33,9 @@ between two rows takes a few."""
 SOON, LONG = 60.0, 900.0
 """Seconds before which nothing is a stall, and those where no pace is known: a first step compiles,
 loads and tokenizes."""
+
+
+Rows = list[Mapping[str, Any]]
 
 
 class Watched:
@@ -59,7 +62,9 @@ class Watched:
         self.began_again = False
         self._read, self._settings, self._stall_after = read, settings, stall
         self._mark: object = None
-        self._rows: list[Mapping[str, Any]] = []
+        self._rows: Rows = []
+        self._before: Rows = []
+        self._whole: Rows = []
         self._told: set[tuple[str, str]] = set()
         self._next = 0.0
         self._first: tuple[float, int] | None = None
@@ -73,29 +78,31 @@ class Watched:
         mark = _mark(self.path)
         if now < self._next or (mark == self._mark and self.error is None):
             return False
-        before = self.report.summary.last_step if self.report else None
+        reached = self.report.summary.last_step if self.report else None
         try:
             run = self._read(self.path)
             rows = list(run.entries)
-            kept = self._kept(rows)
-            self.report = replay(run.replace(entries=[*kept, *rows]), self._settings)
+            before = self._rotated_out(rows)
+            whole = [*before, *_behind(before, rows)]
+            self.report = replay(run.replace(entries=whole), self._settings)
         except SourceError as error:
             self.error = str(error)
             return False
         finally:
             self._next = time.monotonic() + REST * (time.monotonic() - now)
-        self.error, self._mark, self._rows = None, mark, [*kept, *rows]
+        self.error, self._mark = None, mark
+        self._rows, self._before, self._whole = rows, before, whole
         step = self.report.summary.last_step
-        self.began_again = before is not None and step is not None and step < before
-        if step is not None and step != before:
-            self._moved(step, first=before is None or self.began_again)
+        self.began_again = reached is not None and step is not None and step < reached
+        if step is not None and step != reached:
+            self._moved(step, first=reached is None or self.began_again)
         return True
 
-    def _kept(self, rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    def _rotated_out(self, rows: Rows) -> Rows:
         """Return the rows that are no longer in the log, where it was rotated in mid-run."""
-        first = next((s for row in rows if (s := as_step(row.get("step"))) is not None), None)
-        last = next((s for r in reversed(self._rows) if (s := as_step(r.get("step")))), None)
-        return self._rows if first is not None and last is not None and first > last else []
+        if _goes_on(self._rows, rows):
+            return self._whole
+        return self._before if _goes_on(self._before, rows) else []
 
     def _moved(self, step: int, *, first: bool) -> None:
         now = time.monotonic()
@@ -152,6 +159,31 @@ class Watched:
             return None
         self._stall_told = True
         return quiet
+
+
+def _goes_on(earlier: Rows, rows: Rows) -> bool:
+    """Return whether rows begin behind the end of earlier ones: by the step, or by the epoch."""
+    for name, read in (("step", as_step), ("epoch", as_float)):
+        first, last = _first(rows, name, read), _first(reversed(earlier), name, read)
+        if first is None or last is None:
+            continue
+        # An evaluation that stands first has the step of the row before it.
+        if first > last or (first == last and rows[0] not in earlier):
+            return True
+    return False
+
+
+def _behind(before: Rows, rows: Rows) -> Rows:
+    """Return rows whose steps go on: where a log shows none, they count from a file's beginning."""
+    first, last = _first(rows, "step", as_step), _first(reversed(before), "step", as_step)
+    if first is None or last is None or first >= last:
+        return rows
+    steps = [as_step(row.get("step")) for row in rows]
+    return [{**r, "step": last + s} if s else r for r, s in zip(rows, steps, strict=True)]
+
+
+def _first(rows: Iterable[Mapping[str, Any]], name: str, read: Any) -> Any:
+    return next((value for row in rows if (value := read(row.get(name))) is not None), None)
 
 
 def progress(name: str, run: Watched, report: Report, words: Mapping[str, Any]) -> str:

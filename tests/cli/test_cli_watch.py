@@ -6,16 +6,19 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from logs import healthy, overfitting, write_state
 
+from sftdiag import analyze
 from sftdiag.cli.main import main
 from sftdiag.cli.watched import Watched
 from sftdiag.config import Settings
 from sftdiag.sources import open_run
+from sftdiag.sources.steps import LIKELY_SPACING
 
 ROWS = overfitting()
 SICK, WELL = "SFT201", "healthy"
@@ -30,6 +33,11 @@ def call(*arguments: str | Path, text: str | None = None) -> subprocess.Complete
 
 def lines(rows: list[dict[str, Any]]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def printed(rows: list[dict[str, Any]]) -> str:
+    names = ("loss", "learning_rate", "epoch")
+    return "".join(str({name: row[name] for name in names if name in row}) + "\n" for row in rows)
 
 
 def watched(path: Path, **how: Any) -> Watched:
@@ -116,18 +124,37 @@ def test_half_a_line_and_half_a_state_change_nothing(tmp_path: Path) -> None:
     assert other.error is None
 
 
-def test_a_rotated_log_goes_on(tmp_path: Path) -> None:
-    path = tmp_path / "log.jsonl"
-    path.write_text(lines(ROWS[:100]))
+def grown(folder: Path, text: Any, rows: list[dict[str, Any]], first: int) -> Iterator[Watched]:
+    """Yield the watch of a log at each look: it grows, is rotated at ``first`` and again later."""
+    path = folder / "run.log"
     run = watched(path)
-    assert run.look()
-    path.rename(tmp_path / "log.jsonl.1")
-    path.write_text(lines(ROWS[100:]))
-    run._next = 0.0
-    assert run.look()
+    for start, ends in ((0, [5, first]), (first, [130, 150]), (150, [170, len(rows)])):
+        if start:
+            path.rename(folder / f"run.log.{start}")
+        for end in ends:
+            path.write_text(text(rows[start:end]))
+            run._next = 0.0
+            assert run.look()
+            assert run.report is not None
+            assert run.report.summary.records == end
+            assert not run.began_again
+            yield run
+
+
+def test_a_rotated_log_goes_on(tmp_path: Path) -> None:
+    first = next(index for index, row in enumerate(ROWS) if "eval_loss" in row)
+    *_, run = grown(tmp_path, lines, ROWS, first)
     assert run.report is not None
-    assert run.report.summary.records == len(ROWS)
-    assert not run.began_again
+    whole = tmp_path / "whole.jsonl"
+    whole.write_text(lines(ROWS))
+    assert run.report.findings == analyze(whole).findings
+
+
+def test_a_rotated_console_without_steps_goes_on(tmp_path: Path) -> None:
+    rows = [row for row in ROWS if "loss" in row]
+    looks = grown(tmp_path, printed, rows, first=90)
+    steps = [run.report.summary.last_step for run in looks if run.report is not None]
+    assert steps == [LIKELY_SPACING * end for end in (5, 90, 130, 150, 170, len(rows))]
 
 
 def test_a_run_that_begins_again(tmp_path: Path) -> None:
