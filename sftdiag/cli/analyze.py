@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,8 @@ from sftdiag.report.results import Results
 from sftdiag.sources import find_runs
 
 if TYPE_CHECKING:
+    import argparse
+
     from sftdiag.fleets.row import Row
     from sftdiag.signals.course import Course
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftdiag import texts
 from sftdiag.api import resolve_settings
@@ -11,6 +10,9 @@ from sftdiag.cli.options import add_reading, reader
 from sftdiag.columns import KNOWN
 from sftdiag.sources import find_runs
 from sftdiag.texts import LANGUAGES
+
+if TYPE_CHECKING:
+    import argparse
 
 MOST_VALUES = 3
 """Values of a column shown: enough to see what it holds."""

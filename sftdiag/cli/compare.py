@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,8 @@ from sftdiag.cli.output import deliver
 from sftdiag.texts import LANGUAGES
 
 if TYPE_CHECKING:
+    import argparse
+
     from sftdiag.comparisons.outcome import Comparison
     from sftdiag.signals.course import Course
 

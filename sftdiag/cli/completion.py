@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftdiag.errors import ConfigError
+
+if TYPE_CHECKING:
+    import argparse
 
 SHELLS = ("bash", "zsh", "tcsh")
 """Those that shtab knows."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftdiag.config import load_settings
 from sftdiag.guide.catalogue import explain
 from sftdiag.texts import LANGUAGES
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def register(commands: Any, formatter_class: Any) -> None:

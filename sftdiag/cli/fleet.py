@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftdiag.api import resolve_settings
 from sftdiag.cli.options import add_output, add_selection, add_verdict, progress_bar
 from sftdiag.cli.output import deliver
 from sftdiag.findings import Severity
 from sftdiag.fleets.fleet import ENGINES, Fleet, is_readable, look
+
+if TYPE_CHECKING:
+    import argparse
 
 FORMATS = ("text", "json", "csv", "html")
 

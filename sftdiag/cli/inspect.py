@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftdiag.api import resolve_settings
 from sftdiag.cli.analyze import exit_code
 from sftdiag.cli.options import add_selection, add_verdict, progress_bar
 from sftdiag.report.results import Results
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def register(commands: Any, formatter_class: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING, Any
 
 from sftdiag.cli.options import progress_bar
@@ -10,6 +9,8 @@ from sftdiag.config import load_settings
 from sftdiag.texts import LANGUAGES
 
 if TYPE_CHECKING:
+    import argparse
+
     from sftdiag.tuning.lengths import Lengths
 
 

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
-import atexit
-import gc
 import io
 import os
 import sys
 from collections.abc import Collection, Sequence
 from functools import partial
 from importlib import import_module
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
+from sftdiag.cli.plain import NotPlain, Plain
 from sftdiag.errors import SftdiagError
 from sftdiag.version import __version__
+
+if TYPE_CHECKING:
+    import argparse
 
 EXIT_OK = 0
 EXIT_FINDINGS = 1
 EXIT_ERROR = 2
 EXIT_INCONCLUSIVE = 3
-
-# argparse asks shutil for the terminal's width, whose import costs more than parsing does.
-_COLUMNS = os.environ.get("COLUMNS", "")
-HelpFormatter = partial(argparse.HelpFormatter, width=int(_COLUMNS) if _COLUMNS.isdecimal() else 80)
-
 
 COMMANDS = {
     "analyze": "diagnose the log of one or more runs",
@@ -66,16 +63,22 @@ def parser(only: Collection[str] = COMMANDS.keys()) -> argparse.ArgumentParser:
     Args:
         only: the commands that are loaded; where none is, all stand in the help with their names.
     """
+    import argparse  # loads for what is not said in full
+
+    # argparse asks shutil for the terminal's width, whose import costs more than parsing does.
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isdecimal() else 80
+    formatter: Any = partial(argparse.HelpFormatter, width=width)
     top = argparse.ArgumentParser(
         prog="sftdiag",
         description="Diagnoses supervised fine-tuning runs, and says how to set them up.",
-        formatter_class=HelpFormatter,
+        formatter_class=formatter,
     )
     top.add_argument("--version", action="version", version=f"sftdiag {__version__}")
     commands = _Commands(top.add_subparsers(metavar="COMMAND", required=True))
     for name in COMMANDS:
         if name in only:
-            import_module(f"sftdiag.cli.{name}").register(commands, HelpFormatter)
+            import_module(f"sftdiag.cli.{name}").register(commands, formatter)
         elif not only:
             commands.add_parser(name)
     return top
@@ -93,24 +96,25 @@ def _check_command(given: Sequence[str]) -> None:
         )
 
 
-def _parsed(given: Sequence[str]) -> argparse.Namespace:
+def _plain(name: str, words: Sequence[str]) -> SimpleNamespace | None:
+    """Return the options of a command's plain line, or None where argparse must read it."""
+    command = Plain()
+    try:
+        import_module(f"sftdiag.cli.{name}").register(command, None)
+    except NotPlain:
+        return None
+    return command.read(words)
+
+
+def _parsed(given: Sequence[str]) -> argparse.Namespace | SimpleNamespace:
     """Return the options; argparse's messages are in the language asked for."""
     only = [name for name in given[:1] if name in COMMANDS]
-    if not any(word.startswith("--lang") for word in given):
-        return parser(only).parse_args(given)
+    if only and (options := _plain(only[0], given[1:])) is not None:
+        return options
     from sftdiag.cli.usage import argparse_speaks, asked_language
 
     with argparse_speaks(asked_language(given)):
         return parser(only).parse_args(given)
-
-
-def _hasten() -> None:
-    """Leave out what costs a process of our own time and gives it nothing."""
-    # A process that reads a log once makes no garbage in cycles, and what it holds goes with it.
-    gc.disable()
-    atexit.register(gc.freeze)
-    # argparse asks gettext for each of its words, which loads locale and has none of them.
-    argparse._ = str  # type: ignore[attr-defined]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -119,8 +123,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: nothing at or above ``--fail-on``; 1: something; 2: bad usage or unreadable input; 3: cannot
     judge, with ``--require-verdict``.
     """
-    if arguments is None:
-        _hasten()
     # A terminal or pipe that cannot show a character gets a question mark, not a traceback.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftdiag.errors import ConfigError, SftdiagError
 from sftdiag.texts import LANGUAGES
+
+if TYPE_CHECKING:
+    import argparse
 
 ABOUT = (
     "Diagnoses supervised fine-tuning runs from their logs: what went wrong, since which step, "

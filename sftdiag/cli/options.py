@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from sftdiag.report import FORMATS
 from sftdiag.report.text import Detail
 from sftdiag.sources import Run, open_run
 from sftdiag.texts import LANGUAGES
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:

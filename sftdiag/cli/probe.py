@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftdiag.api import resolve_settings
 from sftdiag.cli import output
@@ -12,6 +11,9 @@ from sftdiag.cli.options import add_verdict
 from sftdiag.errors import ConfigError
 from sftdiag.report import FORMATS
 from sftdiag.report.results import Results
+
+if TYPE_CHECKING:
+    import argparse
 
 SECONDS = 120.0
 """A finished model holds up no run: 0.45 s for each of the 256 steps of generation that 16 replies

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftdiag.cli import lengths
 from sftdiag.config import load_settings
 from sftdiag.errors import ConfigError, SourceError
 from sftdiag.texts import LANGUAGES
+
+if TYPE_CHECKING:
+    import argparse
 
 FORMATS = ("python", "yaml", "json")
 

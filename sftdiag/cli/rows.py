@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftdiag import texts
 from sftdiag.api import replay, resolve_settings
@@ -14,6 +13,9 @@ from sftdiag.findings import StepRows
 from sftdiag.report import rows as shown
 from sftdiag.sources import open_run
 from sftdiag.texts import LANGUAGES
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def register(commands: Any, formatter_class: Any) -> None:

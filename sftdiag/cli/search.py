@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftdiag.cli.options import add_output
 from sftdiag.cli.output import deliver
 from sftdiag.errors import ConfigError
 from sftdiag.texts import LANGUAGES
+
+if TYPE_CHECKING:
+    import argparse
 
 FORMATS = ("text", "json", "html")
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-
-from sftdiag import texts
 
 
 def asked_language(given: Sequence[str]) -> str:
@@ -21,16 +19,25 @@ def asked_language(given: Sequence[str]) -> str:
 
 @contextmanager
 def argparse_speaks(lang: str) -> Iterator[None]:
-    """Let argparse say its messages in a language; it asks gettext, under the name ``_``."""
-    if lang not in texts.LANGUAGES or lang == "en":
-        yield
-        return
-    theirs = texts.load(__file__, "usage", "en")
-    ours = texts.load(__file__, "usage", lang)
-    known = {message: ours[key] for key, message in theirs.items()}
+    """Let argparse say its messages in a language; it asks gettext, under the name ``_``.
+
+    gettext has none of them, and loads ``locale`` to say so.
+    """
+    known = {} if lang == "en" else _words(lang)
     before = argparse._  # type: ignore[attr-defined]
     argparse._ = lambda message: known.get(message, message)  # type: ignore[attr-defined]
     try:
         yield
     finally:
         argparse._ = before  # type: ignore[attr-defined]
+
+
+def _words(lang: str) -> Mapping[str, str]:
+    """Return argparse's messages in a language, by the English ones; none in an unknown one."""
+    from sftdiag import texts
+
+    if lang not in texts.LANGUAGES:
+        return {}
+    theirs = texts.load(__file__, "usage", "en")
+    ours = texts.load(__file__, "usage", lang)
+    return {message: ours[key] for key, message in theirs.items()}

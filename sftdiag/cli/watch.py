@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
 import os
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftdiag import texts
 from sftdiag.api import resolve_settings
@@ -18,6 +17,9 @@ from sftdiag.findings import Finding, Report, Severity
 from sftdiag.report.one_line import summary_line, tell
 from sftdiag.sources import find_runs
 from sftdiag.sources.finding import STDIN
+
+if TYPE_CHECKING:
+    import argparse
 
 EVERY = 2.0
 """Seconds between two looks: rows come every few seconds at the most often."""
