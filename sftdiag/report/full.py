@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sftdiag import texts
-from sftdiag.findings import Cause, Finding, Report, RowsSeen, Scalar, Severity, Status
-from sftdiag.report import rows
+from sftdiag.findings import Cause, Finding, Report, RowsSeen, Severity, Status
+from sftdiag.report import advice, rows
 from sftdiag.report.line import Line
 from sftdiag.report.one_line import STYLES, by_reason, told_with, verdict_parts, words_of
 
@@ -139,39 +139,12 @@ def meaning(finding: Finding, words: Mapping[str, Any]) -> Line:
 
 def change(finding: Finding, words: Mapping[str, Any]) -> Iterator[Line]:
     """Yield what to change: the fixes of the best supported causes."""
-    fixes = fixes_of(advised(finding.causes))
+    fixes = advice.fixes_of(advice.advised(finding.causes))
     if fixes:
-        guess = is_guess(finding)
-        yield Line(2, ((words["guess" if guess else "change"] + words["colon"].rstrip(), "bold"),))
+        yield Line(2, ((advice.title(finding, words) + words["colon"].rstrip(), "bold"),))
         for text, changes in fixes.items():
             yield Line(4, ((f"- {text}", ""),))
-            yield from (Line(6, ((told, "cyan"),)) for told in told_changes(changes))
-
-
-def is_guess(finding: Finding) -> bool:
-    """Return whether what to change is a guess: no cause stands out."""
-    return advised(finding.causes)[0].status is Status.POSSIBLE
-
-
-def told_changes(changes: Mapping[str, tuple[Scalar, Scalar]]) -> list[str]:
-    """Return the settings that a fix changes, each from what to what."""
-    return [f"{name}: {number(old)} -> {number(new)}" for name, (old, new) in changes.items()]
-
-
-def fixes_of(advice: Sequence[Cause]) -> dict[str, Mapping[str, tuple[Scalar, Scalar]]]:
-    """Return each fix of these causes once, with all the settings that it changes."""
-    fixes: dict[str, Mapping[str, tuple[Scalar, Scalar]]] = {}
-    for fix in (fix for cause in advice for fix in cause.fixes):
-        fixes[fix.text] = {**fixes.get(fix.text, {}), **fix.changes}
-    return fixes
-
-
-def advised(causes: Sequence[Cause]) -> list[Cause]:
-    """Return the best supported causes; of merely possible ones those that nothing contradicts."""
-    best = min((cause.status.value for cause in causes), default=0)
-    advised = [cause for cause in causes if cause.status.value == best]
-    uncontradicted = [cause for cause in advised if not cause.against]
-    return uncontradicted or advised[:1]
+            yield from (Line(6, ((told, "cyan"),)) for told in advice.told_changes(changes))
 
 
 def _cause(cause: Cause, words: Mapping[str, Any]) -> Iterator[Line]:
@@ -198,13 +171,6 @@ def rows_seen(rows: tuple[RowsSeen, ...], words: Mapping[str, Any]) -> Iterator[
         kind = words["rows_train" if seen.split == "train" else "rows_of"].format(split=seen.split)
         text = words[key].format(rows=seen.rows, total=total, kind=kind, undetected=seen.undetected)
         yield Line(0, ((text, "dim"),))
-
-
-def number(value: object) -> str:
-    """Return a setting's value, a number short."""
-    if not isinstance(value, float):
-        return str(value)
-    return f"{value:.0f}" if value.is_integer() else f"{value:.2g}"
 
 
 def setting(value: object) -> str:

@@ -8,14 +8,18 @@ from typing import Any
 
 from sftdiag.errors import ConfigError
 from sftdiag.findings import Cause, Finding, Report, Severity
-from sftdiag.report import chart
-from sftdiag.report.full import advised, fixes_of, is_guess, number, setting, steps_done
+from sftdiag.report import advice, chart
+from sftdiag.report.brief import levels
+from sftdiag.report.full import setting, steps_done
 from sftdiag.report.one_line import about, verdict_parts, words_of
 from sftdiag.report.page import folded, table, words_of_pages
 from sftdiag.report.page import page as framed
 from sftdiag.report.reduced import reduced
 from sftdiag.report.results import Results
 from sftdiag.signals.course import Course
+
+ARROW = "→"
+"""Between a setting's old value and its new one."""
 
 
 def render(results: Results) -> str:
@@ -46,14 +50,20 @@ def page(report: Report, course: Course) -> str:
 def _body(report: Report, course: Course, words: Mapping[str, Any]) -> Iterator[str]:
     yield "<header>"
     badge, *rest = verdict_parts(report, words)
-    told = escape("".join(text for text, _ in rest))
-    yield f'<h1><span class="badge {report.verdict}">{escape(badge[0])}</span>{told}</h1>'
-    facts = words["semicolon"].join(filter(None, (report.source, steps_done(report, words))))
+    title = escape("".join(text for text, _ in rest))
+    yield f'<h1><span class="badge {report.verdict}">{escape(badge[0])}</span>{title}</h1>'
+    told = (report.source, steps_done(report, words), levels(report, words))
+    facts = words["semicolon"].join(filter(None, told))
     yield f'<p class="dim">{escape(facts)}</p>\n</header>'
     primary = report.primary
+    if first := advice.first_change(report, words, ARROW):
+        yield from _first(first, report, words)
+    if primary is not None:
+        yield _heading(primary, words)
+        yield f"<p>{escape(primary.message)}</p>"
+    yield from _chart(report, course, words)
     if primary is not None:
         yield from _primary(primary, words)
-    yield from _chart(report, course, words)
     others = [finding for finding in report.findings if finding is not primary]
     if others:
         yield f"<h2>{escape(words['others'])}</h2>\n<ul>"
@@ -70,29 +80,38 @@ def _body(report: Report, course: Course, words: Mapping[str, Any]) -> Iterator[
     yield _settings(course, words)
 
 
-def _primary(finding: Finding, words: Mapping[str, Any]) -> Iterator[str]:
-    advice = advised(finding.causes)
-    fixes = fixes_of(advice)
-    if fixes:
-        heading = escape(words["guess" if is_guess(finding) else "first_change"])
-        yield f'<section class="change">\n<h2>{heading}</h2>\n<ul>'
-        for text, changes in fixes.items():
-            settings = "".join(
-                f"<br><code>{escape(name)}: {escape(number(old))} → {escape(number(new))}</code>"
-                for name, (old, new) in changes.items()
-            )
-            yield f"<li>{escape(text)}{settings}</li>"
-        yield "</ul>\n</section>"
+def _first(first: str, report: Report, words: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the one change to make first, and how sure its cause is."""
+    finding = report.primary
+    causes = () if finding is None or finding.by_check else finding.causes
+    told = [advice.stated(cause, words) for cause in advice.told_causes(causes)]
+    yield f'<section class="change">\n<h2>{escape(first)}</h2>'
+    yield from (f"<p>{escape(sentence)}</p>" for sentence in told)
+    if others := advice.other_causes(causes, words):
+        yield f'<p class="dim">{escape(others)}</p>'
+    yield "</section>"
+
+
+def _heading(finding: Finding, words: Mapping[str, Any]) -> str:
     label = finding.severity.label
     severity = escape(words[label if finding.severity > Severity.INFO else "note"])
-    yield f'<h2>{finding.code} {finding.name} <span class="{label}">{severity}</span></h2>'
-    yield f"<p>{escape(finding.message)}</p>"
+    return f'<h2>{finding.code} {finding.name} <span class="{label}">{severity}</span></h2>'
+
+
+def _primary(finding: Finding, words: Mapping[str, Any]) -> Iterator[str]:
     yield f"<p><b>{escape(words['why'])}</b>{escape(words['colon'] + finding.why)}</p>"
-    for cause in advice if not finding.by_check else ():
-        stated = words["cause_" + cause.status.name.lower()]
-        yield f"<p><b>{escape(stated)}</b>{escape(words['colon'] + cause.name)}</p>"
+    for cause in advice.told_causes(finding.causes) if not finding.by_check else ():
+        yield f"<p><b>{escape(advice.stated(cause, words))}</b></p>"
         if cause.because:
             yield "<ul>" + "".join(f"<li>{escape(s)}</li>" for s in cause.because) + "</ul>"
+    fixes = advice.fixes_of(advice.advised(finding.causes))
+    if fixes:
+        yield f"<h3>{escape(advice.title(finding, words))}</h3>\n<ul>"
+        for text, changes in fixes.items():
+            told = (escape(change) for change in advice.told_changes(changes, ARROW))
+            settings = "".join(f"<br><code>{change}</code>" for change in told)
+            yield f"<li>{escape(text)}{settings}</li>"
+        yield "</ul>"
 
 
 def _other(finding: Finding, words: Mapping[str, Any]) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sftdiag.findings import Finding, Report
-from sftdiag.report.full import advised, fixes_of, number, steps_done
+from sftdiag.report import advice
+from sftdiag.report.full import steps_done
 from sftdiag.report.one_line import about, verdict_parts, words_of
 from sftdiag.report.results import Results, current
 
@@ -58,6 +59,9 @@ def _run(results: Results, report: Report) -> Iterator[str]:
     if facts := steps_done(report, words):
         yield ""
         yield facts
+    if first := advice.first_change(report, words, "→"):
+        yield ""
+        yield f"**{_safe(first)}**"
     for finding in current(report):
         yield ""
         if finding.id == report.primary_id:
@@ -74,20 +78,21 @@ def _primary(finding: Finding, words: Mapping[str, Any]) -> Iterator[str]:
     yield f"**{finding.code} {finding.name}**{words['colon']}{_safe(finding.message)}"
     yield ""
     yield f"{words['why']}{words['colon']}{_safe(finding.why)}"
-    advice = advised(finding.causes)
-    for cause in advice:
-        label = words["cause_" + cause.status.name.lower()]
+    for cause in advice.told_causes(finding.causes) if not finding.by_check else ():
         yield ""
-        yield f"{label}{words['colon']}**{_safe(cause.name)}**"
+        yield f"**{_safe(advice.stated(cause, words))}**"
         yield from (f"- {_safe(sentence)}" for sentence in cause.because)
-    fixes = fixes_of(advice)
+    if not finding.by_check and (others := advice.other_causes(finding.causes, words)):
+        yield ""
+        yield _safe(others)
+    fixes = advice.fixes_of(advice.advised(finding.causes))
     if fixes:
         yield ""
-        yield f"**{words['change']}{words['colon'].rstrip()}**"
+        yield f"**{advice.title(finding, words)}{words['colon'].rstrip()}**"
         for text, changes in fixes.items():
             yield f"- {_safe(text)}"
             for name, (old, new) in changes.items():
-                yield f"  - `{name}`: {_safe(number(old))} → {_safe(number(new))}"
+                yield f"  - `{name}`: {_safe(advice.number(old))} → {_safe(advice.number(new))}"
 
 
 def _safe(text: str) -> str:

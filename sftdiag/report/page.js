@@ -54,6 +54,15 @@
     return found;
   }
 
+  // As report/axis.py does: what is flat looks flat.
+  function widened(low, high, [share, least]) {
+    if (!low && !high) return [0, 1];
+    const missing = Math.max(share * Math.max(Math.abs(low), Math.abs(high)), least) - (high - low);
+    if (missing <= 0) return [low, high];
+    const bottom = low - missing / 2, top = high + missing / 2;
+    return bottom < 0 && low > 0 ? [0, top - bottom] : [bottom, top];
+  }
+
   function redraw() {
     data.panels.forEach((panel, i) => {
       const shown = Object.entries(panel.series).map(([key, points]) => [key, inside(points)]);
@@ -61,7 +70,7 @@
       if (!all.length) return;
       let low = Math.min(...all), high = Math.max(...all);
       const log = (logged || panel.log) && !panel.linear && low > 0;
-      if (low === high) { const gap = Math.abs(low) * 0.1 || 1; low -= gap; high += gap; }
+      [low, high] = log ? [low, Math.max(high, low * (1 + panel.least[0]))] : widened(low, high, panel.least);
       const f = log && low > 0 ? Math.log10 : (v) => v;
       const tall = panel.height - top - bottom;
       const y = (v) => top + (1 - (f(v) - f(low)) / (f(high) - f(low))) * tall;

@@ -6,9 +6,9 @@ from typing import Any
 
 from sftdiag.errors import ConfigError
 from sftdiag.findings import Report
+from sftdiag.report.axis import axis_of
 from sftdiag.report.one_line import summary_line
 from sftdiag.report.reduced import reduced
-from sftdiag.report.svg import EXPLOSION
 from sftdiag.signals.course import Course
 
 SIZE = (9.0, 6.0)
@@ -50,15 +50,16 @@ def save(report: Report, course: Course, path: str) -> None:
 
 
 def _panel(axis: Any, name: str, series: Any) -> None:
-    values = []
     for key, points in series.items():
         if points:
             kept = reduced(points)
             style = "o-" if key.startswith("eval") else "-"
             axis.plot([s for s, _ in kept], [v for _, v in kept], style, label=key, markersize=3)
-            values += [value for _, value in kept]
-    if name != "learning_rate" and min(values) > 0.0 and max(values) > EXPLOSION * min(values):
+    spans = axis_of(series.values(), linear=name == "learning_rate", ratios=name == "grad_norm")
+    if spans.logarithmic:
         axis.set_yscale("log")
+    else:
+        axis.set_ylim(spans.low, spans.high)
     axis.set_ylabel(name)
     axis.grid(alpha=0.3)
     if len(series) > 1:

@@ -65,6 +65,6 @@ def current(report: Report) -> list[Finding]:
 
 def change_of(finding: Finding) -> str:
     """Return what to change, as one line: the fixes of the best supported causes."""
-    from sftdiag.report.full import advised, fixes_of
+    from sftdiag.report.advice import advised, fixes_of
 
     return "; ".join(fixes_of(advised(finding.causes)))

@@ -7,7 +7,7 @@ from html import escape
 from math import isfinite, log
 
 from sftdiag.findings import Curve
-from sftdiag.report.curve import EXPLOSION, LEAST_SPAN
+from sftdiag.report.axis import axis_of
 from sftdiag.report.reduced import reduced
 from sftdiag.report.svg import SERIES
 
@@ -30,20 +30,15 @@ def drawn(curves: Sequence[Curve], evaluation: str | None) -> str:
     both = [point for points in shown for point in points]
     if not both:
         return ""
-    values = [value for _, value in both]
     first, last = min(s for s, _ in both), max(s for s, _ in both)
-    low, high = min(values), max(values)
-    in_logs = low > 0.0 and high > EXPLOSION * both[0][1]
+    axis = axis_of(shown)
+    in_logs, low, high = axis.logarithmic, axis.low, axis.high
     if in_logs:
         low, high = log(low), log(high)
-    else:
-        # As in the terminal: a flat loss must look flat.
-        spread = max(0.0, LEAST_SPAN * abs(high) - (high - low)) / 2
-        low, high = low - spread, high + spread
 
     def place(step: int, value: float) -> str:
         level = log(value) if in_logs else value
-        share = (level - low) / (high - low) if high > low else 0.5
+        share = (level - low) / (high - low)
         across = WIDTH * (step - first) / max(1, last - first)
         return f"{across:.0f} {1 + (1 - share) * (HEIGHT - 2):.0f}"
 

@@ -6,15 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from math import floor, log10
 
+from sftdiag.report.axis import axis_of
 from sftdiag.report.reduced import Points
 
 WIDTH, LEFT, RIGHT = 900, 80, 12
 """Units of a panel, and of the labels beside it."""
 
 TOP, BOTTOM = 10, 22
-
-EXPLOSION = 50.0
-"""Largest over smallest value from which an axis is logarithmic."""
 
 TICKS = 5
 
@@ -41,6 +39,8 @@ class Panel:
         series: name to points.
         height: units, labels included.
         linear: never on a logarithmic axis.
+        ratios: values are compared by their ratio, as gradient norms are.
+        noisy: the values whose noise the axis regards; those of the first series where empty.
         bands: name of a series to the factor by which a band around it reaches up and down.
     """
 
@@ -51,6 +51,8 @@ class Panel:
         height: int,
         *,
         linear: bool = False,
+        ratios: bool = False,
+        noisy: Sequence[float] = (),
         bands: Mapping[str, float] | None = None,
     ) -> None:
         self.name = name
@@ -58,12 +60,9 @@ class Panel:
         self.series = {key: points for key, points in series.items() if points}
         self.height = height
         self.linear = linear
-        values = [value for points in self.series.values() for _, value in points]
-        self.low, self.high = (min(values), max(values)) if values else (0.0, 0.0)
-        self.logarithmic = not linear and self.low > 0.0 and self.high > EXPLOSION * self.low
-        if self.high == self.low:
-            spread = abs(self.high) * 0.1 or 1.0
-            self.low, self.high = self.low - spread, self.high + spread
+        axis = axis_of(self.series.values(), noisy=noisy, linear=linear, ratios=ratios)
+        self.low, self.high, self.logarithmic = axis.low, axis.high, axis.logarithmic
+        self.least = axis.least
 
     def up(self, value: float) -> float:
         """Return where a value stands, in units from the top."""

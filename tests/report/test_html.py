@@ -16,7 +16,8 @@ import sftdiag
 from sftdiag.context import RunContext
 from sftdiag.errors import ConfigError
 from sftdiag.findings import Report
-from sftdiag.report import html
+from sftdiag.report import advice, html, markdown, text
+from sftdiag.report.one_line import words_of
 from sftdiag.report.reduced import reduced
 from sftdiag.report.results import Results
 from sftdiag.signals.course import Course, course_of
@@ -82,9 +83,9 @@ def test_odd_logs_have_a_page() -> None:
 
 def test_the_numbers_of_the_curves_are_json(runs: Path) -> None:
     page = html.page(*made(runs / "overfitting"))
-    text = re.search(r'<script type="application/json" id="curves">(.*?)</script>', page, re.S)
-    assert text is not None
-    data = json.loads(text[1])
+    found = re.search(r'<script type="application/json" id="curves">(.*?)</script>', page, re.S)
+    assert found is not None
+    data = json.loads(found[1])
     assert data["span"] == [2, 160]
     assert list(data["panels"][0]["series"]) == ["loss", "eval_loss"]
 
@@ -117,9 +118,9 @@ def test_a_notebook_shows_the_curves_of_the_page(runs: Path) -> None:
         attrs["data-series"] for tag, attrs in page.elements if "data-series" in attrs
     ]
     assert series == ["loss", "eval_loss", "grad_norm", "learning_rate"]
-    for text in ("began at step 50", "was seen at step 90", "best eval_loss: 1.275 at step 50"):
-        assert text in shown.text
-        assert text in page.text
+    for told in ("began at step 50", "was seen at step 90", "best eval_loss: 1.275 at step 50"):
+        assert told in shown.text
+        assert told in page.text
     # Without a style sheet, a path is filled and has no line.
     lines = [attrs for tag, attrs in shown.elements if tag == "path"]
     assert all(attrs["fill"] == "none" and attrs["stroke"] for attrs in lines)
@@ -166,3 +167,27 @@ def test_a_picture(runs: Path, tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(ConfigError, match="cannot be written"):
         plot.save(*made(runs / "overfitting"), str(tmp_path / "none" / "curve.png"))
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("name", ["overfitting", "nan-weights", "frozen-parameters", "label-mask"])
+def test_text_page_and_markdown_say_the_same_of_the_change_and_its_cause(
+    runs: Path, name: str, lang: str
+) -> None:
+    report, course = made(runs / name, lang)
+    words = words_of(lang)
+    assert report.primary is not None
+    change, causes = advice.first_change(report, words), report.primary.causes
+    sure = [advice.stated(cause, words) for cause in advice.told_causes(causes)]
+    others = advice.other_causes(causes, words)
+    assert change.startswith(words["try_first" if name == "nan-weights" else "change_first"])
+    page = read(html.page(report, course)).text
+    results = Results([report], courses=[course])
+    shown = (
+        (text.render(report), "->"),
+        (page, "→"),
+        (markdown.render(results).replace("\\", ""), "→"),
+    )
+    for told in (change, *sure, others, advice.title(report.primary, words)):
+        for one, arrow in shown:
+            assert told.replace("->", arrow) in one

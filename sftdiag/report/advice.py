@@ -1,0 +1,94 @@
+"""What to change, and how sure its cause is: the same words in every format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sftdiag.findings import Cause, Finding, Report, Scalar, Severity, Status
+
+Changes = Mapping[str, tuple[Scalar, Scalar]]
+"""Settings, each from what to what."""
+
+MOST_CAUSES = 2
+"""Causes told with their evidence; the others by name."""
+
+ARROW = "->"
+
+
+def first_change(report: Report, words: Mapping[str, Any], arrow: str = ARROW) -> str:
+    """Return the one change to make first, for who reads no further; empty where there is none.
+
+    It begins with how sure it is: "Change" where a cause is likely or confirmed, else "Try first".
+    """
+    finding = report.primary
+    if finding is None or finding.severity < Severity.WARNING:
+        return ""
+    for text, changes in fixes_of(advised(finding.causes)).items():
+        label = words["try_first" if is_guess(finding) else "change_first"]
+        told = words["comma"].join(told_changes(changes, arrow)) or text
+        return f"{label}{words['colon']}{told}"
+    return ""
+
+
+def title(finding: Finding, words: Mapping[str, Any]) -> str:
+    """Return what stands above all that can be changed: that it is to change, or to try."""
+    return str(words["guess" if is_guess(finding) else "change"])
+
+
+def told_causes(causes: Sequence[Cause]) -> list[Cause]:
+    """Return the causes to tell with their evidence."""
+    return advised(causes)[:MOST_CAUSES]
+
+
+def stated(cause: Cause, words: Mapping[str, Any]) -> str:
+    """Return how sure a cause is and its name."""
+    return str(words["cause_" + cause.status.name.lower()] + words["colon"] + cause.name)
+
+
+def other_causes(causes: Sequence[Cause], words: Mapping[str, Any]) -> str:
+    """Return the names of the causes that are not told with their evidence, the surest first."""
+    told = told_causes(causes)
+    others = []
+    for status in Status:
+        names = [c.name for c in causes if c.status is status and c not in told]
+        # Beside a proven cause what else could be is no news.
+        settled = status is Status.POSSIBLE and told and told[0].status is Status.CONFIRMED
+        if names and not settled:
+            joined = words["comma"].join(names)
+            others.append(words["others_" + status.name.lower()] + words["colon"] + joined)
+    return str(words["stop"].join(others))
+
+
+def is_guess(finding: Finding) -> bool:
+    """Return whether what to change is a guess: no cause stands out."""
+    best = advised(finding.causes)
+    return bool(best) and best[0].status is Status.POSSIBLE
+
+
+def told_changes(changes: Changes, arrow: str = ARROW) -> list[str]:
+    """Return the settings that a fix changes, each from what to what."""
+    return [f"{name}: {number(old)} {arrow} {number(new)}" for name, (old, new) in changes.items()]
+
+
+def fixes_of(advice: Sequence[Cause]) -> dict[str, Changes]:
+    """Return each fix of these causes once, with all the settings that it changes."""
+    fixes: dict[str, Changes] = {}
+    for fix in (fix for cause in advice for fix in cause.fixes):
+        fixes[fix.text] = {**fixes.get(fix.text, {}), **fix.changes}
+    return fixes
+
+
+def advised(causes: Sequence[Cause]) -> list[Cause]:
+    """Return the best supported causes; of merely possible ones those that nothing contradicts."""
+    best = min((cause.status.value for cause in causes), default=0)
+    advised = [cause for cause in causes if cause.status.value == best]
+    uncontradicted = [cause for cause in advised if not cause.against]
+    return uncontradicted or advised[:1]
+
+
+def number(value: object) -> str:
+    """Return a setting's value, a number short."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if value.is_integer() else f"{value:.2g}"
