@@ -96,11 +96,12 @@ class Purse:
             self._steps[cell] = steps
 
 
-def ours(table: Table, *, by_trainer: bool = False) -> Found:
+def ours(table: Table, budget: float | None = None, *, by_trainer: bool = False) -> Found:
     """Run ``sftdiag.search`` over the table, from its own start.
 
     Args:
         table: the stored runs.
+        budget: GPU seconds that the search is given; None for its four steps.
         by_trainer: replay each trial in a trainer, detectors and all, a hundred times as slow; else
             its evaluations alone, under the search's rule on hopeless curves.
     """
@@ -124,7 +125,8 @@ def ours(table: Table, *, by_trainer: bool = False) -> Found:
         return outcome.replace(seconds=cost, devices=1)
 
     with tempfile.TemporaryDirectory() as folder, patch.object(searching, "run_trial", run_trial):
-        result = searching.search(make, folder=folder, storage=optuna.storages.InMemoryStorage())
+        storage = optuna.storages.InMemoryStorage()
+        result = searching.search(make, folder=folder, storage=storage, budget=budget)
     return Found(replay.cell_of(table.source, result.settings), spent, trials, result)
 
 

@@ -60,6 +60,12 @@ def register(commands: Any, formatter_class: Any) -> None:
         help="of learning_rate,num_train_epochs,r,effective_batch (default: all)",
     )
     parser.add_argument(
+        "--budget",
+        metavar="TIME",
+        help="GPU time of all trials, such as 90m or 12h (time, where there is no GPU); what is "
+        "left after the four steps refines what they chose (default: the four steps)",
+    )
+    parser.add_argument(
         "--on-error", choices=("continue", "stop"), default="continue", help="after a failed trial"
     )
     parser.add_argument(
@@ -99,6 +105,7 @@ def run(options: argparse.Namespace) -> int:
             folder=options.folder,
             name=options.name,
             steps=options.steps.split(",") if options.steps else STEPS,
+            budget=options.budget,
             on_error=options.on_error,
             retry_failed=options.retry_failed,
             engine=options.engine,

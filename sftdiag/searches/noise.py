@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import sqrt
 from statistics import pstdev
 
 from sftdiag.comparisons.difference import SEED_EVAL
+from sftdiag.searches.costs import Cost
 from sftdiag.searches.outcome import Outcome, RowLosses, Trial
 
 RESAMPLES = 200
@@ -65,7 +66,7 @@ def margin(
 
 
 def cheapest(
-    candidates: Sequence[Trial], cost: Callable[[Trial], float], seeds: float | None
+    candidates: Sequence[Trial], cost: Cost, seeds: float | None
 ) -> tuple[Trial, Trial, float]:
     """Return the trial to keep, the best one, and the margin between the two.
 

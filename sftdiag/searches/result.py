@@ -25,6 +25,8 @@ class SearchResult(Value):
         trials: every trial, in the order they ended.
         seeds: what two seeds of the same settings lay apart, where that was seen.
         language: of the texts.
+        budget: seconds of GPU time that the search was given, or of time without a GPU; None for
+            none.
     """
 
     start: dict[str, float]
@@ -34,6 +36,7 @@ class SearchResult(Value):
     trials: tuple[Trial, ...]
     seeds: float | None = None
     language: str = "en"
+    budget: float | None = None
 
     @property
     def sft_config(self) -> dict[str, float]:

@@ -11,12 +11,14 @@ from sftdiag.api import resolve_settings
 from sftdiag.errors import ConfigError, UnhealthyRunError
 from sftdiag.live.trials import Rivals, finished
 from sftdiag.rows.preflight import preflight
+from sftdiag.searches import refine
 from sftdiag.searches import steps as planning
+from sftdiag.searches.budget import Budget, budget_of
 from sftdiag.searches.outcome import FAILED, Point
 from sftdiag.searches.progress import Progress, Tell
 from sftdiag.searches.result import SearchResult
-from sftdiag.searches.settings import EPOCHS, RATE, Facts, start_for, usual_start
-from sftdiag.searches.steps import SEEDS, STEPS, Choice
+from sftdiag.searches.settings import EPOCHS, RATE, SEED, Facts, start_for, usual_start
+from sftdiag.searches.steps import REFINE, SEEDS, STEPS, Choice
 from sftdiag.searches.trial import MakeTrainer, facts_of, made, run_trial
 from sftdiag.values import Value
 
@@ -41,6 +43,7 @@ def search(
     folder: str | os.PathLike[str] = "sftdiag-search",
     name: str = "sftdiag",
     steps: Sequence[str] = STEPS,
+    budget: str | float | None = None,
     on_error: str = "continue",
     retry_failed: bool = False,
     engine: str = "local",
@@ -67,6 +70,11 @@ def search(
         folder: where the trials' own folders are.
         name: of the search, where a storage holds several.
         steps: which of the guide's steps, in their order.
+        budget: GPU time of all trials together, those of earlier calls and of other processes
+            included, as ``"12h"`` or in seconds; time where there is no GPU. No trial begins that
+            would take more than is left. What is left after the four steps is spent around what
+            they chose, then on second seeds, and ends where noise leaves nothing to find. None:
+            the four steps, whatever they take.
         on_error: ``"continue"`` after a trial that failed, or ``"stop"``.
         retry_failed: run trials again that failed in an earlier call.
         engine: ``"local"``, or ``"ray"``: workers of a Ray cluster share the trials. They see the
@@ -100,17 +108,19 @@ def search(
     if engine not in ENGINES:
         raise ConfigError(f"engine must be one of {', '.join(ENGINES)}; got {engine!r}")
     usual_start(start)
+    spendable = budget_of(budget)
     where = os.path.abspath(folder)
     store = Store(storage, where, name)
     facts, begun = _begun(store, make_trainer, start, where, settings.lang)
     if retry_failed:
         store.retry_failed()
     chosen = tuple(step for step in STEPS if step in steps)
-    driver = _Driver(store, make_trainer, facts, where, on_error, progress)
+    driver = _Driver(store, make_trainer, facts, where, on_error, progress, spendable)
     if engine == "ray":
         from sftdiag.searches.ray_tune import share
 
-        share(Worker(make_trainer, storage, where, name, facts, begun, chosen, on_error), jobs)
+        given = (make_trainer, storage, where, name, facts, begun, chosen, on_error, spendable)
+        share(Worker(*given), jobs)
     return driver.run(begun, chosen, settings.lang)
 
 
@@ -125,13 +135,16 @@ class Worker(Value):
     start: dict[str, float]
     steps: tuple[str, ...]
     on_error: str
+    budget: Budget
 
     def work(self) -> None:
         """Train what is wanted and nobody else trains, until the search is over."""
         from sftdiag.searches.store import Store
 
         store = Store(self.storage, self.folder, self.name)
-        driver = _Driver(store, self.make_trainer, self.facts, self.folder, self.on_error, None)
+        driver = _Driver(
+            store, self.make_trainer, self.facts, self.folder, self.on_error, None, self.budget
+        )
         driver.run(self.start, self.steps, "en")
 
 
@@ -176,6 +189,7 @@ class _Driver:
         folder: str,
         on_error: str,
         tell: Tell | None,
+        budget: Budget,
     ) -> None:
         self.store = store
         self.make_trainer = make_trainer
@@ -183,43 +197,78 @@ class _Driver:
         self.folder = folder
         self.on_error = on_error
         self.progress = Progress(tell)
+        self.budget = budget
+        self.seeds: float | None = None
+        self._spent = False
 
     def run(self, start: dict[str, float], steps: Sequence[str], lang: str) -> SearchResult:
         """Return the result of the search."""
-        now, seeds = dict(start), None
+        now = dict(start)
         choices: list[Choice] = []
         left = [*steps]
         if RATE in left:
             left.insert(1, SEEDS)
+        if self.budget.ends or any(t.step == REFINE for t in self.store.done().values()):
+            left.append(REFINE)
         for place, step in enumerate(left):
-            later = sum(planning.most(other, now, self.facts) for other in left[place + 1 :])
-            self.progress.begin(step, planning.most(step, now, self.facts), later)
+            later = sum(self._most(other, now) for other in left[place + 1 :])
+            self.progress.begin(step, self._most(step, now), later)
             self._train(step, now)
             done = self.store.done()
             if step == SEEDS:
-                seeds = planning.seed_gap(now, done)
+                self.seeds = planning.seed_gap(now, done)
                 continue
-            choice = planning.choose(step, now, self.facts, done, seeds)
-            choices.append(choice)
-            now = dict(choice.chosen)
+            if step == REFINE:
+                choice = refine.choose(now, done, self.seeds)
+            else:
+                choice = planning.choose(step, now, self.facts, done, self.seeds)
             if choice.why == "no_trial" and step == RATE:
                 told = f"no trial of the learning rate ran to its end: {self._causes()}"
                 raise UnhealthyRunError(told).keyed("search_none", causes=self._causes())
+            if self._spent and choice.why in (None, "no_trial"):
+                choice = choice.replace(why="budget_spent")
+            choices.append(choice)
+            now = dict(choice.chosen)
         trials = tuple(sorted(self.store.done().values(), key=lambda trial: trial.number))
-        return SearchResult(start, now, self.facts, tuple(choices), trials, seeds, lang)
+        budget = self.budget.seconds if self.budget.ends else None
+        return SearchResult(
+            start, now, self.facts, tuple(choices), trials, self.seeds, lang, budget
+        )
+
+    def _most(self, step: str, now: dict[str, float]) -> int:
+        """Return how many trials a step may ask for, for the time left."""
+        if step == REFINE:
+            return self.budget.trials(now[EPOCHS], self.store.done().values())
+        return planning.most(step, now, self.facts)
+
+    def _wanted(
+        self, step: str, now: dict[str, float], done: planning.Done
+    ) -> list[dict[str, float]]:
+        if step == REFINE:
+            # Without a budget, what an earlier call found there still counts.
+            return [] if not self.budget.ends else refine.wanted(now, self.facts, done, self.seeds)
+        return planning.wanted(step, now, self.facts, done)
 
     def _train(self, step: str, now: dict[str, float]) -> None:
-        """Train until a step has what it wants; what others run is waited for."""
-        while True:
+        """Train until a step has what it wants or the budget is spent; wait for what others run."""
+        while not self._spent:
+            # Before those that are done, so that none that ends just now is missed.
+            running = self.store.running() if self.budget.ends else []
             done = self.store.done()
-            wanted = planning.wanted(step, now, self.facts, done)
+            wanted = self._wanted(step, now, done)
             if not wanted:
                 return
+            fitting = [s for s in wanted if self.budget.fits(s, done.values(), running)]
+            if not fitting and not running:
+                self._spent = True
+                return
             self.progress.count(len(wanted))
-            for settings in wanted:
-                trial = self.store.claim(step, settings)
+            for settings in fitting:
+                # A second seed asks for its whole curve, in whatever step.
+                part = SEEDS if settings[SEED] != now[SEED] else step
+                trial = self.store.claim(part, settings)
                 if trial is not None:
-                    self._one(step, trial)
+                    self._one(part, trial)
                     break
             else:
                 time.sleep(POLL)

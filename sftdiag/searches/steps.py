@@ -6,7 +6,7 @@ started again, or run by several processes, asks for the same trials.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import inf, log
 
 from sftdiag.ranges import ANY_LEARNING_RATE, LOWEST_LEARNING_RATE
@@ -36,6 +36,9 @@ SEEDS = "seeds"
 
 STEPS = (RATE, EPOCHS, RANK, "effective_batch")
 """The guide's order."""
+
+REFINE = "refine"
+"""What comes after the four, where a budget is left (:mod:`sftdiag.searches.refine`)."""
 
 WIDER = 10**0.5
 """From the best rate outwards, when it is the largest or smallest tried: two such steps are a
@@ -104,8 +107,7 @@ def choose(step: str, now: Settings, facts: Facts, done: Done, seeds: float | No
     ended = [trial for trial in trials if trial.outcome.judged is not None]
     if not ended:
         return Choice(step, before, before, why="no_trial")
-    cost = costs.of(step, now)
-    kept, best, allowed = cheapest(ended, cost, seeds)
+    kept, best, allowed = cheapest(ended, costs.of(step), seeds)
     old = done.get(key_of(now))
     was = old.outcome.judged if old is not None else None
     if old is not None and was is not None and old is not kept:
@@ -173,7 +175,11 @@ def _first_rates(now: Settings, facts: Facts) -> list[float]:
 
 def _rates(now: Settings, facts: Facts, done: Done) -> list[dict[str, float]]:
     """Return the first rates, then outwards while the best is at an edge, then between."""
-    rates = _first_rates(now, facts)
+    return bracketed(_first_rates(now, facts), now, done)
+
+
+def bracketed(rates: Sequence[float], now: Settings, done: Done) -> list[dict[str, float]]:
+    """Return some rates, then those outwards while the best is at an edge, then those between."""
     asked = {rate: {**now, RATE: rate} for rate in rates}
     while len(asked) < MOST_RATES:
         known = {rate: done.get(key_of(settings)) for rate, settings in asked.items()}
@@ -260,9 +266,14 @@ def _ranks(now: Settings, facts: Facts, done: Done) -> list[dict[str, float]]:
 
 def _batches(now: Settings, facts: Facts, done: Done) -> list[dict[str, float]]:
     """Return the guide's batches that accumulation can make, the present one first."""
-    possible = [batch // facts.rows for batch in SEARCH_BATCH if batch % facts.rows == 0]
+    possible = possible_batches(facts)
     others = [{**now, ACCUMULATION: count} for count in possible if count != now[ACCUMULATION]]
     return [dict(now), *others]
+
+
+def possible_batches(facts: Facts) -> list[int]:
+    """Return the accumulations that make the guide's batches."""
+    return [batch // facts.rows for batch in SEARCH_BATCH if batch % facts.rows == 0]
 
 
 def _batches_and_rates(now: Settings, facts: Facts, done: Done) -> list[dict[str, float]]:
@@ -271,10 +282,23 @@ def _batches_and_rates(now: Settings, facts: Facts, done: Done) -> list[dict[str
     The best rate goes with the batch, and with the rank: a smaller batch is tried with the next
     lower rate as well, a larger one with the next higher, and the best of all with both.
     """
-    lower, higher = _next_to(now[RATE], done)
     asked = _batches(now, facts, done)
+    return with_rates(asked, lambda s: s[ACCUMULATION] > now[ACCUMULATION], done)
+
+
+def with_rates(
+    asked: list[dict[str, float]], is_faster: Callable[[Settings], bool], done: Done
+) -> list[dict[str, float]]:
+    """Return settings, the others than the first also with a rate next to its own.
+
+    Args:
+        asked: the settings, the present ones first.
+        is_faster: whether settings may suit a higher rate than the present one; else a lower.
+        done: the trials that are done.
+    """
+    lower, higher = next_to(asked[0][RATE], done)
     for settings in asked[1:]:
-        near = lower if settings[ACCUMULATION] < now[ACCUMULATION] else higher
+        near = higher if is_faster(settings) else lower
         asked = [*asked, *({**settings, RATE: rate} for rate in near)]
     while True:
         known = [done[key] for key in map(key_of, asked) if key in done]
@@ -283,16 +307,19 @@ def _batches_and_rates(now: Settings, facts: Facts, done: Done) -> list[dict[str
             return asked
         best = min(ended, key=_loss).settings
         there = {key_of(settings) for settings in asked}
-        new = [{**best, RATE: rate} for near in _next_to(best[RATE], done) for rate in near]
+        new = [{**best, RATE: rate} for near in next_to(best[RATE], done) for rate in near]
         new = [settings for settings in new if key_of(settings) not in there]
         if not new:
             return asked
         asked += new
 
 
-def _next_to(rate: float, done: Done) -> tuple[list[float], list[float]]:
-    """Return the next lower and the next higher rate that was tried, each if within a step."""
-    tried = sorted({trial.settings[RATE] for trial in done.values()})
+def next_to(rate: float, done: Done) -> tuple[list[float], list[float]]:
+    """Return the next lower and the next higher rate of step 1, each if within a step.
+
+    Of step 1 only: those of later trials would change what earlier steps ask for.
+    """
+    tried = sorted({trial.settings[RATE] for trial in done.values() if trial.step == RATE})
     lower = [other for other in tried if rate / FARTHEST <= other < rate]
     higher = [other for other in tried if rate < other <= rate * FARTHEST]
     return lower[-1:], higher[:1]

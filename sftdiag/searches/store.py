@@ -23,7 +23,7 @@ from typing import Any
 from sftdiag.errors import ConfigError
 from sftdiag.searches.outcome import FAILED, PRUNED, Outcome, Trial
 from sftdiag.searches.settings import ACCUMULATION, EPOCHS, RANK, RATE, key_of
-from sftdiag.searches.steps import SEEDS, STEPS
+from sftdiag.searches.steps import REFINE, SEEDS, STEPS
 
 try:
     import optuna
@@ -66,6 +66,7 @@ _SHOWN: Mapping[str, tuple[str, BaseDistribution]] = {
     EPOCHS: (EPOCHS, FloatDistribution(0.01, 1000.0)),
     RANK: (RANK, IntDistribution(1, 4096)),
     STEPS[3]: (ACCUMULATION, IntDistribution(1, 65536)),
+    REFINE: (RATE, FloatDistribution(1e-8, 1.0, log=True)),
 }
 """What a step varies, as Optuna and its dashboard show it."""
 
@@ -111,6 +112,15 @@ class Store:
             if (kept := self._read.get((step, trial.number))) is None:
                 kept = self._read[step, trial.number] = Outcome.from_dict(trial.user_attrs[OUTCOME])
             found.setdefault(key_of(settings), Trial(number, step, settings, kept))
+        return found
+
+    def running(self) -> list[dict[str, float]]:
+        """Return the settings of the trials under way, whoever runs them."""
+        found = []
+        for step in _SHOWN:
+            self.give_up_lost(step)
+            alive = [t for t in self._trials(step) if t.state == TrialState.RUNNING]
+            found += [dict(trial.user_attrs[SETTINGS]) for trial in alive]
         return found
 
     def claim(self, step: str, settings: Mapping[str, float]) -> optuna.Trial | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sftdiag import texts
+from sftdiag.searches.budget import cost_of
 from sftdiag.searches.outcome import COMPLETE, FAILED, Trial
 from sftdiag.searches.progress import Standing
 from sftdiag.searches.result import SearchResult
-from sftdiag.searches.settings import EPOCHS, RANK, RATE, SEED, batch_of
-from sftdiag.searches.steps import SEEDS, Choice
+from sftdiag.searches.settings import ACCUMULATION, EPOCHS, RANK, RATE, SEED, batch_of
+from sftdiag.searches.steps import REFINE, SEEDS, Choice
 from sftdiag.tuning.choice import LABELS
 from sftdiag.tuning.numbers import number
 from sftdiag.tuning.prospects import HOPELESS
@@ -19,6 +20,14 @@ COLUMNS = ("trial", "for", "varied", "result", "loss", "time")
 
 RIGHT = frozenset({"trial", "loss", "time"})
 """Columns of numbers."""
+
+SHOWN = {
+    RATE: "with_rate",
+    EPOCHS: "with_epochs",
+    RANK: "with_rank",
+    ACCUMULATION: "with_batch",
+}
+"""What a refinement varies, and the words of search.toml for it."""
 
 MINUTE, HOUR = 60.0, 3600.0
 
@@ -33,12 +42,45 @@ def value(result: SearchResult, step: str, settings: dict[str, float]) -> str:
     if step in (RATE, EPOCHS, RANK):
         return number(settings[step])
     if step == SEEDS:
-        return str(words(result.language)["second_seed"].format(seed=int(settings[SEED])))
+        return _of_trial(result, settings)
+    if step == REFINE:
+        return ", ".join(_named(result, settings, tuple(SHOWN)))
     batch = str(batch_of(result.facts, settings))
     made = next((made for made in result.choices if made.step == step), None)
     if made is None or settings[RATE] == made.before[RATE]:
         return batch
     return str(words(result.language)["at_rate"].format(batch=batch, rate=number(settings[RATE])))
+
+
+def _of_trial(result: SearchResult, settings: dict[str, float]) -> str:
+    """Return which trial a second seed is of."""
+    twin = {**settings, SEED: result.start[SEED]}
+    number = next((t.number for t in result.trials if t.settings == twin), "?")
+    said = words(result.language)["second_seed"]
+    return str(said.format(seed=int(settings[SEED]), trial=number))
+
+
+def _named(result: SearchResult, settings: dict[str, float], names: Sequence[str]) -> list[str]:
+    """Return settings in words."""
+    said = words(result.language)
+    return [
+        said[SHOWN[name]].format(
+            value=batch_of(result.facts, settings)
+            if name == ACCUMULATION
+            else number(settings[name])
+        )
+        for name in names
+        if name != RANK or result.facts.method != "full"
+    ]
+
+
+def _different(result: SearchResult, trial: Trial) -> str:
+    """Return in what a trial of the refinement differs from what the four steps chose."""
+    made = next((made for made in result.choices if made.step == REFINE), None)
+    if made is None:
+        return value(result, REFINE, trial.settings)
+    names = [name for name in SHOWN if trial.settings[name] != made.before[name]]
+    return ", ".join(_named(result, trial.settings, names))
 
 
 def about(result: SearchResult) -> list[str]:
@@ -60,6 +102,10 @@ def about(result: SearchResult) -> list[str]:
     if result.gpu_seconds:
         time = duration(result.gpu_seconds, result.language)
         lines.append(said["gpu_time"].format(time=time))
+    if result.budget is not None:
+        used = sum(cost_of(trial.outcome) for trial in result.trials) / result.budget
+        given = duration(result.budget, result.language)
+        lines.append(said["budget"].format(budget=given, used=used))
     if result.seeds is None:
         return [*lines, said["noise_unknown"]]
     return [*lines, said["noise"].format(gap=result.seeds)]
@@ -114,7 +160,9 @@ def cells(result: SearchResult, trial: Trial) -> list[str]:
     return [
         str(trial.number),
         str(said[trial.step]),
-        value(result, trial.step, trial.settings),
+        _different(result, trial)
+        if trial.step == REFINE
+        else value(result, trial.step, trial.settings),
         ended(trial, result.language),
         "" if loss is None else f"{loss:.4f}",
         duration(outcome.seconds, result.language),
