@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sftdiag.checks.base import Inputs
-from sftdiag.samples import TOKENS, Sample, Split
+from sftdiag.ranges import COVERAGE
+from sftdiag.samples import IGNORE_INDEX, TOKENS, Sample, Split
 
 LEAST_AT_CAP = 0.02
 """Share of the rows that must have the very same greatest length for it to be a cut: natural
@@ -53,6 +54,25 @@ def cut_rows(inputs: Inputs, split: Split) -> list[int]:
         if is_cut:
             cut.append(index)
     return cut
+
+
+def cut_before_answers(split: Split) -> bool:
+    """Return whether every row had answers to train, and was cut before the first of them."""
+    return bool(split.samples) and all(_lost_its_answers(sample) for sample in split.samples)
+
+
+def longer(inputs: Inputs, split: Split) -> dict[str, tuple[int | None, int]]:
+    """Return the change to a maximum length that covers the rows, or nothing where none would."""
+    cap = cap_of(inputs, split)
+    new = power_of_two(quantile(full_lengths(split), COVERAGE.high))
+    return {"SFTConfig.max_length": (cap, new)} if cap is not None and new > cap else {}
+
+
+def _lost_its_answers(sample: Sample) -> bool:
+    given = (sample.row or {}).get("labels")
+    if isinstance(given, (list, tuple)):
+        return len(given) > len(sample.labels) and any(label != IGNORE_INDEX for label in given)
+    return _is_shorter(sample) and bool(sample.full_answer_tokens) and not sample.answer_tokens
 
 
 def _is_shorter(sample: Sample) -> bool:

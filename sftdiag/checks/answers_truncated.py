@@ -2,7 +2,8 @@
 
 Sees: rows that were longer before they were cut, and how many answer tokens were lost; without the
 raw rows, rows of the greatest length that do not end as a text ends. The guide lets 5 to 10 % of
-the rows be cut: fewer are passed over, more are a warning.
+the rows be cut: fewer are passed over, more are a warning. That every row is cut before its answer
+is an error: nothing is left to train.
 
 Cannot see: cuts within packed sequences.
 
@@ -25,9 +26,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from sftdiag.checks._lengths import cap_of, cut_rows, full_lengths, power_of_two, quantile
+from sftdiag.checks._lengths import cap_of, cut_before_answers, cut_rows, longer
 from sftdiag.checks._shares import share_of_rows
-from sftdiag.checks.base import Check, Inputs, without_rows
+from sftdiag.checks.base import Check, Inputs, labelled, without_rows
 from sftdiag.findings import Scalar, Severity
 from sftdiag.observations import FixText, Observation, Skip
 from sftdiag.ranges import COVERAGE
@@ -39,7 +40,7 @@ class AnswersTruncatedCheck(Check):
 
     code: ClassVar[str] = "SFT408"
     name: ClassVar[str] = "answers-truncated"
-    severity: ClassVar[Severity] = Severity.WARNING
+    severity: ClassVar[Severity] = Severity.ERROR
     causes: ClassVar[tuple[str, ...]] = ("sequence-length",)
 
     def look(self, inputs: Inputs) -> Sequence[Observation] | Skip:
@@ -57,16 +58,16 @@ class AnswersTruncatedCheck(Check):
         share = len(cut) / len(split.samples)
         if not cut or share <= 1 - COVERAGE.high:
             return ()
-        new = power_of_two(quantile(full_lengths(split), COVERAGE.high))
-        change = {"SFTConfig.max_length": (cap, new)} if new > cap else {}
-        lost = _lost(split, cut)
+        nothing_left = not labelled(split.samples) and cut_before_answers(split)
+        lost = 1.0 if nothing_left else _lost(split, cut)
+        many = Severity.WARNING if share > 1 - COVERAGE.low else Severity.INFO
         evidence: dict[str, Scalar] = {**share_of_rows(len(cut), split), "max_length": cap}
         return [
             self.observation(
-                Severity.WARNING if share > 1 - COVERAGE.low else Severity.INFO,
+                Severity.ERROR if nothing_left else many,
                 variant="default" if lost is not None else "rows_only",
                 evidence=evidence | ({} if lost is None else {"lost": lost}),
-                fixes=(FixText("length", changes=change), FixText("prompts")),
+                fixes=(FixText("length", changes=longer(inputs, split)), FixText("prompts")),
                 example=cut[0],
             )
         ]

@@ -73,7 +73,7 @@ class RowsDroppedCheck(Check):
                         "uncut": split.dropped_uncut,
                         "longest": split.longest,
                     },
-                    fixes=_fixes(empty) if masked else (length,),
+                    fixes=(_fix(inputs, empty),) if masked else (length,),
                 )
             )
         return found
@@ -85,6 +85,10 @@ def _variant(split: Split, masked: bool, empty: bool) -> str:
     return "nothing" if empty else "mask" if masked else "default"
 
 
-def _fixes(empty: bool) -> tuple[FixText, ...]:
-    marks, roles = FixText("marks"), FixText("roles")
-    return (roles, marks) if empty else (marks, roles)
+def _fix(inputs: Inputs, empty: bool) -> FixText:
+    """Return what to change where a mask left no label: the settings say whose mask it is."""
+    if empty:
+        return FixText("roles")
+    if inputs.context.assistant_only_loss:
+        return FixText("marks")
+    return FixText("completions" if inputs.context.completion_only_loss else "labels")

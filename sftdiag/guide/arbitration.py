@@ -121,6 +121,7 @@ TABLE: tuple[Explains, ...] = checked(
         Explains("SFT409", "SFT401", False, "the mask is made from the template's marks"),
         Explains("SFT403", "SFT402", False, "the same length leaves rows without a label"),
         Explains("SFT408", "SFT402", False, "answers that are cut off whole leave no label"),
+        Explains("SFT408", "SFT401", False, "likewise, in every row", Severity.ERROR),
         Explains("SFT422", "SFT405", False, "the labels that the answers lack are the prompts'"),
         Explains("SFT422", "SFT406", False, "no token of the answers is trained, nor their end"),
         Explains("SFT421", "SFT417", False, "answers that hold nothing are all the same"),
