@@ -38,9 +38,15 @@ def interval(count: int, seen: int, total: int | None = None) -> tuple[float, fl
     return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
-def share_of_rows(count: int, split: Split) -> dict[str, Scalar]:
-    """Return the evidence ``rows``, ``seen`` and ``share`` with its interval."""
-    seen = len(split.samples)
+def share_of_rows(count: int, split: Split, seen: int | None = None) -> dict[str, Scalar]:
+    """Return the evidence ``rows``, ``seen`` and ``share`` with its interval.
+
+    Args:
+        count: rows that are so.
+        split: whose they are.
+        seen: rows that were looked at; all samples of the split unless given.
+    """
+    seen = len(split.samples) if seen is None else seen
     low, high = interval(count, seen, split.total)
     return {
         "rows": count,

@@ -1,10 +1,13 @@
-"""SFT416 duplicate-rows: training rows that are the same, or nearly.
+"""SFT416 duplicate-rows: training rows that are the same, or nearly; prompts with several answers.
 
 Sees: rows whose sets of token 5-grams agree by 80 % or more with an earlier row's, estimated from
-the 32 smallest of their hashes. Each copy of a row is one more epoch on it.
+the 32 smallest of their hashes. Each copy of a row is one more epoch on it. And prompts that come
+again with answers that have no more in common than those of strangers.
 
 Cannot see: from a sample of the rows, copies whose other part was not looked at; the share is then
-a lower limit. ``preflight(full=True)`` looks at all.
+a lower limit. ``preflight(full=True)`` looks at all. Nor whether several answers of a prompt that
+share no words are all right, as the senses of a word are: the model can still not know which of
+them is wanted.
 
 Example:
     >>> from sftdiag.samples import Sample, Split
@@ -26,11 +29,14 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import ClassVar
 
+from sftdiag.checks._contradictions import contradictions
+from sftdiag.checks._same_prompts import same_prompts
 from sftdiag.checks._shares import share_of_rows
 from sftdiag.checks.base import LEAST_ROWS, Check, Inputs, without_rows
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
 from sftdiag.ranges import TOLERATED_ROWS
+from sftdiag.samples import Split
 from sftdiag.token_sets import gram_hashes, in_many, without
 
 GRAM, SKETCH, ALIKE = 5, 32, 0.8
@@ -46,7 +52,8 @@ COMMON = 0.5
 system prompt is in all of them, and longer than what they say."""
 
 MANY = 0.2
-"""Share of copies for a warning: the set is a fifth smaller than it looks."""
+"""Share of copies for a warning: the set is a fifth smaller than it looks; and of prompts that have
+another answer already. Half of the latter is a note."""
 
 
 class DuplicateRowsCheck(Check):
@@ -55,7 +62,7 @@ class DuplicateRowsCheck(Check):
     code: ClassVar[str] = "SFT416"
     name: ClassVar[str] = "duplicate-rows"
     severity: ClassVar[Severity] = Severity.WARNING
-    causes: ClassVar[tuple[str, ...]] = ("low-diversity-data",)
+    causes: ClassVar[tuple[str, ...]] = ("low-diversity-data", "poor-data")
 
     def look(self, inputs: Inputs) -> Sequence[Observation] | Skip:
         """See :meth:`Check.look`."""
@@ -65,18 +72,42 @@ class DuplicateRowsCheck(Check):
             return skip
         if len(split.samples) < LEAST_ROWS:
             return Skip("few_rows", {"rows": LEAST_ROWS})
+        return (*self._copied(split), *self._contradicting(split))
+
+    def _copied(self, split: Split) -> Sequence[Observation]:
+        """Return what repeats rows, if anything does."""
         copies = _copies([sample.input_ids for sample in split.samples])
         if len(copies) < TOLERATED_ROWS * len(split.samples):
             return ()
-        many = len(copies) >= MANY * len(split.samples)
         return [
             self.observation(
-                Severity.WARNING if many else Severity.INFO,
+                self._severity(len(copies), len(split.samples)),
                 evidence=share_of_rows(len(copies), split),
                 fixes=(FixText("remove"), FixText("sources")),
                 example=copies[0],
             )
         ]
+
+    def _contradicting(self, split: Split) -> Sequence[Observation]:
+        """Return what repeats prompts with other answers, if anything does."""
+        found = contradictions(split) if same_prompts(split) is None else None
+        if found is None or len(found.rows) < MANY / 2 * found.seen:
+            return ()
+        return [
+            self.observation(
+                self._severity(len(found.rows), found.seen),
+                cause="poor-data",
+                variant="contradicting",
+                evidence=share_of_rows(len(found.rows), split, found.seen)
+                | {"prompts": found.prompts},
+                fixes=(FixText("one_answer"), FixText("tell_apart")),
+                example=found.rows[0],
+            )
+        ]
+
+    @staticmethod
+    def _severity(rows: int, seen: int) -> Severity:
+        return Severity.WARNING if rows >= MANY * seen else Severity.INFO
 
 
 def _copies(rows: Sequence[tuple[int, ...]]) -> list[int]:

@@ -2,18 +2,21 @@
 
 What a few steps at a wild rate, or a state that was lost, do to a model: both losses leap and come
 back slowly, if at all. Evaluations have no batch noise: a jump is held against how far they moved
-before; the train loss, in which it may hide, must not have fallen.
+before; the train loss, in which it may hide, must not have fallen. Where it rose by far more than
+its noise, one evaluation is enough.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from math import hypot
 
 from sftdiag.findings import Scalar
 from sftdiag.signals.evaluations import Evaluation
 
-EVALUATED = "evaluated"
-"""The variant."""
+EVALUATED, ONCE = "evaluated", "evaluated_once"
+"""The variants: by two evaluations, and by one beside the train loss."""
 
 LEAST_BEFORE = 4
 """Evaluations before a jump: three moves, the first of them the descent that runs begin with."""
@@ -28,33 +31,68 @@ STAYS = 0.05
 MOVES = 3.0
 """Times the largest move before, the first one aside."""
 
+RISEN = 2.0
+"""Standard deviations that the train loss has risen by where one evaluation is enough: chance does
+it in one of 44, and it is asked only at a jump that no healthy labelled run has."""
+
 BACK = 0.25
 """Share of the jump that is left when it is over."""
 
 
-def jump_of(points: Sequence[Evaluation]) -> tuple[int, dict[str, Scalar]] | None:
-    """Return the step before a jump that the last two evaluations show, and its numbers."""
+Jump = tuple[int, str, dict[str, Scalar]]
+"""The step before it, the variant and its numbers."""
+
+
+def jump_of(points: Sequence[Evaluation]) -> Jump | None:
+    """Return a jump that the last two evaluations show, or the last one beside the train loss."""
+    return _stayed(points) or _at_once(points)
+
+
+def _stayed(points: Sequence[Evaluation]) -> Jump | None:
     if len(points) < LEAST_BEFORE + 2:
         return None
     *earlier, before, first, second = points
-    level = before.loss
-    if level <= 0.0 or before.train_loss is None:
+    least = _least([*earlier, before])
+    if before.train_loss is None or first.loss - before.loss <= least:
         return None
-    moves = [abs(b.loss - a.loss) for a, b in zip(earlier[1:], [*earlier[2:], before], strict=True)]
-    least = max(JUMP * level, MOVES * max(moves, default=0.0))
-    if first.loss - level <= least or second.loss - level <= max(STAYS * level, BACK * least):
+    if second.loss - before.loss <= max(STAYS * before.loss, BACK * least):
         return None
     train = [point.train_loss for point in (first, second) if point.train_loss is not None]
     # Where the train loss falls meanwhile rows are learned by heart, which is SFT201's.
     if len(train) < 2 or sum(train) / len(train) < before.train_loss:
         return None
-    return before.step, {
+    return before.step, EVALUATED, _numbers(before, first, second, sum(train) / len(train))
+
+
+def _at_once(points: Sequence[Evaluation]) -> Jump | None:
+    if len(points) < LEAST_BEFORE + 1:
+        return None
+    *earlier, before, first = points
+    if before.train_loss is None or first.train_loss is None:
+        return None
+    noise = hypot(before.train_noise, first.train_noise)
+    risen = noise > 0.0 and first.train_loss - before.train_loss > RISEN * noise
+    if not risen or first.loss - before.loss <= _least([*earlier, before]):
+        return None
+    return before.step, ONCE, _numbers(before, first, first, first.train_loss)
+
+
+def _least(before: Sequence[Evaluation]) -> float:
+    """Return the rise of one evaluation that is a jump, by those before it."""
+    moves = [abs(b.loss - a.loss) for a, b in pairwise(before[1:])]
+    return max(JUMP * abs(before[-1].loss), MOVES * max(moves, default=0.0))
+
+
+def _numbers(
+    before: Evaluation, first: Evaluation, last: Evaluation, train_loss: float
+) -> dict[str, Scalar]:
+    return {
         "loss_lowest": before.train_loss,
-        "loss_recent": sum(train) / len(train),
+        "loss_recent": train_loss,
         "noise": before.train_noise,
-        "eval_loss_before": level,
+        "eval_loss_before": before.loss,
         "eval_loss_jump": first.loss,
-        "eval_loss_recent": second.loss,
+        "eval_loss_recent": last.loss,
         "jump_step": first.step,
     }
 

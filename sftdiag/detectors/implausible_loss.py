@@ -17,6 +17,7 @@ What the level alone proves, in variants:
 - ``negative``: below 0, which no likelihood is.
 
 A first loss above ln V that comes down to a usual level is the note ``first-loss-above-chance``.
+Label smoothing raises all levels but a blind guess's by its share of twice ln V.
 
 Cannot see a level that is wrong and usual (a loss divided once too often); says nothing of a loss
 that was at a usual level before (SFT104), nor in reinforcement-learning and preference logs.
@@ -45,7 +46,6 @@ from sftdiag.detectors._levels import (
     FAR,
     NEAR_BLIND,
     NEAR_ZERO,
-    RESTING,
     USUAL_SHARE,
     Bounds,
     blind_guess,
@@ -54,10 +54,12 @@ from sftdiag.detectors._levels import (
     is_beside,
     is_easy,
     is_toy,
+    left_below,
     measured,
     near_zero,
     noisy_guess,
     rests,
+    smoothed,
     span,
 )
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
@@ -172,7 +174,7 @@ class ImplausibleLossDetector(Detector):
         known, rate = signals.context, signals.peak_learning_rate
         self._thrown = beyond_any(rate, known.method, adaptive=known.adaptive)
         enough = MEAN_ROWS if self._thrown and span(signals) >= AVERAGED else FAR_ROWS
-        if self._rows >= enough and self._lowest > FAR * bound:
+        if self._rows >= enough and self._lowest > FAR * bound + smoothed(signals):
             return self._high(signals, step, "far")
         settled = self._rows >= (ROWS if signals.learning_rate is not None else ROWS_WITHOUT_RATE)
         if not settled or climbs(signals):
@@ -183,7 +185,7 @@ class ImplausibleLossDetector(Detector):
             return self._fire(signals, step, "blind", Severity.ERROR, guess)
         # SFT108 tells what lies a little above a known vocabulary.
         above = ABOVE if signals.context.chance_loss is None else MOST
-        if self._lowest > above * bound:
+        if self._lowest > above * bound + smoothed(signals):
             return self._high(signals, step, "above")
         if rests(signals, self._lowest):
             return self._fire(signals, step, "resting", Severity.WARNING)
@@ -197,10 +199,8 @@ class ImplausibleLossDetector(Detector):
         guess = signals.context.chance_loss or log(SMALLEST_VOCABULARY)
         if is_toy(guess):
             return ()
-        loss = record.metrics["loss"]
-        blind = entropy >= NEAR_BLIND * guess and NEAR_BLIND * guess <= loss <= ABOVE * chance(
-            signals
-        )
+        low, high = NEAR_BLIND * guess, ABOVE * chance(signals)
+        blind = entropy >= low and low <= record.metrics["loss"] <= high
         if not blind or not speak_of(signals.context.total_parameters):
             return ()
         return self._fire(signals, record.step, "random_weights", Severity.WARNING, guess)
@@ -273,13 +273,7 @@ class ImplausibleLossDetector(Detector):
         """Resolve a level that is left for good; what a few rows prove for all time stays."""
         assert self._active
         last = [loss for _, loss in signals.recent][-FAR_ROWS:]
-        ends = {
-            "far": chance(signals),
-            "above": chance(signals),
-            "blind": NEAR_BLIND * float(self._active.evidence["chance_loss"] or 0.0),
-            "resting": RESTING,
-        }
-        below = ends.get(self._active.variant)
+        below = left_below(signals, self._active)
         if below is None or len(last) < FAR_ROWS or max(last) >= below:
             return ()
         return self._end(step)
@@ -287,7 +281,8 @@ class ImplausibleLossDetector(Detector):
     def _note(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Say once that the first loss was above ln V, when the loss has come down."""
         first, bound = signals.first_loss, chance(signals)
-        if self._noted or first is None or first <= ABOVE * bound or self._rows <= FAR_ROWS:
+        usual = ABOVE * bound + smoothed(signals)
+        if self._noted or first is None or first <= usual or self._rows <= FAR_ROWS:
             return ()
         last = [loss for _, loss in signals.recent][-FAR_ROWS:]
         if max(last) >= USUAL_SHARE * bound:

@@ -14,7 +14,8 @@ Likewise where it jumps within one record at a resume (known, or shown by the lo
 that begins anew, missing rows, steps that go back), or back to where the run began, and stays up.
 
 And where the evaluation loss jumps from one evaluation to the next by a tenth and by far more than
-before, is still up at the one after, and the train loss has not fallen meanwhile.
+before, and the train loss has risen beyond its noise; or the evaluation after is still up and the
+train loss has not fallen meanwhile.
 
 The note ``weighted-loss-rises`` says that the loss rises while more tokens are predicted: normal
 for losses weighted by the model's own probability, such as TRL's ``loss_type="dft"``, which are
@@ -41,7 +42,7 @@ from collections.abc import Mapping, Sequence
 from math import exp
 from typing import ClassVar
 
-from sftdiag.detectors._eval_jump import EVALUATED, is_over, jump_of
+from sftdiag.detectors._eval_jump import EVALUATED, ONCE, is_over, jump_of
 from sftdiag.detectors._resume_jump import ResumeJump
 from sftdiag.detectors._sudden_jump import (
     DOUBLED,
@@ -127,7 +128,7 @@ class TrainLossReboundDetector(Detector):
             numbers |= {"loss_start": signals.first_loss, **rate_and_epoch(signals)}
             self._active = self._rebound(record.step, before, numbers, variant)
             return (self._active,)
-        if not signals.block_closed or (active is not None and active.variant == EVALUATED):
+        if not signals.block_closed or (active is not None and active.variant in (EVALUATED, ONCE)):
             return ()
         if self._active is not None:
             if not _is_back(signals, self._active):
@@ -179,17 +180,18 @@ class TrainLossReboundDetector(Detector):
         points = signals.main_evaluations
         if not points or points[-1].step != step:
             return ()
-        active = self._active
+        active, found = self._active, jump_of(points)
         if active is not None:
-            over = active.variant == EVALUATED and is_over(active.evidence, points[-1].loss)
-            return self._end(step) if over else ()
-        found = jump_of(points)
+            if active.variant in (EVALUATED, ONCE) and is_over(active.evidence, points[-1].loss):
+                return self._end(step)
+            if active.variant != ONCE or found is None:
+                return ()
         if found is None:
             return ()
-        before, numbers = found
+        before, variant, numbers = found
         numbers |= {"eval_series": signals.main_series, "loss_start": signals.first_loss}
         numbers |= rate_and_epoch(signals)
-        self._active = self._rebound(step, before, numbers, EVALUATED)
+        self._active = self._rebound(step, before, numbers, variant)
         return (self._active,)
 
     def _rebound(

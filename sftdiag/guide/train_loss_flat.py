@@ -22,6 +22,7 @@ from sftdiag.guide.movement import (
     raise_learning_rate,
     slope_follows_rate,
 )
+from sftdiag.guide.smoothing import SMOOTHING
 from sftdiag.guide.still_rate import OF_THE_RATE
 from sftdiag.ranges import LOWEST_LEARNING_RATE, learning_rate_ranges, speak_of
 from sftdiag.vocabularies import LARGEST_VOCABULARY
@@ -276,6 +277,7 @@ OF_THE_LOSS = (
         (fix("clip_less"),),
         needs_evidence=True,
     ),
+    SMOOTHING,
     CauseRule("quantization-or-dtype", (numeric_format, began_above_chance), (fix("use_bf16"),)),
     CauseRule("weights-not-loaded", (blind_guess,), (fix("load_weights"),)),
     # A sum at its floor stands as high as a mean that never moved.

@@ -30,11 +30,16 @@ def fired(rows: list[dict[str, float]]) -> list[tuple[int, str]]:
 
 def test_a_jump_that_stays() -> None:
     """A few steps at 30 times the rate: a real model's curve (docs/gpu.md, rate-spike-hidden)."""
-    assert fired(run([3.64, 3.48, 3.42, 3.41], 3.5)) == [(96, "on")]
+    assert fired(run([3.64, 3.48, 3.42, 3.41], 2.65)) == [(96, "on")]
+
+
+def test_the_train_loss_beside_it_is_enough() -> None:
+    assert fired(run([3.64, 3.48, 3.42, 3.41], 3.5)) == [(84, "on")]
 
 
 def test_a_jump_that_is_made_up_is_over() -> None:
-    assert fired(run([3.64, 3.48, 3.0, 2.9], 3.0)) == [(96, "on"), (108, "over")]
+    assert fired(run([3.64, 3.48, 3.0, 2.9], 2.65)) == [(96, "on"), (108, "over")]
+    assert fired(run([3.64, 2.95, 2.9, 2.9], 3.5)) == [(84, "on"), (96, "over")]
 
 
 @pytest.mark.parametrize(

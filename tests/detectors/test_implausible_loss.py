@@ -191,3 +191,27 @@ def test_a_rate_beyond_every_range_is_the_cause_of_such_a_height() -> None:
     (finding,) = mine([{**row, "step": 10 * row["step"]} for row in rows])
     assert (finding.severity.label, finding.fired_step) == ("error", 20)
     assert causes(finding)["learning-rate-too-high"] == "LIKELY"
+
+
+def _resting(last: float) -> list[Row]:
+    return train_rows(noisy([decay(i, 12, 17.4, last) for i in range(100)], 0.005), **LEARNING)
+
+
+def test_label_smoothing_raises_the_levels() -> None:
+    known = RunContext(vocab_size=49_152, max_steps=100)
+    rows = _resting(10.9)
+    (found,) = mine(rows, known)
+    assert found.code == "SFT111"
+    assert not mine(rows, known.replace(label_smoothing=0.9))
+    # 0.1 of the label costs 2.2 nats at the most.
+    assert mine(rows, known.replace(label_smoothing=0.1))
+
+
+def test_a_loss_stuck_at_what_smoothing_costs() -> None:
+    known = RunContext(vocab_size=49_152, max_steps=100, label_smoothing=0.9)
+    monitor = Monitor(known)
+    for row in _resting(10.9):
+        monitor.feed_entry(row)
+    flat = next(f for f in monitor.report().findings if f.code == "SFT101")
+    assert causes(flat)["regularization"] == "CONFIRMED"
+    assert flat.causes[0].fixes[0].changes["SFTConfig.label_smoothing_factor"] == (0.9, 0.0)

@@ -32,20 +32,12 @@ SECOND_ALIKE: Mapping[str, tuple[str, ...]] = {
     "and nothing else names it": (
         "unshuffled-words.full.pairs.python.1000x1.b8.adamw-0.0001.log2.s0",
     ),
-    "SFT511 names the smoothing before step 1, with its cause confirmed; that the loss stays at "
-    "10.9 is told as well, without this cause": (
-        "regularization-smoothing.lora.messages.words.1000x1.b8.adamw-0.0005.log2.s0",
-    ),
     "true: the evaluation loss rose by 4 to 5 % while the train loss fell; the matrix, fixed "
     "before the first run, took three and four epochs of 240 rows for healthy": (
         "healthy-plain.full.messages.words.240x3.b8.adamw-0.0001.log2.s0",
         "healthy-plain.full.messages.words.240x3.b8.adamw-0.0001.log5.s2",
         "healthy-staircase.full.messages.words.240x4.b8.adamw-5e-05.log2.s0",
         "healthy-staircase.full.messages.words.240x4.b8.adamw-5e-05.log2.s1",
-    ),
-    "several answers of one question may all be right; nothing looks at that yet": (
-        "contradictory.full.messages.words.1000x1.b8.adamw-0.0001.log2.s0",
-        "contradictory.full.pairs.python.1000x1.b8.adamw-0.0001.log2.s1",
     ),
 }
 """The same of the second base's runs."""
