@@ -54,6 +54,11 @@ CORROBORATING = frozenset({"known_vocabulary", "low_token_accuracy", "weak_grad_
 """Signs one of which a loss that fell first needs besides its level: sums look like high means."""
 
 
+def may_be_a_guess(signals: Signals, level: float) -> bool:
+    """Return whether a level, or any lower one, may be that of a blind guess."""
+    return level >= CHANCE_SHARE * (signals.context.chance_loss or log(SMALLEST_VOCABULARY))
+
+
 def signs_of_a_fault(signals: Signals, level: float, blocks: Sequence[Block]) -> dict[str, Scalar]:
     """Return the signs that there was something to learn, each with its number."""
     signs: dict[str, Scalar] = {}

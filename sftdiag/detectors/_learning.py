@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from math import sqrt
+from operator import mul
 
 from sftdiag.detectors import _still_evaluations
 from sftdiag.detectors._flat_signs import SETTLING
@@ -11,10 +13,11 @@ from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Scalar
 from sftdiag.observations import Skip
 from sftdiag.ranges import ANY_LEARNING_RATE, beyond_any
-from sftdiag.signals.blocks import Block
+from sftdiag.signals.blocks import Block, Closing
+from sftdiag.signals.climb import SURELY_BELOW
 from sftdiag.signals.noise import MOVED_ACCURACY, mean, noise_scale
 from sftdiag.signals.stream import Signals
-from sftdiag.signals.trend import LEAST_VALUES, Fall, fall_of
+from sftdiag.signals.trend import BETWEEN_THIRDS, LEAST_VALUES, Fall, fall_of, student_99
 
 FLAT = 0.014
 """The fall over a whole plan that no labelled run which learns is below, as a share of the loss."""
@@ -44,12 +47,64 @@ MOVED_EVAL = 0.03
 """A fall of the evaluation loss, as a share of it, that shows learning whatever the signs."""
 
 
+UNROUNDED = 1e-9
+"""Share of a sum of squares above which a difference of such sums is more than its rounding."""
+
+
 def may_be_within(tolerance: float, losses: Sequence[float]) -> bool:
     """Return False when the fall alone, whatever its error, is too large: cheap, and mostly so."""
     third = max(1, len(losses) // 3)
     fall = (sum(losses[:third]) - sum(losses[-third:])) / third
     bound = tolerance * abs(sum(losses)) / len(losses)
     return -2 * bound <= fall <= bound
+
+
+def surely_moves(closing: Closing, tolerance: float) -> bool:
+    """Return whether the losses have moved, or may have, by more than a share after each block.
+
+    ``Fall.within`` is not true of any of them: the fall alone says so, or its least error.
+    """
+    sums = closing.sums
+    squares: Squares | None = None
+    for count in closing.counts:
+        if count < LEAST_VALUES:
+            continue
+        third = count // 3
+        fall = (sums[third] - sums[count] + sums[count - third]) / third
+        bound = tolerance * sums[count] / count / SURELY_BELOW
+        if not -2 * bound <= fall <= bound:
+            continue
+        if squares is None:
+            squares = Squares(closing)
+        if squares.may_be_within(count, tolerance):
+            return False
+    return True
+
+
+class Squares:
+    """What the sums of squares and products of losses say of the error of their fall."""
+
+    def __init__(self, closing: Closing) -> None:
+        losses = closing.losses
+        self._sums = closing.sums
+        self._squares = [*accumulate(map(mul, losses, losses), initial=0.0)]
+        self._products = [*accumulate(map(mul, losses, range(len(losses))), initial=0.0)]
+
+    def may_be_within(self, count: int, tolerance: float) -> bool:
+        """Return whether ``fall_of`` the first so many losses may be within a share of them."""
+        total = self._sums[count]
+        spread = count * (count * count - 1) / 12
+        slope = (self._products[count] - (count - 1) / 2 * total) / spread
+        squares = self._squares[count] - total * total / count - slope * slope * spread
+        # What is left of such sums may be their rounding; then nothing is said.
+        known = squares > UNROUNDED * self._squares[count]
+        way = BETWEEN_THIRDS * count * SURELY_BELOW
+        error = 0.0
+        if known:
+            error = way * student_99(count - 2) * sqrt(squares / (count - 2) / spread)
+        bound: float = tolerance * total / count / SURELY_BELOW
+        fall: float = -slope * way
+        return fall + error < bound and fall - error > -2 * bound
 
 
 def opened_higher(losses: Sequence[float]) -> bool:

@@ -79,8 +79,7 @@ class NoGradient:
             self._first_zero = self._first_zero or record.step
         elif len(self._alive) < KEPT:
             self._alive.append(grad_norm)
-            # The upper fifth's least: of rows known by heart the median is small, too.
-            self._ordinary = sorted(self._alive)[int(0.8 * (len(self._alive) - 1))]
+            self._ordinary = self._usually()
         self._was_zero = grad_norm == 0.0
         if 0.0 < grad_norm < TINY * self._ordinary:
             self._tiny += 1
@@ -101,12 +100,18 @@ class NoGradient:
 
     def passes(self, norms: Sequence[float]) -> bool:
         """Return whether these norms, all above 0, are those of a run that goes on as it did."""
-        return len(self._alive) == KEPT and min(norms) >= TINY * self._ordinary
+        if len(self._alive) < KEPT:
+            # What is ordinary is not known yet, but it is no more than the largest.
+            return not self._zeros and min(norms) >= TINY * max(*self._alive, *norms)
+        return min(norms) >= TINY * self._ordinary
 
     def take(self, norms: Sequence[float]) -> None:
         """Take in norms that passed."""
         self._rows += len(norms)
         self._was_zero = False
+        if len(self._alive) < KEPT:
+            self._alive += norms[: KEPT - len(self._alive)]
+            self._ordinary = self._usually()
         self.over = not self._zeros or self._surely() < LEAST_SHARE / 2
 
     def _throughout(self, signals: Signals, record: LogRecord, grad_norm: float) -> Told | None:
@@ -123,6 +128,10 @@ class NoGradient:
             return None
         numbers: dict[str, Scalar] = {"records": records, "steps": steps, "grad_norm": grad_norm}
         return severity, ALL, self._all.onset, numbers
+
+    def _usually(self) -> float:
+        """Return the upper fifth's least: of rows known by heart the median is small, too."""
+        return sorted(self._alive)[int(0.8 * (len(self._alive) - 1))]
 
     def _surely(self) -> float:
         """Return the lower end of the share's interval (Wilson)."""

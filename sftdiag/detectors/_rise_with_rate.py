@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from sftdiag.detectors.train_loss_rebound import NOISE_FACTOR, learns
 from sftdiag.findings import Scalar
-from sftdiag.signals.climb import WINDOW_STEPS, Climb, climb_of
+from sftdiag.signals.blocks import Closing
+from sftdiag.signals.climb import WINDOW_BLOCKS, WINDOW_STEPS, Climb, climb_of, may_climb
 from sftdiag.signals.noise import mean, noise_of, second_differences
+from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals
 from sftdiag.values import Value
 
@@ -81,6 +83,22 @@ def of_train_loss(signals: Signals) -> Rise | None:
     if not stays_up or not _evaluations_agree(signals, climb):
         return None
     return Rise("loss", climb.start, climb.lowest, climb.lowest_step, climb.recent)
+
+
+def may_rise(signals: Signals, rows: Rows, closing: Closing) -> bool:
+    """Return whether :func:`of_train_loss` may see a rise at a block that these rows close."""
+    step, rates = signals.peak_learning_rate_step, rows.get("learning_rate")
+    if rates is not None:
+        highest = max(rates)
+        if signals.peak_learning_rate is None or highest > signals.peak_learning_rate:
+            step = rows.steps[rates.index(highest)]
+    elif signals.peak_learning_rate is None:
+        return False
+    blocks = closing.blocks
+    # The lowest window ends before the peak, or the rate did not go on climbing.
+    if len(blocks) < WINDOW_BLOCKS or step <= blocks[WINDOW_BLOCKS - 1].last_step:
+        return False
+    return may_climb(closing, 0, MIN_RISE, until=4 * step + WINDOW_STEPS)
 
 
 def of_evaluations(signals: Signals) -> Rise | None:

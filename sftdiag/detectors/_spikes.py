@@ -131,7 +131,7 @@ class SpikeFinder:
     def passes(self, signals: Signals, rows: Rows) -> bool:
         """Return whether none of these rows begins a spike; keeps what they make the largest."""
         calm, epochs = self._calm, rows.get("epoch")
-        if self._rising is not None or len(calm) < CALM_ROWS:
+        if self._rising is not None:
             return False
         if epochs is None:
             inside = signals.epoch is None or int(signals.epoch) == self._epoch
@@ -140,15 +140,19 @@ class SpikeFinder:
         if not inside:
             return False
         losses = [*calm, *rows.losses]
+        before = len(calm)
         # Half of any window lies at its median or above: no median is below this.
-        least = sorted(losses)[CALM_ROWS // 2]
+        shortest = max(FEW_CALM_ROWS, before)
+        least = sorted(losses)[(shortest - 1) // 2] if len(losses) > shortest else rows.low
         self._largest_then = self.largest
         if rows.high - least <= self.largest:
             return True
-        for place, loss in enumerate(rows.losses):
-            if loss - least > self._largest_then:
-                rise = loss - median(losses[place : place + CALM_ROWS])
-                if rise > TAIL_FACTOR * self._largest_then:
+        for place, loss in enumerate(rows.losses, start=before):
+            if loss - least > self._largest_then and place >= FEW_CALM_ROWS:
+                level = median(losses[max(0, place - CALM_ROWS) : place])
+                rise = loss - level
+                told = self.rows + place - before >= OPENING_ROWS
+                if told and rise > max(TAIL_FACTOR * self._largest_then, LEVEL_SHARE * level):
                     return False
                 self._largest_then = max(rise, self._largest_then)
         return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from sftdiag.detectors.base import Detector
-from sftdiag.signals.rows import SHORTEST, Entry, Rows, rows_of
+from sftdiag.signals.rows import LONGEST, SHORTEST, Entry, Rows, rows_of
 from sftdiag.signals.stream import Signals
 
 
@@ -20,6 +20,7 @@ class Stretches:
         self._entries = entries
         self._place = 0
         self._looked_until = 0
+        self._most = LONGEST
 
     def __iter__(self) -> Iterator[Entry]:
         if not isinstance(self._entries, list):
@@ -32,12 +33,12 @@ class Stretches:
     def taken(self, signals: Signals, detectors: Sequence[Detector]) -> bool:
         """Return whether the row just given, and all that it is like, were taken in at once.
 
-        Rows that could not be are not looked at so again.
+        Where rows could not be, half as many are looked at next; the fewest come one by one.
         """
         start = self._place - 1
         if start < self._looked_until or not isinstance(self._entries, list):
             return False
-        room = signals.room
+        room = min(signals.room, self._most)
         if room < SHORTEST:
             return False
         rows, self._looked_until = rows_of(self._entries, start, room)
@@ -45,9 +46,13 @@ class Stretches:
             return False
         while not _pass(signals, detectors, rows):
             # What changes something may come late in them.
+            self._most = max(2 * SHORTEST, rows.count // 2)
             if rows.count < 2 * SHORTEST:
+                self._looked_until = start + rows.count
                 return False
             rows = rows.head()
+        self._looked_until = start + rows.count
+        self._most = min(LONGEST, 2 * self._most)
         for detector in detectors:
             detector.take(signals, rows)
         signals.take(rows)

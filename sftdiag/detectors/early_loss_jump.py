@@ -40,6 +40,7 @@ from sftdiag.detectors._rise_with_rate import (
     evaluations_fall,
     last_period,
     low_end,
+    may_rise,
     of_evaluations,
     of_train_loss,
     up_since,
@@ -132,7 +133,30 @@ class EarlyLossJumpDetector(Detector):
         """See :meth:`Detector.passes`."""
         if self._active is not None:
             return self._waited
-        return self._over or signals.begins_in_mid_run
+        if not (self._over or signals.begins_in_mid_run or self._opens(signals, rows)):
+            return False
+        return rows.closing is None or not may_rise(signals, rows, rows.closing)
+
+    def take(self, signals: Signals, rows: Rows) -> None:
+        """See :meth:`Detector.take`."""
+        if self._active is None and not signals.begins_in_mid_run:
+            self._over = self._over or len(signals.opening) + rows.count >= OPENING
+
+    def _opens(self, signals: Signals, rows: Rows) -> bool:
+        """Return whether the opening goes on in these rows without a new peak of the medians."""
+        opening = signals.opening
+        if self._waits or self._first_step is None or not MIN_RECORDS <= len(opening) < OPENING:
+            return False
+        first = opening[0]
+        if first <= 0.0 or self._peak - first > MIN_JUMP * first:
+            return False
+        if min(opening) < (1 - FALL_BEFORE) * first:
+            return True
+        seen = opening[1 - MEDIAN_OF :] + rows.losses[: OPENING - len(opening)]
+        if max(seen) <= self._peak:
+            return True
+        medians = (sorted(seen[end - MEDIAN_OF : end]) for end in range(MEDIAN_OF, len(seen) + 1))
+        return all(five[MEDIAN_OF // 2] <= self._peak for five in medians)
 
     def _after_a_fall(
         self, signals: Signals, step: int, rise: Rise | None, variant: str

@@ -36,7 +36,8 @@ References:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from math import inf, isfinite
 from operator import sub
 from typing import ClassVar
@@ -142,8 +143,11 @@ class LearningRateRestartedDetector(Detector):
         if self._since or len(self._before) < 2:
             return False
         least = LEAST_MOVE * (signals.peak_learning_rate or 0.0)
-        moves: Iterable[float] = map(sub, rates, [self._before[-1].rate, *rates])
-        return max(map(abs, moves)) <= least
+        earlier, last = self._before[-2].rate, self._before[-1].rate
+        moves = [*map(abs, map(sub, [last, *rates], [earlier, last, *rates]))]
+        if max(moves[1:]) <= least:
+            return True
+        return all(move <= max(least, SUDDEN * before) for before, move in pairwise(moves))
 
     def take(self, signals: Signals, rows: Rows) -> None:
         """See :meth:`Detector.take`."""

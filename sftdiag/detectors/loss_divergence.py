@@ -79,7 +79,7 @@ class LossDivergenceDetector(Detector):
 
     def __init__(self) -> None:
         self._blown = False
-        self._start = 0.0
+        self._start = self._start_then = 0.0
         self._held = 0
         self._highest = 0.0
         self._first_step: int | None = None
@@ -103,7 +103,7 @@ class LossDivergenceDetector(Detector):
             return ()
         start = self._leapt_from
         if start is None:
-            start = max(signals.first_loss, median(signals.block_losses[:WINDOW_BLOCKS]))
+            start = _start(signals, signals.block_losses)
         height = ABOVE_START * start
         self._start = start
         if self._active is not None:
@@ -131,13 +131,21 @@ class LossDivergenceDetector(Detector):
         """See :meth:`Detector.passes`."""
         if self._first_step is None or len(signals.recent) <= LEAP_RECORDS:
             return False
-        waits = self._active is not None or not self._start
-        return waits or rows.high <= ABOVE_START * self._start
+        self._start_then = start = self._start
+        if rows.closing is not None:
+            if self._active is not None or self._blown:
+                return False
+            if len(rows.closing.losses) >= 2 * WINDOW_BLOCKS:
+                self._start_then = _start(signals, rows.closing.losses)
+                start = min(start or self._start_then, self._start_then)
+        waits = self._active is not None or not start
+        return waits or rows.high <= ABOVE_START * start
 
     def take(self, signals: Signals, rows: Rows) -> None:
         """See :meth:`Detector.take`."""
         before = [loss for _, loss in signals.recent][-LEAP_RECORDS:]
         self._highest = max(self._highest, *before, *rows.losses[:-LEAP_RECORDS])
+        self._start = self._start_then
 
     def _leap(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Look for a leap to a multiple of all rows so far."""
@@ -284,3 +292,8 @@ class LossDivergenceDetector(Detector):
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""
         return skip(signals)
+
+
+def _start(signals: Signals, losses: Sequence[float]) -> float:
+    """Return the loss that the run started with, going by its blocks."""
+    return max(signals.first_loss or 0.0, median(losses[:WINDOW_BLOCKS]))

@@ -92,14 +92,17 @@ class LossOscillationDetector(Detector):
     def passes(self, signals: Signals, rows: Rows) -> bool:
         """See :meth:`Detector.passes`."""
         steps, losses = [*self._steps, *rows.steps], [*self._losses, *rows.losses]
-        if len(self._steps) < WINDOW or not self._saw_tooth.passes(rows, steps, losses):
+        if not self._saw_tooth.passes(rows, steps, losses):
             return False
-        losses = losses[len(self._losses) - WINDOW :]
-        norms = [*self._norms, *_norms(rows)]
+        before, norms = len(self._losses) - WINDOW, [*self._norms, *_norms(rows)]
+        norms_before = len(self._norms) - WINDOW
         past, streaks = self._past.copy(), self._streaks
         rates, peak = rows.get("learning_rate"), signals.peak_learning_rate
         for end in self._looks(rows):
-            look = Look(losses[end : end + WINDOW], norms[end : end + WINDOW])
+            start, of_norms = before + end, norms_before + end
+            look = Look(losses[start : start + WINDOW], norms[of_norms : of_norms + WINDOW])
+            if look.level <= 0.0:
+                return False
             rate = signals.learning_rate if rates is None else rates[end - 1]
             if rates is not None and past.widened(look):
                 peak = max(peak or 0.0, *rates[:end])
@@ -112,17 +115,18 @@ class LossOscillationDetector(Detector):
 
     def take(self, signals: Signals, rows: Rows) -> None:
         """See :meth:`Detector.take`."""
+        looks = self._looks(rows)
         self._saw_tooth.take()
         self._steps.extend(rows.steps)
         self._losses.extend(rows.losses)
         self._norms.extend(_norms(rows))
-        looks = self._looks(rows)
         self._past, self._streaks = self._past_then, self._streaks_then
         self._since = rows.count - looks[-1] if looks else self._since + rows.count
 
     def _looks(self, rows: Rows) -> range:
         """Return after how many of the rows it looks."""
-        return range(max(1, EVERY - self._since), rows.count + 1, EVERY)
+        first = max(1, EVERY - self._since, WINDOW - len(self._steps))
+        return range(first, rows.count + 1, EVERY)
 
     def _judge(self, signals: Signals, step: int, look: Look) -> Sequence[Detection]:
         rate, peak = signals.learning_rate, signals.peak_learning_rate

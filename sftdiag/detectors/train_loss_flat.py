@@ -46,6 +46,7 @@ from sftdiag.detectors._flat_signs import (
     CORROBORATING,
     FLOOR_LIKELY_LOSS,
     knows_its_rows,
+    may_be_a_guess,
     signs_of_a_fault,
 )
 from sftdiag.detectors._learning import (
@@ -56,6 +57,7 @@ from sftdiag.detectors._learning import (
     learns,
     may_be_within,
     opened_higher,
+    surely_moves,
 )
 from sftdiag.detectors._repeats import Repeats
 from sftdiag.detectors._still_rate import StillRate
@@ -63,7 +65,7 @@ from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.ranges import LOWEST_LEARNING_RATE
 from sftdiag.records import EVAL, TRAIN, LogRecord
-from sftdiag.signals.blocks import Block
+from sftdiag.signals.blocks import Block, Closing
 from sftdiag.signals.noise import mean, noise_scale
 from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals
@@ -130,7 +132,29 @@ class TrainLossFlatDetector(Detector):
     def passes(self, signals: Signals, rows: Rows) -> bool:
         """See :meth:`Detector.passes`."""
         of_rate = self._active is not None and self._active.variant in RATE
-        return not of_rate and self._rate.passes(rows) and self._repeats.passes(rows)
+        if of_rate or not self._rate.passes(rows) or not self._repeats.passes(rows):
+            return False
+        return rows.closing is None or self._closes(signals, rows, rows.closing)
+
+    def _closes(self, signals: Signals, rows: Rows, closing: Closing) -> bool:
+        """Return whether no block that closes shows anything, however the signs may be."""
+        if self._active is not None:
+            return self._active.variant == STUCK
+        rate = signals.peak_learning_rate
+        if rate is None and rows.have("learning_rate"):
+            return False
+        tiny = rate is not None and rate < LOWEST_LEARNING_RATE
+        if self._floor or tiny or any(block.grad_norm == 0.0 for block in closing.blocks[:1]):
+            return False
+        plan = signals.max_steps
+        if plan and rows.steps[-1] < MIN_SHARE * plan:
+            return True
+        if _still_evaluations.still(signals.main_evaluations, signals) is not None:
+            return False
+        late = len(closing.losses) >= 2 * STUCK_BLOCKS
+        if late and may_be_a_guess(signals, max(closing.losses)):
+            return False
+        return surely_moves(closing, TOLERANCE_SIGNED)
 
     def take(self, signals: Signals, rows: Rows) -> None:
         """See :meth:`Detector.take`."""

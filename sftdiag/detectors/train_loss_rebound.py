@@ -55,12 +55,14 @@ from sftdiag.detectors._sudden_jump import (
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.records import EVAL, TRAIN, LogRecord
+from sftdiag.signals.blocks import Closing
 from sftdiag.signals.climb import (
     LARGEST_WINDOW,
     WINDOW_BLOCKS,
     WINDOW_STEPS,
     Climb,
     climb_of,
+    may_climb,
     window_size,
 )
 from sftdiag.signals.leap import LEAP
@@ -154,12 +156,25 @@ class TrainLossReboundDetector(Detector):
     def passes(self, signals: Signals, rows: Rows) -> bool:
         """See :meth:`Detector.passes`."""
         calm = self._sudden_jump.passes(rows) and self._doubling.passes(rows)
-        return calm and self._resume_jump.passes(signals)
+        if not calm or not self._resume_jump.passes(signals):
+            return False
+        return rows.closing is None or self._closes(rows.closing)
+
+    def _closes(self, closing: Closing) -> bool:
+        """Return whether no block that closes shows a climb."""
+        if self._active is not None:
+            return self._active.variant == EVALUATED
+        if may_climb(closing, WINDOW_STEPS, MIN_RISE):
+            return False
+        last = closing.losses[max(0, closing.before - LARGEST_WINDOW) :]
+        return self._noted or min(last) > MOST_WEIGHTED or not may_climb(closing, 0, MIN_RISE)
 
     def take(self, signals: Signals, rows: Rows) -> None:
         """See :meth:`Detector.take`."""
         self._sudden_jump.take(rows)
         self._doubling.take(rows)
+        if rows.closing is not None and self._active is None:
+            self._looks = 0
 
     def _lost(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Make a sudden jump an error where the evaluation says that what was learned is lost."""

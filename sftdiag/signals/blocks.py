@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
 from math import isfinite
+from operator import add
 
 from sftdiag.records import LogRecord
 from sftdiag.signals.rows import Rows, added
@@ -60,6 +63,32 @@ class Block(Value):
         return Block(count, self.first_step, later.last_step, loss, *companions)
 
 
+class Closing:
+    """The blocks that rows will close, behind those that are closed; none is merged meanwhile.
+
+    Attributes:
+        before: how many are closed already.
+        blocks: these, and those that the rows close.
+        losses: the losses of all of them.
+        sums: the sums of the first so many losses, none to all.
+        rows: how many of the rows the last of them takes.
+    """
+
+    __slots__ = ("before", "blocks", "losses", "rows", "sums")
+
+    def __init__(self, closed: Sequence[Block], losses: Sequence[float], new: list[Block]) -> None:
+        self.before = len(closed)
+        self.blocks = [*closed, *new]
+        self.losses = [*losses, *(block.loss for block in new)]
+        self.sums = [*accumulate(self.losses, initial=0.0)]
+        self.rows = 0
+
+    @property
+    def counts(self) -> range:
+        """How many blocks there are after each one that closes."""
+        return range(self.before + 1, len(self.blocks) + 1)
+
+
 class Blocks:
     """The blocks that are closed, oldest first, and the one that is filling.
 
@@ -109,19 +138,50 @@ class Blocks:
 
     @property
     def room(self) -> int:
-        """How many rows fit in before one closes the block."""
-        return self._width - self._count - 1
+        """How many rows fit in before blocks are merged."""
+        return self._width * (MAX_BLOCKS - len(self.closed)) - self._count - 1
+
+    def closing(self, rows: Rows) -> Closing | None:
+        """Return the blocks that rows will close for which there is room; None where none."""
+        width = self._width
+        begun = width - self._count if self._count else 0
+        whole = (rows.count - begun) // width
+        if rows.count < begun or begun + whole == 0:
+            return None
+        end = begun + whole * width
+        steps, last = rows.steps, slice(begun + width - 1, end, width)
+        means = [
+            _means(rows.get(name), self._sums[index], self._counts[index], begun, end, width)
+            for index, name in enumerate(COMPANIONS)
+        ]
+        new = map(
+            Block,
+            [width] * (whole + (begun > 0)),
+            [self._first, *steps[begun:end:width]] if begun else steps[:end:width],
+            [steps[begun - 1], *steps[last]] if begun else steps[last],
+            _means(rows.losses, self._sum, self._count, begun, end, width),
+            *means,
+        )
+        closing = Closing(self.closed, self.losses, [*new])
+        closing.rows = end
+        return closing
 
     def take(self, rows: Rows) -> None:
         """Take in rows that there is room for."""
+        done = 0
+        if (closing := rows.closing) is not None:
+            self.closed, self.losses, done = closing.blocks, closing.losses, closing.rows
+            self._open()
+        if done == rows.count:
+            return
         if self._count == 0:
-            self._first = rows.steps[0]
-        self._count += rows.count
-        self._sum = added(self._sum, rows.losses)
+            self._first = rows.steps[done]
+        self._count += rows.count - done
+        self._sum = added(self._sum, rows.losses[done:])
         for index, name in enumerate(COMPANIONS):
             if (values := rows.get(name)) is not None:
-                self._sums[index] = added(self._sums[index], values)
-                self._counts[index] += rows.count
+                self._sums[index] = added(self._sums[index], values[done:])
+                self._counts[index] += rows.count - done
 
     def _close(self, step: int) -> None:
         companions = [
@@ -150,3 +210,29 @@ class Blocks:
         if not self.closed:
             self._width = 1
         self._open()
+
+
+def _means(
+    column: Sequence[float] | None, total: float, count: int, begun: int, end: int, width: int
+) -> list[float | None]:
+    """Return the means of blocks, added up as one by one.
+
+    Args:
+        column: what each row has, or None.
+        total: the sum over the rows of the block that is filling.
+        count: how many of these had any.
+        begun: rows with which that block closes; 0 where none is filling.
+        end: the row behind the last block.
+        width: rows of each block.
+    """
+    means: list[float | None] = []
+    if column is None:
+        if begun:
+            means.append(total / count if count else None)
+        return means + [None] * ((end - begun) // width)
+    if begun:
+        means.append(added(total, column[:begun]) / (count + begun))
+    totals = column[begun:end:width]
+    for place in range(begun + 1, min(begun + width, end)):
+        totals = [*map(add, totals, column[place:end:width])]
+    return means + [each / width for each in totals]

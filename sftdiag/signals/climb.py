@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from math import ceil, sqrt
+from collections.abc import Sequence
+from math import ceil, inf, sqrt
 
-from sftdiag.signals.blocks import MAX_BLOCKS
+from sftdiag.signals.blocks import MAX_BLOCKS, Block, Closing
 from sftdiag.signals.noise import AUTOCORRELATION, cautious_noise, mean, median
 from sftdiag.signals.stream import Signals
 from sftdiag.values import Value
@@ -25,6 +26,10 @@ LARGEST_WINDOW = max(WINDOW_BLOCKS, MAX_BLOCKS // WINDOW_SHARE)
 ABOVE_START = 1.15
 """Times the loss of the start above which what was learned is lost: the last window of a healthy
 run of the corpus is at no step above 1.02 of the first, labelled blow-ups reach 1.2 to 20."""
+
+
+SURELY_BELOW = 1.0 - 1e-9
+"""Share of a bound below which two ways of adding up the same numbers agree that they are."""
 
 
 class Climb(Value):
@@ -95,14 +100,43 @@ def _windows(signals: Signals, size: int) -> tuple[float, float, int]:
     return found
 
 
+def may_climb(closing: Closing, window_steps: int, least: float, until: float = inf) -> bool:
+    """Return whether :func:`climb_of` may find a climb at any block that closes.
+
+    Args:
+        closing: the blocks.
+        window_steps: as there.
+        least: likewise.
+        until: the last step of a block that matters.
+    """
+    sums, blocks = closing.sums, closing.blocks
+    # Two windows of so many steps do not fit in fewer.
+    enough = blocks[0].first_step + 2 * window_steps
+    for count in closing.counts:
+        if not enough <= blocks[count - 1].last_step <= until:
+            continue
+        size = _size(blocks, count, window_steps)
+        if size is None:
+            continue
+        recent = sums[count] - sums[count - size]
+        ends = range(count - size, size - 1, -size)
+        lowest = min([sums[end] - sums[end - size] for end in ends])
+        if recent > (1.0 + least) * lowest * SURELY_BELOW:
+            return True
+    return False
+
+
 def window_size(signals: Signals, window_steps: int = 0) -> int | None:
     """Return the blocks in a window that spans these steps; None when two do not fit."""
-    blocks = signals.blocks
-    count = len(blocks)
+    return _size(signals.blocks, len(signals.blocks), window_steps)
+
+
+def _size(blocks: Sequence[Block], count: int, window_steps: int) -> int | None:
+    """Return the same of the first so many blocks."""
     size = max(WINDOW_BLOCKS, count // WINDOW_SHARE)
     if count < 2 * size:
         return None
     if window_steps:
-        span = (blocks[-1].last_step - blocks[0].first_step) / count
+        span = (blocks[count - 1].last_step - blocks[0].first_step) / count
         size = max(size, ceil(window_steps / span)) if span else size
     return size if count >= 2 * size else None

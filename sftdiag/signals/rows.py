@@ -1,22 +1,27 @@
 """Rows: a stretch of ordinary train rows as columns, for what can take them in all at once.
 
-Offline, most rows of a long log change nobody's mind: they close no block, and every number in
-them is near the ones before. Whoever follows the rows one by one then says so for a whole stretch
-(``passes``) and takes it in at once (``take``), to the state in which the rows one by one would
-have left it. Where one of them cannot say so, the stretch is fed row by row.
+Offline, most rows of a log change nobody's mind: every number in them is near the ones before, and
+the blocks that they close say what those before them said. Whoever follows the rows one by one then
+says so for a whole stretch (``passes``) and takes it in at once (``take``), to the state in which
+the rows one by one would have left it. Where one of them cannot say so, the stretch is fed row by
+row.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from itertools import chain
 from math import isfinite
 from operator import add, le
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftdiag.records import LARGEST, MAX_EPOCHS, MAX_STEPS, SMALLEST, are_plain, as_float
+
+if TYPE_CHECKING:
+    from sftdiag.signals.blocks import Closing
 
 Entry = Mapping[str, Any]
 
@@ -41,9 +46,10 @@ class Rows:
         losses: their losses.
         low: the lowest of them; ``high`` the highest.
         columns: of the metrics in :data:`COLUMNS` those that the rows have.
+        closing: the blocks that they close, or None; the signals know, before anyone else looks.
     """
 
-    __slots__ = ("_entries", "columns", "count", "high", "losses", "low", "steps")
+    __slots__ = ("_entries", "closing", "columns", "count", "high", "losses", "low", "steps")
 
     def __init__(
         self, entries: Sequence[Entry], steps: list[int], columns: dict[str, list[float]]
@@ -52,6 +58,7 @@ class Rows:
         self._entries, self.steps, self.columns = entries, steps, columns
         self.losses = columns["loss"]
         self.low, self.high = min(self.losses), max(self.losses)
+        self.closing: Closing | None = None
 
     def head(self) -> Rows:
         """Return their first half."""
@@ -64,6 +71,11 @@ class Rows:
         """The last one's token count, or None."""
         tokens = as_float(self._entries[-1].get("num_tokens"))
         return tokens if tokens is not None and isfinite(tokens) else None
+
+    @property
+    def names(self) -> Iterable[str]:
+        """The names of the metrics that each of the rows has, whatever they are."""
+        return self._entries[0]
 
     def have(self, name: str) -> bool:
         """Return whether the rows have a metric, one of :data:`COLUMNS` or any other."""
@@ -94,6 +106,16 @@ def _columns(entries: Sequence[Entry]) -> Rows | None:
     return Rows(entries, steps, columns)
 
 
+def _within_epoch(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Return the rows up to where an epoch begins: its edge is looked at row by row."""
+    epochs: list[Any] = [entry.get("epoch") for entry in entries]
+    if set(map(type, epochs)) != {float} or not 0.0 <= epochs[0] <= epochs[-1] < MAX_EPOCHS:
+        return entries
+    if int(epochs[0]) == int(epochs[-1]):
+        return entries
+    return entries[: bisect_left(epochs, float(int(epochs[0]) + 1))]
+
+
 def rows_of(entries: Sequence[Entry], start: int, most: int) -> tuple[Rows | None, int]:
     """Return the stretch of ordinary train rows from here on, or None, and where it ends.
 
@@ -112,9 +134,10 @@ def rows_of(entries: Sequence[Entry], start: int, most: int) -> tuple[Rows | Non
         if tuple(entry) != names:
             break
         last += 1
-    if last - start < SHORTEST:
-        return None, last
-    return _columns(entries[start:last]), last
+    rows = _within_epoch(entries[start:last])
+    if len(rows) < SHORTEST:
+        return None, start + len(rows)
+    return _columns(rows), start + len(rows)
 
 
 def added(total: float, values: Sequence[float]) -> float:

@@ -12,7 +12,7 @@ from collections import deque
 from math import isfinite
 
 from sftdiag.context import RunContext
-from sftdiag.records import ASIDE, EVAL, PROBE, SUMMARY, TRAIN, LogRecord
+from sftdiag.records import ASIDE, EVAL, PROBE, SUMMARY, TRAIN, LogRecord, objective_of
 from sftdiag.signals.blocks import MAX_BLOCKS, Block, Blocks
 from sftdiag.signals.edge import Edge
 from sftdiag.signals.evaluations import Evaluation, train_level
@@ -35,6 +35,9 @@ RECENT = 16
 OPENING = 40
 """Raw train losses kept from the start: learning rates that are too high show there, while the
 rate climbs, and warm-ups of 3 to 10 % of the steps are over by then in most public runs."""
+
+FIRST_ROWS = 10
+"""Rows that come one by one: each of the first may be one that a detector looks for."""
 
 NOMINAL_STEPS = 500
 """Length of a run whose plan is not known: five times the guide's smoke test, after which a clear
@@ -178,15 +181,17 @@ class Signals(MainSeries):
     @property
     def room(self) -> int:
         """How many train rows may be taken in at once, if they pass."""
-        opened = self.train_rows >= MAX_BLOCKS and len(self.opening) >= OPENING
         usual = self.objective is None and self._summary_step is None
-        return self._blocks.room if opened and usual else 0
+        begun = self.train_rows >= FIRST_ROWS and self.first_loss is not None
+        return self._blocks.room if usual and begun else 0
 
     def passes(self, rows: Rows) -> bool:
         """Return whether none of these rows is any signal but that the run goes on."""
+        rows.closing = self._blocks.closing(rows)
         epochs = rows.get("epoch")
         return (
             rows.steps[0] > self.last_train_step
+            and (self.train_rows >= MAX_BLOCKS or objective_of(rows.names) is None)
             and self._leaps.passes(rows.high)
             and self.edge.passes(rows)
             and (epochs is None or self.staircase.passes(epochs))
@@ -194,8 +199,11 @@ class Signals(MainSeries):
 
     def take(self, rows: Rows) -> None:
         """Take in rows that passed, as if one by one."""
-        self.block_closed = self.rewound = self.row_lost = self.lost = False
+        self.rewound = self.row_lost = self.lost = False
         self.leap = self.zero = None
+        self.block_closed = rows.closing is not None and rows.closing.rows == rows.count
+        if rows.closing is not None:
+            self.windows.clear()
         self.records += rows.count
         self.train_rows += rows.count
         self._loss_rows += rows.count
@@ -217,6 +225,7 @@ class Signals(MainSeries):
         last = rows.losses[-RECENT:]
         of = epochs[-RECENT:] if epochs is not None else [None] * len(last)
         self.recent.extend(zip(of, last, strict=True))
+        self.opening += rows.losses[: max(0, OPENING - len(self.opening))]
         self._leaps.take(rows.steps[-1], rows.count)
         self._blocks.take(rows)
 

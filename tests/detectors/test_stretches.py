@@ -143,7 +143,7 @@ CONTEXTS = (
 def test_whatever_happens_in_a_long_log(seed: int, context: RunContext) -> None:
     draw = random.Random(seed)
     every = draw.choice([7, 50, 9_999])
-    rows = long_log(draw.randrange(300, 1200), draw.choice([0.0, 0.01, 0.05, 0.2]), seed, every)
+    rows = long_log(draw.randrange(20, 1200), draw.choice([0.0, 0.01, 0.05, 0.2]), seed, every)
     for change in draw.choices((spiked, shifted, dropped), k=draw.randrange(4)):
         change(rows, draw)
     same(rows, context)
