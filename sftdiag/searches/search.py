@@ -268,13 +268,12 @@ class _Driver:
                 part = SEEDS if settings[SEED] != now[SEED] else step
                 trial = self.store.claim(part, settings)
                 if trial is not None:
-                    self._one(part, trial)
+                    self._one(part, trial, settings)
                     break
             else:
                 time.sleep(POLL)
 
-    def _one(self, step: str, trial: Any) -> None:
-        settings = self.store.settings_of(trial)
+    def _one(self, step: str, trial: Any, settings: dict[str, float]) -> None:
         folder = os.path.join(self.folder, "trials", f"{step}-{trial.number}")
         try:
             with self.store.beating(trial):

@@ -1,9 +1,11 @@
 """Store: the trials of a search in an Optuna storage; one study a step, no trial run twice.
 
-A trial is claimed by being in the storage as running. Where two processes ask for the same settings
-at once, the lower number of the two trains and the other one is given up: creating a trial and
-taking it from the queue are atomic in every storage of Optuna, and whoever comes second sees the
-first. A trial whose process is gone is told by its heartbeat, and at once on the same machine.
+A trial is claimed by being in the storage as running, with its settings and whose it is. Where two
+processes ask for the same settings at once, the lower number of the two trains and the other one is
+given up: creating a trial with its attributes is atomic in every storage of Optuna, and whoever
+comes second sees the first. Taking one from Optuna's queue is not: on SQLite two processes can get
+the same one (findings/optuna_sqlite_queue_hands_a_trial_out_twice.sh), so nothing is queued here.
+A trial whose process is gone is told by its heartbeat, and at once on the same machine.
 """
 
 from __future__ import annotations
@@ -51,9 +53,9 @@ share a storage differ by less."""
 JOURNAL = "journal.log"
 """The storage beside the trials, where none is given."""
 
-OUTCOME, SETTINGS, STEP, OWNER, BEAT = (
+OUTCOME, SETTINGS, STEP, OWNER, BEAT, CLAIM = (
     *("sftdiag:outcome", "sftdiag:settings", "sftdiag:step"),
-    *("sftdiag:owner", "sftdiag:heartbeat"),
+    *("sftdiag:owner", "sftdiag:heartbeat", "sftdiag:claim"),
 )
 """Attributes of a trial. ``cause`` and ``reason`` are written beside them in plain words."""
 
@@ -131,23 +133,23 @@ class Store:
         if any(self._holds(trial, key) for trial in self._trials(step)):
             return None
         name, distribution = _SHOWN[step]
+        token = uuid.uuid4().hex
         about = {SETTINGS: dict(settings), STEP: step, OWNER: self._owner, BEAT: time.time()}
-        study.enqueue_trial({name: settings[name]}, user_attrs=about)
-        trial = study.ask({name: distribution})
-        kept = trial.user_attrs
-        trial.set_user_attr(OWNER, self._owner)
-        trial.set_user_attr(BEAT, time.time())
-        key = key_of(kept[SETTINGS])
-        first = min(t.number for t in self._trials(step) if self._holds(t, key))
-        if first == trial.number:
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.RUNNING,
+                params={name: settings[name]},
+                distributions={name: distribution},
+                user_attrs={**about, CLAIM: token},
+            )
+        )
+        held = [other for other in self._trials(step) if self._holds(other, key)]
+        own = next(other for other in held if other.user_attrs.get(CLAIM) == token)
+        trial = optuna.trial.Trial(study, own._trial_id)
+        if own.number == min(other.number for other in held):
             return trial
         study.tell(trial, state=TrialState.FAIL)
         return None
-
-    @staticmethod
-    def settings_of(trial: optuna.Trial) -> dict[str, float]:
-        """Return what a claimed trial is to be trained with: another's, where that one waited."""
-        return dict(trial.user_attrs[SETTINGS])
 
     def tell(self, step: str, trial: optuna.Trial, outcome: Outcome) -> bool:
         """Keep what a trial came to; False where it was given up in the meantime."""

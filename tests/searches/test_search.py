@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections import Counter
 from math import nan
 from pathlib import Path
@@ -27,7 +28,7 @@ from sftdiag.searches import search as searching  # noqa: E402
 from sftdiag.searches.outcome import COMPLETE, FAILED, PRUNED, Outcome  # noqa: E402
 from sftdiag.searches.result import SearchResult  # noqa: E402
 from sftdiag.searches.settings import key_of, usual_start  # noqa: E402
-from sftdiag.searches.store import OUTCOME, SETTINGS, Store, opened  # noqa: E402
+from sftdiag.searches.store import SETTINGS, Store, opened  # noqa: E402
 from sftdiag.searches.trial import run_trial  # noqa: E402
 
 SETTINGS_OF_ONE = usual_start(START)
@@ -309,18 +310,35 @@ def test_a_trial_of_another_machine_is_lost_by_its_heartbeat(tmp_path: Path) -> 
     assert store.claim("learning_rate", SETTINGS_OF_ONE) is not None
 
 
-def test_of_two_that_ask_at_once_the_first_trains(tmp_path: Path) -> None:
-    """Both have enqueued before either takes one."""
-    storage = opened(None, str(tmp_path))
-    store = Store(storage, "", "x")
-    study = store._study("learning_rate")
-    about = {SETTINGS: SETTINGS_OF_ONE}
-    study.enqueue_trial({"learning_rate": SETTINGS_OF_ONE["learning_rate"]}, user_attrs=about)
-    claims = [store.claim("learning_rate", SETTINGS_OF_ONE) for _ in range(2)]
-    assert [claim is not None for claim in claims] == [True, False]
-    running = [t for t in study.trials if t.state == optuna.trial.TrialState.RUNNING]
-    assert len(running) == 1
-    assert OUTCOME not in running[0].user_attrs
+@pytest.mark.parametrize("where", ["sqlite:///{}/search.db", "{}/journal.log"])
+def test_of_several_that_ask_at_once_one_trains(where: str, tmp_path: Path) -> None:
+    """Each has a connection of its own, as processes have."""
+    opening = where.format(tmp_path)
+    Store(opening, "", "x").done()  # The tables are there before the threads ask.
+    stores = [Store(opening, "", "x") for _ in range(4)]
+    for store in stores:
+        store.done()
+    together = threading.Barrier(len(stores))
+    for number in range(1, 6):
+        settings = {**SETTINGS_OF_ONE, "learning_rate": number * 1e-4}
+        claims: list[Any] = []
+
+        def ask(store: Store, settings: dict[str, float] = settings) -> None:
+            together.wait()
+            claims.append(store.claim("learning_rate", settings))  # noqa: B023
+
+        threads = [threading.Thread(target=ask, args=(store,)) for store in stores]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(claims) == len(stores)
+        taken = [claim for claim in claims if claim is not None]
+        assert len(taken) == 1
+        assert stores[0].running()[-1] == settings
+        assert taken[0].user_attrs[SETTINGS] == settings
+        assert stores[1].tell("learning_rate", taken[0], Outcome(COMPLETE, 1.0, steps=1))
+    assert len(stores[2].done()) == number
 
 
 def test_a_journal_whose_last_line_was_torn_goes_on(tmp_path: Path) -> None:
