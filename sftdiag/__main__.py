@@ -7,37 +7,19 @@ import gc
 import os
 import sys
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from sftdiag.cli.bytecode import Kept
-
 
 def run() -> int:
     """Run the command line as a process of its own; return the exit code where it has not ended."""
     # What reads a log once makes no garbage in cycles; nor do the imports, so before them.
     gc.disable()
-    kept = _kept(sys.argv[1:])
     from sftdiag.cli.main import main
 
     code = main()
-    if kept is not None and code in (0, 1):
-        kept.keep()
     # What is held goes with the process: nothing is looked for in it at the end.
     gc.freeze()
     if _nothing_waits_for_the_end():
         _leave(code)
     return code
-
-
-def _kept(given: list[str]) -> Kept | None:
-    """Return what holds the modules of the command, from which they are loaded from now on."""
-    if not given or not given[0].isalpha():
-        return None
-    from sftdiag.cli.bytecode import Kept
-
-    kept = Kept(given[0])
-    sys.meta_path.insert(0, kept)
-    return kept
 
 
 def _nothing_waits_for_the_end() -> bool:

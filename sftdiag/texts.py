@@ -63,11 +63,11 @@ def _read(path: str) -> dict[str, Any]:
     with open(path, "rb") as file:
         tables = tomllib.load(file)
     if not sys.dont_write_bytecode:
-        write_whole(kept, marshal.dumps((key, tables)))
+        _keep(kept, marshal.dumps((key, tables)))
     return tables
 
 
-def write_whole(path: str, content: bytes) -> None:
+def _keep(path: str, content: bytes) -> None:
     """Write a file whole or not at all; a folder that cannot be written to keeps nothing."""
     unfinished = f"{path}.{os.getpid()}"
     try:
