@@ -42,9 +42,10 @@ def run(options: argparse.Namespace) -> int:
         print(words["head"].format(path=path, format=log.format, rows=len(rows)))
         seen = log.columns or {str(name): str(name) for row in rows for name in row}
         known = {name: target for name, target in seen.items() if target}
+        wide, wider = (max(map(len, names), default=0) for names in (known.values(), known))
         for name, target in known.items():
             shown = [str(row[target]) for row in rows if target in row][:MOST_VALUES]
-            print(f"  {target:<20} {name:<28} {', '.join(shown)}".rstrip())
+            print(f"  {target:<{wide}}  {name:<{wider}}  {', '.join(shown)}".rstrip())
         if others := [name for name in seen if name not in known]:
             print(words["others"].format(names=", ".join(others)))
         if lacking := [n for n in KNOWN if not any(n in row for row in rows)]:
