@@ -51,10 +51,20 @@ def epochs_for_the_data(case: Case) -> Evidence | None:
     if samples is None or planned is None:
         return None
     usual = epoch_band(samples).epochs
+    if planned <= usual.high:
+        return None
+    best = _best_epochs(case)
     values = {"samples": samples, "planned": planned, "low": usual.low, "high": usual.high}
-    if planned > usual.high:
+    # One advice: where the run's own evaluations ask for another number, it says why.
+    if best is None or best in usual:
         return Evidence(Weight.SUPPORTS, "more_epochs_than_data", values)
-    return None
+    return Evidence(Weight.SUPPORTS, "best_beside_the_guide", {**values, "best": best})
+
+
+def _best_epochs(case: Case) -> int | None:
+    """Return the number of epochs that ends at the best evaluation, or behind it."""
+    epoch = case.number("eval_loss_min_epoch")
+    return None if epoch is None else max(1, ceil(epoch - 0.05))
 
 
 def risen_in_first_epoch(case: Case) -> Evidence | None:
@@ -123,10 +133,8 @@ def train_less(case: Case) -> FixText:
     values = {"step": step, "epoch": epoch}
     if not step:
         return FixText("train_less")
-    if epoch is None or planned is None or planned <= 1:
-        return FixText("stop_at_step", values)
-    best = max(1, ceil(epoch - 0.05))
-    if best >= planned:
+    best = _best_epochs(case)
+    if best is None or planned is None or best >= planned:
         return FixText("stop_at_step", values)
     changes = {"SFTConfig.num_train_epochs": (planned, best)}
     return FixText("fewer_epochs", {**values, "planned": planned, "best": best}, changes)

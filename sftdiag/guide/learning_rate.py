@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from sftdiag.detectors._eval_rise import MIN_RISE
 from sftdiag.guide.base import Case, Evidence, FixText, Weight
-from sftdiag.ranges import USUAL_LEARNING_RATE, WARMUP_SHARE, learning_rate_ranges, speak_of
+from sftdiag.ranges import (
+    ANY_LEARNING_RATE,
+    USUAL_LEARNING_RATE,
+    WARMUP_SHARE,
+    beyond_any,
+    learning_rate_ranges,
+    speak_of,
+)
 
 NEAR_PEAK = 0.5
 """Share of the peak from which the rate is near it."""
@@ -26,6 +33,8 @@ def rate_against_ranges(case: Case) -> Evidence | None:
         return Evidence(Weight.MISSING, "rate_unknown")
     if not case.context.adaptive:
         return None
+    if rate_beyond_any(case):
+        return Evidence(Weight.SUPPORTS, "rate_beyond", {"rate": rate, "any": ANY_LEARNING_RATE})
     method = case.context.method
     high, full = (max(r.high for r in learning_rate_ranges(m)) for m in (method, "full"))
     values = {"rate": rate, "high": high}
@@ -37,6 +46,13 @@ def rate_against_ranges(case: Case) -> Evidence | None:
     if method is None and rate > full:
         return Evidence(Weight.MISSING, "rate_by_method", {**values, "full": full})
     return Evidence(Weight.AGAINST, "rate_inside", values)
+
+
+def rate_beyond_any(case: Case) -> bool:
+    """Return whether the peak rate is one at which no model of any size learns."""
+    context = case.context
+    peak = case.signals.peak_learning_rate
+    return beyond_any(peak, context.method, adaptive=context.adaptive)
 
 
 def rates_up_to(case: Case, step: int) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Weight, fix
+from sftdiag.guide.learning_rate import rate_beyond_any
 from sftdiag.signals.blocks import Block
 from sftdiag.signals.leap import blew_up_within
 from sftdiag.signals.zeros import HUGE, LEAP
@@ -27,8 +28,14 @@ def climb_before(case: Case) -> Evidence | None:
         return None
     low, last = min(block.loss for block in blocks), max(block.loss for block in blocks[-2:])
     values = {"low": low, "last": last}
-    key = "loss_climbed" if climbed(blocks) else "loss_calm"
-    return Evidence(Weight.SUPPORTS if climbed(blocks) else Weight.AGAINST, key, values)
+    if climbed(blocks):
+        return Evidence(Weight.SUPPORTS, "loss_climbed", values)
+    top = max(blocks, key=lambda block: block.loss)
+    if 0.0 < RISE_BEFORE * blocks[0].loss < top.loss:
+        seen = {"first": blocks[0].loss, "top": top.loss, "step": top.last_step}
+        return Evidence(Weight.SUPPORTS, "loss_jumped", seen)
+    # Where no rate could be worse, that it took a while says nothing for it.
+    return None if rate_beyond_any(case) else Evidence(Weight.AGAINST, "loss_calm", values)
 
 
 def _blew_up_in_the_first_row(case: Case) -> bool:
@@ -80,13 +87,19 @@ def base_quantized(case: Case) -> Evidence | None:
 def lost_from_the_start(case: Case) -> Evidence | None:
     """Numbers that are lost or absurd before training could have done it."""
     first = case.signals.first_loss
-    if _blew_up_in_the_first_row(case):
+    if _blew_up_in_the_first_row(case) or lost_by_a_rate_beyond_any(case):
         return None
     if first is not None and first > HUGE:
         return Evidence(Weight.SUPPORTS, "huge_first_loss", {"loss": first})
     if case.detection.evidence.get("from_first_record"):
         return Evidence(Weight.SUPPORTS, "no_gradient_was_finite")
     return None
+
+
+def lost_by_a_rate_beyond_any(case: Case) -> bool:
+    """Return whether the first row is of several steps, at a rate that breaks a model in one."""
+    from_first = bool(case.detection.evidence.get("from_first_record"))
+    return from_first and case.detection.onset_step > 1 and rate_beyond_any(case)
 
 
 def not_from_training(case: Case) -> Evidence | None:
@@ -97,16 +110,18 @@ def not_from_training(case: Case) -> Evidence | None:
 
 
 def overlap_off(case: Case) -> FixText | None:
-    """DeepSpeed's overlap of communication has lost gradients; where it may be in use."""
-    known = case.context.deepspeed
-    if known is False:
-        return None
-    return FixText("deepspeed_overlap" if known else "deepspeed_overlap_if")
+    """DeepSpeed's overlap of communication has lost gradients; where it is in use."""
+    return FixText("deepspeed_overlap") if case.context.deepspeed else None
+
+
+def overlap_off_if(case: Case) -> FixText | None:
+    """The same where it may be in use: for a few runs, so not the first to try."""
+    return FixText("deepspeed_overlap_if") if case.context.deepspeed is None else None
 
 
 HARDWARE = CauseRule(
     "hardware-or-kernel",
     (lost_from_the_start,),
-    (overlap_off, fix("other_kernels"), fix("load_afresh")),
+    (overlap_off, fix("other_kernels"), fix("load_afresh"), overlap_off_if),
 )
 """Kernels, hardware, and weights that were damaged when they were quantized, stored or sent."""

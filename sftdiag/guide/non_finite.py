@@ -15,6 +15,7 @@ from sftdiag.guide.lost_numbers import (
     blocks_before,
     climb_before,
     climbed,
+    lost_by_a_rate_beyond_any,
     not_from_training,
     number_format,
 )
@@ -36,7 +37,8 @@ def rows_have_labels(case: Case) -> Evidence | None:
     loss = case.detection.evidence.get("loss")
     if isinstance(loss, float) and isinf(loss):
         return Evidence(Weight.AGAINST, "infinite")
-    return Evidence(Weight.SUPPORTS, "never_finite")
+    weight = Weight.FITS if lost_by_a_rate_beyond_any(case) else Weight.SUPPORTS
+    return Evidence(weight, "never_finite")
 
 
 def scaler_skips(case: Case) -> Evidence | None:
@@ -71,12 +73,12 @@ SYMPTOM = Symptom(
         CauseRule(
             "learning-rate-too-high",
             (climb_before, rate_against_ranges, not_from_training),
-            (go_back, lower_learning_rate, keep_clipping),
+            (lower_learning_rate, go_back, keep_clipping),
         ),
         CauseRule(
             "quantization-or-dtype",
             (number_format, scaler_skips, check("precision", clean=None)),
-            (go_back, fix("use_bf16")),
+            (fix("use_bf16"), go_back),
         ),
         HARDWARE,
         CauseRule(

@@ -45,11 +45,32 @@ def _is_sudden(case: Case) -> bool:
     return case.detection.variant in (SUDDEN, LOST, DOUBLED)
 
 
-def look_at_rows(case: Case) -> FixText | None:
-    """Where a loss jumped within one record: its rows may be broken, not only other ones."""
+def rows_undo(case: Case) -> Evidence | None:
+    """Rows that undo what was learned, without larger gradients: broken, not of another kind."""
+    return _undone(case, Weight.SUPPORTS)
+
+
+def other_rows_undo_nothing(case: Case) -> Evidence | None:
+    """The same against rows that only stand in another order."""
+    return _undone(case, Weight.AGAINST)
+
+
+def _undone(case: Case, weight: Weight) -> Evidence | None:
+    changed = rows_have_changed(case)
+    if case.detection.variant != LOST or changed is None or changed.weight is Weight.AGAINST:
+        return None
+    return Evidence(weight, "rows_undo")
+
+
+def leave_out_rows(case: Case) -> FixText | None:
+    """Where a loss jumped within one record: from which row of the training set on, where known."""
     if not _is_sudden(case):
         return None
-    return FixText("look_at_rows", {"step": case.detection.onset_step})
+    context, step = case.context, case.detection.onset_step
+    rows, batch = context.train_samples, context.effective_batch_size
+    if context.sampler != SEQUENTIAL or not rows or not batch:
+        return FixText("leave_out_rows", {"step": step + 1})
+    return FixText("leave_out_rows_from", {"step": step + 1, "row": step * batch % rows})
 
 
 def blocks_of_rows(case: Case) -> Evidence | None:

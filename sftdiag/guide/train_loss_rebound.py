@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sftdiag.detectors._sudden_jump import LOST
 from sftdiag.findings import Severity
 from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED
 from sftdiag.guide.base import CauseRule, Symptom, fix
@@ -20,10 +21,12 @@ from sftdiag.guide.resume import (
 )
 from sftdiag.guide.row_order import (
     blocks_of_rows,
-    look_at_rows,
+    leave_out_rows,
     other_rows_begin_here,
+    other_rows_undo_nothing,
     rows_have_changed,
     rows_sorted_by_kind,
+    rows_undo,
     steps_have_grown,
 )
 
@@ -52,9 +55,11 @@ SYMPTOM = Symptom(
                 rows_sorted_by_kind,
                 other_rows_begin_here,
                 other_rows,
+                other_rows_undo_nothing,
             ),
-            (look_at_rows, fix("shuffle")),
+            (leave_out_rows, fix("shuffle")),
         ),
+        CauseRule("poor-data", (rows_undo,), (leave_out_rows,), only=(LOST,)),
         GRADIENT_NOT_DIVIDED,
         ADAPTER_STATE,
         OPTIMIZER_STATE,

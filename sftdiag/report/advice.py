@@ -15,6 +15,9 @@ MOST_CAUSES = 2
 
 ARROW = "->"
 
+LONG = 1e9
+"""Numbers from here on are told by their power of ten."""
+
 
 def first_change(report: Report, words: Mapping[str, Any], arrow: str = ARROW) -> str:
     """Return the one change to make first, for who reads no further; empty where there is none.
@@ -24,6 +27,20 @@ def first_change(report: Report, words: Mapping[str, Any], arrow: str = ARROW) -
     finding = report.primary
     if finding is None or finding.severity < Severity.WARNING:
         return ""
+    return change_of(finding, words, arrow)
+
+
+def change_when_over(finding: Finding, words: Mapping[str, Any], arrow: str = ARROW) -> str:
+    """Return the same of an error that is over: the run went on, and the next one begins with it.
+
+    Empty for all else.
+    """
+    was = finding.resolved_step is not None and finding.worst is Severity.ERROR
+    return change_of(finding, words, arrow) if was and finding.consequence_of is None else ""
+
+
+def change_of(finding: Finding, words: Mapping[str, Any], arrow: str = ARROW) -> str:
+    """Return the first change of a finding with how sure it is; empty where there is none."""
     for text, changes in fixes_of(advised(finding.causes)).items():
         label = words["try_first" if is_guess(finding) else "change_first"]
         told = words["comma"].join(told_changes(changes, arrow)) or text
@@ -91,4 +108,4 @@ def number(value: object) -> str:
     """Return a setting's value, a number short."""
     if not isinstance(value, float):
         return str(value)
-    return f"{value:.0f}" if value.is_integer() else f"{value:.2g}"
+    return f"{value:.0f}" if value.is_integer() and abs(value) < LONG else f"{value:.2g}"

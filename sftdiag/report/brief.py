@@ -47,6 +47,8 @@ def lines(report: Report, curves: Iterable[Line] = ()) -> Iterator[Line]:
             yield Line(0)
         for finding in _once_a_name(rest):
             yield _in_a_line(finding, words)
+            if changed := advice.change_when_over(finding, words):
+                yield Line(2, ((changed, ""),))
             yield from rows.lines(finding, report.language)
     # Where a run is broken, what else might have been seen matters no more.
     broken = primary is not None and primary.severity is Severity.ERROR

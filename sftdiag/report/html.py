@@ -118,7 +118,10 @@ def _other(finding: Finding, words: Mapping[str, Any]) -> str:
     head = f"<b>{escape(f'{finding.code} {finding.name}')}</b>"
     beside = escape(words["comma"].join(about(finding, words)))
     note = f'<span class="{finding.severity.label}">{beside}</span>'
-    return f"<li>{head} ({note}){escape(words['colon'] + finding.message)}</li>"
+    told = escape(words["colon"] + finding.message)
+    if changed := advice.change_when_over(finding, words, ARROW):
+        told += f"<br>{escape(changed)}"
+    return f"<li>{head} ({note}){told}</li>"
 
 
 def _cause(cause: Cause, words: Mapping[str, Any]) -> str:
