@@ -45,6 +45,12 @@ class Cases:
         return [case for cases in self._by_key.values() for case in cases]
 
     @property
+    def sound_until(self) -> int | None:
+        """The last step whose weights are not spoiled by what is not over; None: all are sound."""
+        seen = (case.detection for case in self.all if case.resolved_step is None)
+        return min((one.onset_step for one in seen if arbitration.spoils(one)), default=None)
+
+    @property
     def claims(self) -> tuple[arbitration.Claim, ...]:
         """What arbitration looks at, of every case."""
         return tuple(case.claim for case in self.all)

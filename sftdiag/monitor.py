@@ -173,9 +173,15 @@ class Monitor:
         self.signals = Signals(segment.context)
         self.signals.easy_answers = self.checked.easy_answers
 
+    @property
+    def sound_until(self) -> int | None:
+        """The last step whose weights were neither lost, blown up nor NaN; None: all are sound."""
+        return self._cases.sound_until
+
     def best_evaluation(self) -> tuple[str, Evaluation] | None:
-        """Return the main series and the run's lowest evaluation, or None before the first."""
-        parts = [signals.best_evaluation() for signals in (*self._earlier, self.signals)]
+        """Return the main series and the lowest evaluation of sound weights, or None."""
+        until = self.sound_until
+        parts = [signals.best_evaluation(until) for signals in (*self._earlier, self.signals)]
         known = [best for best in parts if best is not None]
         return min(known, key=lambda best: best[1].loss, default=None)
 
@@ -275,6 +281,7 @@ class Monitor:
                 parts[-1].last_step if parts else None,
                 self.signals.max_steps,
                 parts[-1].epoch if parts else None,
+                self.sound_until,
             ),
             reason,
             arbitration.primary(findings),

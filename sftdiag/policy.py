@@ -7,15 +7,11 @@ from collections.abc import Mapping
 from sftdiag.config import Settings, Trigger, matches, selectors
 from sftdiag.errors import ConfigError
 from sftdiag.findings import Finding, Severity
+from sftdiag.guide.arbitration import SPOILS
 from sftdiag.guide.catalogue import NOTES, check_selectors
 from sftdiag.values import EMPTY, Value
 
-NEVER_SAVED: Mapping[str, Severity] = {
-    "SFT102": Severity.ERROR,
-    "SFT104": Severity.INFO,
-    "SFT106": Severity.INFO,
-    "SFT201": Severity.INFO,
-}
+NEVER_SAVED: Mapping[str, Severity] = {**SPOILS, "SFT201": Severity.INFO}
 """With these, from this severity on, the weights at a stop are worse than older ones: what they
 learned lost, blown up, NaN, overfitted."""
 

@@ -6,13 +6,26 @@ from sftdiag.values import Value
 
 
 class Summary(Value):
-    """How much of the run the log shows."""
+    """How much of the run the log shows.
+
+    Attributes:
+        records: log rows.
+        first_step: of the first row; ``last_step`` of the last.
+        max_steps: the steps planned, or None.
+        epochs: done, where the log says so.
+        sound_until: the last step before the weights were spoiled, by what is not over; or None.
+    """
 
     records: int = 0
     first_step: int | None = None
     last_step: int | None = None
     max_steps: int | None = None
     epochs: float | None = None
+    sound_until: int | None = None
+
+    def is_sound(self, step: int) -> bool:
+        """Return whether the weights of a step are those of a run that had not broken."""
+        return self.sound_until is None or step <= self.sound_until
 
 
 class RowsSeen(Value):

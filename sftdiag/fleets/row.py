@@ -11,6 +11,7 @@ from sftdiag.live.stopping import nearest
 from sftdiag.monitor import Monitor
 from sftdiag.records import as_float
 from sftdiag.report import spark
+from sftdiag.signals.evaluations import Evaluation
 from sftdiag.sources import Run, checkpoints
 from sftdiag.values import Value
 
@@ -108,7 +109,7 @@ def row_of(run: Run, monitor: Monitor, report: Report) -> Row:
         series=series,
         best_loss=best.loss if best is not None else None,
         best_step=best.step if best is not None else None,
-        checkpoint=nearest(checkpoints(_folder(run.path)), best.step if best is not None else None),
+        checkpoint=_checkpoint(run.path, best, monitor.sound_until),
         reason=report.reason,
         curves=spark.drawn(report.curves, series),
     )
@@ -117,6 +118,13 @@ def row_of(run: Run, monitor: Monitor, report: Report) -> Row:
 def unreadable(path: str, why: str) -> Row:
     """Return the line of a run that cannot be read."""
     return Row(path, UNREADABLE, reason=why)
+
+
+def _checkpoint(path: str, best: Evaluation | None, until: int | None) -> int | None:
+    """Return the step of the sound checkpoint nearest the best evaluation."""
+    saved = checkpoints(_folder(path))
+    good = [step for step in saved if until is None or step <= until]
+    return nearest(good, best.step if best is not None else None)
 
 
 def _is_known(finding: Finding) -> bool:

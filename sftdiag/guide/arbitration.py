@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sftdiag.findings import Finding, Severity
+from collections.abc import Mapping
+
+from sftdiag.detectors.non_finite import OFTEN, ONE_RANK
+from sftdiag.findings import Detection, Finding, Severity
 from sftdiag.values import Value
 
 
@@ -135,6 +138,21 @@ TABLE: tuple[Explains, ...] = checked(
         Explains("SFT424", "SFT416", False, "rows without what tells them apart are the same"),
     )
 )
+
+
+SPOILS: Mapping[str, Severity] = {
+    "SFT102": Severity.ERROR,
+    "SFT104": Severity.INFO,
+    "SFT106": Severity.INFO,
+}
+"""With these, from this severity on, the weights are worse from the onset on: what they learned is
+lost, blown up, NaN. No evaluation of them is the best, however few came before."""
+
+
+def spoils(seen: Detection) -> bool:
+    """Return whether the weights from the onset on are spoiled; NaN that passes spoils none."""
+    least = SPOILS.get(seen.code)
+    return least is not None and seen.severity >= least and seen.variant not in (OFTEN, ONE_RANK)
 
 
 LOST = "SFT106"

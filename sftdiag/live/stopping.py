@@ -73,13 +73,13 @@ def stop_text(stop: Stop, monitor: Monitor, args: Any, state: Any) -> str:
     """Say where a run was stopped, its best evaluation, where to go back to, and what was saved."""
     cause = stop.cause
     best = monitor.best_evaluation()
-    target = cause.evidence.get("last_good_step")
-    if target is None and best is not None:
-        target = best[1].step
-    goal = target if isinstance(target, int) else cause.onset_step
+    until = monitor.sound_until
+    goal = best[1].step if best is not None else cause.onset_step
+    if isinstance(known := cause.evidence.get("last_good_step"), int):
+        goal = until = known
     folder = run_folder(args, state)
     saved = checkpoints(folder) if folder else []
-    good = [step for step in saved if step <= goal] if cause.code == "SFT106" else saved
+    good = [step for step in saved if until is None or step <= until]
     here = state.global_step in saved
     told = "saved_here" if here else stop.hindrance or "saved_nothing"
     return stop_line(

@@ -112,12 +112,16 @@ def levels(report: Report, words: Mapping[str, Any]) -> str:
         if not curve.values or curve.series in BESIDE:
             continue
         key = "loss_moved" if curve.series == "loss" else "evaluated"
-        found.append(words[key].format(**_ends(curve)))
+        sound = [i for i, step in enumerate(curve.steps) if report.summary.is_sound(step)]
+        if key == "evaluated" and not sound:
+            key = "evaluated_last"
+        found.append(words[key].format(**_ends(curve, sound)))
     return str(words["comma"].join(found[:2]))
 
 
-def _ends(curve: Curve) -> dict[str, Any]:
-    best = min(range(len(curve.values)), key=lambda index: curve.values[index])
+def _ends(curve: Curve, sound: Sequence[int]) -> dict[str, Any]:
+    """Return the values to tell; the best is one of sound weights."""
+    best = min(sound, key=lambda index: curve.values[index], default=0)
     return {
         "series": curve.series,
         "first": curve.values[0],

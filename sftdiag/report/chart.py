@@ -78,7 +78,10 @@ def of_report(report: Report, words: Words) -> tuple[list[svg.Panel], list[svg.M
 
 def _marks(report: Report, evaluations: Mapping[str, Points], words: Words) -> Iterator[svg.Mark]:
     for series, points in list(evaluations.items())[:1]:
-        step, loss = min(points, key=lambda point: point[1])
+        sound = [point for point in points if report.summary.is_sound(point[0])]
+        if not sound:
+            break
+        step, loss = min(sound, key=lambda point: point[1])
         told = words["best_mark"].format(series=series, loss=loss, step=step)
         yield svg.Mark(step, "best", told)
     primary = report.primary

@@ -43,10 +43,15 @@ class MainSeries:
         """The points of the main series; none before its first."""
         return self.evaluations.get(self.main_series or "", [])
 
-    def best_evaluation(self) -> tuple[str, Evaluation] | None:
-        """Return the main series and its lowest evaluation, or None before the first."""
+    def best_evaluation(self, until: int | None = None) -> tuple[str, Evaluation] | None:
+        """Return the main series and its lowest evaluation, of all or of those up to a step.
+
+        None before the first.
+        """
         series = self.main_series
         points = self.main_evaluations
+        if until is not None:
+            points = [point for point in points if point.step <= until]
         if series is None or not points:
             return None
         return series, min(points, key=lambda point: point.loss)

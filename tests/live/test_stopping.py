@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 from logs import Row, healthy, overfitting, train_rows
 
 import sftdiag
+from sftdiag.context import RunContext
 from sftdiag.live.stopping import Checkpoints
+from sftdiag.report import html, text
+from sftdiag.signals.course import course_of
 
 transformers = pytest.importorskip("transformers", reason="needs the extra trainer")
 
@@ -187,3 +190,47 @@ def test_raising_tells_everything_first(tmp_path: Path, caplog: pytest.LogCaptur
     events = [event["event"] for event in sftdiag.sources.journal.read(str(tmp_path))]
     assert events == ["start", "fired", "end"]
     assert caplog.records[-1].getMessage() == "error · SFT101 train-loss-flat"
+
+
+def blown_up_from(step: int) -> list[Row]:
+    """A loss that leaps for good; what is evaluated is worse than anything before it."""
+    rows: list[Row] = []
+    for row in train_rows([3.0 - 0.01 * n if n < step else 60.0 for n in range(1, 121)]):
+        rows.append({**row, "grad_norm": 1.0})
+        if row["step"] % 20 == 0:
+            sound = 3.0 - 0.01 * row["step"]
+            rows.append({"step": row["step"], "eval_loss": sound if row["step"] < step else 7.0})
+    return rows
+
+
+@pytest.mark.parametrize("step", [15, 50])
+def test_no_evaluation_or_checkpoint_of_a_blown_up_model_is_the_best(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, step: int
+) -> None:
+    callback = sftdiag.DiagnosticsCallback(stop_on="SFT104", grace_steps=90)
+    drive = Drive(tmp_path, callback, max_steps=150)
+    drive.run(blown_up_from(step), save_every=30)
+    (stopped,) = stops(caplog)
+    assert "SFT104" in stopped
+    if step < 20:
+        assert "best" not in stopped.split(";")[1]
+        assert "no checkpoint to go back to" in stopped
+    else:
+        assert "best eval_loss 2.6 at step 40; nearest checkpoint: checkpoint-30" in stopped
+    report = callback.report
+    assert report.summary.sound_until == step - 1
+    course = course_of("run", blown_up_from(step), RunContext())
+    assert ("best 2.6" in text.render(report)) is (step > 20)
+    assert ("best eval_loss" in html.page(report, course)) is (step > 20)
+
+
+def test_a_nan_that_passes_spoils_no_evaluation(tmp_path: Path) -> None:
+    rows = [
+        {**row, "loss": math.nan} if row["step"] % 8 == 3 and "loss" in row else row
+        for row in healthy()
+    ]
+    rows += [{"step": rows[-1]["step"], "eval_loss": 0.5}]
+    callback = sftdiag.DiagnosticsCallback()
+    Drive(tmp_path, callback, max_steps=150).run(rows)
+    assert "SFT106" in [finding.code for finding in callback.report.findings]
+    assert callback.report.summary.sound_until is None
