@@ -34,7 +34,7 @@ def _nothing_waits_for_the_end() -> bool:
         and sys.getprofile() is None
         and not sys.flags.inspect
         and "threading" not in sys.modules
-        and atexit._ncallbacks() == 0
+        and getattr(atexit, "_ncallbacks", lambda: 1)() == 0
     )
 
 
