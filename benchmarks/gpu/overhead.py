@@ -60,13 +60,20 @@ ON_THE_CPU = (Size("tiny", 64, 256, 2, 512, 4, 64, 8.0),)
 class Alternate(alternating.Alternate):
     """Takes all that attach does off a trainer and puts it back by stretches, and times both."""
 
-    def __init__(self, trainer: Trainer, watched: sftdiag.DiagnosticsCallback, size: Size) -> None:
+    def __init__(
+        self,
+        trainer: Trainer,
+        watched: sftdiag.DiagnosticsCallback,
+        seconds: float,
+        stretch: int = STRETCH,
+    ) -> None:
         assert watched.steps is not None
-        super().__init__(trainer, watched, STRETCH)
+        super().__init__(trainer, watched, stretch)
         self.time(watched.steps, ["_trained", "_clipped"])
         self._trainer = trainer
         self._began = 0.0
-        self._size = size
+        self._seconds = seconds
+        self._watched = watched
         self._numbers = row_log._numbers
         self._plain: dict[str, Any] = {}
 
@@ -81,27 +88,34 @@ class Alternate(alternating.Alternate):
             else:
                 self._plain[name] = vars(owner).pop(name)
 
+    def check(self) -> None:
+        """Raise where the steps were not seen to the end: what was measured is something else."""
+        steps = self._watched.steps
+        if steps is None or not self._watched.sees_steps:
+            raise AssertionError(f"the steps were not followed: {steps.off if steps else None}")
+
     def is_enough(self, now: float) -> bool:
         """After whole blocks, once there are enough and the time is over."""
         self._began = self._began or now
         blocks, rest = divmod(len(self.stretches), 4)
         done = blocks - WARM_UP_BLOCKS
-        return rest == 0 and done >= FEWEST and now - self._began > self._size.seconds
+        return rest == 0 and done >= FEWEST and now - self._began > self._seconds
 
 
 def measure(folder: Path, size: Size) -> tuple[str, list[float], float, float]:
     """Train; return what was trained, each block's ratio, ms inside a step and ms a step."""
     config = alternating.llama(size.vocabulary, size.hidden, size.between, size.layers, size.length)
-    steps = 4 * (MOST + WARM_UP_BLOCKS) * STRETCH
+    steps = 4 * (MOST + WARM_UP_BLOCKS) * STRETCH + 1
     trainer = alternating.llama_trainer(
         folder, config, batch=size.batch, steps=steps, logging_steps=STRETCH
     )
-    alternate = Alternate(trainer, sftdiag.attach(trainer, ignore=["SFT4", "SFT5"]), size)
+    watched = sftdiag.attach(trainer, ignore=["SFT4", "SFT5"])
+    alternate = Alternate(trainer, watched, size.seconds)
     trainer.train()
+    alternate.check()
     stretches = alternate.stretches[4 * WARM_UP_BLOCKS :]
     ratios = alternating.block_ratios(stretches)
-    watched = [s for s in stretches if s.watched]
-    inside = statistics.mean(s.inside for s in watched) / STRETCH * 1000
+    inside = statistics.mean(s.inside for s in stretches if s.watched) / STRETCH * 1000
     step = statistics.median(s.seconds for s in stretches) / STRETCH * 1000
     told = f"{size.name}: {alternating.of_model(trainer, size.batch)}"
     return f"{told}, {step:.1f} ms a step, {len(ratios)} blocks", ratios, inside, step

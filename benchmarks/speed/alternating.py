@@ -36,7 +36,9 @@ class Alternate(TrainerCallback):
     Args:
         trainer: has the callback.
         watched: the callback.
-        stretch: steps of a stretch; a log row falls into each.
+        stretch: steps of a stretch; a log row falls into each. It ends where the next step begins,
+            after that row: what is told of steps must be told of the row's own. The last one of a
+            run is not counted.
     """
 
     def __init__(self, trainer: Trainer, watched: TrainerCallback, stretch: int) -> None:
@@ -45,7 +47,7 @@ class Alternate(TrainerCallback):
         self._with = [*self._handler.callbacks, self]
         self._without = [callback for callback in self._with if callback is not watched]
         self._handler.callbacks = self._with
-        self._stretch = stretch
+        self._stretch, self._ended = stretch, 0
         self._start = self._inside = 0.0
         self.time(watched, [name for name in dir(watched) if name.startswith("on_")])
 
@@ -70,10 +72,11 @@ class Alternate(TrainerCallback):
         """Return whether training may end here, after a whole stretch."""
         return False
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """At the end of a stretch take its time and begin the next; its step is logged after."""
-        if state.global_step % self._stretch:
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """At the end of a stretch take its time and begin the next."""
+        if state.global_step % self._stretch or state.global_step == self._ended:
             return
+        self._ended = state.global_step
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         now = time.perf_counter()

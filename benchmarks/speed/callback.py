@@ -93,7 +93,7 @@ def measure_run(folder: Path, size: Size, blocks: int) -> Measured:
     config = alternating.llama(
         size.vocab_size, size.hidden_size, 4 * size.hidden_size, size.layers, size.length
     )
-    steps = 4 * (blocks + WARM_UP_BLOCKS) * size.stretch
+    steps = 4 * (blocks + WARM_UP_BLOCKS) * size.stretch + 1
     watched = sftdiag.DiagnosticsCallback()
     trainer = alternating.llama_trainer(
         folder, config, batch=size.batch, steps=steps, logging_steps=1, callbacks=[watched]

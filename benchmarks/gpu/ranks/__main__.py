@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu.ranks import report
+from benchmarks.gpu.ranks import real_runs, report
 from benchmarks.gpu.ranks.launch import ALONE, LIMIT, run
 
 BACKENDS = ("ddp", "fsdp2", "zero2", "zero3")
@@ -45,6 +45,15 @@ def joined(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
+def versions_of(stored: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
+    """Return the versions with which the cases of a file were made, where it was made in parts."""
+    found = dict(stored)
+    for package, number in new.items():
+        known = found.get(package, "").split(" and ") if package in found else []
+        found[package] = " and ".join([*known, *([] if number in known else [number])])
+    return found
+
+
 def make(chosen: argparse.Namespace) -> int:
     """Make the runs and write a file a backend; return 1 where one did not go as it must."""
     chosen.out.mkdir(parents=True, exist_ok=True)
@@ -54,8 +63,10 @@ def make(chosen: argparse.Namespace) -> int:
         world = chosen.world
         more = "" if world == 2 else f"-{world}"
         path = chosen.out / f"{backend}{more}.json"
-        made = json.loads(path.read_text())["cases"] if chosen.more and path.exists() else {}
-        made = {name: seen for name, seen in made.items() if "ended" not in seen}
+        stored = json.loads(path.read_text()) if chosen.more and path.exists() else {}
+        made = {n: seen for n, seen in stored.get("cases", {}).items() if "ended" not in seen}
+        if chosen.again is not None:
+            made = {n: seen for n, seen in made.items() if n.partition(":")[0] not in chosen.again}
         cases = order(backend, chosen.device, chosen.repetitions, chosen.cases, world)
         cases = [name for name in cases if name not in made]
 
@@ -68,7 +79,8 @@ def make(chosen: argparse.Namespace) -> int:
             result = joined(list(pool.map(stream, parts)))
         wrong = report.problems(result)
         new = report.compact(result)
-        kept = {**new, "cases": {**made, **new["cases"]}}
+        versions = versions_of(stored.get("versions", {}), new["versions"])
+        kept = {**new, "versions": versions, "cases": {**made, **new["cases"]}}
         text = json.dumps(kept, separators=(",", ":")).replace('"ranks":', '\n"ranks":')
         path.write_text(text + "\n")
         print(f"{backend}: {len(result['cases'])} of {len(cases)}, wrong: {len(wrong)}", flush=True)
@@ -94,8 +106,19 @@ def main() -> int:
     making.add_argument("--seconds", type=float, default=500.0, help="for all of it")
     making.add_argument("--streams", type=int, default=1, help="runs side by side")
     making.add_argument("--more", action="store_true", help="only what --out does not hold yet")
+    making.add_argument("--again", nargs="+", help="with --more: these, though it holds them")
     making.add_argument("--world", type=int, default=2, help="ranks of a run")
     making.add_argument("--out", type=Path, default=RESULTS)
+    real = commands.add_parser("real", help="the cases of a real model; one json file a backend")
+    real.add_argument("--base", type=Path, required=True, help="made by benchmarks.search.runs")
+    real.add_argument("--rows", type=Path, required=True, help="likewise")
+    real.add_argument("--cost", action="store_true", help="measure what watching costs instead")
+    real.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    real.add_argument("--backends", nargs="+", choices=BACKENDS)
+    real.add_argument("--cases", nargs="+", help="some of them; all unless given")
+    real.add_argument("--limit", type=int, default=120, help="seconds for a case")
+    real.add_argument("--seconds", type=float, default=200.0, help="for all of it")
+    real.add_argument("--out", type=Path, default=report.REAL)
     telling = commands.add_parser("report", help="print docs/ranks.md from the results")
     telling.add_argument("--results", type=Path, default=RESULTS)
     telling.add_argument("--write", action="store_true", help="write docs/ranks.md")
@@ -103,6 +126,9 @@ def main() -> int:
     if chosen.command == "run":
         chosen.backends = chosen.backends or [ALONE, *BACKENDS]
         return make(chosen)
+    if chosen.command == "real":
+        chosen.backends = chosen.backends or (["ddp"] if chosen.cost else [*BACKENDS])
+        return real_runs.make(chosen)
     page = report.page(report.load(chosen.results))
     if chosen.write:
         report.PAGE.write_text(page, encoding="utf-8")

@@ -82,11 +82,7 @@ class Bench:
 
     def trainer(self, *, folder: str | None = None, **arguments: Any) -> Any:
         """Return a trainer of the healthy run; its folder is a new one unless it is named."""
-        from accelerate.state import AcceleratorState, GradientState
-
-        AcceleratorState._reset_state()
-        GradientState._reset_state()
-        self._count += 1
+        where = self.begin(folder)
         chosen = {
             "max_steps": STEPS,
             "logging_steps": 1,
@@ -94,16 +90,26 @@ class Bench:
             "per_device_eval_batch_size": 40,
             "eval_strategy": "no",
             "warmup_steps": 4,
-            "use_cpu": not self.cuda,
-            "bf16": self.cuda,
-            "dataloader_pin_memory": False,
-            **self._spread(),
+            **self.spread(),
             **arguments,
         }
-        where = self.folder / (folder or f"run-{self._count}")
         return finetune.make_trainer("few", where, **chosen)
 
-    def _spread(self) -> dict[str, Any]:
+    def begin(self, folder: str | None = None) -> Path:
+        """Forget how the trainer before was spread; return the next one's folder."""
+        from accelerate.state import AcceleratorState, GradientState
+
+        AcceleratorState._reset_state()
+        GradientState._reset_state()
+        self._count += 1
+        return self.folder / (folder or f"run-{self._count}")
+
+    def spread(self) -> dict[str, Any]:
+        """Return the arguments of the device and the backend."""
+        device = {"use_cpu": not self.cuda, "bf16": self.cuda, "dataloader_pin_memory": False}
+        return {**device, **self._sharded()}
+
+    def _sharded(self) -> dict[str, Any]:
         if self.backend == "fsdp2":
             if not self.cuda:
                 _shard_on_the_cpu()
@@ -170,9 +176,9 @@ class Bench:
             torch.cuda.empty_cache()
 
 
-def nan_loss(trainer: Any, at: int) -> None:
-    """Have the loss and its gradient be NaN from a step on."""
-    _change_loss(trainer, at, lambda loss: loss * math.nan)
+def nan_loss(trainer: Any, at: int, steps: float = math.inf) -> None:
+    """Have the loss and its gradient be NaN from a step on, for so many."""
+    _change_loss(trainer, at, lambda loss: loss * math.nan, steps)
 
 
 def nan_gradient(trainer: Any, at: int, steps: float = math.inf) -> None:

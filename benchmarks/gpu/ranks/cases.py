@@ -270,3 +270,6 @@ CASES: dict[str, Case] = {
     },
 }
 """By name, in the order of docs/ranks.md."""
+
+bench = Bench
+"""What trains them."""

@@ -33,6 +33,7 @@ def run(
     limit: int,
     deadline: float,
     world: int = 2,
+    suite: str = "benchmarks.gpu.ranks.cases",
 ) -> dict[str, Any]:
     """Do cases on several ranks and return what each saw.
 
@@ -43,6 +44,7 @@ def run(
         limit: seconds for each.
         deadline: when to end, on the clock of time.monotonic.
         world: how many ranks; of ``"single"`` one.
+        suite: the module of the cases.
     """
     world = 1 if backend == ALONE else world
     seen: dict[str, dict[str, Any]] = {}
@@ -51,7 +53,7 @@ def run(
     try:
         while left and time.monotonic() < deadline:
             most = min(deadline - time.monotonic(), START + limit * len(left))
-            code, said = _launch(world, backend, device, folder, left, limit, most)
+            code, said = _launch(suite, world, backend, device, folder, left, limit, most)
             done = [_read(folder / f"rank-{rank}.jsonl") for rank in range(world)]
             for name in left:
                 if all(name in lines for lines in done):
@@ -75,6 +77,7 @@ def run(
 
 
 def _launch(
+    suite: str,
     world: int,
     backend: str,
     device: str,
@@ -88,7 +91,8 @@ def _launch(
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
         *("--local-addr", "127.0.0.1", "--nproc-per-node", str(world)),
-        *("-m", "benchmarks.gpu.ranks.worker", plain, device, str(folder), str(limit), *cases),
+        *("-m", "benchmarks.gpu.ranks.worker", suite, plain, device, str(folder), str(limit)),
+        *cases,
     ]
     quiet = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     log = folder / "log"

@@ -8,10 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu.ranks import delays
+from benchmarks.gpu.ranks import delays, real_runs
 from benchmarks.gpu.ranks.delays import STEPS
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "ranks.md"
+
+REAL = Path(__file__).parent / "results" / "real"
+"""The runs of a real model."""
 
 Result = Mapping[str, Any]
 """What one backend's file holds."""
@@ -30,7 +33,8 @@ MISSING = {"only-rank-0": (1, 0), "only-rank-1": (0, 1), "crashed-before": (1, 0
 
 def load(folder: Path) -> list[Result]:
     """Return the stored results, in the order of NAMES within a device."""
-    found = [json.loads(path.read_text()) for path in sorted(folder.glob("**/*.json"))]
+    files = (path for path in sorted(folder.glob("**/*.json")) if path.parent.name != REAL.name)
+    found = [json.loads(path.read_text()) for path in files]
     return sorted(found, key=_place)
 
 
@@ -191,6 +195,7 @@ def page(stored: Sequence[Result]) -> str:
             ),
             "",
             *_notes([r for r in stored if r not in large]),
+            *real_runs.lines(REAL, NAMES),
             *_many(large),
             *_on_paper(),
             "\n## What is said\n",

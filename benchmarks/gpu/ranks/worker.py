@@ -1,6 +1,8 @@
 """One rank: does the cases that it is given, one after another, each under a hard time limit.
 
-    torchrun --nproc-per-node 2 -m benchmarks.gpu.ranks.worker BACKEND DEVICE FOLDER LIMIT CASE:N...
+    torchrun -m benchmarks.gpu.ranks.worker SUITE BACKEND DEVICE FOLDER LIMIT CASE:N ...
+
+SUITE is a module with ``CASES`` and ``bench``; N counts repetitions.
 
 Writes a line of json a case to ``FOLDER/rank-N.jsonl``. A case that is not over in time ends the
 process, and with it the other rank.
@@ -9,6 +11,7 @@ process, and with it the other rank.
 from __future__ import annotations
 
 import faulthandler
+import importlib
 import json
 import logging
 import os
@@ -41,21 +44,23 @@ class Watchdog(threading.Thread):
         os._exit(1)
 
 
-def main(backend: str, device: str, folder: Path, limit: int, wanted: list[str]) -> None:
+def main(
+    suite: str, backend: str, device: str, folder: Path, limit: int, wanted: list[str]
+) -> None:
     """Do the cases."""
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     from transformers.utils import logging as theirs
 
     from benchmarks.gpu.ranks import delays
-    from benchmarks.gpu.ranks.bench import Bench, Told
-    from benchmarks.gpu.ranks.cases import CASES
+    from benchmarks.gpu.ranks.bench import Told
 
+    cases: Any = importlib.import_module(suite)
     theirs.set_verbosity_error()  # type: ignore[no-untyped-call]
     told = Told()
     logging.getLogger("sftdiag").addHandler(told)
     logging.getLogger("sftdiag").setLevel(logging.INFO)
     out = folder / f"rank-{rank}.jsonl"
-    bench = Bench(backend, rank, world, folder / "runs", cuda=device == "cuda")
+    bench = cases.bench(backend, rank, world, folder / "runs", cuda=device == "cuda")
     bench.trainer()  # which starts the process group, in whatever time that takes
     for name in wanted:
         # Hundreds of steps, where it is seldom logged, take ZeRO-3 longer than that.
@@ -64,7 +69,7 @@ def main(backend: str, device: str, folder: Path, limit: int, wanted: list[str])
         began = time.monotonic()
         seen: dict[str, Any] = {"case": name}
         try:
-            seen["runs"] = CASES[name.partition(":")[0]].run(bench)
+            seen["runs"] = cases.CASES[name.partition(":")[0]].run(bench)
         except Exception as error:
             seen["error"] = f"{type(error).__name__}: {error}"[:600]
             seen["traceback"] = traceback.format_exc()[-1500:]
@@ -83,4 +88,5 @@ def main(backend: str, device: str, folder: Path, limit: int, wanted: list[str])
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), sys.argv[5:])
+    suite, backend, device, folder, limit, *cases = sys.argv[1:]
+    main(suite, backend, device, Path(folder), int(limit), cases)
