@@ -206,8 +206,9 @@ class RunContext(Value):
 
     def filled_from(self, other: RunContext) -> RunContext:
         """Return this context with its unknown fields taken from ``other``."""
-        missing = {n: getattr(other, n) for n in self.fields if getattr(self, n) is None}
-        return self.replace(**missing)
+        own = self.__dict__
+        missing = {n: v for n, v in other.__dict__.items() if v is not None and own[n] is None}
+        return self.replace(**missing) if missing else self
 
 
 def _is_absurd(value: object) -> bool:

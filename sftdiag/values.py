@@ -81,7 +81,14 @@ class Value:
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with the given fields changed."""
-        return type(self)(**{**self.__dict__, **changes})
+        copy = object.__new__(type(self))
+        fields = copy.__dict__
+        fields.update(self.__dict__)
+        fields.update(changes)
+        if len(fields) != len(self.fields):
+            self._refuse((), {**self.__dict__, **changes})
+        copy._validate()
+        return copy
 
     def to_dict(self) -> dict[str, Any]:
         """Return strict-JSON values: enums as labels, non-finite numbers as strings."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import pairwise
 from math import acos, pi
 
 ROWS = 64
@@ -39,30 +39,29 @@ class Course:
     """What was logged of the schedule since step 0, as points with lines between them."""
 
     def __init__(self) -> None:
-        self._points: list[Rate] = []
+        self._steps: list[int] = []
+        self._rates: list[float] = []
 
     def add(self, row: Rate) -> None:
         """Take the next row in."""
-        points = self._points
-        points.append(row)
-        if len(points) == ROWS:
-            del points[ROWS // 2 + 1 :: 2]
+        self.extend((row.step,), (row.rate,))
 
-    def extend(self, rows: Sequence[Rate]) -> None:
-        """Take rows in, as one by one."""
+    def extend(self, steps: Sequence[int], rates: Sequence[float]) -> None:
+        """Take rows in, as one by one: their steps and rates."""
         place = 0
-        while place < len(rows):
-            room = ROWS - len(self._points)
-            self._points += rows[place : place + room]
+        while place < len(steps):
+            room = ROWS - len(self._steps)
+            self._steps += steps[place : place + room]
+            self._rates += rates[place : place + room]
             place += room
-            if len(self._points) == ROWS:
-                del self._points[ROWS // 2 + 1 :: 2]
+            if len(self._steps) == ROWS:
+                del self._steps[ROWS // 2 + 1 :: 2], self._rates[ROWS // 2 + 1 :: 2]
 
     @property
     def is_known(self) -> bool:
         """Whether the log shows the run from its first records on."""
-        first = self._points[:3]
-        return len(first) == 3 and first[0].step <= first[2].step - first[1].step
+        first = self._steps[:3]
+        return len(first) == 3 and first[0] <= first[2] - first[1]
 
     def repeated_from(self, before: int, rows: Sequence[Rate], peak: float) -> int | None:
         """Return the step from which on these rows repeat the course, or None.
@@ -95,28 +94,28 @@ class Course:
 
     def _at(self, step: int) -> tuple[float, float] | None:
         """Return the rate at a step and by how much a line may miss it; None beyond the course."""
-        points = self._points
-        first = points[0]
-        if step < first.step:
-            slope = _slope(first, points[1])
+        steps, rates = self._steps, self._rates
+        if step < steps[0]:
+            slope = self._slope(0)
             if slope <= 0.0:
                 # A warm-up shorter than the first record, or none.
-                return first.rate, first.rate
-            origin = first.rate - slope * first.step
+                return rates[0], rates[0]
+            origin = rates[0] - slope * steps[0]
             return max(0.0, origin + slope * step), abs(origin)
-        for index, (left, right) in enumerate(pairwise(points)):
-            if step == left.step:
-                return left.rate, 0.0
-            if step < right.step:
-                around = points[max(0, index - 1) : index + 3]
-                slopes = [_slope(a, b) for a, b in pairwise(around)]
-                bend = (max(slopes) - min(slopes)) * (right.step - left.step) / 4
-                return left.rate + _slope(left, right) * (step - left.step), bend
-        return (points[-1].rate, 0.0) if step == points[-1].step else None
+        if step > steps[-1]:
+            return None
+        place = bisect_left(steps, step)
+        if steps[place] == step:
+            return rates[place], 0.0
+        left = place - 1
+        slopes = [self._slope(at) for at in range(max(0, left - 1), min(left + 2, len(steps) - 1))]
+        bend = (max(slopes) - min(slopes)) * (steps[place] - steps[left]) / 4
+        return rates[left] + self._slope(left) * (step - steps[left]), bend
 
-
-def _slope(left: Rate, right: Rate) -> float:
-    return (right.rate - left.rate) / max(1, right.step - left.step)
+    def _slope(self, place: int) -> float:
+        """Return the slope of the line from a point to the next."""
+        steps, rates = self._steps, self._rates
+        return (rates[place + 1] - rates[place]) / max(1, steps[place + 1] - steps[place])
 
 
 def heads_for(end: int | None, before: Sequence[Rate], peak: float) -> bool:

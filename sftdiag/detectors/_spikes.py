@@ -141,15 +141,19 @@ class SpikeFinder:
             return False
         losses = [*calm, *rows.losses]
         before = len(calm)
-        # Half of any window lies at its median or above: no median is below this.
-        shortest = max(FEW_CALM_ROWS, before)
-        least = sorted(losses)[(shortest - 1) // 2] if len(losses) > shortest else rows.low
-        self._largest_then = self.largest
-        if rows.high - least <= self.largest:
-            return True
+        self._largest_then, least = self.largest, 0.0
+        looked_at = 0
         for place, loss in enumerate(rows.losses, start=before):
-            if loss - least > self._largest_then and place >= FEW_CALM_ROWS:
-                level = median(losses[max(0, place - CALM_ROWS) : place])
+            if place < FEW_CALM_ROWS:
+                continue
+            if place >= looked_at:
+                looked_at = place + CALM_ROWS
+                # Half of any window lies at its median or above: no median is below this.
+                near = sorted(losses[max(0, place - CALM_ROWS) : looked_at])
+                least = near[(min(CALM_ROWS, place) - 1) // 2]
+            if loss - least > self._largest_then:
+                ordered = sorted(losses[max(0, place - CALM_ROWS) : place])
+                level = ordered[CALM_ROWS // 2] if place >= CALM_ROWS else median(ordered)
                 rise = loss - level
                 told = self.rows + place - before >= OPENING_ROWS
                 if told and rise > max(TAIL_FACTOR * self._largest_then, LEVEL_SHARE * level):

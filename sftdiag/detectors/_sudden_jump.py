@@ -88,9 +88,7 @@ class SuddenJump:
         accuracies = rows.get("mean_token_accuracy")
         if accuracies is None:
             return True
-        if len(self._calm) < CALM_ROWS:
-            return False
-        return min(accuracies) >= ACCURACY_SHARE * max(self._top, *accuracies)
+        return min(accuracies) >= ACCURACY_SHARE * max(self._top, max(accuracies))
 
     def take(self, rows: Rows) -> None:
         """Take in rows that passed."""
@@ -98,7 +96,7 @@ class SuddenJump:
         if accuracies is None:
             self._calm.clear()
             return
-        self._top = max(self._top, *accuracies)
+        self._top = max(self._top, max(accuracies))
         self._calm.extend(self._high)
         self._high = []
         norms: Sequence[float | None] = rows.get("grad_norm") or [None] * rows.count

@@ -135,7 +135,7 @@ class EarlyLossJumpDetector(Detector):
             return self._waited
         if not (self._over or signals.begins_in_mid_run or self._opens(signals, rows)):
             return False
-        return rows.closing is None or not may_rise(signals, rows, rows.closing)
+        return not any(may_rise(signals, rows, closing) for closing in rows.closings)
 
     def take(self, signals: Signals, rows: Rows) -> None:
         """See :meth:`Detector.take`."""

@@ -149,7 +149,7 @@ class ImplausibleLossDetector(Detector):
 
     def _is_usual(self, signals: Signals, low: float) -> bool:
         """Return whether the run came down to a usual level, where such a loss tells nothing."""
-        if self._rows < ROWS_WITHOUT_RATE or self._negative or low < NEAR_ZERO:
+        if self._rows < FAR_ROWS or self._negative or low < NEAR_ZERO:
             return False
         bounds, first = self._bounds.of(signals), signals.first_loss
         came_down = self._noted or first is None or first <= bounds.first

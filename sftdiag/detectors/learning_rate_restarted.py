@@ -154,9 +154,8 @@ class LearningRateRestartedDetector(Detector):
         rates = rows.get("learning_rate")
         if self._fired is None and rates is not None:
             self._rows += rows.count
-            logged = [*map(Rate, rows.steps, rates)]
-            self._course.extend(logged)
-            self._before.extend(logged[-BEFORE:])
+            self._course.extend(rows.steps, rates)
+            self._before.extend(map(Rate, rows.steps[-BEFORE:], rates[-BEFORE:]))
 
     def learned(self, signals: Signals) -> Sequence[Detection]:
         """See :meth:`Detector.learned`."""

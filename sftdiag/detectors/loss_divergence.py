@@ -132,14 +132,16 @@ class LossDivergenceDetector(Detector):
         if self._first_step is None or len(signals.recent) <= LEAP_RECORDS:
             return False
         self._start_then = start = self._start
-        if rows.closing is not None:
-            if self._active is not None or self._blown:
-                return False
-            if len(rows.closing.losses) >= 2 * WINDOW_BLOCKS:
-                self._start_then = _start(signals, rows.closing.losses)
+        if rows.closings and (self._active is not None or self._blown):
+            return False
+        for closing in rows.closings:
+            if len(closing.losses) >= 2 * WINDOW_BLOCKS:
+                self._start_then = _start(signals, closing.losses)
                 start = min(start or self._start_then, self._start_then)
+        # The first block may hold rows from before these, the first of merged ones too.
+        high = max([rows.high, *(max(closing.new) for closing in rows.closings)])
         waits = self._active is not None or not start
-        return waits or rows.high <= ABOVE_START * start
+        return waits or high <= ABOVE_START * start
 
     def take(self, signals: Signals, rows: Rows) -> None:
         """See :meth:`Detector.take`."""

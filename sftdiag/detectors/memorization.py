@@ -146,11 +146,12 @@ class MemorizationDetector(Detector):
     def passes(self, signals: Signals, rows: Rows) -> bool:
         """See :meth:`Detector.passes`."""
         epochs = rows.get("epoch")
-        if rows.closing is not None:
+        if rows.closings:
             epoch = signals.epoch if epochs is None else max(epochs)
-            seen = self._active is not None or (epoch or 0.0) > SOME_EPOCHS
-            low = min(rows.closing.losses[rows.closing.before :]) < 2 * LOW_LOSS
-            if seen and (low or self._active is not None):
+            if self._active is not None:
+                return False
+            low = min(min(closing.new) for closing in rows.closings)
+            if (epoch or 0.0) > SOME_EPOCHS and low < 2 * LOW_LOSS:
                 return False
         if epochs is None:
             return True

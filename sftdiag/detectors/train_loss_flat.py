@@ -134,7 +134,7 @@ class TrainLossFlatDetector(Detector):
         of_rate = self._active is not None and self._active.variant in RATE
         if of_rate or not self._rate.passes(rows) or not self._repeats.passes(rows):
             return False
-        return rows.closing is None or self._closes(signals, rows, rows.closing)
+        return all(self._closes(signals, rows, closing) for closing in rows.closings)
 
     def _closes(self, signals: Signals, rows: Rows, closing: Closing) -> bool:
         """Return whether no block that closes shows anything, however the signs may be."""
@@ -144,7 +144,9 @@ class TrainLossFlatDetector(Detector):
         if rate is None and rows.have("learning_rate"):
             return False
         tiny = rate is not None and rate < LOWEST_LEARNING_RATE
-        if self._floor or tiny or any(block.grad_norm == 0.0 for block in closing.blocks[:1]):
+        # Rows that log a norm have one above 0, so that the mean has, and not all of them are 0.
+        still = closing.blocks[:1] if rows.have("grad_norm") else closing.blocks
+        if self._floor or tiny or any(block.grad_norm == 0.0 for block in still):
             return False
         plan = signals.max_steps
         if plan and rows.steps[-1] < MIN_SHARE * plan:

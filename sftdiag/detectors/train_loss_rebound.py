@@ -158,7 +158,7 @@ class TrainLossReboundDetector(Detector):
         calm = self._sudden_jump.passes(rows) and self._doubling.passes(rows)
         if not calm or not self._resume_jump.passes(signals):
             return False
-        return rows.closing is None or self._closes(rows.closing)
+        return all(map(self._closes, rows.closings))
 
     def _closes(self, closing: Closing) -> bool:
         """Return whether no block that closes shows a climb."""
@@ -173,7 +173,7 @@ class TrainLossReboundDetector(Detector):
         """See :meth:`Detector.take`."""
         self._sudden_jump.take(rows)
         self._doubling.take(rows)
-        if rows.closing is not None and self._active is None:
+        if rows.closings and self._active is None:
             self._looks = 0
 
     def _lost(self, signals: Signals, step: int) -> Sequence[Detection]:

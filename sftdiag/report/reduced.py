@@ -28,12 +28,13 @@ def reduced(
         return list(points)
     kept = {0, len(points) - 1}
     kept |= {index for index, (step, _) in enumerate(points) if step in marked}
+    values = [value for _, value in points]
     stretches = max(1, (most - 2) // 2)
     for number in range(stretches):
         start = number * len(points) // stretches
         end = (number + 1) * len(points) // stretches
         inside = range(start, end)
         if inside:
-            kept.add(min(inside, key=lambda index: points[index][1]))
-            kept.add(max(inside, key=lambda index: points[index][1]))
+            kept.add(min(inside, key=values.__getitem__))
+            kept.add(max(inside, key=values.__getitem__))
     return [points[index] for index in sorted(kept)]

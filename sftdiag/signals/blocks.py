@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, repeat
 from math import isfinite
 from operator import add
+from typing import Any
 
 from sftdiag.records import LogRecord
 from sftdiag.signals.rows import Rows, added
-from sftdiag.values import Value
 
 MAX_BLOCKS = 64
 """Enough for a trend and its noise, small enough to look at all of them when a block closes."""
@@ -18,17 +18,22 @@ COMPANIONS = ("grad_norm", "learning_rate", "entropy", "mean_token_accuracy")
 _COMPANIONS = tuple(enumerate(COMPANIONS))
 
 
-class Block(Value):
-    """The mean of consecutive train rows; companions are None where no row had them."""
+class Block:
+    """The mean of consecutive train rows; companions are None where no row had them.
+
+    Half of the rows of a short log make one, so it is no Value: a third of the time.
+    """
+
+    __slots__ = ("count", "first_step", "last_step", "loss", *COMPANIONS)
 
     count: int
     first_step: int
     last_step: int
     loss: float
-    grad_norm: float | None = None
-    learning_rate: float | None = None
-    entropy: float | None = None
-    mean_token_accuracy: float | None = None
+    grad_norm: float | None
+    learning_rate: float | None
+    entropy: float | None
+    mean_token_accuracy: float | None
 
     def __init__(
         self,
@@ -41,47 +46,60 @@ class Block(Value):
         entropy: float | None = None,
         mean_token_accuracy: float | None = None,
     ) -> None:
-        # Half of the rows of a short log make one: a third of the time of Value's own.
-        fields = self.__dict__
-        fields["count"], fields["first_step"], fields["last_step"] = count, first_step, last_step
-        fields["loss"], fields["grad_norm"] = loss, grad_norm
-        fields["learning_rate"], fields["entropy"] = learning_rate, entropy
-        fields["mean_token_accuracy"] = mean_token_accuracy
+        self.count, self.first_step, self.last_step = count, first_step, last_step
+        self.loss, self.grad_norm, self.learning_rate = loss, grad_norm, learning_rate
+        self.entropy, self.mean_token_accuracy = entropy, mean_token_accuracy
 
     def merged(self, later: Block) -> Block:
         """Return the mean of this block and the next."""
         early, late = self.count, later.count
         count = early + late
-        loss = (self.loss * early + later.loss * late) / count
-        companions: list[float | None] = []
-        for name in COMPANIONS:
-            a, b = getattr(self, name), getattr(later, name)
-            if a is None or b is None:
-                companions.append(b if a is None else a)
-            else:
-                companions.append((a * early + b * late) / count)
-        return Block(count, self.first_step, later.last_step, loss, *companions)
+        return Block(
+            count,
+            self.first_step,
+            later.last_step,
+            (self.loss * early + later.loss * late) / count,
+            _mean(self.grad_norm, early, later.grad_norm, late),
+            _mean(self.learning_rate, early, later.learning_rate, late),
+            _mean(self.entropy, early, later.entropy, late),
+            _mean(self.mean_token_accuracy, early, later.mean_token_accuracy, late),
+        )
+
+
+def _mean(a: float | None, early: int, b: float | None, late: int) -> float | None:
+    """Return the mean of two means over so many rows each; the other's where one has none."""
+    if a is None or b is None:
+        return b if a is None else a
+    return (a * early + b * late) / (early + late)
 
 
 class Closing:
-    """The blocks that rows will close, behind those that are closed; none is merged meanwhile.
+    """Blocks that rows will close, behind those that are closed, until blocks are merged.
 
     Attributes:
-        before: how many are closed already.
+        before: how many stand before the first that closes; of merged ones all but the last.
         blocks: these, and those that the rows close.
         losses: the losses of all of them.
         sums: the sums of the first so many losses, none to all.
         rows: how many of the rows the last of them takes.
+        width: rows of a block from then on.
     """
 
-    __slots__ = ("before", "blocks", "losses", "rows", "sums")
+    __slots__ = ("before", "blocks", "losses", "rows", "sums", "width")
 
-    def __init__(self, closed: Sequence[Block], losses: Sequence[float], new: list[Block]) -> None:
+    def __init__(
+        self, closed: Sequence[Block], new: Sequence[Block], rows: int, width: int
+    ) -> None:
         self.before = len(closed)
         self.blocks = [*closed, *new]
-        self.losses = [*losses, *(block.loss for block in new)]
+        self.losses = [block.loss for block in self.blocks]
         self.sums = [*accumulate(self.losses, initial=0.0)]
-        self.rows = 0
+        self.rows, self.width = rows, width
+
+    @property
+    def new(self) -> list[float]:
+        """The losses of the blocks that close."""
+        return self.losses[self.before :]
 
     @property
     def counts(self) -> range:
@@ -136,41 +154,48 @@ class Blocks:
         self._close(record.step)
         return True
 
-    @property
-    def room(self) -> int:
-        """How many rows fit in before blocks are merged."""
-        return self._width * (MAX_BLOCKS - len(self.closed)) - self._count - 1
+    def closings(self, rows: Rows) -> tuple[Closing, ...]:
+        """Return the blocks that rows will close: a part for each time that blocks are merged."""
+        found: list[Closing] = []
+        closed, width = self.closed, self._width
+        new: list[Block] = []
+        done, begun = 0, width - self._count if self._count else 0
+        while (left := rows.count - done) >= (begun or width):
+            room = MAX_BLOCKS - len(closed) - len(new) - (begun > 0)
+            end = done + begun + min(room, (left - begun) // width) * width
+            new = [*new, *self._new(rows, done, begun, end, width)]
+            if len(closed) + len(new) == MAX_BLOCKS:
+                if len(new) > 1:
+                    found.append(Closing(closed, new[:-1], end, width))
+                closed, width = _merged([*closed, *new]), 2 * width
+                # What all of them say now is looked at once the last one closes.
+                new = [closed.pop()]
+            done, begun = end, 0
+        if new:
+            found.append(Closing(closed, new, done, width))
+        return tuple(found)
 
-    def closing(self, rows: Rows) -> Closing | None:
-        """Return the blocks that rows will close for which there is room; None where none."""
-        width = self._width
-        begun = width - self._count if self._count else 0
-        whole = (rows.count - begun) // width
-        if rows.count < begun or begun + whole == 0:
-            return None
-        end = begun + whole * width
-        steps, last = rows.steps, slice(begun + width - 1, end, width)
-        means = [
-            _means(rows.get(name), self._sums[index], self._counts[index], begun, end, width)
-            for index, name in enumerate(COMPANIONS)
-        ]
-        new = map(
-            Block,
-            [width] * (whole + (begun > 0)),
-            [self._first, *steps[begun:end:width]] if begun else steps[:end:width],
-            [steps[begun - 1], *steps[last]] if begun else steps[last],
-            _means(rows.losses, self._sum, self._count, begun, end, width),
-            *means,
+    def _new(self, rows: Rows, done: int, begun: int, end: int, width: int) -> Iterable[Block]:
+        """Return the blocks of the rows from one to another; some may end the one that fills."""
+        first, steps = done + begun, rows.steps
+        starts, ends = steps[first:end:width], steps[first + width - 1 : end : width]
+        if begun:
+            starts, ends = [self._first, *starts], [steps[begun - 1], *ends]
+        taken = (begun, first, end, width)
+        columns = (
+            _means(rows.get(name), self._sums[index], self._counts[index], *taken)
+            for index, name in _COMPANIONS
         )
-        closing = Closing(self.closed, self.losses, [*new])
-        closing.rows = end
-        return closing
+        losses = _means(rows.losses, self._sum, self._count, *taken)
+        return map(Block, repeat(width), starts, ends, losses, *columns)
 
     def take(self, rows: Rows) -> None:
         """Take in rows that there is room for."""
         done = 0
-        if (closing := rows.closing) is not None:
-            self.closed, self.losses, done = closing.blocks, closing.losses, closing.rows
+        if rows.closings:
+            last = rows.closings[-1]
+            self.closed, self.losses = last.blocks, last.losses
+            self._width, done = last.width, last.rows
             self._open()
         if done == rows.count:
             return
@@ -196,8 +221,7 @@ class Blocks:
     def _append(self, block: Block, loss: float) -> None:
         self.closed.append(block)
         if len(self.closed) == MAX_BLOCKS:
-            pairs = zip(self.closed[::2], self.closed[1::2], strict=True)
-            self.closed = [first.merged(second) for first, second in pairs]
+            self.closed = _merged(self.closed)
             self._width *= 2
             self.losses = [block.loss for block in self.closed]
         else:
@@ -212,27 +236,36 @@ class Blocks:
         self._open()
 
 
+def _merged(blocks: Sequence[Block]) -> list[Block]:
+    """Return the blocks in pairs."""
+    return [*map(Block.merged, blocks[::2], blocks[1::2])]
+
+
 def _means(
-    column: Sequence[float] | None, total: float, count: int, begun: int, end: int, width: int
-) -> list[float | None]:
+    column: Sequence[float] | None,
+    total: float,
+    count: int,
+    begun: int,
+    first: int,
+    end: int,
+    width: int,
+) -> list[Any]:
     """Return the means of blocks, added up as one by one.
 
     Args:
         column: what each row has, or None.
         total: the sum over the rows of the block that is filling.
         count: how many of these had any.
-        begun: rows with which that block closes; 0 where none is filling.
+        begun: rows that end that block, 0 where none is filling.
+        first: the row behind these.
         end: the row behind the last block.
         width: rows of each block.
     """
-    means: list[float | None] = []
     if column is None:
-        if begun:
-            means.append(total / count if count else None)
-        return means + [None] * ((end - begun) // width)
-    if begun:
-        means.append(added(total, column[:begun]) / (count + begun))
-    totals = column[begun:end:width]
-    for place in range(begun + 1, min(begun + width, end)):
+        filled = [total / count if count else None] if begun else []
+        return filled + [None] * ((end - first) // width)
+    filled = [added(total, column[:begun]) / (count + begun)] if begun else []
+    totals = column[first:end:width]
+    for place in range(first + 1, min(first + width, end)):
         totals = [*map(add, totals, column[place:end:width])]
-    return means + [each / width for each in totals]
+    return filled + [each / width for each in totals]

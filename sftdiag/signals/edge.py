@@ -82,15 +82,13 @@ class Edge:
 
     def passes(self, rows: Rows) -> bool:
         """Return whether none of these rows is a jump."""
-        if len(self._calm) < CALM_ROWS:
-            return False
-        lowest = min(rows.low, min(self._calm))
+        lowest = min(rows.low, min(self._calm, default=rows.low))
         if rows.high <= RISE * lowest:
             return True
-        losses = [*self._calm, *rows.losses]
+        losses, bar = [*self._calm, *rows.losses], RISE * lowest
         return not any(
-            loss > RISE * lowest and loss > RISE * max(losses[place : place + CALM_ROWS])
-            for place, loss in enumerate(rows.losses)
+            losses[place] > bar and losses[place] > RISE * max(losses[place - CALM_ROWS : place])
+            for place in range(max(CALM_ROWS, len(self._calm)), len(losses))
         )
 
     def take(self, rows: Rows) -> None:

@@ -34,7 +34,9 @@ class MainSeries:
 
     @property
     def _chosen_series(self) -> str | None:
-        metric = self.context.metric_for_best_model or ""
+        metric = self.context.metric_for_best_model
+        if not metric:
+            return None
         names = (metric, f"eval_{metric}")
         return next((name for name in names if name in self.evaluations_seen), None)
 

@@ -13,7 +13,7 @@ import sys
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
-from itertools import chain
+from itertools import chain, takewhile
 from math import isfinite
 from operator import add, le
 from typing import TYPE_CHECKING, Any
@@ -46,10 +46,10 @@ class Rows:
         losses: their losses.
         low: the lowest of them; ``high`` the highest.
         columns: of the metrics in :data:`COLUMNS` those that the rows have.
-        closing: the blocks that they close, or None; the signals know, before anyone else looks.
+        closings: the blocks that they close; the signals know, before anyone else looks.
     """
 
-    __slots__ = ("_entries", "closing", "columns", "count", "high", "losses", "low", "steps")
+    __slots__ = ("_entries", "closings", "columns", "count", "high", "losses", "low", "steps")
 
     def __init__(
         self, entries: Sequence[Entry], steps: list[int], columns: dict[str, list[float]]
@@ -58,7 +58,7 @@ class Rows:
         self._entries, self.steps, self.columns = entries, steps, columns
         self.losses = columns["loss"]
         self.low, self.high = min(self.losses), max(self.losses)
-        self.closing: Closing | None = None
+        self.closings: tuple[Closing, ...] = ()
 
     def head(self) -> Rows:
         """Return their first half."""
@@ -130,10 +130,7 @@ def rows_of(entries: Sequence[Entry], start: int, most: int) -> tuple[Rows | Non
     names, last = tuple(first), start + 1
     if not are_plain(names):
         return None, start + 1
-    for entry in entries[last:end]:
-        if tuple(entry) != names:
-            break
-        last += 1
+    last += len([*takewhile(names.__eq__, map(tuple, entries[last:end]))])
     rows = _within_epoch(entries[start:last])
     if len(rows) < SHORTEST:
         return None, start + len(rows)

@@ -18,7 +18,7 @@ from sftdiag.signals.edge import Edge
 from sftdiag.signals.evaluations import Evaluation, train_level
 from sftdiag.signals.leap import Leap, LeapWatch
 from sftdiag.signals.main_series import MainSeries
-from sftdiag.signals.rows import Rows
+from sftdiag.signals.rows import LONGEST, Rows
 from sftdiag.signals.schedule import Schedule
 from sftdiag.signals.staircase import Staircase
 from sftdiag.signals.zeros import NAN_KINDS, Zeros
@@ -36,7 +36,7 @@ OPENING = 40
 """Raw train losses kept from the start: learning rates that are too high show there, while the
 rate climbs, and warm-ups of 3 to 10 % of the steps are over by then in most public runs."""
 
-FIRST_ROWS = 10
+FIRST_ROWS = 7
 """Rows that come one by one: each of the first may be one that a detector looks for."""
 
 NOMINAL_STEPS = 500
@@ -183,26 +183,28 @@ class Signals(MainSeries):
         """How many train rows may be taken in at once, if they pass."""
         usual = self.objective is None and self._summary_step is None
         begun = self.train_rows >= FIRST_ROWS and self.first_loss is not None
-        return self._blocks.room if usual and begun else 0
+        return LONGEST if usual and begun else 0
 
     def passes(self, rows: Rows) -> bool:
         """Return whether none of these rows is any signal but that the run goes on."""
-        rows.closing = self._blocks.closing(rows)
         epochs = rows.get("epoch")
-        return (
+        usual = (
             rows.steps[0] > self.last_train_step
             and (self.train_rows >= MAX_BLOCKS or objective_of(rows.names) is None)
             and self._leaps.passes(rows.high)
             and self.edge.passes(rows)
             and (epochs is None or self.staircase.passes(epochs))
         )
+        if usual:
+            rows.closings = self._blocks.closings(rows)
+        return usual
 
     def take(self, rows: Rows) -> None:
         """Take in rows that passed, as if one by one."""
         self.rewound = self.row_lost = self.lost = False
         self.leap = self.zero = None
-        self.block_closed = rows.closing is not None and rows.closing.rows == rows.count
-        if rows.closing is not None:
+        self.block_closed = bool(rows.closings) and rows.closings[-1].rows == rows.count
+        if rows.closings:
             self.windows.clear()
         self.records += rows.count
         self.train_rows += rows.count

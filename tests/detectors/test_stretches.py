@@ -117,6 +117,14 @@ def shifted(rows: list[Row], draw: random.Random) -> None:
             row[name] *= factor
 
 
+def bumped(rows: list[Row], draw: random.Random) -> None:
+    """Raise or lower some rows, fewer than a block or more."""
+    start, factor = draw.randrange(len(rows)), draw.choice([0.05, 0.6, 0.8, 1.1, 1.2, 1.3, 1.5])
+    for row in rows[start : start + draw.choice([1, 2, 3, 5, 8, 20, 60])]:
+        if type(row.get("loss")) is float:
+            row["loss"] *= factor
+
+
 def dropped(rows: list[Row], draw: random.Random) -> None:
     """Log a metric no more, or rows no more, from somewhere on; or go back."""
     start = draw.randrange(len(rows))
@@ -144,7 +152,7 @@ def test_whatever_happens_in_a_long_log(seed: int, context: RunContext) -> None:
     draw = random.Random(seed)
     every = draw.choice([7, 50, 9_999])
     rows = long_log(draw.randrange(20, 1200), draw.choice([0.0, 0.01, 0.05, 0.2]), seed, every)
-    for change in draw.choices((spiked, shifted, dropped), k=draw.randrange(4)):
+    for change in draw.choices((spiked, shifted, bumped, dropped), k=draw.randrange(6)):
         change(rows, draw)
     same(rows, context)
 
