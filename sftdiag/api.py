@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from sftdiag.config import Settings, Trigger, load_settings
 from sftdiag.context import RunContext
 from sftdiag.errors import SourceError
 from sftdiag.findings import Report, Severity
+from sftdiag.hints import Any
 from sftdiag.monitor import Monitor
 from sftdiag.observations import Outcome
 from sftdiag.sources import TRAINER_STATE, Run, journal, open_run, trainer_state

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from sftdiag.errors import ConfigError, meant
 from sftdiag.findings import Severity
+from sftdiag.hints import Any
 from sftdiag.texts import check_language
 from sftdiag.values import Value
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Self
+
+from sftdiag.hints import Any, Self
 
 
 class SftdiagError(Exception):

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum, IntEnum
 from importlib import import_module
-from typing import Any
 
 from sftdiag.errors import ConfigError, UnhealthyRunError
+from sftdiag.hints import Any
 from sftdiag.seen import Curve as Curve
 from sftdiag.seen import RowsSeen as RowsSeen
 from sftdiag.seen import StepRows as StepRows

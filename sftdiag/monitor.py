@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 from sftdiag import detectors as detectors_package
 from sftdiag import texts
@@ -16,6 +15,7 @@ from sftdiag.detectors._stretches import Stretches
 from sftdiag.findings import Detection, Finding, Report, Severity, StepRows, Summary
 from sftdiag.guide import arbitration
 from sftdiag.guide.symptoms import NAMES
+from sftdiag.hints import TYPE_CHECKING, Any
 from sftdiag.observations import Outcome
 from sftdiag.records import ASIDE, PROBE, TRAIN, LogRecord, as_step, objective_of, parse_entry
 from sftdiag.signals.curves import curves

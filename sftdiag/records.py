@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from math import copysign, inf, isfinite, isnan, nan
-from typing import Any
 
+from sftdiag.hints import Any
 from sftdiag.values import Value
 
 TRAIN = "train"

@@ -12,9 +12,9 @@ import re
 import sys
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
 
 from sftdiag.errors import ConfigError
+from sftdiag.hints import Any
 
 LANGUAGES = ("en", "zh")
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from sftdiag.config import Settings
 from sftdiag.detectors import DETECTORS, Detector, Skip
 from sftdiag.guide.symptoms import NAMES
+from sftdiag.hints import TYPE_CHECKING
 from sftdiag.signals.stream import Signals
 
 if TYPE_CHECKING:

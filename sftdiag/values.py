@@ -11,16 +11,8 @@ from collections.abc import Mapping
 from enum import Enum
 from math import isfinite
 from types import MappingProxyType, UnionType
-from typing import (
-    Any,
-    ClassVar,
-    Self,
-    Union,
-    dataclass_transform,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+
+from sftdiag.hints import EVALUATED, Any, ClassVar, Self, dataclass_transform
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 """The default of a mapping field; each value gets an empty dict of its own."""
@@ -103,7 +95,11 @@ class Value:
         """
         if not isinstance(data, Mapping):
             raise ValueError(f"expected an object for {cls.__name__}, got {data!r}")
-        hints = get_type_hints(cls)
+        import typing  # what is read back asks for it; what is judged does not
+
+        hints = typing.get_type_hints(
+            cls, None, {name: getattr(typing, name) for name in EVALUATED}
+        )
         known = {name: decode(hints[name], data[name]) for name in cls.fields if name in data}
         try:
             return cls(**known)
@@ -132,10 +128,12 @@ def decode(expected: Any, data: Any) -> Any:
     Raises:
         ValueError: ``data`` does not fit ``expected``.
     """
-    origin, arguments = get_origin(expected), get_args(expected)
-    if expected is Any:
+    import typing
+
+    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
+    if expected is typing.Any:
         return data
-    if origin in (UnionType, Union):
+    if origin in (UnionType, typing.Union):
         return _decode_union(arguments, data)
     if origin is tuple and isinstance(data, list):
         if arguments[1:] == (...,):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
 from sftdiag.api import replayed, resolve_settings
 from sftdiag.cli import output
@@ -20,6 +19,7 @@ from sftdiag.cli.options import (
 from sftdiag.config import Settings
 from sftdiag.errors import SourceError
 from sftdiag.findings import Report
+from sftdiag.hints import TYPE_CHECKING, Any
 from sftdiag.report.results import Results
 from sftdiag.sources import find_runs
 

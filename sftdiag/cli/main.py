@@ -9,10 +9,10 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from importlib import import_module
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
 
 from sftdiag.cli.plain import NotPlain, Plain
 from sftdiag.errors import SftdiagError
+from sftdiag.hints import TYPE_CHECKING, Any
 from sftdiag.version import __version__
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
 
+from sftdiag.hints import TYPE_CHECKING
 from sftdiag.report import FORMATS
 from sftdiag.report.text import Detail
 from sftdiag.sources import Run, open_run

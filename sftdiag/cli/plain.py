@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 from types import SimpleNamespace
-from typing import Any
+
+from sftdiag.hints import Any
 
 
 class NotPlain(Exception):

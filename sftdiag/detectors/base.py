@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
 
 from sftdiag.findings import Detection, Severity
+from sftdiag.hints import ClassVar
 from sftdiag.observations import Skip as Skip
 from sftdiag.records import LogRecord
 from sftdiag.signals.rows import Rows

@@ -31,7 +31,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import inf
-from typing import ClassVar
 
 from sftdiag.detectors._rise_with_rate import (
     LAST_EVALUATIONS,
@@ -48,6 +47,7 @@ from sftdiag.detectors._rise_with_rate import (
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.detectors.train_loss_rebound import learns
 from sftdiag.findings import Detection, Scalar, Severity
+from sftdiag.hints import ClassVar
 from sftdiag.records import EVAL, TRAIN, LogRecord
 from sftdiag.signals.climb import WINDOW_STEPS, window_size
 from sftdiag.signals.noise import MOVED_ACCURACY, median, noise_scale, unsure_factor

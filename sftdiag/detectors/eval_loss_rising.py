@@ -36,7 +36,6 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from sftdiag.detectors._eval_few import severity_of_few
 from sftdiag.detectors._eval_rise import (
@@ -55,6 +54,7 @@ from sftdiag.detectors._eval_wasted import decay_left, wasted
 from sftdiag.detectors._staircase_note import staircase_note
 from sftdiag.detectors.base import Detector, Skip, no_evaluations
 from sftdiag.findings import Detection, Scalar, Severity
+from sftdiag.hints import ClassVar
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.evaluations import Evaluation
 from sftdiag.signals.stream import Signals

@@ -22,10 +22,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite
-from typing import ClassVar
 
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Severity
+from sftdiag.hints import ClassVar
 from sftdiag.records import EVAL, LogRecord
 from sftdiag.signals.stream import Signals
 

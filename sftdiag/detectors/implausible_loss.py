@@ -39,7 +39,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf, log
-from typing import ClassVar
 
 from sftdiag.detectors._levels import (
     ABOVE,
@@ -66,6 +65,7 @@ from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.detectors.loss_above_chance import MOST, NO_ACCURACY
 from sftdiag.detectors.train_eval_scale_mismatch import FIRST_EPOCH, ratio_of
 from sftdiag.findings import Detection, Scalar, Severity
+from sftdiag.hints import ClassVar
 from sftdiag.ranges import beyond_any, speak_of
 from sftdiag.records import EVAL, TRAIN, LogRecord
 from sftdiag.signals.leap import AVERAGED

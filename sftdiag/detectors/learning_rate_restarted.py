@@ -40,12 +40,12 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import inf, isfinite
 from operator import sub
-from typing import ClassVar
 
 from sftdiag.detectors._course import Course, Rate, heads_for
 from sftdiag.detectors._planned_end import HIGH_END, planned_end
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Scalar, Severity
+from sftdiag.hints import ClassVar
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals

@@ -31,12 +31,12 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from sftdiag.detectors._first_row import is_dead
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.detectors.train_loss_rebound import BACK, bar, evidence, learns, rate_and_epoch, skip
 from sftdiag.findings import Detection, Severity
+from sftdiag.hints import ClassVar
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.climb import ABOVE_START, WINDOW_BLOCKS, WINDOW_STEPS, Climb, climb_of
 from sftdiag.signals.noise import cautious_noise, median

@@ -35,12 +35,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from math import isfinite
-from typing import ClassVar
 
 from sftdiag.detectors._saw_tooth import KEPT_ROWS, SawTooth
 from sftdiag.detectors._swings import EVERY, GUESS_LOOKS, LOOKS, WINDOW, Look, Past, Streaks
 from sftdiag.detectors.base import Detector, Skip, too_few, unusable_train_loss
 from sftdiag.findings import Detection, Severity
+from sftdiag.hints import ClassVar
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals

@@ -33,7 +33,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import ClassVar
 
 from sftdiag.detectors._spikes import (
     OPENING_ROWS,
@@ -44,6 +43,7 @@ from sftdiag.detectors._spikes import (
 )
 from sftdiag.detectors.base import Detector, Skip, too_few, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
+from sftdiag.hints import ClassVar
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.noise import median
 from sftdiag.signals.rows import Rows

@@ -28,12 +28,12 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from sftdiag.detectors._eval_rise import MIN_RISE
 from sftdiag.detectors._halving import Halvings
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
+from sftdiag.hints import ClassVar
 from sftdiag.ranges import MOST_EPOCHS, SWEPT_EPOCHS
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.evaluations import Evaluation

@@ -22,10 +22,10 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Severity
+from sftdiag.hints import ClassVar
 from sftdiag.records import STALL, STALL_PLACES, LogRecord
 from sftdiag.signals.stream import Signals
 

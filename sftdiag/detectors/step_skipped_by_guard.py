@@ -26,10 +26,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import ClassVar
 
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Severity
+from sftdiag.hints import ClassVar
 from sftdiag.records import GUARD, SKIPS, LogRecord
 from sftdiag.signals.stream import Signals
 

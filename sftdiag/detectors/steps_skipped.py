@@ -33,12 +33,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import isfinite, isnan
-from typing import ClassVar
 
 from sftdiag.detectors._first_row import is_dead
 from sftdiag.detectors._no_gradient import NoGradient
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Scalar, Severity
+from sftdiag.hints import ClassVar
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.rows import Rows
 from sftdiag.signals.streak import Streak

@@ -23,10 +23,10 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from sftdiag.detectors.base import Detector, Skip, too_few
 from sftdiag.findings import Detection, Severity
+from sftdiag.hints import ClassVar
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.noise import median
 from sftdiag.signals.rows import Rows

@@ -30,10 +30,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
-from typing import ClassVar
 
 from sftdiag.detectors.base import Detector, Skip, no_evaluations
 from sftdiag.findings import Detection, Scalar, Severity
+from sftdiag.hints import ClassVar
 from sftdiag.records import EVAL, LogRecord
 from sftdiag.signals.evaluations import Evaluation
 from sftdiag.signals.noise import median

@@ -39,7 +39,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import ClassVar
 
 from sftdiag.detectors import _still_evaluations
 from sftdiag.detectors._flat_signs import (
@@ -63,6 +62,7 @@ from sftdiag.detectors._repeats import Repeats
 from sftdiag.detectors._still_rate import StillRate
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
+from sftdiag.hints import ClassVar
 from sftdiag.ranges import LOWEST_LEARNING_RATE
 from sftdiag.records import EVAL, TRAIN, LogRecord
 from sftdiag.signals.blocks import Block, Closing

@@ -40,7 +40,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import exp
-from typing import ClassVar
 
 from sftdiag.detectors._eval_jump import EVALUATED, ONCE, is_over, jump_of
 from sftdiag.detectors._resume_jump import ResumeJump
@@ -54,6 +53,7 @@ from sftdiag.detectors._sudden_jump import (
 )
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
+from sftdiag.hints import ClassVar
 from sftdiag.records import EVAL, TRAIN, LogRecord
 from sftdiag.signals.blocks import Closing
 from sftdiag.signals.climb import (

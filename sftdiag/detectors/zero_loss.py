@@ -23,10 +23,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite
-from typing import ClassVar
 
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Severity
+from sftdiag.hints import ClassVar
 from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.rows import Rows
 from sftdiag.signals.streak import Streak

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING
+
+from sftdiag.hints import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sftdiag.guide.base import Symptom

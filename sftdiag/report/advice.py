@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from sftdiag.findings import Cause, Finding, Report, Scalar, Severity, Status
+from sftdiag.hints import Any
 
 Changes = Mapping[str, tuple[Scalar, Scalar]]
 """Settings, each from what to what."""

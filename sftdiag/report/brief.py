@@ -7,9 +7,9 @@ could not be judged, how many rows were looked at.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from sftdiag.findings import Cause, Curve, Finding, Report, Severity, Status
+from sftdiag.hints import Any
 from sftdiag.report import advice, rows
 from sftdiag.report.full import change, heading, meaning, rows_seen, steps_done, verdict
 from sftdiag.report.line import Line

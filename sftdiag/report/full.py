@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from sftdiag import texts
 from sftdiag.findings import Cause, Finding, Report, RowsSeen, Severity, Status
+from sftdiag.hints import Any
 from sftdiag.report import advice, rows
 from sftdiag.report.line import Line
 from sftdiag.report.one_line import STYLES, by_reason, told_with, verdict_parts, words_of

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from sftdiag.findings import SCHEMA_VERSION, Report
+from sftdiag.hints import Any
 from sftdiag.version import __version__
 
 

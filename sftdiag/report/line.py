@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-from typing import Any
 
+from sftdiag.hints import Any
 from sftdiag.values import Value
 
 JOINERS = "\u200c\u200d"

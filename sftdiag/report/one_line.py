@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from sftdiag import texts
 from sftdiag.findings import Finding, Report, Severity, Status
+from sftdiag.hints import Any
 from sftdiag.signals.evaluations import Evaluation
 
 STYLES = {

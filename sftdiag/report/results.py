@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 from sftdiag.findings import Finding, Report, Severity
+from sftdiag.hints import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sftdiag.signals.course import Course

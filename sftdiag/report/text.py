@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Any, Literal
 
 from sftdiag.findings import Finding, Report
+from sftdiag.hints import TYPE_CHECKING, Any
 from sftdiag.report.line import Line, write_lines
 from sftdiag.report.one_line import words_of
 
-Detail = Literal["line", "brief", "full"]
+if TYPE_CHECKING:
+    from typing import Literal
+
+    Detail = Literal["line", "brief", "full"]
+else:
+    Detail = str
 """``"line"``: the verdict. ``"brief"``: what to look at first and what to change. ``"full"``: every
 cause with its evidence, every check that ran, and why the others could not."""
 

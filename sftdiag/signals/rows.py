@@ -16,8 +16,8 @@ from functools import reduce
 from itertools import chain, takewhile
 from math import isfinite
 from operator import add, le
-from typing import TYPE_CHECKING, Any
 
+from sftdiag.hints import TYPE_CHECKING, Any
 from sftdiag.records import LARGEST, MAX_EPOCHS, MAX_STEPS, SMALLEST, are_plain, as_float
 
 if TYPE_CHECKING:

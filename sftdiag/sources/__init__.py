@@ -6,11 +6,11 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
 
 from sftdiag.context import RunContext
 from sftdiag.errors import SourceError
 from sftdiag.findings import StepRows
+from sftdiag.hints import TYPE_CHECKING, Any
 from sftdiag.observations import Outcome
 from sftdiag.sources import journal, model_files, probes, states, step_rows, trainer_state
 from sftdiag.sources.finding import STDIN, find_runs
@@ -37,7 +37,10 @@ PEEK_BYTES = 4096
 TRAINER_STATE = "trainer_state"
 """The format of the Trainer's own log."""
 
-_Kept = TypeVar("_Kept", bound=Value)
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    _Kept = TypeVar("_Kept", bound=Value)
 
 
 class Run(Value):

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from typing import Any
+
+from sftdiag.hints import Any
 
 WORTH_BYTES = 4_000_000
 """Bytes from which msgspec saves more than its import takes: that is 30 ms, and it decodes a

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from sftdiag.context import RunContext
+from sftdiag.hints import Any
 from sftdiag.sources.decoding import or_none
 from sftdiag.values import EMPTY, Value
 

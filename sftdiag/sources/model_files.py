@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
 
 from sftdiag.context import RunContext, adapter_method
+from sftdiag.hints import Any
 from sftdiag.records import as_float, as_positive
 
 

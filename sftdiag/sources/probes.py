@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
+from sftdiag.hints import Any
 from sftdiag.sources.decoding import or_none
 
 PROBES_FILE = ("_sftdiag", "probes.jsonl")

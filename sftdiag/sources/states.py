@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
 
 from sftdiag.errors import SourceError
+from sftdiag.hints import Any
 from sftdiag.sources import decoding, trainer_state
 
 STATE = "trainer_state.json"

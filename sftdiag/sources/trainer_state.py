@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from sftdiag.context import RunContext
 from sftdiag.errors import SourceError
+from sftdiag.hints import Any
 from sftdiag.records import MAX_EPOCHS, as_float, as_positive
 
 EXPECTED = "expected a trainer_state.json: a JSON object with a list log_history"

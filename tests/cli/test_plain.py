@@ -104,8 +104,11 @@ def loaded(*arguments: object) -> set[str]:
     return set(done.stdout.splitlines()[-1].split("|"))
 
 
-def test_analyze_loads_no_argparse(runs: Path) -> None:
-    assert not {"argparse", "gettext"} & loaded("analyze", runs / "overfitting")
+def test_analyze_loads_neither_argparse_nor_typing(runs: Path) -> None:
+    # The names that annotations are made of come from sftdiag.hints.
+    for form in ("text", "json"):
+        modules = loaded("analyze", runs / "overfitting", "--format", form)
+        assert not {"argparse", "gettext", "typing"} & modules
 
 
 def test_the_end_of_the_process_loses_nothing(runs: Path) -> None:
