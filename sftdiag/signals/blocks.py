@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate, repeat
 from math import isfinite
 from operator import add
-from typing import Any
 
+from sftdiag.hints import Any
 from sftdiag.records import LogRecord
 from sftdiag.signals.rows import Rows, added
 
