@@ -108,15 +108,19 @@ def llama_trainer(
     steps: int,
     logging_steps: int,
     callbacks: Sequence[TrainerCallback] = (),
+    pure: bool = False,
 ) -> Trainer:
     """Return a trainer of a Llama with random weights, on the GPU in bf16 where there is one.
 
-    Its rows are as long as the model takes.
+    Its rows are as long as the model takes. ``pure``: the weights are in bf16 themselves, which
+    leaves the host a third of the kernels to launch.
     """
     cuda = torch.cuda.is_available()
     torch.manual_seed(0)
     with torch.device("cuda" if cuda else "cpu"):
-        model = LlamaForCausalLM(config)
+        model: Any = LlamaForCausalLM(config)
+    if pure:
+        model.to(torch.bfloat16)
     ids = torch.arange(config.max_position_embeddings)
     rows = [{"input_ids": (ids + k) % 500, "labels": (ids + k) % 500} for k in range(500)]
     trainer = Trainer(
@@ -126,7 +130,7 @@ def llama_trainer(
             max_steps=steps,
             per_device_train_batch_size=batch,
             logging_steps=logging_steps,
-            bf16=cuda,
+            bf16=cuda and not pure,
             use_cpu=not cuda,
             save_strategy="no",
             report_to="none",

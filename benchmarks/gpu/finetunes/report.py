@@ -124,6 +124,9 @@ class Scores:
         if second:
             lines += ["", "# The second base\n", f"{SECOND}\n"]
             lines += second.sections(about.SECOND_FAULTS, about.SECOND_TRAPS)
+            from benchmarks.gpu.variants.report import part  # it judges with what is here
+
+            lines += part()
         return "\n".join(lines).rstrip() + "\n"
 
     def sections(self, faults: Mapping[str, str], traps: Mapping[str, str]) -> list[str]:
