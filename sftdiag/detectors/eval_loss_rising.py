@@ -227,8 +227,16 @@ def _severity(
     ):
         wasting = wasted(signals, losses, rise, learned, bar, clear=clear)
         return Severity.ERROR if wasting else Severity.WARNING
-    patience = min(1.0, PERSISTENT / max(1, points[-1].number - points[rise.index].number))
-    return Severity.INFO if rise.lasting > max(noise, patience * MIN_RISE * size) else None
+    since = points[-1].number - points[rise.index].number
+    if rise.lasting <= min(1.0, PERSISTENT / max(1, since)) * MIN_RISE * size:
+        return None
+    # So many evaluations weighed together show what is within the noise of each.
+    together = since >= PERSISTENT and _beyond_its_noise(floor_since(losses, rise), rise)
+    return Severity.INFO if rise.lasting > noise or together else None
+
+
+def _beyond_its_noise(floor: Sequence[float], rise: Rise) -> bool:
+    return steadiness(floor) > STEADY_FACTOR * rise.noise
 
 
 def _steady(
@@ -239,7 +247,7 @@ def _steady(
     if since < STEADY_EVALUATIONS or rise.recent <= STEADY_RISE * size or not signals.max_steps:
         return False
     floor = floor_since(losses, rise)
-    if steadiness(floor) <= STEADY_FACTOR * rise.noise:
+    if not _beyond_its_noise(floor, rise):
         return False
     middle = since // 2
     steps = points[-1].step - points[rise.index + middle].step

@@ -36,6 +36,13 @@ def evaluation_is_nothing(case: Case) -> Evidence | None:
     return Evidence(Weight.SUPPORTS, "evaluation_too", {"loss": case.number("eval_loss")})
 
 
+def nothing_evaluated(case: Case) -> Evidence | None:
+    """Without an evaluation no training row can be among its rows."""
+    if case.signals.evaluations_seen:
+        return None
+    return Evidence(Weight.RULES_OUT, "no_evaluation")
+
+
 def hold_rows_out(case: Case) -> FixText | None:
     """Evaluate, where the run does not."""
     return None if case.signals.main_evaluations else FixText("add_evaluation")
@@ -54,13 +61,13 @@ SYMPTOM = Symptom(
         ),
         CauseRule(
             "eval-leak",
-            (check("train-rows-in-eval"), evaluation_is_nothing),
+            (check("train-rows-in-eval"), evaluation_is_nothing, nothing_evaluated),
             (fix("other_evaluation_rows"),),
         ),
         CauseRule(
             "low-diversity-data",
             (check("duplicate-rows"), check("low-diversity-answers")),
-            (fix("add_rows"),),
+            (hold_rows_out, fix("add_rows")),
         ),
     ),
 )

@@ -361,3 +361,12 @@ def test_a_rise_of_next_to_nothing_is_none() -> None:
     losses = [0.0085, 0.0038, 0.0032, 0.0036, 0.0037, 0.0018]
     found = fired(evaluations(losses, train=[0.25, 0.004, 0.002, 0.0015, 0.001, 0.0008]))
     assert [name for name, _, _ in found if name == "eval-loss-rising"] == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_small_rise_within_the_noise_of_one_is_told_where_many_show_it(seed: int) -> None:
+    draw = random.Random(seed)
+    flat = [1.9 * (1 + draw.gauss(0, 0.005)) for _ in range(100)]
+    creeping = [loss * (1 + 0.02 * place / 99) for place, loss in enumerate(flat)]
+    assert [name for name, *_ in fired(evaluations(creeping))][:1] == ["eval-loss-rising"]
+    assert not fired(evaluations(flat))

@@ -177,3 +177,97 @@ def test_a_rebound_after_steps_at_the_epochs_edges_is_too_many_epochs() -> None:
     smooth = [{**row, "epoch": row["step"] / 1000.0} for row in rows]
     (found, *_) = [f for f in feed(smooth) if f.code == "SFT102"]
     assert not cause(found, "too-many-epochs").because
+
+
+def lost(first: list[float], rate: float, every: int = 10) -> list[Row]:
+    rows = [*first, *[nan] * 20]
+    return [
+        {"step": every * n, "loss": loss, "grad_norm": loss, "learning_rate": rate}
+        for n, loss in enumerate(rows, start=1)
+    ]
+
+
+@pytest.mark.parametrize("rate", [0.3, 1e30])
+@pytest.mark.parametrize("first", [[], [2.0], [2.0] * 12, [2.0, 9.0, *[2.0] * 12]])
+def test_at_a_rate_beyond_any_it_is_the_first_cause_of_a_loss_that_is_lost(
+    first: list[float], rate: float
+) -> None:
+    finding = last(lost(first, rate))
+    assert finding.code == "SFT106"
+    best = finding.causes[0]
+    assert (best.id, best.status.name) == ("learning-rate-too-high", "LIKELY")
+    assert "SFTConfig.learning_rate" in best.fixes[0].changes
+
+
+def test_at_the_first_step_no_rate_has_done_anything_yet() -> None:
+    finding = last(lost([], 1e30, every=1))
+    assert cause(finding, "learning-rate-too-high").status.name == "POSSIBLE"
+
+
+def test_a_jump_before_it_broke_is_the_rate() -> None:
+    calm, jumped = ([2.0, top, 3.5, 2.2, *[2.0] * 12] for top in (2.1, 4.0))
+    assert cause(last(lost(calm, 1e-5)), "learning-rate-too-high").status.name == "POSSIBLE"
+    because = cause(last(lost(jumped, 1e-5)), "learning-rate-too-high").because
+    assert any("jumped from 2" in sentence for sentence in because)
+
+
+def shard(sampler: str | None) -> Finding:
+    rows: list[Row] = []
+    for row in train_rows([3.0 - 0.01 * n if n < 60 else 4.5 for n in range(1, 121)]):
+        gone = row["step"] >= 60
+        rows.append({**row, "mean_token_accuracy": 0.03 if gone else 0.4, "grad_norm": 1.0})
+        if row["step"] % 10 == 8:
+            rows.append({"step": row["step"], "eval_loss": 5.0 if gone else 2.5})
+    known = RunContext(
+        sampler=sampler,
+        train_samples=1000,
+        per_device_train_batch_size=4,
+        world_size=1,
+        gradient_accumulation_steps=2,
+    )
+    return [finding for finding in feed(rows, known) if finding.code == "SFT102"][-1]
+
+
+def test_rows_that_undo_what_was_learned_are_named_by_their_numbers() -> None:
+    best = shard("sequential").causes[0]
+    assert (best.id, best.status.name) == ("poor-data", "LIKELY")
+    assert "from number 472 on (counted from 0, first seen at step 60)" in best.fixes[0].text
+    assert "from step 60 on" in shard(None).causes[0].fixes[0].text
+
+
+def test_a_gradient_that_grew_before_the_loss_blew_up_is_the_rate() -> None:
+    def blown(norms: list[float]) -> Finding:
+        losses = [*[1.0 + 0.01 * (n % 3) for n in range(60)], *[6.0] * 20]
+        rows = [
+            {"step": n, "loss": loss, "grad_norm": norm, "learning_rate": 1e-4 * (1 - n / 100)}
+            for n, (loss, norm) in enumerate(zip(losses, norms, strict=True), start=1)
+        ]
+        return next(finding for finding in feed(rows) if finding.code == "SFT104")
+
+    grown = blown([*[1.0] * 40, *[1e3] * 40])
+    assert (grown.causes[0].id, grown.causes[0].status.name) == ("learning-rate-too-high", "LIKELY")
+    assert cause(blown([1.0] * 80), "learning-rate-too-high").status.name == "POSSIBLE"
+
+
+def test_where_nothing_was_evaluated_no_evaluation_row_is_among_those_of_training() -> None:
+    rows = train_rows([0.5 * 0.8**n + 1e-4 for n in range(80)])
+    rows = [{**row, "epoch": row["step"] / 20} for row in rows]
+    finding = next(found for found in feed(rows) if found.code == "SFT202")
+    assert cause(finding, "eval-leak").status.name == "RULED_OUT"
+
+
+@pytest.mark.parametrize(("best", "agrees"), [(1.0, False), (4.0, True), (20.0, False)])
+def test_the_guides_epochs_are_a_source_only_where_the_run_agrees(
+    best: float, agrees: bool
+) -> None:
+    rows: list[Row] = []
+    for step in range(1, 301):
+        epoch = step / 10
+        rows.append({"step": step, "loss": 2.0 / (1 + epoch), "epoch": epoch})
+        if step % 10 == 0:
+            rows.append({"step": step, "eval_loss": 1.5 + 0.1 * abs(epoch - best), "epoch": epoch})
+    known = RunContext(num_train_epochs=30, train_samples=80)
+    finding = next(found for found in feed(rows, known) if found.code == "SFT201")
+    told = " ".join(cause(finding, "overfitting").because)
+    assert ("counts more than the 3 to 5 epochs" in told) is not agrees
+    assert ("the guide takes 3 to 5" in told) is agrees
