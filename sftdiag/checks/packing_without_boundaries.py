@@ -27,8 +27,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from itertools import pairwise
+from collections.abc import Collection, Iterator, Sequence
 from typing import ClassVar
 
 from sftdiag.checks._shares import share_of_rows
@@ -108,12 +107,28 @@ def _texts(sample: Sample, known: Tokenization) -> int:
     ids, separators = sample.input_ids, known.separators
     if sample.style in TURNS_BEGIN:
         separators -= {known.bos_token_id, *known.eos_token_ids}
-    begun = sum(token == known.bos_token_id and token in separators for token in ids[2:])
+    begin = known.bos_token_id
+    begun = ids[2:].count(begin) if begin in separators else 0
     ended = sum(
-        token in separators and token != known.bos_token_id and after not in known.stops
-        for token, after in pairwise(ids)
+        after not in known.stops
+        for token in separators
+        if token != begin
+        for after in _behind(ids, token)
     )
     return 1 + max(begun, ended, _begun_again(ids, known.turns.system, known.stops))
+
+
+def _behind(ids: tuple[int, ...], token: int) -> Iterator[int]:
+    """Yield what follows each occurrence of a token.
+
+    Examples:
+        >>> list(_behind((2, 5, 6, 2, 2, 7, 2), 2))
+        [5, 2, 7]
+    """
+    place = -1
+    for _ in range(ids[:-1].count(token)):
+        place = ids.index(token, place + 1)
+        yield ids[place + 1]
 
 
 def _begun_again(ids: tuple[int, ...], mark: tuple[int, ...], stops: Collection[int]) -> int:

@@ -62,7 +62,8 @@ def inspect_data(
     template = _training_template(loaded) if assistant_only_loss else None
     known = tokenization.read(loaded, template=template)
     if known is None:
-        raise SourceError(os.fspath(tokenizer), "expected a tokenizer of text")
+        told = "expected a tokenizer of text"
+        raise SourceError(os.fspath(tokenizer), told).keyed("no_text_tokenizer")
     raw = RawRows(loaded, known, template)
     maker = _Maker(raw, os.fspath(tokenizer), max_length, assistant_only_loss, full)
     chosen = settings or Settings()
@@ -112,7 +113,7 @@ class _Maker:
             except Exception as error:
                 raise self._refused(os.fspath(path), place + 1, error) from None
             if sample is None:
-                raise SourceError(os.fspath(path), _problem(given, place + 1))
+                raise _no_columns(path, given, place + 1)
             samples.append(sample)
         places = tuple(place for place, _ in rows)
         form = self._raw.format_of(samples[0].row)
@@ -124,13 +125,16 @@ class _Maker:
         """Return what the tokenizer or its template says of a row that it does not take."""
         if not self._raw.known.has_template:
             problem = "has no chat template, and the rows are conversations"
-            return SourceError(self._tokenizer, problem)
+            return SourceError(self._tokenizer, problem).keyed("no_template")
         said = str(error).strip().partition("\n")[0] or type(error).__name__
         line = getattr(error, "lineno", None)
         if type(error).__name__ == "TemplateSyntaxError":
             problem = f"its chat template has a syntax error in line {line}: {said}"
-            return SourceError(self._tokenizer, problem)
-        return SourceError(path, f"row {number}: the tokenizer's chat template refuses it: {said}")
+            return SourceError(self._tokenizer, problem).keyed(
+                "template_syntax", line=line, said=said
+            )
+        problem = f"row {number}: the tokenizer's chat template refuses it: {said}"
+        return SourceError(path, problem).keyed("template_refuses", number=number, said=said)
 
     def _sample(self, row: Any, split: str) -> Sample | None:
         """Return a row as TRL makes it, or None where it cannot be made."""
@@ -186,16 +190,14 @@ def _look_at_columns(path: str | os.PathLike[str]) -> None:
     if first is None:
         raise SourceError(os.fspath(path), "holds no rows").keyed("no_rows")
     if not forms.is_readable(first):
-        shown = ", ".join(first) or "-"
-        raise SourceError(os.fspath(path), _problem(first, 1)).keyed(
-            "columns", number=1, shown=shown
-        )
+        raise _no_columns(path, first, 1)
 
 
-def _problem(row: Any, number: int) -> str:
+def _no_columns(path: str | os.PathLike[str], row: Any, number: int) -> SourceError:
     """Return what is wrong with a row; its columns, never its text."""
-    shown = ", ".join(row) or "none"
-    return f"row {number}: expected {EXPECTED}, as the tokenizer takes it; the columns are {shown}"
+    shown = ", ".join(row) or "-"
+    told = f"row {number}: expected {EXPECTED}, as the tokenizer takes it; the columns are {shown}"
+    return SourceError(os.fspath(path), told).keyed("columns", number=number, shown=shown)
 
 
 def _training_template(tokenizer: Any) -> str | None:

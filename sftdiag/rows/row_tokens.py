@@ -35,7 +35,8 @@ def load_tokenizer(path: str) -> Any:
     try:
         from transformers import AutoTokenizer
     except ImportError:
-        raise SftdiagError("this needs transformers: pip install 'sftdiag[trainer]'") from None
+        told = "this needs transformers: pip install 'sftdiag[trainer]'"
+        raise SftdiagError(told).keyed("needs_transformers") from None
     try:
         return AutoTokenizer.from_pretrained(path, local_files_only=True)
     except Exception as error:
@@ -137,7 +138,7 @@ class RowTokens:
             return []
         if not self.tokenizer.chat_template:
             problem = "has no chat template, and the rows are conversations"
-            raise SourceError(self.name, problem)
+            raise SourceError(self.name, problem).keyed("no_template")
         plain = not any(row.get("tools") or row.get("chat_template_kwargs") for _, row, _ in chats)
         try:
             if plain:
@@ -147,10 +148,12 @@ class RowTokens:
             else:
                 texts = [self._render_one(row, messages) for _, row, messages in chats]
         except Exception as error:
-            numbers = f"rows {first + chats[0][0]} to {first + chats[-1][0]}"
+            begin, end = first + chats[0][0], first + chats[-1][0]
             reason = str(error).partition("\n")[0]
-            problem = f"its chat template refuses one of {numbers}: {reason}"
-            raise SourceError(self.name, problem) from None
+            problem = f"its chat template refuses one of rows {begin} to {end}: {reason}"
+            raise SourceError(self.name, problem).keyed(
+                "template_refuses_one", first=begin, last=end, said=reason
+            ) from None
         return [(place, text) for (place, *_), text in zip(chats, texts, strict=True)]
 
     def _render_one(self, row: Row, messages: list[Any]) -> str:

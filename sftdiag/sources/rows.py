@@ -79,14 +79,17 @@ def _files(path: str, split: str) -> list[str]:
     if os.path.isfile(os.path.join(path, SPLITS)):
         splits = _read_json(os.path.join(path, SPLITS)).get("splits", [])
         if split not in splits:
-            raise SourceError(path, f"has no split {split!r}; expected one of {', '.join(splits)}")
+            known = ", ".join(splits)
+            told = f"has no split {split!r}; expected one of {known}"
+            raise SourceError(path, told).keyed("no_split", split=split, known=known)
         return _files(os.path.join(path, split), split)
     if os.path.isfile(os.path.join(path, STATE)):
         listed = _read_json(os.path.join(path, STATE)).get("_data_files", [])
         return [os.path.join(path, entry["filename"]) for entry in listed]
     found = sorted(name for name in os.listdir(path) if name.endswith(SUFFIXES))
     if not found:
-        raise SourceError(path, "holds no saved dataset and no JSON lines or Parquet files")
+        told = "holds no saved dataset and no JSON lines or Parquet files"
+        raise SourceError(path, told).keyed("no_data_files")
     return [os.path.join(path, name) for name in found]
 
 
@@ -95,7 +98,7 @@ def _read_json(path: str) -> dict[str, Any]:
         with open(path, encoding="utf-8") as file:
             content: dict[str, Any] = json.load(file)
     except (OSError, ValueError) as error:
-        raise SourceError(path, f"cannot be read: {error}") from None
+        raise SourceError(path, f"cannot be read: {error}").keyed("unread", why=error) from None
     return content
 
 
@@ -115,7 +118,7 @@ def _batches(path: str, size: int) -> Iterator[tuple[float, list[Row]]]:
                 yield from _json(path, text, raw, size)
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
-        raise SourceError(path, f"cannot be read: {reason}") from None
+        raise SourceError(path, f"cannot be read: {reason}").keyed("unread", why=reason) from None
 
 
 def _json(
@@ -134,7 +137,8 @@ def _json(
         except ValueError:
             row = None
         if not isinstance(row, dict):
-            raise SourceError(path, f"line {number}: expected a JSON object")
+            told = f"line {number}: expected a JSON object"
+            raise SourceError(path, told).keyed("no_object", place=number)
         rows.append(row)
         if len(rows) >= size:
             yield raw.tell() / length, rows
@@ -146,10 +150,11 @@ def _array(path: str, content: bytes, size: int) -> Iterator[tuple[float, list[R
     try:
         rows = json.loads(content)
     except ValueError as error:
-        raise SourceError(path, f"expected JSON: {error}") from None
+        raise SourceError(path, f"expected JSON: {error}").keyed("no_json", why=error) from None
     for place, row in enumerate(rows):
         if not isinstance(row, dict):
-            raise SourceError(path, f"entry {place}: expected a JSON object")
+            told = f"entry {place}: expected a JSON object"
+            raise SourceError(path, told).keyed("no_object", place=place)
     for place in range(0, len(rows), size):
         yield min(1.0, (place + size) / len(rows)), rows[place : place + size]
 
@@ -165,7 +170,8 @@ def _parquet(path: str, size: int) -> Iterator[tuple[float, list[Row]]]:
                 seen += batch.num_rows
                 yield seen / total, batch.to_pylist()
     except arrow.ArrowException as error:
-        raise SourceError(path, f"expected Parquet: {_first_line(error)}") from None
+        told = f"expected Parquet: {_first_line(error)}"
+        raise SourceError(path, told).keyed("no_parquet", why=_first_line(error)) from None
 
 
 def _arrow(path: str, size: int) -> Iterator[tuple[float, list[Row]]]:
@@ -177,14 +183,16 @@ def _arrow(path: str, size: int) -> Iterator[tuple[float, list[Row]]]:
                 for place in range(0, batch.num_rows, size):
                     yield file.tell() / length, batch.slice(place, size).to_pylist()
     except arrow.ArrowException as error:
-        raise SourceError(path, f"expected an Arrow stream: {_first_line(error)}") from None
+        told = f"expected an Arrow stream: {_first_line(error)}"
+        raise SourceError(path, told).keyed("no_arrow", why=_first_line(error)) from None
 
 
 def _pyarrow(path: str) -> Any:
     try:
         import pyarrow
     except ImportError:
-        raise SourceError(path, "needs pyarrow: pip install 'sftdiag[trainer]'") from None
+        told = "needs pyarrow: pip install 'sftdiag[trainer]'"
+        raise SourceError(path, told).keyed("needs_pyarrow") from None
     return pyarrow
 
 

@@ -72,12 +72,12 @@ class Setup(Value):
             raise ConfigError(told).keyed("above_0", name="gpu_memory", given=self.gpu_memory)
         if self.method is not None and self.method not in memory.METHODS:
             known = ", ".join(memory.METHODS)
-            raise ConfigError(f"method must be one of {known}; got {self.method!r}")
+            told = f"method must be one of {known}; got {self.method!r}"
+            raise ConfigError(told).keyed("method", known=known, given=self.method)
         for share, tokens in self.lengths.items():
             if not (0 < share <= 1 and tokens > 0):
-                raise ConfigError(
-                    f"lengths must map shares of 0 to 1 to tokens, got {share!r}: {tokens!r}"
-                )
+                told = f"lengths must map shares of 0 to 1 to tokens, got {share!r}: {tokens!r}"
+                raise ConfigError(told).keyed("shares", share=share, tokens=tokens)
         for (share, tokens), (more, fewer) in pairwise(sorted(self.lengths.items())):
             if fewer < tokens:
                 raise ConfigError(

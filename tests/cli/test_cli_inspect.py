@@ -163,6 +163,36 @@ def test_what_is_no_length_is_refused_in_either_language(
         assert said in line
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("[1]", "应为 JSON 对象"), ("[{", "应为 JSON："), ("x", "第 1 行"), ("[]", "没有数据行")],
+)
+def test_files_that_hold_no_rows_are_refused_in_chinese(
+    content: str, said: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "broken.jsonl").write_text(content)
+    assert inspect(folder, "broken", "--lang", "zh") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        (None, "没有对话模板"),
+        ("{{ raise_exception('no roles') }}", "对话模板拒绝了它：no roles"),
+        ("{% for %}", "第 1 行有语法错误"),
+    ],
+)
+def test_templates_that_cannot_be_used_are_told_in_chinese(
+    template: str | None, said: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setups.tokenizer(template=template).save_pretrained(folder / "other")
+    assert inspect(folder, "messages", "--lang", "zh", tokenizer="other") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
 def test_columns_are_looked_at_before_the_tokenizer_is_loaded(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
