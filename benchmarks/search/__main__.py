@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import gc
 import logging
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.search import cells, runs, score, searchers, table, tiny
@@ -30,7 +32,15 @@ def main() -> int:
     logging.disable(logging.WARNING)
     stored = runs.read(chosen.stored)
     gc.freeze()  # Each trial collects garbage; the stored runs are none.
-    page = "\n".join([HEAD, score.render(stored), tiny.render(*tiny.measured())])
+    with ProcessPoolExecutor(len(cells.SOURCES) + 1, mp_context=get_context("spawn")) as pool:
+        far = pool.submit(tiny.written)
+        sources = [
+            pool.submit(score.written, chosen.stored, source)
+            for source in cells.SOURCES
+            if stored["runs"]
+        ]
+        parts = [score.head(stored), *(part.result() for part in sources), far.result()]
+    page = "\n".join([HEAD, *parts])
     if chosen.write:
         PAGE.write_text(page, encoding="utf-8")
     if chosen.write and stored["runs"]:

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import random
 from collections.abc import Mapping, Sequence
-from math import isfinite
-from statistics import fmean
+from math import isfinite, sqrt
+from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-from benchmarks.search import cells, searchers
+from benchmarks.search import cells, runs, searchers
 from benchmarks.search.cells import Cell
 from benchmarks.search.searchers import Found
 from benchmarks.search.table import Table
 from sftdiag.live.trials import finished
+from sftdiag.searches.noise import STANDARD_ERRORS, row_error
+from sftdiag.searches.outcome import RowLosses
 from sftdiag.tuning.prospects import cannot_become_best
 
 SEEDS = range(10)
 
 WITHIN, SHARE = 0.01, 0.5
 """What issue and page ask for: 1 % above the grid's best, at half of its GPU time."""
+
+SHARES = (None, 0.25, 0.5)
+"""Budgets, of the grid's GPU time: what the four steps take by themselves, and two more."""
+
+STUDENT = 2.262
+"""97.5 % quantile of Student's t with nine degrees of freedom, of ten seeds."""
+
+RESAMPLES = 1000
 
 ORDERS, TRIALS = 500, 20
 """Random searches, and trials of each, that the rule on hopeless curves is counted over."""
@@ -67,17 +80,80 @@ def of_ours(table: Table, found: Found) -> Ours:
     return Ours(regret(table, chosen), regret(table, lowest), share, len(pruned), lost, chosen)
 
 
-def measured(stored: Mapping[str, Any], source: str) -> tuple[list[Ours], dict[str, list[float]]]:
-    """Return the searches over ten seeds, and the others' regrets at each one's GPU time."""
-    own: list[Ours] = []
-    others: dict[str, list[float]] = {name: [] for name in searchers.OTHERS}
+class Measured(NamedTuple):
+    """The searchers at one budget, seed by seed.
+
+    Attributes:
+        share: the budget, of the grid's GPU time; None for the search's four steps, and what these
+            took for the others.
+        own: sftdiag's searches.
+        others: the cells that the others chose.
+    """
+
+    share: float | None
+    own: list[Ours]
+    others: dict[str, list[Cell]]
+
+
+def measured(stored: Mapping[str, Any], source: str) -> list[Measured]:
+    """Return the searchers over ten seeds, at each budget.
+
+    Nothing that the others do depends on their budget: each runs once, for the largest.
+    """
+    found = [Measured(share, [], {name: [] for name in searchers.OTHERS}) for share in SHARES]
+    draws = any(key.endswith(f" {cells.SEEDS[1]}") for key in stored["runs"])
+    most = max(share for share in SHARES if share is not None)
     for seed in SEEDS:
         table = Table(stored, source, seed)
-        found = searchers.ours(table)
-        own.append(of_ours(table, found))
+        budgets = []
+        for at in found:
+            budget = None if at.share is None else at.share * table.whole
+            if draws or seed == SEEDS[0]:
+                mine = searchers.ours(table, budget)
+                at.own.append(of_ours(table, mine))
+            else:
+                at.own.append(at.own[0])
+            budgets.append(budget or at.own[-1].share * table.whole)
         for name, search in searchers.OTHERS.items():
-            others[name].append(regret(table, search(table, found.spent, seed).cell))
-    return own, others
+            other = search(table, most * table.whole, seed)
+            for at, budget in zip(found, budgets, strict=True):
+                chosen = other.at(budget)
+                assert chosen is not None
+                at.others[name].append(chosen)
+    return found
+
+
+class Against(NamedTuple):
+    """By how much our regrets lie above another searcher's, seed by seed.
+
+    Attributes:
+        mean: over the seeds.
+        by_seeds: its 95 % interval, by Student's t over the seeds.
+        by_rows: its 95 % interval, by a bootstrap over seeds and evaluation rows.
+    """
+
+    mean: float
+    by_seeds: tuple[float, float]
+    by_rows: tuple[float, float]
+
+
+def against(table: Table, mine: Sequence[Cell], others: Sequence[Cell]) -> Against:
+    """Return the paired difference to another searcher."""
+    pairs = list(zip(mine, others, strict=True))
+    gaps = [regret(table, one) - regret(table, other) for one, other in pairs]
+    half = STUDENT * stdev(gaps) / sqrt(len(gaps))
+    best, tokens = table.truth(table.best), table.tokens
+    rows = [zip(table.rows(one), table.rows(other), strict=True) for one, other in pairs]
+    sums = [[n * (a - b) for n, (a, b) in zip(tokens, row, strict=True)] for row in rows]
+    draw, means = random.Random(0), []
+    for _ in range(RESAMPLES):
+        held = draw.choices(range(len(tokens)), k=len(tokens))
+        seeds = draw.choices(sums, k=len(sums))
+        count = sum(tokens[i] for i in held)
+        means.append(fmean(sum(row[i] for i in held) / count for row in seeds) / best)
+    means.sort()
+    ends = means[int(0.025 * RESAMPLES)], means[int(0.975 * RESAMPLES) - 1]
+    return Against(fmean(gaps), (fmean(gaps) - half, fmean(gaps) + half), ends)
 
 
 def hopeless(stored: Mapping[str, Any], source: str) -> tuple[int, int, int]:
@@ -112,8 +188,8 @@ def curve_of(table: Table, cell: Cell) -> list[tuple[float, float]]:
     return [(step / cell.steps, float("inf") if loss is None else loss) for step, loss in pairs]
 
 
-def render(stored: Mapping[str, Any]) -> str:
-    """Return the part."""
+def head(stored: Mapping[str, Any]) -> str:
+    """Return what is said of the stored runs before each data set's part."""
     if not stored["runs"]:
         return "## SmolLM2-135M-Instruct\n\nNo runs are stored yet.\n"
     grid, more = len(cells.RATES), len(cells.BETWEEN)
@@ -135,8 +211,16 @@ def render(stored: Mapping[str, Any]) -> str:
         "The searchers see the runs that they ask for: sftdiag's own steps, noise, storage and",
         "pruning; Optuna's and Ray's samplers and pruners as they come. Each seed draws which of a",
         "cell's runs is seen where two are stored, and is that of the others' samplers; the others",
-        "stop when they have spent what sftdiag's search had. Losses are the mean over a cell's",
-        "seeds, so a searcher may come out below the grid's best only between its rates.",
+        "stop when they have spent what sftdiag's search had, or the budget that all are given.",
+        "Losses are the mean over a cell's seeds, so a searcher may come out below the grid's best",
+        "only between its rates. With one seed stored a cell is scored by the loss that it was",
+        "chosen by: who takes the lowest of many gains by that, and sftdiag's search, which "
+        "keeps a",
+        "cheaper choice inside the noise, does not.",
+        "",
+        "Each other searcher is held against ours seed by seed: the mean of the differences of the",
+        "two regrets, its 95 % interval over the ten seeds (Student's t), and over seeds and",
+        f"evaluation rows at once (a bootstrap of {RESAMPLES:,} draws).",
         "",
         *(
             ["Without a second seed sftdiag's search comes to the same each time.", ""]
@@ -147,48 +231,107 @@ def render(stored: Mapping[str, Any]) -> str:
         "which the search had been 0.2 % and 2.1 % above the best: these runs are no blind test.",
         "",
     ]
-    for source in cells.SOURCES:
-        lines += part(stored, source)
     return "\n".join(lines)
+
+
+def written(path: Path, source: str) -> str:
+    """Return the part on a data set, read in a process of its own."""
+    logging.disable(logging.WARNING)
+    stored = runs.read(path)
+    gc.freeze()  # Each trial collects garbage; the stored runs are none.
+    return "\n".join(part(stored, source))
 
 
 def part(stored: Mapping[str, Any], source: str) -> list[str]:
     """Return what is said of a data set."""
     table = Table(stored, source)
-    own, others = measured(stored, source)
-    mine = [search.regret for search in own]
-    best, share = table.best, [search.share for search in own]
-    within = sum(value <= WITHIN for value in mine)
+    best = table.best
     lines = [
         f"### {ABOUT[source]}",
         "",
         f"Best of the grid: {table.truth(best):.4f} at rate {best.rate:g}, {best.epochs} epochs, "
-        f"rank {best.rank}, batch {best.batch}.",
+        f"rank {best.rank}, batch {best.batch}. {apart(table)}",
         "",
-        f"| ten seeds | over the grid's best: mean | median | worst | within {WITHIN:.0%} |",
-        "|---|---|---|---|---|",
-        row("**sftdiag.search**, what it chose", mine),
-        row("its lowest loss", [search.seen for search in own]),
-        *(row(name, values) for name, values in others.items()),
-        "",
-        f"GPU time: {fmean(share):.0%} of the full grid's, at most {max(share):.0%} "
-        f"({SHARE:.0%} allowed). Within {WITHIN:.0%} in {within} of {len(mine)}.",
     ]
-    less = {name: fmean(mine) - fmean(values) for name, values in others.items()}
-    worse = [f"{name} by {by:.2%}" for name, by in less.items() if by > 0]
-    told = f"worse than {', '.join(worse)}" if worse else "no worse than each of the others"
-    lines.append(f"In the mean: {told}.")
-    pruned, lost = sum(search.pruned for search in own), sum(search.lost for search in own)
+    pruned = lost = 0
+    for at in measured(stored, source):
+        lines += compared(table, at)
+        pruned += sum(search.pruned for search in at.own)
+        lost += sum(search.lost for search in at.own)
     trials, ended, best_lost = hopeless(stored, source)
     lines += [
-        f"Ended early: {pruned} trials, of which {lost} would have been best. The rule on hopeless "
-        f"curves by itself, over {ORDERS} random",
-        f"orders of {TRIALS} cells: {ended:,} of {trials:,} trials ended, of which {best_lost} "
-        "would have been best.",
+        f"Ended early, in these searches: {pruned} trials, of which {lost} would have been best. "
+        f"The rule on hopeless curves by itself,",
+        f"over {ORDERS} random orders of {TRIALS} cells: {ended:,} of {trials:,} trials ended, "
+        f"of which {best_lost} would have been best.",
         again(table),
         "",
     ]
     return lines
+
+
+def apart(table: Table) -> str:
+    """Return how many cells the evaluation rows cannot tell from the best."""
+    best = table.rows(table.best)
+    one = RowLosses(tuple(best), tuple(table.tokens), len(table.tokens))
+    known = [cell for cell in table.grid if isfinite(table.truth(cell)) and cell != table.best]
+    errors = {
+        cell: row_error(one, one.replace(losses=tuple(table.rows(cell)))) or 0.0 for cell in known
+    }
+    alike = [
+        cell
+        for cell in known
+        if table.truth(cell) - table.truth(table.best) <= STANDARD_ERRORS * errors[cell]
+    ]
+    near = sorted(known, key=table.truth)[: len(SEEDS)]
+    usual = fmean(errors[cell] for cell in near) / table.truth(table.best)
+    return (
+        f"The next ten cells differ from it with a standard error of {usual:.2%} over the "
+        f"{len(table.tokens)} rows; {len(alike)} of {len(known)} lie within two of theirs."
+    )
+
+
+def compared(table: Table, at: Measured) -> list[str]:
+    """Return the table of the searchers at a budget, and whether ours is no worse."""
+    share, own, others = at
+    mine, used = [search.regret for search in own], [search.share for search in own]
+    budget = (
+        f"Without a budget: the four steps, {fmean(used):.0%} of the grid's GPU time, for all"
+        if share is None
+        else f"With a budget of {share:.0%} of the grid's GPU time, of which ours uses "
+        f"{fmean(used):.0%} and stops"
+    )
+    mean, ends = "ours against it: mean", "95 % over seeds"
+    lines = [
+        f"#### {budget}",
+        "",
+        f"| ten seeds | over the grid's best: mean | median | worst | within {WITHIN:.0%} "
+        f"| {mean} | {ends} | {ends} and rows |",
+        "|---|---|---|---|---|---|---|---|",
+        f"{row('**sftdiag.search**, what it chose', mine)} | | |",
+        f"{row('its lowest loss', [search.seen for search in own])} | | |",
+    ]
+    worse, beyond = [], []
+    for name, found in others.items():
+        gap = against(table, [search.chosen for search in own], found)
+        ranges = " | ".join(f"{low:+.2%} to {high:+.2%}" for low, high in gap[1:])
+        known = row(name, [regret(table, cell) for cell in found])
+        lines.append(f"{known} {gap.mean:+.2%} | {ranges} |")
+        if gap.mean > 0:
+            worse.append(f"{name} by {gap.mean:.2%}")
+        if min(gap.by_seeds[0], gap.by_rows[0]) > 0:
+            beyond.append(name)
+    within = sum(value <= WITHIN for value in mine)
+    told = f"worse than {', '.join(worse)}" if worse else "no worse than each of the others"
+    by = ", ".join(beyond) if beyond else "none of them"
+    return [
+        *lines,
+        "",
+        f"At most {max(used):.0%} of the GPU time ({SHARE:.0%} allowed). Within {WITHIN:.0%} in "
+        f"{within} of {len(mine)}. In the mean: {told}.",
+        f"Worse beyond both intervals: than {by}.",
+        "",
+    ]
 
 
 def again(table: Table) -> str:

@@ -38,12 +38,21 @@ class Found(NamedTuple):
         spent: GPU seconds.
         trials: cells that it paid for, with the updates that it trained of each.
         result: of sftdiag's search.
+        bests: what it would have used when so much was spent, in order.
     """
 
     cell: Cell | None
     spent: float
     trials: list[tuple[Cell, int]]
     result: Any = None
+    bests: tuple[tuple[float, Cell | None], ...] = ()
+
+    def at(self, budget: float) -> Cell | None:
+        """Return what it would have used had its budget been smaller: nothing else depends on it.
+
+        The trial that goes beyond it counts, as in :class:`Purse`.
+        """
+        return next((cell for spent, cell in self.bests if spent >= budget), self.cell)
 
 
 class Purse:
@@ -55,6 +64,7 @@ class Purse:
         self.trials: list[tuple[Cell, int]] = []
         self.ended: dict[Cell, float] = {}
         self._steps: dict[Cell, int] = {}
+        self._bests: list[tuple[float, Cell | None]] = []
 
     @property
     def is_empty(self) -> bool:
@@ -75,15 +85,18 @@ class Purse:
                     break
         steps = cell.evaluated_at[done - 1]
         self._pay(cell, steps, done if stops is not None else 1)
-        if stopped:
-            return None
-        self.ended[cell] = self.table.loss(cell)
-        return self.ended[cell]
+        if not stopped:
+            self.ended[cell] = self.table.loss(cell)
+        self._bests.append((self.spent, self._best))
+        return None if stopped else self.ended[cell]
 
     def found(self) -> Found:
         """Return what was found; a trial that ends beyond the budget counts, too."""
-        best = min(self.ended, key=lambda cell: self.ended[cell], default=None)
-        return Found(best, self.spent, self.trials)
+        return Found(self._best, self.spent, self.trials, bests=tuple(self._bests))
+
+    @property
+    def _best(self) -> Cell | None:
+        return min(self.ended, key=lambda cell: self.ended[cell], default=None)
 
     def _pay(self, cell: Cell, steps: int, evaluations: int) -> None:
         known = self._steps.get(cell, 0)

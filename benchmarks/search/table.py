@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping
 from math import inf
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from benchmarks.search import cells
@@ -63,6 +64,12 @@ class Table:
         both = [cell._replace(seed=seed) for seed in cells.SEEDS]
         known = [self.stored["runs"][one.key]["eval_loss"][-1] for one in both if self.has(one)]
         return inf if None in known else sum(known) / len(known)
+
+    def rows(self, cell: Cell) -> list[float]:
+        """Return the loss of each evaluation row, the mean over a cell's stored seeds."""
+        both = [cell._replace(seed=seed) for seed in cells.SEEDS]
+        known = [self.stored["runs"][one.key]["rows"] for one in both if self.has(one)]
+        return [fmean(inf if x is None else x for x in row) for row in zip(*known, strict=True)]
 
     def cost(self, cell: Cell, steps: int, evaluations: int) -> float:
         """Return the GPU seconds of so many updates and evaluations."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 from sftdiag.cli.options import add_output
@@ -97,7 +97,8 @@ def run(options: argparse.Namespace) -> int:
         # The store's own sentence names no module; another one's is told as it is.
         raise (told if error.name else told.keyed("needs_optuna")) from None
     make_trainer = function_of(options.script)
-    with shown_on_terminal(options.lang or "en") as progress:
+    # What the trainers print is no part of the result, which may go into a file or a pipe.
+    with shown_on_terminal(options.lang or "en") as progress, redirect_stdout(sys.stderr):
         result = search(
             make_trainer,
             start or None,

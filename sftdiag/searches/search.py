@@ -218,6 +218,8 @@ class _Driver:
             if step == SEEDS:
                 self.seeds = planning.seed_gap(now, done)
                 continue
+            if step == REFINE and self._spent and not any(t.step == step for t in done.values()):
+                continue
             if step == REFINE:
                 choice = refine.choose(now, done, self.seeds)
             else:
