@@ -29,6 +29,7 @@ from sftdiag.checks.base import Check, Inputs, without_rows
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
 from sftdiag.ranges import TOLERATED_ROWS
+from sftdiag.samples import PROMPT_COMPLETION, Split
 
 
 class PromptNotPrefixCheck(Check):
@@ -64,7 +65,17 @@ class PromptNotPrefixCheck(Check):
                     "share_high": high,
                     "tokens": lost[len(lost) // 2],
                 },
-                fixes=(FixText("boundary"), FixText("turn"), FixText("template")),
+                fixes=(_fix(split, rows),),
                 example=rows[0],
             )
         ]
+
+
+def _fix(split: Split, rows: Sequence[int]) -> FixText:
+    """Return what to change: the prompts' own form says which of the ways it is."""
+    if split.format == PROMPT_COMPLETION:
+        return FixText("boundary")
+    prompts = [(split.samples[i].row or {}).get("prompt") for i in rows]
+    last = [prompt[-1] for prompt in prompts if isinstance(prompt, list) and prompt]
+    said = sum(message.get("role", message.get("from")) == "assistant" for message in last)
+    return FixText("turn" if 2 * said > len(rows) else "template")

@@ -13,7 +13,15 @@ from sftdiag.checks.prompt_not_prefix import PromptNotPrefixCheck
 from sftdiag.checks.template_mismatch import TemplateMismatchCheck
 from sftdiag.checks.unread_input import UnreadInputCheck
 from sftdiag.context import RunContext
-from sftdiag.samples import CONVERSATION, TEXT, TOKENS, Sample, Split, Tokenization
+from sftdiag.samples import (
+    CONVERSATION,
+    PROMPT_COMPLETION,
+    TEXT,
+    TOKENS,
+    Sample,
+    Split,
+    Tokenization,
+)
 from sftdiag.turns import Turns
 
 BEGIN, END, OPEN, EOS = 1, 2, 8, 3
@@ -156,6 +164,19 @@ def test_prompts_are_compared_where_they_are_masked() -> None:
     assert (found.evidence["rows"], found.evidence["seen"]) == (3, 4)
     context = RunContext(completion_only_loss=False)
     assert check.look(Inputs(context, split(*rows))) == ()
+
+
+def test_a_prompt_that_is_no_prefix_is_mended_as_its_form_says() -> None:
+    asked, said = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
+    ways = [
+        (PROMPT_COMPLETION, {"prompt": "a ", "completion": "b"}, "boundary"),
+        (CONVERSATION, {"prompt": [asked, said], "completion": [said]}, "turn"),
+        (CONVERSATION, {"prompt": [asked], "completion": [said]}, "template"),
+    ]
+    for form, row, key in ways:
+        train = split(whole((5, 6), prompt_lost=2, row=row), form=form)
+        (found,) = PromptNotPrefixCheck().look(Inputs(train=train))
+        assert [fix.key for fix in found.fixes] == [key]
 
 
 def test_a_sampler_is_refused_only_where_it_is_a_slip_of_the_pen() -> None:
