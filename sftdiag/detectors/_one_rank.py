@@ -6,6 +6,11 @@ happens. That row lies anywhere between; from the next on the logged loss is (N 
 would be. Entropy and accuracy are of the same tokens: hard rows and learning move them with the
 loss, so that the loss as a multiple of them is steadier than the loss, and falls by (N - 1)/N all
 the same.
+
+Cannot see it in a log without both. Loss and gradient norm alone were tried on 691 stored and
+generated logs, as if of 2, 4 and 8 ranks, for falls that last three rows: 56 false alarms. Without
+the rows about an epoch's beginning 5 are left, and 561 of 2,073 falls that were put in are found.
+Live, each step's own loss says it (``StepSignals``).
 """
 
 from __future__ import annotations

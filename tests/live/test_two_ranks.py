@@ -121,15 +121,20 @@ def test_two_ranks_decide_alike() -> None:
     assert [run["verdict"] for rank in seen["probes"] for run in rank["runs"]] == ["healthy"] * 2
 
 
+PARTS = 6
+"""Of the cases that could hang: one takes minutes."""
+
+
 @pytest.mark.acceptance
-@pytest.mark.timeout(7200)
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("backend", ["ddp", "fsdp2"])
-def test_no_case_hangs(backend: str) -> None:
+def test_no_case_hangs(backend: str, part: int) -> None:
     """What could, twenty times each."""
     from benchmarks.gpu.ranks.cases import CASES
 
     often = [name for name, case in CASES.items() if case.often and case.fits(backend, "cpu")]
-    cases(backend, often, repetitions=20)
+    cases(backend, often[part::PARTS], repetitions=20)
 
 
 @pytest.mark.slow
