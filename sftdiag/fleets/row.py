@@ -40,7 +40,7 @@ class Row(Value):
         wasted_share: the same as a share of the steps done.
         wasted_gpu_hours: the same of the run's time, where the log has it; of one GPU where their
             number is not known.
-        series: the evaluation series, with its best loss and that one's step.
+        series: the evaluation series, with the best loss of sound weights and that one's step.
         checkpoint: the step of the checkpoint nearest the best evaluation, or None.
         reason: why it cannot be judged or read, or None.
         modified: when its log was last written, in seconds since 1970.
@@ -92,7 +92,8 @@ def row_of(run: Run, monitor: Monitor, report: Report) -> Row:
         share = wasted / summary.last_step
         hours = _gpu_hours(run.entries, monitor.signals.context.world_size)
     cause = primary.causes[0] if primary is not None and _is_known(primary) else None
-    series, best = monitor.best_evaluation() or (None, None)
+    # Where no weights were sound there is no best, and there are curves all the same.
+    series, best = monitor.best_evaluation() or (monitor.signals.main_series, None)
     return Row(
         run=run.path,
         verdict=report.verdict,

@@ -101,6 +101,26 @@ def test_zoom_and_back(page: Any) -> None:
     assert points == whole.count("L")
 
 
+@pytest.mark.parametrize("name", ["learning-rate-too-low", "label-mask", "overfitting"])
+def test_the_script_draws_on_the_axis_of_the_page(
+    browser: Any, runs: Path, tmp_path: Path, name: str
+) -> None:
+    opened = browser.new_page()
+    opened.goto(write(runs / name, tmp_path).as_uri())
+    kinds = ("loss", "eval_loss", "grad_norm", "learning_rate")
+    paths = [opened.locator(f'path[data-series="{kind}"]') for kind in kinds]
+    before = [path.get_attribute("d") for path in paths]
+    opened.locator("#reset").click()
+    for path, drawn in zip(paths, before, strict=True):
+        pairs = zip(_numbers(path.get_attribute("d")), _numbers(drawn), strict=True)
+        assert max(abs(one - other) for one, other in pairs) <= 0.2
+    opened.close()
+
+
+def _numbers(path: str) -> list[float]:
+    return [float(number) for place in path[1:].split("L") for number in place.split()]
+
+
 def test_hover_and_arrow_keys_tell_the_values(page: Any) -> None:
     box = page.locator("svg.curves").bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 60)

@@ -323,3 +323,19 @@ def test_the_page_goes_to_a_file(
         main(["fleet", str(root), "--output", str(root / "well" / "trainer_state.json" / "x")]) == 2
     )
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_neither_evaluation_nor_checkpoint_of_a_blown_up_model_is_the_best(tmp_path: Path) -> None:
+    rows = train_rows([3.0 - 0.01 * n if n < 50 else 60.0 for n in range(1, 121)])
+    for step in (20, 40, 60, 80):
+        rows.append({"step": step, "eval_loss": 2.9 - step / 100 if step < 50 else 1.0})
+    for run, kept in (("early", (30, 90)), ("late", (90,))):
+        for step in kept:
+            (tmp_path / run / f"checkpoint-{step}").mkdir(parents=True)
+        write_state(
+            tmp_path / run / "trainer_state.json", sorted(rows, key=lambda row: row["step"])
+        )
+    early, late = sorted(fleet(tmp_path, cached=False).rows, key=lambda row: row.run)
+    assert early.code == "SFT104"
+    assert (early.best_step, early.checkpoint) == (40, 30)
+    assert (late.best_step, late.checkpoint) == (40, None)
