@@ -36,11 +36,19 @@ class Value:
             self.__dict__.update(zip(self.fields, args, strict=True))
             self._validate()
             return
-        defaults = {name: {} if v is EMPTY else v for name, v in self._defaults.items()}
-        values = {**defaults, **dict(zip(self.fields, args, strict=False)), **kwargs}
-        if values.keys() != set(self.fields) or len(args) > len(self.fields):
+        given = {**dict(zip(self.fields, args, strict=False)), **kwargs}
+        if not given.keys() <= set(self.fields) or len(args) > len(self.fields):
             self._refuse(args, kwargs)
-        self.__dict__.update(values)
+        # In the fields' order however it was made: equal values have the same hash.
+        values = self.__dict__
+        for name in self.fields:
+            if name in given:
+                values[name] = given[name]
+            elif name in self._defaults:
+                value = self._defaults[name]
+                values[name] = {} if value is EMPTY else value
+            else:
+                self._refuse(args, kwargs)
         self._validate()
 
     def _refuse(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:

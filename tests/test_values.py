@@ -141,6 +141,13 @@ def test_values_can_be_pickled_and_share_no_default() -> None:
     assert fix.changes == {}
 
 
+def test_equal_values_have_the_same_hash_however_they_were_made() -> None:
+    whole, short = Settings(**Settings().__dict__), Settings(lang="en")
+    assert whole == short == Settings(frozenset())
+    assert hash(whole) == hash(short) == hash(Settings(frozenset()))
+    assert list(short.__dict__) == [*Settings.fields]
+
+
 def test_values_are_frozen() -> None:
     fix = Fix("text")
     with pytest.raises(AttributeError, match="frozen"):

@@ -13,7 +13,6 @@ from types import SimpleNamespace
 from sftdiag.cli.plain import NotPlain, Plain
 from sftdiag.errors import SftdiagError
 from sftdiag.hints import TYPE_CHECKING, Any
-from sftdiag.version import __version__
 
 if TYPE_CHECKING:
     import argparse
@@ -64,6 +63,8 @@ def parser(only: Collection[str] = COMMANDS.keys()) -> argparse.ArgumentParser:
         only: the commands that are loaded; where none is, all stand in the help with their names.
     """
     import argparse  # loads for what is not said in full
+
+    from sftdiag.version import __version__
 
     # argparse asks shutil for the terminal's width, whose import costs more than parsing does.
     columns = os.environ.get("COLUMNS", "")

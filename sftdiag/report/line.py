@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 
 from sftdiag.hints import Any
@@ -21,12 +20,14 @@ def visible(text: str) -> str:
         >>> visible("one\n\x1b[31mred\u202e")
         'one⏎\\x1b[31mred\\u202e'
     """
-    return "".join(map(_visible, text))
+    return text if text.isprintable() else "".join(map(_visible, text))
 
 
 def _visible(character: str) -> str:
     if character in "\n\t":
         return "⏎" if character == "\n" else "⇥"
+    import unicodedata  # a library of its own, for characters that few reports have
+
     hidden = unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
     if hidden and character not in JOINERS:
         return character.encode("unicode_escape").decode("ascii")
