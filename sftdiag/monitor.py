@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from sftdiag import detectors as detectors_package
 from sftdiag import texts
@@ -105,6 +105,17 @@ class Monitor:
         if len(records) == 1:
             return self.feed(records[0])
         return tuple(f for record in records for f in self.feed(record))
+
+    def feed_entries(self, entries: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Finding, ...]]:
+        """Take in rows of ``log_history`` one after another; see :meth:`feed`.
+
+        Yields:
+            What each changed, before the next is taken in. Rows that change nothing are taken in
+            many at once, to the same state.
+        """
+        for entry in (stretches := Stretches(entries)):
+            taken = stretches.taken(self.signals, self._on_rows)
+            yield () if taken else self.feed_entry(entry)
 
     def lose_sight(self, error: str) -> None:
         """Note that no further row is seen, since something failed inside sftdiag.

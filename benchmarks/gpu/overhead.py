@@ -230,9 +230,9 @@ def main() -> int:
                 if not chosen.size or size.name in chosen.size:
                     seconds = chosen.seconds or size.seconds
                     results[size.name] = measure(Path(folder) / size.name, size, seconds)
+                    if chosen.to:
+                        chosen.to.write_text(json.dumps(results, indent=1) + "\n")
     print(table(results))
-    if chosen.to:
-        chosen.to.write_text(json.dumps(results, indent=1) + "\n")
     if chosen.write:
         stored = json.loads(STORED.read_text()) if STORED.exists() else {}
         STORED.write_text(json.dumps(stored | results, indent=1) + "\n")

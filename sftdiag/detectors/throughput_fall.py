@@ -23,6 +23,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import truediv
 
 from sftdiag.detectors.base import Detector, Skip, too_few
 from sftdiag.findings import Detection, Severity
@@ -79,6 +80,7 @@ class ThroughputFallDetector(Detector):
         self._windows: list[Window] = []
         self._steps: list[tuple[int, float, float]] = []
         self._usual = 0.0
+        self._then: tuple[list[Window], list[tuple[int, float, float]]] | None = None
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
@@ -90,31 +92,39 @@ class ThroughputFallDetector(Detector):
         self._steps.append((record.step, tokens / seconds, tokens))
         if len(self._steps) < WINDOW:
             return ()
-        steps, self._steps = self._steps, []
-        speed, size = (median([step[i] for step in steps]) for i in (1, 2))
-        self._windows.append(Window(steps[0][0], speed, size))
-        if len(self._windows) > MOST_WINDOWS:
-            del self._windows[1 : -4 * SLOW_WINDOWS : 2]
+        self._windows, self._steps = _with(self._windows, self._steps), []
         return self._look(record)
 
     def passes(self, signals: Signals, rows: Rows) -> bool:
-        """See :meth:`Detector.passes`: only rows of steps that were timed say anything."""
-        return not rows.have("step_seconds")
+        """See :meth:`Detector.passes`: rows of steps, too, where no window says anything."""
+        self._then = None
+        seconds, tokens = rows.get("step_seconds"), rows.get("step_tokens")
+        if seconds is None or tokens is None:
+            return True
+        windows, steps = self._windows, list(self._steps)
+        for step in zip(rows.steps, map(truediv, tokens, seconds), tokens, strict=True):
+            steps.append(step)
+            if len(steps) == WINDOW:
+                windows, steps = _with(windows, steps), []
+                if self._active is not None or _fallen(windows) is not None:
+                    return False
+        self._then = windows, steps
+        return True
+
+    def take(self, signals: Signals, rows: Rows) -> None:
+        """See :meth:`Detector.take`."""
+        if self._then is not None:
+            self._windows, self._steps = self._then
 
     def _look(self, record: LogRecord) -> Sequence[Detection]:
         last = self._windows[-SLOW_WINDOWS:]
         if self._active is not None:
             back = min(window.speed for window in last) > BACK * self._usual
             return self._end(record.step) if back else ()
-        before = self._windows[1:-SLOW_WINDOWS]
-        if len(before) < BEFORE:
+        fallen = _fallen(self._windows)
+        if fallen is None:
             return ()
-        usual = median([window.speed for window in before])
-        slowest = sorted(window.speed for window in before)[int(QUANTILE * len(before))]
-        highest = max(window.speed for window in last)
-        tokens, usually = (median([w.tokens for w in part]) for part in (last, before))
-        if highest > min(SLOW * usual, slowest) or abs(tokens - usually) > SAME_ROWS * usually:
-            return ()
+        usual, tokens = fallen
         self._usual = usual
         now = median([window.speed for window in last])
         self._active = Detection(
@@ -137,3 +147,26 @@ class ThroughputFallDetector(Detector):
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""
         return too_few(len(self._windows), BEFORE + SLOW_WINDOWS + 1)
+
+
+def _with(windows: list[Window], steps: Sequence[tuple[int, float, float]]) -> list[Window]:
+    """Return the windows with one more; the old ones are thinned out."""
+    speed, size = (median([step[i] for step in steps]) for i in (1, 2))
+    longer = [*windows, Window(steps[0][0], speed, size)]
+    if len(longer) > MOST_WINDOWS:
+        del longer[1 : -4 * SLOW_WINDOWS : 2]
+    return longer
+
+
+def _fallen(windows: Sequence[Window]) -> tuple[float, float] | None:
+    """Return the usual speed and a step's tokens where the last windows are slow for good."""
+    last, before = windows[-SLOW_WINDOWS:], windows[1:-SLOW_WINDOWS]
+    if len(before) < BEFORE:
+        return None
+    usual = median([window.speed for window in before])
+    slowest = sorted(window.speed for window in before)[int(QUANTILE * len(before))]
+    highest = max(window.speed for window in last)
+    tokens, usually = (median([w.tokens for w in part]) for part in (last, before))
+    if highest > min(SLOW * usual, slowest) or abs(tokens - usually) > SAME_ROWS * usually:
+        return None
+    return usual, tokens

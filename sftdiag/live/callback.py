@@ -181,7 +181,7 @@ class DiagnosticsCallback(StepEvents):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Meet the other ranks once: by the end of a step each has begun it."""
-        super().on_step_end(args, state, control, **kwargs)
+        super().on_step_end(args, state, control)
         if self._watch is not None and self._watch.waiting:
             self._meet(self._watch, args, state, control)
 

@@ -121,22 +121,27 @@ class RowLog:
     def trained(self, rows: int | None) -> None:
         """Note that a micro-batch, of so many rows on this rank, was trained on."""
         if self._drawn:
-            self._taken.append(self._drawn.popleft())
+            batch = self._drawn.popleft()
+            self._taken.append(batch)
+            self._kept += OF_A_BATCH + len(batch)
         elif self._place is not None and rows:
             first = (self._place * self._world + self._rank) * rows
             self._taken.append(array("q", range(first, first + rows)))
+            self._kept += OF_A_BATCH + rows
             self._place += 1
 
     def given(self, step: int, epoch: float | None, rows: Any) -> None:
         """Note the rows of an optimizer step as a loop of one's own tells them."""
-        self._taken.append(_numbers(rows))
+        batch = _numbers(rows)
+        self._taken.append(batch)
+        self._kept += OF_A_BATCH + len(batch)
         self.stepped(step, epoch)
 
     def stepped(self, step: int, epoch: float | None) -> None:
         """Note that an optimizer step was made of the micro-batches since the last one."""
         taken, self._taken = self._taken, []
         self._steps.append((step, epoch, taken))
-        self._kept += _cost(taken)
+        self._kept += OF_A_STEP
         while self._kept > MOST and len(self._steps) > 1:
             self._kept -= _cost(self._steps.popleft()[2])
 

@@ -131,22 +131,21 @@ class StepEvents(TrainerCallback):
         if self.steps is not None:
             self.steps.rows.epoch_begins()
 
-    @unharmed
-    def on_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Note the rate of the step."""
-        if self.steps is not None:
-            self.steps.rated()
-
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Note that the step is done."""
-        if self.enabled and self.steps is not None:
-            done = partial(self.steps.stepped, state.global_step, state.epoch)
-            self._faults.run(PART, done, None, always=True)
-            self._faults.run("the watchdog", partial(self._beat, state), None)
+        """Note that the step is done: at every step, so with few calls."""
+        signals = self.steps
+        if not self.enabled or signals is None:
+            return
+        try:
+            signals.stepped(state.global_step, state.epoch)
+        except Exception as error:
+            self._faults.failed(PART, error)
+        try:
+            self._beat(state)
+        except Exception as error:
+            self._faults.failed("the watchdog", error)
 
     def _broken(self, part: str) -> None:
         """Let the report say what is no longer seen, and the other ranks that this one is lost."""
@@ -177,7 +176,7 @@ class StepEvents(TrainerCallback):
         if signals.off is not None and watch.monitor.signals.context.step_signals is None:
             watch.learn(RunContext(step_signals=signals.off), control)
         watch.keep_steps(steps)
-        watch.feed([*self._merger.rows(steps, row)], control)
+        watch.feed([*self._merger.rows(steps, row)], control, row)
         self._faults.run("the rows", watch.find_rows, None)
         if self._guarded is not None and self._guarded.stopped:
             watch.stopped_by("SFT113")

@@ -10,10 +10,17 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sftdiag.live.open_step import OpenStep, agree, measured, part_of_norm
+from sftdiag.live.made_step import (
+    NOT_SKIPPED,
+    Made,
+    agree,
+    measured,
+    part_of_norm,
+    whole_norm,
+)
 from sftdiag.live.row_log import RowLog
 from sftdiag.sources.every_step import Step, packed, unpacked
 
@@ -49,12 +56,20 @@ class StepSignals:
         self._reset()
 
     def _reset(self) -> None:
-        self._used = self._done = 0
-        self._steps: list[OpenStep] = []
-        self._open = OpenStep()
+        self._used = 0
+        self._steps: list[Made] = []
+        self._open()
         self._ready: list[Step] = []
         self._since_row: list[Step] = []
         self._clock: float | None = None
+
+    def _open(self) -> None:
+        """Begin the next step."""
+        self._losses = self._tokens = 0
+        self._normed = False
+        self._parts = 1
+        self._rate: Any = None
+        self._skip: tuple[float | None, float | None, float | None] = NOT_SKIPPED
 
     def begin(self, loader: Any = None, step: int = 0) -> None:
         """Start afresh and follow the trainer from now on.
@@ -74,6 +89,7 @@ class StepSignals:
         self.alone = args.world_size == 1
         self._ring = torch.zeros(self._most * per_step + 1, device=args.device)
         self._slots = self._ring.unbind()
+        self._rates = _rates_of(self.trainer)
         if loader is not None:
             self.rows.begin(loader, args, step)
         self._wrap(self.trainer, "training_step", self._trained)
@@ -126,11 +142,13 @@ class StepSignals:
         if not hasattr(loss, "dim") or loss.dim() != 0:
             self.off = NO_SCALAR
             return
+        # By value: a compiled model's graph writes its next loss to the same place.
         self._slots[self._used].copy_(loss.detach() if loss.requires_grad else loss)
         self._used += 1
-        self._open.losses += 1
+        self._losses += 1
+        self._rate = self._rates()[0]
         if shape is not None:
-            self._open.tokens += shape.numel()
+            self._tokens += shape.numel()
 
     def _clipped(self, norm: Any, args: tuple[Any, ...], kwargs: Any) -> None:
         """Keep the gradient norm that the trainer logs of its step: that of its last call."""
@@ -142,11 +160,11 @@ class StepSignals:
         elif type(norm) is type(self._ring) and norm.numel() == 1:
             slot.copy_(norm.detach().reshape(()) if norm.requires_grad or norm.dim() else norm)
         elif hasattr(norm, "device_mesh") and (kept := part_of_norm(norm)) is not None:
-            part, self._open.parts = kept
+            part, self._parts = kept
             slot.copy_(part.reshape(()))
         else:
             return
-        self._open.normed = True
+        self._normed = True
 
     def now(self) -> tuple[float, float | None]:
         """Return the loss and the gradient norm of the step that is being made, now.
@@ -154,23 +172,23 @@ class StepSignals:
         This waits for the device. With several ranks it is their mean: every rank must ask, also
         one where something failed, and all of them know that then.
         """
-        open_ = self._open
-        seen = self._ring[self._used - open_.losses : self._used + open_.normed]
+        count, is_normed = self._losses, self._normed
+        seen = self._ring[self._used - count : self._used + is_normed]
         if self.alone:
-            *losses, norm = seen.tolist() if open_.normed else (*seen.tolist(), None)
+            *losses, norm = seen.tolist() if is_normed else (*seen.tolist(), None)
             return sum(losses), norm
         from torch import distributed
 
         words = self._ring.new_zeros(4)
         if self.off is None:
-            words[0], words[2] = seen[: open_.losses].sum(), float(open_.normed)
-            words[1] = seen[-1] if open_.normed else 0.0
+            words[0], words[2] = seen[:count].sum(), float(is_normed)
+            words[1] = seen[-1] if is_normed else 0.0
         words[3] = float(self.off is not None)
         distributed.all_reduce(words)
         loss, norm, normed, failed = (words / distributed.get_world_size()).tolist()
         if failed:
             self.off = self.off or FAULT
-        return loss, open_.norm(norm) if normed else None
+        return loss, whole_norm(norm, self._parts) if normed else None
 
     def skipped(self, reason: int, level: float | None, bound: float | None) -> None:
         """Note that the step that is being made changes no weight.
@@ -180,25 +198,29 @@ class StepSignals:
             level: the usual loss.
             bound: the rise above it that is not unusual.
         """
-        self._open.skipped, self._open.level, self._open.bound = float(reason), level, bound
-
-    def rated(self) -> None:
-        """Note the rate that the optimizer has stepped with, where the trainer asks for it too."""
-        rate = self.trainer._get_learning_rate()
-        self._open.rate = rate if isinstance(rate, float) else None
+        self._skip = float(reason), level, bound
 
     def stepped(self, step: int, epoch: float | None) -> None:
         """Note that an optimizer step is done."""
-        now, open_ = time.monotonic(), self._open
-        open_.step, open_.epoch = step, epoch
-        open_.seconds = now - self._clock if self._clock is not None else None
+        now, clock = time.monotonic(), self._clock
         self._clock = now
-        self._used += open_.normed
-        self._steps.append(open_)
-        self._open = OpenStep()
+        self._steps.append(
+            Made(
+                step,
+                self._losses,
+                self._normed,
+                self._parts,
+                self._rate if isinstance(self._rate, float) else None,
+                epoch,
+                now - clock if clock is not None else None,
+                self._tokens,
+                self._skip,
+            )
+        )
+        self._used += self._normed
+        self._open()
         try:
             self.rows.stepped(step, epoch)
-            open_.measured = measured(self.trainer, open_.losses)
         except Exception:
             # The step counts all the same: ranks bring theirs over after equally many.
             self.broke()
@@ -231,30 +253,22 @@ class StepSignals:
         """Copy the ring to the host, once; with several ranks, their mean."""
         if not self._steps:
             return
+        batches, beside = [made.losses for made in self._steps], list[list[float | None]]()
+        try:
+            beside = measured(self.trainer, batches)
+        except Exception:
+            self.broke()
         values = self._values()
         steps, self._steps, self._used = self._steps, [], 0
         if self.off is not None:
             return
         place, found = 0, []
-        for open_ in steps:
-            losses = values[place : place + open_.losses]
-            place += open_.losses + open_.normed
-            norm = open_.norm(values[place - 1]) if open_.normed else None
-            found.append(
-                Step(
-                    open_.step,
-                    sum(losses),
-                    norm,
-                    open_.rate,
-                    open_.epoch,
-                    open_.seconds,
-                    open_.tokens or None,
-                    open_.skipped,
-                    open_.level,
-                    open_.bound,
-                    *open_.measured,
-                )
-            )
+        for made, kept in zip(steps, beside, strict=True):
+            losses = values[place : place + made.losses]
+            place += made.losses + made.normed
+            norm = whole_norm(values[place - 1], made.parts) if made.normed else None
+            known = (made.rate, made.epoch, made.seconds, made.tokens or None)
+            found.append(Step(made.step, sum(losses), norm, *known, *made.skip, *kept))
         # As a later reader of the file sees them.
         self._ready += unpacked(packed(found))
 
@@ -280,3 +294,17 @@ class StepSignals:
         if failed:
             self.off = self.off or FAULT
         return values
+
+
+def _rates_of(trainer: Any) -> Callable[[], Sequence[Any]]:
+    """Return what tells the rate of the step that is being made, at any time before it is done.
+
+    Transformers' schedules are all of one kind, which is asked itself; for others the trainer is.
+    """
+    from torch.optim.lr_scheduler import LambdaLR
+
+    scheduler = getattr(trainer, "lr_scheduler", None)
+    inner = getattr(scheduler, "scheduler", scheduler)
+    if isinstance(inner, LambdaLR) and not trainer.is_deepspeed_enabled:
+        return inner.get_last_lr
+    return lambda: (trainer._get_learning_rate(),)

@@ -62,18 +62,29 @@ class Watch:
         self._held: set[str] = set()
         self._concluded = False
 
-    def feed(self, rows: Sequence[Mapping[str, Any]], control: Any) -> None:
-        """Take in the next rows of the log, each in a dict of its own."""
+    def feed(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        control: Any,
+        logged: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Take in the next rows of the log, each in a dict of its own.
+
+        Args:
+            rows: those that are judged.
+            control: the trainer's, in which a stop is asked for.
+            logged: what the log itself says, where single steps, kept apart, stand for it.
+        """
         if self._outlets is not None:
-            self._outlets.keep_log_rows(rows)
+            self._outlets.keep_log_rows(rows if logged is None else (logged,))
         if self.waiting:
             self._rows += rows
         else:
             self._judge(rows, control)
 
     def _judge(self, rows: Sequence[Mapping[str, Any]], control: Any) -> None:
-        for row in rows:
-            self._handle(self.monitor.feed_entry(row), control)
+        for found in self.monitor.feed_entries(rows):
+            self._handle(found, control)
 
     def find_rows(self) -> None:
         """Look up the rows behind what was found, each step's once, on every rank alike."""

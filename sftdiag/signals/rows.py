@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 Entry = Mapping[str, Any]
 
-COLUMNS = ("loss", "epoch", "grad_norm", "learning_rate", "entropy", "mean_token_accuracy")
+COLUMNS = (
+    *("loss", "epoch", "grad_norm", "learning_rate", "entropy", "mean_token_accuracy"),
+    *("step_seconds", "step_tokens"),
+)
 """Metrics that a detector or a signal reads of each train row; of ``num_tokens`` the last does."""
 
 _SUM_ADDS = sys.version_info < (3, 12)

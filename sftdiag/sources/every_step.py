@@ -35,6 +35,9 @@ _HEAD = struct.Struct("<8sHH")
 _DIGITS = 7
 """What a float32 holds: a rate of 2e-5 reads 2e-05, not 1.9999999494757503e-05."""
 
+_WHOLE = 10.0**_DIGITS
+"""Whole numbers below it, as counts of tokens are, have no more digits than that."""
+
 MEASURED = ("entropy", "mean_token_accuracy")
 """What some trainers measure of each micro-batch beside its loss, and log the mean of."""
 
@@ -87,15 +90,13 @@ OF_STEPS = frozenset({"loss", "grad_norm", "learning_rate", "epoch", "step"})
 
 def packed(steps: Iterable[Step]) -> bytes:
     """Return steps as the file's rows."""
-    return b"".join(_row_of(step) for step in steps if step.step <= LAST_STEP)
-
-
-def _row_of(step: Step) -> bytes:
-    values = [UNKNOWN if value is None else value for value in step]
+    known = [step for step in steps if step.step <= LAST_STEP]
+    values = [UNKNOWN if value is None else value for step in known for value in step]
+    layout = f"<{len(values)}f"
     try:
-        return _STEP.pack(*values)
+        return struct.pack(layout, *values)
     except OverflowError:
-        return _STEP.pack(*map(_single, values))
+        return struct.pack(layout, *map(_single, values))
 
 
 def _single(value: float) -> float:
@@ -111,20 +112,26 @@ def unpacked(rows: bytes, columns: Sequence[str] = _COLUMNS) -> list[Step]:
     """Return the whole rows among these bytes; a column that is not there is not known."""
     layout = struct.Struct(f"<{len(columns)}f")
     whole = len(rows) - len(rows) % layout.size
-    places = [columns.index(name) if name in columns else None for name in _COLUMNS]
+    found = layout.iter_unpack(rows[:whole])
+    if columns != _COLUMNS:
+        places = [columns.index(name) if name in columns else None for name in _COLUMNS]
+        found = (
+            tuple(UNKNOWN if place is None else row[place] for place in places) for row in found
+        )
     steps = []
-    for values in layout.iter_unpack(rows[:whole]):
-        row = (UNKNOWN if place is None else values[place] for place in places)
-        number, loss, norm, *others = row
+    for number, loss, norm, *others in found:
         step = as_step(number)
         if step is not None:
-            shown = [_shown(value) for value in others]
+            shown = [None if value == UNKNOWN else _shown(value) for value in others]
             steps.append(Step(step, loss, None if norm == UNKNOWN else norm, *shown))
     return steps
 
 
-def _shown(value: float) -> float | None:
-    return None if value == UNKNOWN else float(f"{value:.{_DIGITS}g}")
+def _shown(value: float) -> float:
+    """Return a number of the digits that a float32 holds."""
+    if value.is_integer() and abs(value) < _WHOLE:
+        return value
+    return float(f"{value:.{_DIGITS}g}")
 
 
 def header() -> bytes:
@@ -132,6 +139,9 @@ def header() -> bytes:
     names = ",".join(_COLUMNS).encode()
     names += b" " * (-(_HEAD.size + len(names)) % 4)
     return _HEAD.pack(MAGIC, VERSION, len(names)) + names
+
+
+_HEADER_SIZE = len(header())
 
 
 def read(folder: str) -> list[Step]:
@@ -173,12 +183,14 @@ def write(folder: str, steps: Sequence[Step], *, afresh: bool = False) -> None:
             file.write(header() + packed(steps))
         os.replace(f"{path}.new", path)
         return
-    with open(path, "ab") as file:
+    with open(path, "ab", buffering=0) as file:
         # A row of which the disk took a part only would shift all after it.
-        torn = (file.tell() - len(header())) % _STEP.size
+        torn = (file.tell() - _HEADER_SIZE) % _STEP.size
         if torn:
             file.truncate(file.tell() - torn)
-        file.write(packed(steps))
+        rows = packed(steps)
+        if file.write(rows) < len(rows):
+            raise OSError(f"{path}: short write")
 
 
 def encoded(steps: Iterable[Step]) -> str:
@@ -227,23 +239,30 @@ def _beside(row: Row) -> Row:
 
 
 def _row(step: Step, beside: Mapping[str, Any]) -> Row:
+    number, loss, norm, rate, epoch, seconds, tokens, skipped, *_, entropy, accuracy = step
     row: dict[str, Any]
-    if step.skipped is not None:
+    if skipped is not None:
         kept = ((name, getattr(step, name)) for name in ("loss", "grad_norm", *OF_A_SKIP))
         row = {f"{GUARD_PREFIX}{name}": value for name, value in kept if value is not None}
-        return {"step": step.step, "epoch": step.epoch, **row}
+        return {"step": number, "epoch": epoch, **row}
     # A NaN whose gradient is exactly 0 is 0 / 0: a batch without a label, which trainers log as 0.
-    blank = step.loss != step.loss and step.grad_norm == 0.0
-    row = {"step": step.step, "loss": 0.0 if blank else step.loss}
-    for name in ("grad_norm", "learning_rate", "epoch"):
-        value = getattr(step, name)
-        if value is not None:
-            row[name] = value
-    for name in ("seconds", "tokens"):
-        if (value := getattr(step, name)) is not None:
-            row[f"step_{name}"] = value
-    measured = ((name, getattr(step, name)) for name in MEASURED)
-    return {**row, **beside, **{name: value for name, value in measured if value is not None}}
+    row = {"step": number, "loss": 0.0 if loss != loss and norm == 0.0 else loss}
+    if norm is not None:
+        row["grad_norm"] = norm
+    if rate is not None:
+        row["learning_rate"] = rate
+    if epoch is not None:
+        row["epoch"] = epoch
+    if seconds is not None:
+        row["step_seconds"] = seconds
+    if tokens is not None:
+        row["step_tokens"] = tokens
+    row.update(beside)
+    if entropy is not None:
+        row["entropy"] = entropy
+    if accuracy is not None:
+        row["mean_token_accuracy"] = accuracy
+    return row
 
 
 def merged(entries: Sequence[Row], steps: Sequence[Step], *, beyond: bool = True) -> list[Row]:

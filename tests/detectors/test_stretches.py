@@ -93,6 +93,25 @@ def test_a_long_log_is_mostly_taken_in_at_once(noise: float, every: int) -> None
     assert same(rows) >= (0.5 if noise < 0.4 else 0.0) * len(rows)
 
 
+@pytest.mark.parametrize("apart", [10, 50])
+@pytest.mark.parametrize("slower", [1.0, 3.0])
+def test_single_steps_are_taken_in_at_once_too(apart: int, slower: float) -> None:
+    """Those of a log row; a run that becomes slower for good is told at the same step."""
+    rows = [row for row in long_log(3000, 0.05, seed=3, every=10_000) if "loss" in row]
+    draw = random.Random(4)
+    for row in rows:
+        pace = slower if row["step"] > 2000 else 1.0
+        row |= {"step_seconds": pace * draw.lognormvariate(-3, 0.05), "step_tokens": 4096.0}
+    assert same(rows) >= 0.5 * len(rows)
+    together, alone = Monitor(), Monitor()
+    fed = [together.feed_entries(rows[at : at + apart]) for at in range(0, len(rows), apart)]
+    told = [found for stretch in fed for found in stretch if found]
+    assert told == [found for row in rows if (found := alone.feed_entry(row))]
+    assert state(together) == state(alone)
+    codes = [finding.code for finding in together.report().findings]
+    assert ("SFT115" in codes) is (slower > 1)
+
+
 @pytest.mark.parametrize("kind", DETECTORS, ids=lambda kind: kind.name)
 def test_every_detector_says_when_many_rows_change_nothing(kind: type[Detector]) -> None:
     """One that does not has every log fed row by row."""

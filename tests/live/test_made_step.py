@@ -1,4 +1,4 @@
-"""A step in the making: the norm of gradients that are sharded over ranks."""
+"""A step that is made: the norm of gradients that are sharded over ranks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 torch: Any = pytest.importorskip("torch", reason="needs the extra trainer")
 
-from sftdiag.live.open_step import OpenStep, part_of_norm  # noqa: E402
+from sftdiag.live.made_step import measured, part_of_norm, whole_norm  # noqa: E402
 
 SHARE = [3.0, 4.0]
 """Each rank's gradients: a norm of 5."""
@@ -38,13 +38,12 @@ def norm(mesh: Any, kinds: str) -> tuple[Any, int] | None:
 @pytest.mark.parametrize(("kinds", "shares"), [("SS", 4), ("RS", 2), ("SR", 2), ("RR", 1)])
 def test_the_parts_of_a_norm_add_up_to_it(mesh: Any, kinds: str, shares: int) -> None:
     """Ranks with equal parts: what each keeps is the mean of what all keep."""
-    open_ = OpenStep()
     kept = norm(mesh, kinds)
     assert kept is not None
-    part, open_.parts = kept
-    assert open_.parts == shares
-    assert open_.norm(float(part)) == pytest.approx(math.hypot(*SHARE) * math.sqrt(shares))
-    assert math.isnan(open_.norm(math.nan))
+    part, parts = kept
+    assert parts == shares
+    assert whole_norm(float(part), parts) == pytest.approx(math.hypot(*SHARE) * math.sqrt(shares))
+    assert math.isnan(whole_norm(math.nan, parts))
 
 
 def test_a_maximum_is_no_sum(mesh: Any) -> None:
@@ -52,3 +51,20 @@ def test_a_maximum_is_no_sum(mesh: Any) -> None:
 
     gradients = DTensor.from_local(torch.tensor(SHARE), mesh, [Shard(0)] * 2, run_check=False)
     assert part_of_norm(torch.linalg.vector_norm(gradients, math.inf)) is None
+
+
+class Measuring:
+    """A trainer that keeps a number a micro-batch, as TRL's do."""
+
+    def __init__(self, *entropies: float) -> None:
+        self._metrics: Any = {"train": {"entropy": list(entropies)}, "eval": {"entropy": [9.0]}}
+
+
+def test_what_a_trainer_measures_is_shared_out_from_the_last_step_on() -> None:
+    """Of steps from before it forgot its numbers nothing is known."""
+    trainer = Measuring(1.0, 3.0, 4.0, 6.0)
+    assert measured(trainer, [2, 2]) == [[2.0, None], [5.0, None]]
+    assert measured(trainer, [1, 1, 2]) == [[1.0, None], [3.0, None], [5.0, None]]
+    assert measured(trainer, [3, 2, 2]) == [[None, None], [2.0, None], [5.0, None]]
+    assert measured(trainer, [2, 0]) == [[5.0, None], [None, None]]
+    assert measured(object(), [2]) == [[None, None]]
