@@ -7,9 +7,9 @@ in bf16), or by a trainer that drops such gradients (ms-swift). A schedule that 
 mid-course and evaluations that agree to the last digit are further witnesses. What the scaler skips
 while it looks for its scale is counted in steps, not in records: up to 16, and only where fp16 may
 be in use; that gets the note ``scattered-overflow``, and ``lost-gradients`` where no scaler is at
-work. Sees as well gradients that are exactly 0 in a
-good part of the records (rows without a label), and in preference and reinforcement-learning logs
-in all of them.
+work; so does a step whose loss was lost as well, where the run goes on. Sees as well gradients that
+are exactly 0 in a good part of the records (rows without a label), and in preference and
+reinforcement-learning logs in all of them.
 
 Cannot see a step skipped in a log without grad_norm; nor tell, in a log with logging_steps above 1,
 what the gradient was in the steps between the records. A run whose gradient is 0 throughout is
@@ -91,7 +91,7 @@ class StepsSkippedDetector(Detector):
         self._same = 0
         self._loss_before: float | None = None
         self._no_gradient = NoGradient()
-        self._blew_up = False
+        self._blew_up = self._unmade = False
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
@@ -99,7 +99,13 @@ class StepsSkippedDetector(Detector):
             self._evaluated(signals, record)
             return ()
         grad_norm = record.metrics.get("grad_norm")
-        if grad_norm is None or signals.lost:
+        if grad_norm is None:
+            return ()
+        if signals.lost:
+            # Were it made, no loss after it would be finite; SFT106 tells where none is.
+            if signals.row_lost and not isfinite(grad_norm) and signals.context.precision:
+                self._unmade = True
+                self._count(record.step)
             return ()
         # What is left of such a run has no gradient; SFT104 tells it.
         if self._blew_up or (signals.train_rows == 2 and is_dead(signals, record)):
@@ -107,8 +113,7 @@ class StepsSkippedDetector(Detector):
             return ()
         if isfinite(grad_norm):
             return self._made(signals, record, grad_norm)
-        self._overflows += 1
-        self._first_overflow = self._first_overflow or record.step
+        self._count(record.step)
         if self._rows:
             self._rows += 1
             self._since_first += 1
@@ -124,7 +129,7 @@ class StepsSkippedDetector(Detector):
         norms = rows.get("grad_norm")
         if norms is None or self._blew_up:
             return True
-        quiet = self._active is None and self._skipped.records == 0
+        quiet = self._active is None and not self._skipped.records and not self._unmade
         return quiet and self._no_gradient.passes(norms)
 
     def take(self, signals: Signals, rows: Rows) -> None:
@@ -135,11 +140,16 @@ class StepsSkippedDetector(Detector):
             self._loss_before, self._same = rows.losses[-1], 0
             self._no_gradient.take(norms)
 
+    def _count(self, step: int) -> None:
+        self._overflows += 1
+        self._first_overflow = self._first_overflow or step
+
     def _made(self, signals: Signals, record: LogRecord, grad_norm: float) -> Sequence[Detection]:
         """A gradient that is finite: what was skipped in a row before it is over."""
         self._rows += 1
         self._loss_before = record.metrics["loss"]
         before, self._same = self._skipped.records, 0
+        unmade, self._unmade = self._unmade, False
         if before:
             self._skipped.end()
         fired = self._active
@@ -151,7 +161,7 @@ class StepsSkippedDetector(Detector):
             return self._end(record.step) if self._no_gradient.over else ()
         if numbers is not None:
             return self._told(record, *numbers)
-        return self._note(signals, record) if before else ()
+        return self._note(signals, record) if before or unmade else ()
 
     def _in_a_row(self, signals: Signals, grad_norm: float) -> bool:
         if self._active is not None and self._active.severity is Severity.ERROR:

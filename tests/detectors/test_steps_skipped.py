@@ -174,3 +174,12 @@ def test_gradients_of_zero_throughout() -> None:
 def test_group_without_variation_now_and_then() -> None:
     rows = log(*[{**GOOD, "reward": 1.0}, *lost(1, 0.0, reward=1.0)] * 60)
     assert skipped(rows) == []
+
+
+def test_a_step_without_a_loss_that_the_run_goes_on_from_is_a_note() -> None:
+    """What DeepSpeed does with a NaN batch on one rank: nothing of it is in the weights."""
+    rows = log(*[GOOD] * 15, {"loss": nan, "grad_norm": inf}, *[GOOD] * 5)
+    (note,) = [f for f in feed(rows, BF16) if f.code == "SFT112"]
+    assert (note.name, note.severity.label, note.onset_step) == ("lost-gradients", "info", 16)
+    stays = log(*[GOOD] * 15, *[{"loss": nan, "grad_norm": nan}] * 5)
+    assert [f.code for f in feed(stays, BF16)] == ["SFT106"]

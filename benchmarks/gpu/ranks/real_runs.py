@@ -13,6 +13,8 @@ from typing import Any
 
 from benchmarks.gpu.ranks.launch import run
 from benchmarks.speed.measuring import ratio
+from sftdiag.context import RunContext
+from sftdiag.monitor import Monitor
 
 BASE, ROWS = "RANKS_BASE", "RANKS_ROWS"
 """Environment variables that hold the folder of the base and the file of the rows."""
@@ -89,7 +91,11 @@ def _kept(seen: Mapping[str, Any]) -> dict[str, Any]:
 
 def problems(result: Result) -> list[str]:
     """Return what did not go as it must: a line a case, and those that are missing."""
-    wrong = [f"{name}: not made" for name in result["left"]]
+    return [*(f"{name}: not made" for name in result["left"]), *_wrong(result)]
+
+
+def _wrong(result: Result) -> list[str]:
+    wrong = []
     for key, seen in result["cases"].items():
         name = key.partition(":")[0]
         problem = _problem(name, seen, result)
@@ -124,8 +130,17 @@ def _problem(name: str, seen: Mapping[str, Any], result: Result) -> str | None:
         if above is None or above > MOST_LOST:
             return f"ended {above} above the clean run"
     if kind == "poisoned" and result["backend"] not in GUARDED and not last[0]["findings"]:
-        return "nothing was said"
+        today = _today(last[0])
+        return f"nothing was said{f'; by its log, today {today}' if today else ''}"
     return None
+
+
+def _today(run_: Run) -> str:
+    """Return what today's code says of a run under DeepSpeed, by its log."""
+    monitor = Monitor(RunContext(deepspeed=True, precision="bf16", max_steps=STEPS))
+    for step, loss, grad_norm in run_["log"]:
+        monitor.feed_entry({"step": step, "loss": loss, "grad_norm": grad_norm})
+    return ", ".join(f"{f.severity.label} {f.code}" for f in monitor.report().findings)
 
 
 def _bad(run_: Run) -> list[str]:
@@ -164,10 +179,10 @@ def lines(folder: Path, names: Mapping[str, str]) -> list[str]:
         "SmolLM2-135M-Instruct, two GPUs, bf16, on tokenized conversations, one epoch of",
         f"{STEPS} steps, a log row every fourth, evaluated twice; the fault comes after step {AT}.",
         "A cell: the step at which the run ended on both ranks; what was found; the last",
-        "evaluation. Under DeepSpeed the guard says that it can skip nothing.\n",
+        "evaluation; –: not made. Under DeepSpeed the guard says that it can skip nothing.\n",
         *_table(made, names),
         *_costs(costs),
-        *(f"- {line}" for result in results for line in problems(result)),
+        *(f"- {line}" for result in results for line in _wrong(result)),
     ]
 
 
