@@ -51,10 +51,12 @@ class Halvings:
     def passes(self, epochs: Sequence[float]) -> bool:
         """Return whether rows of these epochs go on in the epoch that is under way."""
         inside = self._epoch is not None and self._epoch <= min(epochs)
-        return inside and int(max(epochs)) == self._epoch and len(self._first) == ROWS
+        begun = len(self._first) == ROWS or self._before is None
+        return inside and int(max(epochs)) == self._epoch and begun
 
     def take(self, losses: Sequence[float]) -> None:
         """Take in rows that passed."""
+        self._first += losses[: ROWS - len(self._first)]
         self._last.extend(losses[-ROWS:])
 
     def _measure(self) -> None:

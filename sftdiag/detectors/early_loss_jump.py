@@ -145,18 +145,20 @@ class EarlyLossJumpDetector(Detector):
     def _opens(self, signals: Signals, rows: Rows) -> bool:
         """Return whether the opening goes on in these rows without a new peak of the medians."""
         opening = signals.opening
-        if self._waits or self._first_step is None or not MIN_RECORDS <= len(opening) < OPENING:
+        if self._waits or self._first_step is None or not 0 < len(opening) < OPENING:
             return False
         first = opening[0]
         if first <= 0.0 or self._peak - first > MIN_JUMP * first:
             return False
-        if min(opening) < (1 - FALL_BEFORE) * first:
-            return True
-        seen = opening[1 - MEDIAN_OF :] + rows.losses[: OPENING - len(opening)]
-        if max(seen) <= self._peak:
-            return True
-        medians = (sorted(seen[end - MEDIAN_OF : end]) for end in range(MEDIAN_OF, len(seen) + 1))
-        return all(five[MEDIAN_OF // 2] <= self._peak for five in medians)
+        lowest, fallen = min(opening), (1 - FALL_BEFORE) * first
+        seen = opening + rows.losses[: OPENING - len(opening)]
+        for end in range(len(opening) + 1, len(seen) + 1):
+            lowest = min(lowest, seen[end - 1])
+            if lowest < fallen:
+                return True
+            if end > MEDIAN_OF and median(seen[end - MEDIAN_OF : end]) > self._peak:
+                return False
+        return True
 
     def _after_a_fall(
         self, signals: Signals, step: int, rise: Rise | None, variant: str

@@ -129,7 +129,7 @@ class LossDivergenceDetector(Detector):
 
     def passes(self, signals: Signals, rows: Rows) -> bool:
         """See :meth:`Detector.passes`."""
-        if self._first_step is None or len(signals.recent) <= LEAP_RECORDS:
+        if self._first_step is None:
             return False
         self._start_then = start = self._start
         if rows.closings and (self._active is not None or self._blown):

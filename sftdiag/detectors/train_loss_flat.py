@@ -209,7 +209,9 @@ class TrainLossFlatDetector(Detector):
         """Look for a loss that has not moved for the last half of the log, fallen before or not."""
         middle = len(signals.blocks) // 2
         losses = signals.block_losses[middle:]
-        if len(losses) < STUCK_BLOCKS or not may_be_within(TOLERANCE, losses):
+        if len(losses) < STUCK_BLOCKS or not may_be_a_guess(signals, max(losses)):
+            return ()
+        if not may_be_within(TOLERANCE, losses):
             return ()
         recent, half = fall_of(losses), signals.blocks[middle:]
         if not recent.within(TOLERANCE) or learns(signals, half, plain=False):

@@ -268,4 +268,4 @@ def _means(
     totals = column[first:end:width]
     for place in range(first + 1, min(first + width, end)):
         totals = [*map(add, totals, column[place:end:width])]
-    return filled + [each / width for each in totals]
+    return filled + (totals if width == 1 else [each / width for each in totals])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from sftdiag.findings import Curve
 from sftdiag.signals.stream import Signals
@@ -19,10 +20,9 @@ def curves(parts: Sequence[Signals]) -> tuple[Curve, ...]:
         for name, points in signals.evaluations.items():
             series.setdefault(name, []).extend((point.step, point.loss) for point in points)
     for name in BESIDE:
-        told = [(b.last_step, getattr(b, name)) for signals in parts for b in signals.blocks]
-        series[name] = [(step, value) for step, value in told if value is not None]
+        of = attrgetter("last_step", name)
+        told = [pair for signals in parts for pair in map(of, signals.blocks)]
+        series[name] = [pair for pair in told if pair[1] is not None]
     return tuple(
-        Curve(name, tuple(step for step, _ in points), tuple(value for _, value in points))
-        for name, points in series.items()
-        if points
+        Curve(name, *zip(*points, strict=True)) for name, points in series.items() if points
     )

@@ -61,9 +61,13 @@ class Staircase:
             self._first.append(loss)
 
     def passes(self, epochs: Sequence[float]) -> bool:
-        """Return whether rows of these epochs lie far from the edges: they leave it as it is."""
+        """Return whether rows of these epochs lie far from the edge behind them, if any."""
         inside = self._edge is not None and self._edge <= min(epochs) and not self._before
-        return inside and int(max(epochs)) == self._edge and len(self._first) == EDGE_ROWS
+        return inside and int(max(epochs)) == self._edge
+
+    def take(self, losses: Sequence[float]) -> None:
+        """Take in rows that passed."""
+        self._first += losses[: EDGE_ROWS - len(self._first)]
 
     @property
     def evidence(self) -> dict[str, Scalar]:

@@ -36,7 +36,7 @@ OPENING = 40
 """Raw train losses kept from the start: learning rates that are too high show there, while the
 rate climbs, and warm-ups of 3 to 10 % of the steps are over by then in most public runs."""
 
-FIRST_ROWS = 7
+FIRST_ROWS = 3
 """Rows that come one by one: each of the first may be one that a detector looks for."""
 
 NOMINAL_STEPS = 500
@@ -224,6 +224,7 @@ class Signals(MainSeries):
         epochs = rows.get("epoch")
         if epochs is not None:
             self.epoch = epochs[-1]
+            self.staircase.take(rows.losses)
         last = rows.losses[-RECENT:]
         of = epochs[-RECENT:] if epochs is not None else [None] * len(last)
         self.recent.extend(zip(of, last, strict=True))

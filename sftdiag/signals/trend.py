@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from functools import lru_cache
 from math import inf, sqrt
+from operator import mul
 
 from sftdiag.values import Value
 
@@ -83,19 +84,26 @@ def fall_of(values: Sequence[float]) -> Fall:
     if count < LEAST_VALUES:
         third = max(1, count // 3)
         return Fall(level, (sum(values[:third]) - sum(values[-third:])) / third, inf)
-    middle = (count - 1) / 2
     spread = count * (count * count - 1) / 12
-    slope = sum((place - middle) * value for place, value in enumerate(values)) / spread
-    rests = [value - level - slope * (place - middle) for place, value in enumerate(values)]
-    squares = sum(rest * rest for rest in rests)
+    places = _places(count)
+    slope = sum(map(mul, places, values)) / spread
+    rests = [value - level - slope * place for value, place in zip(values, places, strict=True)]
+    squares = sum(map(mul, rests, rests))
     error = 0.0
     if squares > 0.0:
-        products = sum(a * b for a, b in pairwise(rests))
+        products = sum(map(mul, rests, rests[1:]))
         alike = min(MOST_CORRELATED, max(0.0, products / squares))
         scale = sqrt(squares / (count - 2) / spread) * sqrt((1 + alike) / (1 - alike))
         error = scale * student_99(count - 2)
     way = BETWEEN_THIRDS * count
     return Fall(level, -slope * way, way * (error - slope))
+
+
+@lru_cache(maxsize=64)
+def _places(count: int) -> list[float]:
+    """Return so many places, around 0; a log of any length has few numbers of blocks."""
+    middle = (count - 1) / 2
+    return [place - middle for place in range(count)]
 
 
 def student_99(freedom: int) -> float:

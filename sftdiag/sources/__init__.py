@@ -83,10 +83,12 @@ def open_run(
     given = os.fspath(path)
     if given == STDIN:
         return _from_stdin(columns, logging_steps)
-    runs = find_runs(given)
+    state = states.newest(given) if os.path.isdir(given) else None
+    runs = [given] if state is not None else find_runs(given)
     if len(runs) > 1:
         raise SourceError(given, f"holds {len(runs)} runs ({runs[0]}, ...); expected one")
-    state = states.newest(runs[0]) if os.path.isdir(runs[0]) else None
+    if state is None and os.path.isdir(runs[0]):
+        state = states.newest(runs[0])
     if state is None:
         return _open_file(given, runs[0], columns, logging_steps)
     try:
