@@ -18,11 +18,14 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import process_time_ns
+from typing import Any
 
 from benchmarks.speed.logs import RUN_RECORDS, make_rows, write_log
+from sftdiag.context import RunContext
 from sftdiag.monitor import Monitor
 from sftdiag.records import LogRecord, parse_entry
 from sftdiag.sources import open_run
+from sftdiag.sources.journal import Segment
 
 BEFORE = Path(__file__).with_name("costs_before.json")
 """Figures of fe69178, by this script."""
@@ -32,6 +35,10 @@ LONG, SHORTER = 2_000, 10
 
 ROUNDS = 5
 SHOWN = 5
+
+
+Log = Sequence[Mapping[str, Any]]
+"""The rows of a log, as written."""
 
 
 def _unit() -> None:
@@ -54,35 +61,50 @@ def _least(action: Callable[[], object]) -> float:
     return float(min(taken)) / min(units)
 
 
+def _listening(names: set[str]) -> Monitor:
+    """Return a monitor with the detectors of these names only."""
+    monitor = Monitor()
+    monitor._listen(tuple(d for d in monitor._detectors if d.name in names))
+    return monitor
+
+
 def _fed(logs: Sequence[Sequence[LogRecord]], names: set[str]) -> None:
-    """Feed each log to the detectors of these names."""
+    """Feed each log, record by record, as a live one is."""
     for records in logs:
-        monitor = Monitor()
-        monitor._listen(tuple(d for d in monitor._detectors if d.name in names))
+        monitor = _listening(names)
         for record in records:
             monitor.feed(record)
 
 
-def of_records(logs: Sequence[Sequence[Mapping[str, object]]]) -> dict[str, float]:
-    """Return what each part costs of a record of these logs, in units."""
-    parsed = [[record for row in log for record in parse_entry(row)] for log in logs]
-    count = sum(map(len, parsed))
+def _replayed(logs: Sequence[Log], names: set[str]) -> None:
+    """Judge each log as a file's is: rows that change nothing are taken in many at once."""
+    for log in logs:
+        _listening(names).replay(log, (Segment(0, RunContext()),))
+
+
+def _parts(judged: Callable[[set[str]], None]) -> dict[str, float]:
+    """Return what signals, each detector and all of them cost, in units."""
     names = [detector.name for detector in Monitor()._detectors]
-    whole = _least(partial(_fed, parsed, set(names)))
-    parts = {
-        "records": _least(lambda: [parse_entry(row) for log in logs for row in log]),
-        "signals": _least(partial(_fed, parsed, set())),
-    }
+    parts = {"signals": _least(partial(judged, set()))}
     for name in names:
-        parts[name] = _least(partial(_fed, parsed, {name})) - parts["signals"]
-    parts["all"] = whole + parts["records"]
-    return {name: max(0.0, value) / count for name, value in parts.items()}
+        parts[name] = max(0.0, _least(partial(judged, {name})) - parts["signals"])
+    parts["all"] = _least(partial(judged, set(names)))
+    return parts
+
+
+def of_records(log: Log) -> dict[str, float]:
+    """Return what each part costs of a live record, in units."""
+    records = [record for row in log for record in parse_entry(row)]
+    parts = _parts(partial(_fed, [records]))
+    parts["records"] = _least(lambda: [parse_entry(row) for row in log])
+    parts["all"] += parts["records"]
+    return {name: value / len(records) for name, value in parts.items()}
 
 
 def of_runs() -> dict[str, float]:
     """Return what each part costs of a run of a fleet's length, in units."""
     logs = [make_rows(RUN_RECORDS, seed=seed) for seed in range(SHORTER)]
-    parts = {name: value * RUN_RECORDS for name, value in of_records(logs).items()}
+    parts = {name: value / SHORTER for name, value in _parts(partial(_replayed, logs)).items()}
     monitors = []
     for log in logs:
         monitor = Monitor()
@@ -99,7 +121,7 @@ def of_runs() -> dict[str, float]:
 
 def measured() -> dict[str, dict[str, float]]:
     """Return the figures of today."""
-    return {"a live record": of_records([make_rows(LONG)]), "a run of a fleet": of_runs()}
+    return {"a live record": of_records(make_rows(LONG)), "a run of a fleet": of_runs()}
 
 
 def table(now: Mapping[str, Mapping[str, float]]) -> list[str]:

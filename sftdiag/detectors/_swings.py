@@ -187,7 +187,10 @@ def _proves(past: Past, look: Look, rate: float | None, peak: float | None) -> b
 
 
 def _swings_around_a_guess(context: RunContext, look: Look) -> bool:
+    # Most windows are too calm for it, whatever their level.
+    if look.spread < CHANCE_SPREAD:
+        return False
     chance = context.chance_loss
     low = CHANCE_SHARE * (chance or log(SMALLEST_VOCABULARY))
     high = MOST * chance if chance else log(LARGEST_VOCABULARY)
-    return low <= look.level <= high and look.spread >= CHANCE_SPREAD
+    return low <= look.level <= high

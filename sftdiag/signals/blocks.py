@@ -261,11 +261,14 @@ def _means(
         end: the row behind the last block.
         width: rows of each block.
     """
+    filled: list[Any] = []
     if column is None:
-        filled = [total / count if count else None] if begun else []
+        if begun:
+            filled.append(total / count if count else None)
         return filled + [None] * ((end - first) // width)
-    filled = [added(total, column[:begun]) / (count + begun)] if begun else []
-    totals = column[first:end:width]
+    if begun:
+        filled.append(added(total, column[:begun]) / (count + begun))
+    totals: Sequence[float] = column[first:end:width]
     for place in range(first + 1, min(first + width, end)):
         totals = [*map(add, totals, column[place:end:width])]
-    return filled + (totals if width == 1 else [each / width for each in totals])
+    return [*filled, *(totals if width == 1 else (each / width for each in totals))]
