@@ -131,6 +131,36 @@ def test_two_ranks_skip_the_same_step(runs: int, tmp_path: Path) -> None:
         assert run["rows"] == [[n, list(range(begin + 4 * n, begin + 4 * n + 4))] for n in (0, 1)]
 
 
+def test_what_a_loss_scaler_skips_is_left_to_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A real one, which accelerate makes for a GPU alone; its scale is too high for some steps."""
+    trainer = poison.make(None, tmp_path, max_steps=30, logging_steps=5)
+    accelerator = trainer.accelerator
+    state = accelerator.state
+    before = state._mixed_precision
+    state._mixed_precision, accelerator.native_amp = "fp16", True
+    trainer.args.fp16 = True
+    accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**26)
+    weights = Weights()
+    trainer.add_callback(weights)
+    try:
+        with caplog.at_level(logging.WARNING, "sftdiag"):
+            callback = train(trainer, guard=True)
+    finally:
+        state._mixed_precision = before
+    assert "fp16's loss scaler skips steps" in caplog.text
+    steps = every_step.read(str(tmp_path))
+    overflown = [step.step for step in steps if not math.isfinite(step.grad_norm or 0.0)]
+    assert overflown
+    assert [step.step for step in steps] == list(range(1, 31))
+    assert not any(step.skipped for step in steps)
+    first = overflown[0]
+    assert first == 1 or weights.after[first - 1] == weights.after[first - 2]
+    assert accelerator.scaler.get_scale() == 2.0 ** (26 - len(overflown))
+    assert all(finding.worst.label == "info" for finding in callback.report.findings)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
