@@ -5,7 +5,7 @@
     python -m benchmarks.gpu.overhead --keep FILE ... --write   # anywhere: docs/speed_steps.md
 
 Sizes are measured one after another, or each on a GPU of its own (CUDA_VISIBLE_DEVICES) in a
-process of its own; the page is written of what is stored in benchmarks/gpu/runs/overhead.json.
+process of its own; the page is written of what is stored in benchmarks/gpu/overhead.json.
 
 Rows are logged every tenth step. Stretches of ten steps with all that attach does
 (the callback, the losses and norms taken from the trainer, the row numbers) and without any of it,
@@ -41,7 +41,7 @@ from benchmarks.speed.measuring import ratio
 from sftdiag.live import row_log
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "speed_steps.md"
-STORED = Path(__file__).parent / "runs" / "overhead.json"
+STORED = Path(__file__).with_suffix(".json")
 LEAST_TOKENS = 0.995
 STRETCH = 10
 """Steps: one log row falls into each stretch."""
@@ -72,8 +72,8 @@ class Size(NamedTuple):
 
 
 ON_A_GPU = (
-    Size("0.7 B", 1536, 6144, 16, 32_000, (8,), 1024, 330.0),
     Size("135 M", 576, 1536, 30, 49_152, (16, 24, 32, 48, 64), 512, 75.0, pure=True),
+    Size("0.7 B", 1536, 6144, 16, 32_000, (8,), 1024, 330.0),
 )
 ON_THE_CPU = (Size("tiny", 64, 256, 2, 512, (4,), 64, 8.0),)
 

@@ -15,7 +15,7 @@ from benchmarks.gpu.finetunes.smollm2.specs import Tune
 from benchmarks.gpu.variants.cases import AGAIN, VARIANTS, Variant
 from benchmarks.marked import END
 
-STORED = Path(__file__).parents[1] / "runs" / "variants.json.xz"
+STORED = Path(__file__).parent / "results.json.xz"
 """The results that docs/gpu.md is made of."""
 
 MARK = "<!-- variants -->"
