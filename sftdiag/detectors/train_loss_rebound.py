@@ -115,7 +115,7 @@ class TrainLossReboundDetector(Detector):
         sudden = self._sudden_jump.look(record, lost=signals.row_lost)
         doubled = None if signals.row_lost else self._doubling.look(record)
         active = self._active
-        known = active is not None and (sudden is None or active.variant != DOUBLED)
+        known = active is not None and (sudden is None or active.variant not in (DOUBLED, ONCE))
         if (jump := sudden or doubled) is not None and not known:
             before, numbers = jump
             numbers |= {"loss_start": signals.first_loss, **rate_and_epoch(signals)}

@@ -86,23 +86,29 @@ def test_a_grace_that_is_no_step_count_is_refused(steps: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "arguments", "said"),
+    ("rows", "stop_on", "arguments", "said"),
     [
-        (FLAT, {"save_strategy": "steps"}, "saved checkpoint-15 at the stop"),
-        (FLAT, {"save_strategy": "no"}, 'nothing was saved at the stop: save_strategy is "no"'),
-        (overfitting(), {"save_strategy": "steps"}, "the weights are worse than before"),
-        (nan_from(70), {"save_strategy": "steps"}, "the weights are worse than before"),
-        (lost_from(60), {"save_strategy": "steps"}, "the weights are worse than before"),
+        (FLAT, "warning", {"save_strategy": "steps"}, "saved checkpoint-15 at the stop"),
+        (
+            FLAT,
+            "warning",
+            {"save_strategy": "no"},
+            'nothing was saved at the stop: save_strategy is "no"',
+        ),
+        (overfitting(), "warning", {"save_strategy": "steps"}, "the weights are worse than before"),
+        (nan_from(70), "warning", {"save_strategy": "steps"}, "the weights are worse than before"),
+        (lost_from(60), "error", {"save_strategy": "steps"}, "the weights are worse than before"),
     ],
 )
 def test_saving_on_a_stop(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     rows: list[Row],
+    stop_on: str,
     arguments: dict[str, Any],
     said: str,
 ) -> None:
-    callback = sftdiag.DiagnosticsCallback(stop_on="warning", save_on_stop=True)
+    callback = sftdiag.DiagnosticsCallback(stop_on=stop_on, save_on_stop=True)
     drive = Drive(tmp_path, callback, max_steps=150, **arguments)
     drive.run(rows)
     (stopped,) = stops(caplog)
