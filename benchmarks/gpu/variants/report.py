@@ -159,4 +159,4 @@ def section(path: Path = STORED) -> list[str]:
 
 def part() -> list[str]:
     """Return the page's part between its marks."""
-    return ["", MARK, *section(), END]
+    return [MARK, *section(), END]
