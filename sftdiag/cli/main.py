@@ -124,6 +124,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: nothing at or above ``--fail-on``; 1: something; 2: bad usage or unreadable input; 3: cannot
     judge, with ``--require-verdict``.
     """
+    # A stream that was closed (`>&-`) is none to Python: what is said there goes nowhere.
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     # A terminal or pipe that cannot show a character gets a question mark, not a traceback.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

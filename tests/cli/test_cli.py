@@ -121,6 +121,12 @@ def test_a_reader_that_goes_away(runs: Path) -> None:
     assert done.stderr == ""
 
 
+def test_a_closed_output_keeps_the_exit_code(runs: Path) -> None:
+    command = f'"{sys.executable}" -m sftdiag analyze "{runs / "overfitting"}" >&-'
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 @pytest.mark.parametrize(
     "environment", [{"COLUMNS": "abc"}, {"COLUMNS": "40"}, {"PYTHONIOENCODING": "ascii"}]
 )
