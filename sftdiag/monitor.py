@@ -65,6 +65,7 @@ class Monitor:
         self._asked = False
         self._blind: Skip | None = None
         self._other: str | None = None
+        self._has_loss = False
         self._probes: tuple[Probe, ...] = ()
 
     @property
@@ -126,7 +127,9 @@ class Monitor:
         self._blind = Skip("lost", {"error": error})
 
     def _records(self, entry: Mapping[str, Any]) -> tuple[LogRecord, ...]:
-        records = parse_entry(entry)
+        records = parse_entry(entry, has_loss=self._has_loss)
+        # Later rows may be taken in many at once; the first of a log are not.
+        self._has_loss = self._has_loss or (bool(records) and "loss" in entry)
         if not records and self._other is None and isinstance(entry, Mapping):
             self._other = objective_of(entry)
         return records

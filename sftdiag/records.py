@@ -226,11 +226,13 @@ def _plain(entry: Mapping[str, Any], step: int) -> LogRecord | None:
     return LogRecord(TRAIN, step, as_epoch(metrics.pop("epoch", None)), metrics)
 
 
-def parse_entry(entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
+def parse_entry(entry: Mapping[str, object], *, has_loss: bool = False) -> tuple[LogRecord, ...]:
     """Normalise one entry of ``log_history`` (or the ``logs`` of a callback plus ``step``).
 
     Args:
         entry: the row as the trainer wrote it.
+        has_loss: rows before it have a ``loss``: a ``train_loss`` is then the mean of the run, also
+            where what stands beside it was left out.
 
     Returns:
         One record; two (train, then eval) when a row carries both; none when the row has no
@@ -272,7 +274,7 @@ def parse_entry(entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
     for other, name in _OTHER_NAMES:
         if other in train:
             train.setdefault(name, train.pop(other))
-    if "train_loss" in train and not _CLOSING & train.keys():
+    if "train_loss" in train and not has_loss and not _CLOSING & train.keys():
         train.setdefault("loss", train.pop("train_loss"))
     train.pop("step", None)
     if train.get("grad_norm", 0.0) < 0.0:

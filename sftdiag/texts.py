@@ -21,7 +21,7 @@ LANGUAGES = ("en", "zh")
 Texts = Mapping[str, Any]
 """The texts of a unit in one language."""
 
-_ONE = re.compile(r"(?<![\d.,])1 (step|record|row|epoch|evaluation|token)s\b")
+_ONE = re.compile(r"(?<![\d.,])1 (step|record|log row|row|epoch|evaluation|token)s\b")
 
 
 def counted(text: str) -> str:

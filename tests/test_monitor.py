@@ -18,6 +18,7 @@ from sftdiag.detectors.eval_loss_rising import EvalLossRisingDetector
 from sftdiag.findings import Detection, Finding
 from sftdiag.guide import diagnosis
 from sftdiag.monitor import Monitor
+from sftdiag.signals.course import course_of
 from sftdiag.sources.journal import Segment
 
 levels = st.floats(0.0, 12.0) | st.sampled_from([0.0, math.nan, math.inf, 11.3])
@@ -306,3 +307,19 @@ def test_rows_that_go_back_are_the_reason_where_few_are_left() -> None:
     assert "the log goes back" in (report.reason or "")
     assert "of 40 rows" in (report.reason or "")
     assert "goes back" in report.skipped["learning-rate-restarted"]
+
+
+@pytest.mark.parametrize("step", [50, 52])
+def test_a_bare_train_loss_at_the_end_is_the_mean_of_the_run(step: int) -> None:
+    """As in a log whose rows were kept without train_runtime; of a log of its own it is a row."""
+    rows = [{"step": 5 * i, "loss": 4.0 * 0.9**i} for i in range(1, 11)]
+    closing = {"step": step, "train_loss": 2.4, "epoch": 1.0}
+    monitor = Monitor()
+    for row in [*rows, closing]:
+        monitor.feed_entry(row)
+    assert monitor.signals.last_train_step == 50
+    assert course_of("log", [*rows, closing], RunContext()).loss[-1] == (50, rows[-1]["loss"])
+    other = Monitor()
+    for row in rows:
+        other.feed_entry({"step": row["step"], "train_loss": row["loss"]})
+    assert other.signals.last_train_step == 50

@@ -32,12 +32,12 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from sftdiag.checks.base import ARGUMENTS, Check, Inputs
 from sftdiag.context import RunContext
-from sftdiag.findings import Severity
+from sftdiag.findings import Scalar, Severity
 from sftdiag.observations import FixText, Observation, Skip
 
 HALF_A_BIT = 2.0**-9
@@ -65,6 +65,9 @@ class PrecisionCheck(Check):
         if context.precision != "fp16" and not bare:
             return ()
         quantized = context.method == "qlora"
+        weights: Mapping[str, tuple[Scalar, Scalar]] = (
+            {"model dtype": ("float16", "float32")} if bare else {}
+        )
         return [
             self.observation(
                 Severity.WARNING if bare or quantized else Severity.INFO,
@@ -73,7 +76,7 @@ class PrecisionCheck(Check):
                 fixes=(
                     FixText(
                         "weights" if bare else "bf16",
-                        changes={"SFTConfig.bf16": (None, "True")},
+                        changes={**weights, "SFTConfig.bf16": (None, "True")},
                     ),
                 ),
             )

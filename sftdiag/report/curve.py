@@ -37,8 +37,9 @@ def draw(report: Report, columns: int = 80, *, ascii_only: bool = False) -> list
     if columns < LEAST_COLUMNS:
         return []
     width = min(WIDTH, columns - LABEL - MARGIN)
+    # A finding of another series, as of the learning rate, has a scale of its own.
     evaluation = report.primary.series if report.primary else "eval_loss"
-    if evaluation == "loss":
+    if not evaluation.startswith("eval_"):
         evaluation = "eval_loss"
     curves = [curve for curve in report.curves if curve.series in ("loss", evaluation)]
     values = [value for curve in curves for value in curve.values]

@@ -56,7 +56,8 @@ def _body(report: Report, course: Course, words: Mapping[str, Any]) -> Iterator[
     facts = words["semicolon"].join(filter(None, told))
     yield f'<p class="dim">{escape(facts)}</p>\n</header>'
     primary = report.primary
-    if first := advice.first_change(report, words, ARROW):
+    over = (advice.change_when_over(finding, words, ARROW) for finding in report.findings)
+    if first := advice.first_change(report, words, ARROW) or next(filter(None, over), ""):
         yield from _first(first, report, words)
     if primary is not None:
         yield _heading(primary, words)

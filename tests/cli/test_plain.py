@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -97,11 +98,15 @@ def test_what_only_argparse_does_is_refused() -> None:
 
 
 def loaded(*arguments: object) -> set[str]:
+    """Return the modules of a process that is not the first: that one keeps the parsed texts."""
     code = (
         "import sys\nfrom sftdiag.cli.main import main\n"
         f"main({[str(a) for a in arguments]!r})\nprint('|'.join(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    keeping = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    for _ in range(2):
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=keeping)
     return set(done.stdout.splitlines()[-1].split("|"))
 
 

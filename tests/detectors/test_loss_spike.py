@@ -95,7 +95,7 @@ def test_spikes_at_equal_distances_come_from_the_order_of_the_data() -> None:
     assert finding.severity.label == "info"
     order = finding.causes[0]
     assert (order.id, order.status.name) == ("data-order", "LIKELY")
-    assert "every 70 records" in order.because[0]
+    assert "every 70 log rows" in order.because[0]
 
 
 def test_spikes_at_the_edges_of_epochs_come_from_the_order_of_the_data() -> None:

@@ -73,7 +73,7 @@ def test_every_second_record_lost_is_no_bad_batch() -> None:
     rows = log(*[GOOD, {"loss": nan}] * 30)
     assert fired(rows) == [("non-finite", "error", 20)]
     (finding,) = feed(rows)
-    assert "10 records" in finding.message
+    assert "10 log rows" in finding.message
     assert "Once a weight is NaN" not in finding.why
 
 
@@ -83,7 +83,7 @@ def test_a_nan_that_passes_is_none_in_the_weights() -> None:
     assert "has not been finite since step 6" in before.message
     assert "Once a weight is NaN" in before.why
     after = last(rows)
-    assert "in 4 records, lastly at step 11, and finite in others" in after.message
+    assert "in 4 log rows, lastly at step 11, and finite in others" in after.message
     assert "Once a weight is NaN" not in after.why
     assert (after.severity.label, after.fired_step, after.resolved_step) == ("error", 7, None)
     assert not any("go back" in fix.text for cause in after.causes for fix in cause.fixes)
@@ -424,4 +424,4 @@ def test_an_infinite_loss_is_no_sign_of_rows_without_labels() -> None:
     finding = feed(train_rows([inf] * 5, grad_norm=inf))[-1]
     mask = next(cause for cause in finding.causes if cause.id == "label-mask")
     assert mask.status.name != "LIKELY"
-    assert not any("not one record" in reason for reason in mask.because)
+    assert not any("not one log row" in reason for reason in mask.because)
