@@ -17,7 +17,7 @@ from sftdiag.guide import arbitration
 from sftdiag.guide.symptoms import NAMES
 from sftdiag.hints import TYPE_CHECKING, Any
 from sftdiag.observations import Outcome
-from sftdiag.records import ASIDE, PROBE, TRAIN, LogRecord, as_step, objective_of, parse_entry
+from sftdiag.records import ASIDE, PROBE, TRAIN, Entries, LogRecord, as_step, objective_of
 from sftdiag.signals.curves import curves
 from sftdiag.signals.evaluations import Evaluation
 from sftdiag.signals.stream import Signals
@@ -65,7 +65,7 @@ class Monitor:
         self._asked = False
         self._blind: Skip | None = None
         self._other: str | None = None
-        self._has_loss = False
+        self._entries = Entries()
         self._probes: tuple[Probe, ...] = ()
 
     @property
@@ -127,9 +127,8 @@ class Monitor:
         self._blind = Skip("lost", {"error": error})
 
     def _records(self, entry: Mapping[str, Any]) -> tuple[LogRecord, ...]:
-        records = parse_entry(entry, has_loss=self._has_loss)
-        # Later rows may be taken in many at once; the first of a log are not.
-        self._has_loss = self._has_loss or (bool(records) and "loss" in entry)
+        # Later rows may be taken in many at once; the first of a log, which name the loss, are not.
+        records = self._entries.parse(entry)
         if not records and self._other is None and isinstance(entry, Mapping):
             self._other = objective_of(entry)
         return records

@@ -297,3 +297,16 @@ def parse_entry(entry: Mapping[str, object], *, has_loss: bool = False) -> tuple
     if probed:
         records += (LogRecord(PROBE, step, epoch, probed),)
     return records
+
+
+class Entries:
+    """Normalises the entries of one log, one after another; see :func:`parse_entry`."""
+
+    def __init__(self) -> None:
+        self._has_loss = False
+
+    def parse(self, entry: Mapping[str, object]) -> tuple[LogRecord, ...]:
+        """Return the records of the next entry, going by how those before it name their loss."""
+        records = parse_entry(entry, has_loss=self._has_loss)
+        self._has_loss = self._has_loss or (bool(records) and "loss" in entry)
+        return records

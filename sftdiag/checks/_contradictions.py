@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from math import sqrt
 from typing import NamedTuple
 
 from sftdiag.checks._matching import COMMON, MOST_TOKENS, Row, rows_of
-from sftdiag.checks._same_prompts import LEAST_PAIRS, LEAST_PROMPTS
+from sftdiag.checks._same_prompts import are_enough, pairs_of
 from sftdiag.samples import Split
 from sftdiag.token_sets import Overlaps
 
@@ -37,28 +36,19 @@ class Contradictions(NamedTuple):
 def contradictions(split: Split) -> Contradictions | None:
     """Return them; None where too few prompts come again, or their answers are alike."""
     rows = rows_of(split)
-    again: Counter[tuple[int, ...]] = Counter()
-    last: dict[tuple[int, ...], int] = {}
-    pairs = []
-    for index, row in enumerate(rows):
-        prompt, answer = _parts(split, row)
-        earlier = last.get(prompt)
-        if earlier is not None and _parts(split, rows[earlier])[1] != answer:
-            again[prompt] += 1
-            pairs.append((index, earlier))
-        last[prompt] = index
-    few = len(pairs) < LEAST_PAIRS or len(again) < LEAST_PROMPTS
-    # One prompt of most of them says nothing of its answers, and is meant to.
-    if few or 2 * max(again.values()) > len(pairs):
+    parts = [_parts(split, row) for row in rows]
+    prompts = [prompt for prompt, _ in parts]
+    pairs = [pair for pair in pairs_of(prompts) if parts[pair[0]][1] != parts[pair[1]][1]]
+    if not are_enough(pairs, prompts):
         return None
     said = [(row.answer, row.answer) for row in rows]
     overlaps = Overlaps(said, COMMON * len(rows), MOST_TOKENS)
     rank = sum(_rank(overlaps, index, earlier) for index, earlier in pairs) / len(pairs)
     if rank > 0.5 + Z * sqrt(1 / 12 / len(pairs)):
         return None
-    return Contradictions(
-        len(rows), len(again), tuple(rows[index].sample for index, _ in pairs), rank
-    )
+    again = len({prompts[index] for index, _ in pairs})
+    later = tuple(rows[index].sample for index, _ in pairs)
+    return Contradictions(len(rows), again, later, rank)
 
 
 def _parts(split: Split, row: Row) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from math import sqrt
 from typing import NamedTuple
 
 from sftdiag.samples import Split
+
+Prompt = tuple[int, ...]
+"""Its tokens."""
 
 LEAST_PAIRS = 20
 """Pairs of rows with one prompt whose answers are compared: fewer say little of a share."""
@@ -65,17 +69,36 @@ def same_prompts(split: Split) -> SamePrompts | None:
     alike = sum(count * (count - 1) for count in said.values())
     if alike < LEAST_CHANCE * len(rows) * (len(rows) - 1) or len(rows) < LEAST_PAIRS:
         return None
-    last: dict[tuple[int, ...], tuple[int, ...]] = {}
-    again: Counter[tuple[int, ...]] = Counter()
-    differ = []
-    for index, ids, start, end in rows:
-        prompt, answer = ids[:start], ids[start:end]
-        if prompt in last:
-            again[prompt] += 1
-            differ += [index] if last[prompt] != answer else []
-        last[prompt] = answer
-    pairs = again.total()
-    if pairs < LEAST_PAIRS or len(again) < LEAST_PROMPTS or 2 * max(again.values()) > pairs:
+    prompts = [ids[:start] for _, ids, start, _ in rows]
+    pairs = pairs_of(prompts)
+    if not are_enough(pairs, prompts):
         return None
+    differ = []
+    for later, earlier in pairs:
+        (index, ids, start, end), (_, other, *span) = rows[later], rows[earlier]
+        if ids[start:end] != other[slice(*span)]:
+            differ.append(index)
     chance = alike / (len(rows) * (len(rows) - 1))
-    return SamePrompts(pairs, pairs - len(differ), chance, tuple(differ))
+    return SamePrompts(len(pairs), len(pairs) - len(differ), chance, tuple(differ))
+
+
+def pairs_of(prompts: Sequence[Prompt]) -> list[tuple[int, int]]:
+    """Return the rows whose prompt stands earlier, each with the last row before it that has it."""
+    last: dict[Prompt, int] = {}
+    pairs = []
+    for index, prompt in enumerate(prompts):
+        if prompt in last:
+            pairs.append((index, last[prompt]))
+        last[prompt] = index
+    return pairs
+
+
+def are_enough(pairs: Sequence[tuple[int, int]], prompts: Sequence[Prompt]) -> bool:
+    """Return whether so many prompts come again that their answers can be compared.
+
+    One prompt that most of the rows share says nothing of its answers, and is meant to.
+    """
+    again = Counter(prompts[index] for index, _ in pairs)
+    if len(pairs) < LEAST_PAIRS or len(again) < LEAST_PROMPTS:
+        return False
+    return 2 * max(again.values()) <= len(pairs)

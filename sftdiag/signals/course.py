@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any
 
 from sftdiag.context import RunContext
-from sftdiag.records import EVAL, SUMMARY, TRAIN, LogRecord, parse_entry
+from sftdiag.records import EVAL, SUMMARY, TRAIN, Entries
 from sftdiag.values import Value
 
 Points = tuple[tuple[int, float], ...]
@@ -50,7 +50,8 @@ def course_of(source: str, entries: Iterable[Mapping[str, Any]], context: RunCon
     epochs: dict[int, float] = {}
     evaluations: dict[str, dict[int, float]] = {}
     lost, zeros, last, speed = 0, 0, 0, None
-    for record in _records(entries):
+    log = Entries()
+    for record in (record for entry in entries for record in log.parse(entry)):
         if record.kind == TRAIN:
             if record.step < last:
                 _forget(record.step, loss, norms, rates, epochs, *evaluations.values())
@@ -86,13 +87,6 @@ def course_of(source: str, entries: Iterable[Mapping[str, Any]], context: RunCon
         speed or None,
         context,
     )
-
-
-def _records(entries: Iterable[Mapping[str, Any]]) -> Iterator[LogRecord]:
-    has_loss = False
-    for entry in entries:
-        yield from (records := parse_entry(entry, has_loss=has_loss))
-        has_loss = has_loss or (bool(records) and "loss" in entry)
 
 
 def _forget(step: int, *kept: dict[int, float]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu.ranks import real_runs, report
-from benchmarks.gpu.ranks.launch import ALONE, LIMIT, run
+from benchmarks.gpu.ranks.launch import ALONE, LIMIT, over, run, told
 
 BACKENDS = ("ddp", "fsdp2", "zero2", "zero3")
 RESULTS = Path(__file__).parent / "results"
@@ -83,14 +83,9 @@ def make(chosen: argparse.Namespace) -> int:
         kept = {**new, "versions": versions, "cases": {**made, **new["cases"]}}
         text = json.dumps(kept, separators=(",", ":")).replace('"ranks":', '\n"ranks":')
         path.write_text(text + "\n")
-        print(f"{backend}: {len(result['cases'])} of {len(cases)}, wrong: {len(wrong)}", flush=True)
-        for line in wrong:
-            print(f"  {line}", flush=True)
-        return len(wrong)
+        return told(backend, len(result["cases"]), len(cases), wrong)
 
-    at_once = len(chosen.backends) if chosen.device == "cuda" else 1
-    with ThreadPoolExecutor(at_once) as pool:
-        return int(any(list(pool.map(one, chosen.backends))))
+    return over(chosen.backends, chosen.device, one)
 
 
 def main() -> int:

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from benchmarks.gpu.installed import versions
 from benchmarks.gpu.ranks.worker import LIMIT
 
 PACKAGES = ("torch", "transformers", "accelerate", "trl", "deepspeed")
@@ -70,10 +71,31 @@ def run(
         "device": device,
         "world": world,
         "limit": limit,
-        "versions": _versions(),
+        "versions": versions(PACKAGES),
         "left": left,
         "cases": seen,
     }
+
+
+def over(backends: Sequence[str], device: str, one: Callable[[str], int]) -> int:
+    """Do something for each backend, on GPUs all at once; return 1 where anything went wrong.
+
+    Args:
+        backends: their names.
+        device: ``"cuda"`` or ``"cpu"``.
+        one: does it for one and returns how much went wrong.
+    """
+    at_once = len(backends) if device == "cuda" else 1
+    with ThreadPoolExecutor(at_once) as pool:
+        return int(any(list(pool.map(one, backends))))
+
+
+def told(name: str, made: int, asked: int, wrong: Sequence[str]) -> int:
+    """Print what became of the cases of a backend; return how many went wrong."""
+    print(f"{name}: {made} of {asked}, wrong: {len(wrong)}", flush=True)
+    for line in wrong:
+        print(f"  {line}", flush=True)
+    return len(wrong)
 
 
 def _launch(
@@ -114,14 +136,4 @@ def _read(path: Path) -> dict[str, Any]:
     return {seen["case"]: seen for seen in map(json.loads, lines)}
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-__all__ = ["ALONE", "LIMIT", "run"]
+__all__ = ["ALONE", "LIMIT", "over", "run", "told"]

@@ -7,11 +7,10 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu.ranks.launch import run
+from benchmarks.gpu.ranks.launch import over, run, told
 from benchmarks.speed.measuring import ratio
 from sftdiag.context import RunContext
 from sftdiag.monitor import Monitor
@@ -67,15 +66,9 @@ def make(chosen: argparse.Namespace) -> int:
         name = "cost" if chosen.cost else backend
         kept = {**result, "cases": {key: _kept(seen) for key, seen in result["cases"].items()}}
         (chosen.out / f"{name}.json").write_text(json.dumps(kept) + "\n")
-        wrong = problems(kept)
-        print(f"{name}: {len(result['cases'])} of {len(names)}, wrong: {len(wrong)}", flush=True)
-        for line in wrong:
-            print(f"  {line}", flush=True)
-        return len(wrong)
+        return told(name, len(result["cases"]), len(names), problems(kept))
 
-    at_once = len(chosen.backends) if chosen.device == "cuda" else 1
-    with ThreadPoolExecutor(at_once) as pool:
-        return int(any(list(pool.map(one, chosen.backends))))
+    return over(chosen.backends, chosen.device, one)
 
 
 def _kept(seen: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,12 +6,11 @@ import argparse
 import os
 import tempfile
 import time
-from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from benchmarks.gpu.finetunes import results, work
 from benchmarks.gpu.finetunes.__main__ import DOCS, memory
+from benchmarks.gpu.installed import versions
 from benchmarks.gpu.variants import cases, report
 from benchmarks.marked import put
 
@@ -42,7 +41,7 @@ def make(chosen: argparse.Namespace) -> int:
             make=bench,
         )
         found = [results.read(path) for path in sorted(made.glob(f"*{results.ENDING}"))]
-    content = {"device": _device(), "versions": _versions(), "runs": found}
+    content = {"device": _device(), "versions": versions(PACKAGES), "runs": found}
     results.write(chosen.to, content)
     print(f"{left} runs are left, {time.time() - began:.0f} s")
     return 0
@@ -52,16 +51,6 @@ def _device() -> str:
     import torch
 
     return f"On {torch.cuda.get_device_name()}" if torch.cuda.is_available() else "On the CPU"
-
-
-def _versions() -> dict[str, str]:
-    found: dict[str, Any] = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def main() -> int:
