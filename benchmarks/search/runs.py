@@ -61,6 +61,11 @@ def main() -> int:
     run.add_argument("--seconds", type=float, default=430.0)
     run.add_argument("--workers", type=int, default=14)
     run.add_argument("--most", type=int, help="runs at most; for a test")
+    run.add_argument(
+        "--again",
+        type=float,
+        help="second seeds alone, of the cells within this share of their data set's best",
+    )
     chosen = parser.parse_args()
     if chosen.command == "rows":
         write_rows(chosen.texts, chosen.gguf, chosen.to)
@@ -76,6 +81,7 @@ def main() -> int:
             seconds=chosen.seconds,
             workers=chosen.workers,
             most=chosen.most,
+            again=chosen.again,
         )
         print(f"{left} runs are left")
     return 0
@@ -132,12 +138,14 @@ def make_runs(
     seconds: float,
     workers: int,
     most: int | None,
+    again: float | None = None,
 ) -> int:
     """Make the runs that are not stored yet; return how many are left when the time is over."""
     end = time.time() + seconds
     stored = read(to)
     stored["tokens"] = _trained_tokens(rows)
-    wanted = [cell for cell in cells.everything() if cell.key not in stored["runs"]][:most]
+    known = cells.everything() if again is None else second_seeds(stored, again)
+    wanted = [cell for cell in known if cell.key not in stored["runs"]][:most]
     spawned = multiprocessing.get_context("spawn")
     if not stored["seconds"]:
         # Alone on the GPU, in a process of its own, so that its memory is given back.
@@ -176,6 +184,26 @@ def make_runs(
             process.terminate()
     queue.cancel_join_thread()
     return left
+
+
+def second_seeds(stored: Mapping[str, Any], within: float) -> list[Cell]:
+    """Return the second seeds of the cells whose first one lies near its data set's best.
+
+    The lowest first, over both sets, so that whatever time there is tells the best ones apart.
+    """
+    first, second = cells.SEEDS
+    losses = {
+        cell: loss
+        for cell in cells.everything()
+        if cell.seed == first and cell.key in stored["runs"]
+        if (loss := stored["runs"][cell.key]["eval_loss"][-1]) is not None
+    }
+    best = {
+        source: min(x for c, x in losses.items() if c.source == source) for source in cells.SOURCES
+    }
+    over = {cell: loss / best[cell.source] - 1 for cell, loss in losses.items()}
+    near = sorted((cell for cell in over if over[cell] <= within), key=over.__getitem__)
+    return [cell._replace(seed=second) for cell in near]
 
 
 def _trained_tokens(rows: Path) -> dict[str, list[int]]:
