@@ -33,7 +33,7 @@ def main() -> int:
     )
     total = 0.0
     with sftdiag.Loop(chosen.output, stop_on="error", context=known) as run:
-        for step in range(1, STEPS + 1):
+        for step in run.until_stop(range(1, STEPS + 1)):
             rate = RATE * (1000 if step >= (chosen.blow_up_at or math.inf) else 1)
             total += train(scores, draw.choices(pairs, k=BATCH), rate)
             if step % EVERY == 0:
@@ -41,8 +41,6 @@ def main() -> int:
                 total = 0.0
             if step % (5 * EVERY) == 0:
                 run.log(step=step, eval_loss=mean_loss(scores, held_out))
-            if run.should_stop:
-                break
     print(f"step {step}: {run.report.verdict}")
     return int(run.should_stop)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from types import SimpleNamespace, TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar, cast
 
 from sftdiag.api import Selectors, make_settings, project_settings
 from sftdiag.columns import Columns
@@ -32,6 +32,8 @@ from sftdiag.policy import Policy
 from sftdiag.sources import kept_log
 from sftdiag.sources.every_step import Merger, Step, packed, unpacked
 from sftdiag.values import EMPTY
+
+T = TypeVar("T")
 
 
 class Loop:
@@ -66,10 +68,8 @@ class Loop:
 
     Examples:
         >>> with Loop(stop_on="error") as run:
-        ...     for step in range(1, 100):
+        ...     for step in run.until_stop(range(1, 100)):
         ...         run.log(step=step, loss=float("nan"), lr=1e-4)
-        ...         if run.should_stop:
-        ...             break
         >>> step, run.report.primary.code
         (2, 'SFT106')
     """
@@ -140,6 +140,17 @@ class Loop:
     def should_stop(self) -> bool:
         """Whether the loop is to end now: a finding of ``stop_on`` is there."""
         return bool(self._control.should_training_stop)
+
+    def until_stop(self, items: Iterable[T]) -> UntilStop[T]:
+        """Return what goes through batches, steps or epochs until ``should_stop``.
+
+        It takes no item more than the loop is given; several loops, one in another, all end. For
+        one process: where several train, all have to leave at the same step.
+
+        Args:
+            items: a data loader, a range, or what else a loop goes through; as often as it can be.
+        """
+        return UntilStop(self, items)
 
     @property
     def report(self) -> Report:
@@ -321,6 +332,25 @@ class Loop:
     def _over(self) -> None:
         self._closed = True
         self._watch = None
+
+
+class UntilStop(Generic[T]):
+    """What a loop goes through, until it is to stop; as long as that was."""
+
+    def __init__(self, loop: Loop, items: Iterable[T]) -> None:
+        self._loop, self._items = loop, items
+
+    def __len__(self) -> int:
+        return len(cast(Sized, self._items))
+
+    def __iter__(self) -> Iterator[T]:
+        if self._loop.should_stop:
+            return
+        for item in self._items:
+            yield item
+            # Before the next is asked for, so that none is taken in vain.
+            if self._loop.should_stop:
+                return
 
 
 def _bad_steps(guard: Guard | None) -> BadSteps | None:

@@ -163,6 +163,36 @@ def test_a_loop_that_does_not_stop_is_not_said_to_be(caplog: pytest.LogCaptureFi
     assert not [r for r in caplog.records if r.message.startswith("stopped")]
 
 
+def test_what_is_gone_through_ends_with_a_stop_and_takes_nothing_more() -> None:
+    """An inner loop and those around it; ``break`` ends one alone."""
+    rows = LOGS["nan"]
+    batches = iter(rows)
+    begun = []
+    with sftdiag.Loop(stop_on="error") as run:
+        for epoch in run.until_stop(range(3)):
+            begun.append(epoch)
+            for row in run.until_stop(batches):
+                run.log(row)
+        assert list(run.until_stop("abc")) == []
+    assert begun == [0]
+    assert (run.should_stop, row["step"]) == (True, 61)
+    assert next(batches) == rows[rows.index(row) + 1]
+
+
+def test_without_a_stop_all_is_gone_through_as_often_as_it_can_be() -> None:
+    with sftdiag.Loop() as run:
+        for row in run.until_stop(LOGS["nan"]):
+            run.log(row)
+    assert row == LOGS["nan"][-1]
+    again = run.until_stop([1, 2, 3])
+    assert [*again, *again] == [1, 2, 3] * 2
+    assert len(again) == 3
+    with pytest.raises(TypeError, match="no len"):
+        len(run.until_stop(iter([1])))
+    with pytest.raises(TypeError, match="not iterable"):
+        list(run.until_stop(3))  # type: ignore[arg-type]
+
+
 def test_raise_on_raises_and_nothing_else_does() -> None:
     with pytest.raises(sftdiag.UnhealthyRunError, match="SFT106"):
         train(sftdiag.Loop(raise_on="error"), LOGS["nan"])

@@ -33,8 +33,8 @@ def main(folder: Path, rate: float, warmup: int, epochs: int, batch: int) -> int
     known = sftdiag.RunContext(learning_rate=rate, max_steps=steps, vocab_size=512)
     step = 0
     with sftdiag.Loop(folder / "out", context=known) as run:
-        for epoch in range(epochs):
-            for place, rows in enumerate(train, 1):
+        for epoch in run.until_stop(range(epochs)):
+            for place, rows in enumerate(run.until_stop(train), 1):
                 loss = model(**rows).loss
                 accelerator.backward(loss)
                 norm = accelerator.clip_grad_norm_(model.parameters(), 1.0)
@@ -49,9 +49,7 @@ def main(folder: Path, rate: float, warmup: int, epochs: int, batch: int) -> int
                     run.log(step=step, epoch=now, loss=mean, grad_norm=norm, lr=rate)
                 if step % EVALUATE_EVERY == 0:
                     run.log(step=step, eval_loss=evaluated(model, held_out))
-                if run.should_stop:
-                    return 1
-    return 0
+    return int(run.should_stop)
 
 
 def evaluated(model: Any, held_out: Any) -> float:
