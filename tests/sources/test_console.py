@@ -161,6 +161,31 @@ def test_lines_of_other_tools(tmp_path: Path, line: str, row: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize(
+    ("line", "framework", "setting"),
+    [
+        ("Step {} | loss:nan lr:50.0 grad_norm:0.5 ", "torchtune", "optimizer.lr"),
+        (
+            "Epoch 1 | iter {0} step {0} | loss train: nan, val: n/a | iter time: 19.85 ms (step)",
+            "litgpt",
+            None,
+        ),
+        ("step {} loss nan lr 50.0", None, "SFTConfig.learning_rate"),
+    ],
+)
+def test_whose_lines_they_are_tells_the_names_of_settings(
+    tmp_path: Path, line: str, framework: str | None, setting: str | None
+) -> None:
+    path = tmp_path / "run.log"
+    printed = ["starting", *(line.format(step) for step in range(1, 9)), "step 9 loss 1.5"]
+    path.write_text("\n".join(printed))
+    assert open_run(path).context.framework == framework
+    fixes = [fix for c in sftdiag.analyze(path).findings[0].causes for fix in c.fixes]
+    named = {name for fix in fixes for name in fix.changes}
+    assert setting is None or setting in named
+    assert framework is None or not any(name.startswith("SFTConfig") for name in named)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "Step\tTraining Loss\tValidation Loss\n10\t1.5\t2.5\n20\tNo log\t2.25\n",

@@ -43,7 +43,7 @@ _RANK = re.compile(
 
 TRAINED = ("loss", "train_loss")
 
-STANDING = ("bar", "pairs")
+STANDING = ("bar", *pairs.WRITERS)
 """Kinds of lines that show the last evaluation again and again, beside each train loss."""
 
 DIGITS = 4
@@ -85,6 +85,11 @@ class Scanner:
         elif line and not line.isspace():
             yield from self._plain(line)
 
+    def framework(self) -> str | None:
+        """Return whose lines most rows were read as, where that tells how settings are called."""
+        most = max(self.kinds, key=lambda kind: self.kinds[kind], default=None)
+        return most if most in pairs.FRAMEWORKS else None
+
     def _dicts(self, line: str) -> Iterator[Event]:
         found = dicts.rows(line, self.columns.own)
         if (bar := bars.training(line) if "%|" in line else None) is not None:
@@ -106,11 +111,12 @@ class Scanner:
             yield from self.read(line)
 
     def _plain(self, line: str) -> Iterator[Event]:
-        row = pairs.row(line)
-        if row is not None:
-            yield from self._row(row, "pairs", line)
-        elif (row := self._table.row(line)) is not None:
-            yield from self._row(row, "table", line)
+        found = pairs.row(line)
+        if found is not None:
+            writer, row = found
+            yield from self._row(row, writer, line)
+        elif (shown := self._table.row(line)) is not None:
+            yield from self._row(shown, "table", line)
 
     def _row(self, row: Mapping[str, Any], kind: str, line: str) -> Iterator[Event]:
         if match := _RANK.match(line):
@@ -173,7 +179,9 @@ def log_of(text: Any, columns: Columns, spacing: int | None, end: list[str]) -> 
 
     exact = scanner.as_strings > len(head) / 2
     context = RunContext(
-        max_steps=columns.max_steps or plan.total, logged_digits=DIGITS if exact else None
+        max_steps=columns.max_steps or plan.total,
+        logged_digits=DIGITS if exact else None,
+        framework=scanner.framework(),
     )
     return Log(
         FORMAT, Again(rows), columns=columns, context=context, notes=_notes(scanner, plan, exact)

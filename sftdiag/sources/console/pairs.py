@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from sftdiag.columns import canonical, plain
@@ -36,23 +38,24 @@ _OURS = re.compile(r"\bSFT\d{3}\b")
 _SCRIPT_STEP = re.compile(r"\b(?:global_)?step\s*[:=#]?\s*(\d{1,12})(?:\s*/\s*(\d{1,12}))?", re.I)
 
 
-def row(line: str) -> dict[str, Any] | None:
-    """Return the row that a line is, or None.
+def row(line: str) -> tuple[str, dict[str, Any]] | None:
+    """Return who writes such a line, and the row that it is; or None.
 
     Examples:
         >>> row("Step 4 | loss:nan lr:0.1 grad_norm:0.5 ")
-        {'step': '4', 'loss': 'nan', 'lr': '0.1', 'grad_norm': '0.5'}
-        >>> row(" iteration  10/ 100 | learning rate: 1.5E-06 | lm loss: 1.08E+01 |")
-        {'iteration': '10', 'total_iterations': '100', 'learning rate': '1.5E-06', 'lm loss': '1.08E+01'}
-        >>> row("Epoch 1 | iter 8 step 4 | loss train: 5.904, val: n/a | iter time: 19.85 ms (step)")
-        {'step': '4', 'epoch': '1', 'loss': '5.904'}
-    """  # noqa: E501
+        ('torchtune', {'step': '4', 'loss': 'nan', 'lr': '0.1', 'grad_norm': '0.5'})
+        >>> row(" iteration  10/ 100 | learning rate: 1.5E-06 |")
+        >>> row(" iteration  10/ 100 | lm loss: 1.08E+01 |")
+        ('megatron', {'iteration': '10', 'total_iterations': '100', 'lm loss': '1.08E+01'})
+        >>> row("Epoch 1 | iter 8 step 4 | loss train: 5.904, val: n/a | iter time: 19.85 ms")
+        ('litgpt', {'step': '4', 'epoch': '1', 'loss': '5.904'})
+    """
     if "oss" not in line and _NAN_ITERATIONS not in line:
         return None
-    for read in (_torchtune, _iteration, _litgpt, _script):
+    for writer, read in WRITERS.items():
         found = read(line)
         if found is not None:
-            return found if any(_is_loss(name) for name in found) else None
+            return (writer, found) if any(_is_loss(name) for name in found) else None
     return None
 
 
@@ -142,3 +145,12 @@ def _script(line: str) -> dict[str, Any] | None:
     if step[2]:
         found["total_steps"] = step[2]
     return found
+
+
+WRITERS: Mapping[str, Callable[[str], dict[str, Any] | None]] = MappingProxyType(
+    {"torchtune": _torchtune, "megatron": _iteration, "litgpt": _litgpt, "script": _script}
+)
+"""Who writes a line to what reads it, in the order in which they are asked."""
+
+FRAMEWORKS = ("torchtune", "litgpt")
+"""Writers that train with settings of their own (:mod:`sftdiag.guide.dialect`)."""
