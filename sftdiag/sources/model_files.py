@@ -1,4 +1,4 @@
-"""config.json and adapter_config.json beside a log: what they say of the run.
+"""Files beside a log, config.json and adapter_config.json first: what they say of the run.
 
 ``training_args.bin`` lies there too and says more, but it is a pickle: reading it runs its code.
 """
@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from sftdiag.context import RunContext, adapter_method
 from sftdiag.hints import Any
 from sftdiag.records import as_float, as_positive
+
+WRITES = (("llama-factory", ("trainer_log.jsonl",)), ("ms-swift", ("logging.jsonl", "args.json")))
+"""Frameworks that train with transformers' trainer, and files of their own beside its state."""
 
 
 def context(folders: tuple[str, ...]) -> RunContext:
@@ -33,7 +36,14 @@ def context(folders: tuple[str, ...]) -> RunContext:
         lora_alpha=as_float(adapter.get("lora_alpha")),
         lora_dropout=as_float(adapter.get("lora_dropout")),
         target_modules=tuple(map(str, modules)) if isinstance(modules, list) else None,
+        framework=next((name for name, files in WRITES if _beside(folders, files)), None),
     )
+
+
+def _beside(folders: tuple[str, ...], files: tuple[str, ...]) -> bool:
+    """Return whether one of the folders holds all of the files."""
+    paths = ([os.path.join(folder, name) for name in files] for folder in folders)
+    return any(all(map(os.path.isfile, each)) for each in paths)
 
 
 def _first(folders: tuple[str, ...], name: str) -> Mapping[str, Any]:

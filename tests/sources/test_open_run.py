@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from logs import healthy, train_rows, write_state
 
+import sftdiag
 from sftdiag.context import RunContext
 from sftdiag.errors import SourceError
 from sftdiag.sources import find_runs, open_run, trainer_state
@@ -164,6 +166,29 @@ def test_what_the_files_beside_a_log_say(tmp_path: Path) -> None:
         lora_alpha=64.0,
         target_modules=("q_proj",),
     )
+
+
+@pytest.mark.parametrize(
+    ("files", "framework"),
+    [
+        (("trainer_log.jsonl",), "llama-factory"),
+        (("logging.jsonl", "args.json"), "ms-swift"),
+        (("logging.jsonl",), None),
+    ],
+)
+def test_whose_files_they_are_tells_the_names_of_settings(
+    tmp_path: Path, files: tuple[str, ...], framework: str | None
+) -> None:
+    """A checkpoint's state is the same in all that train with transformers' trainer."""
+    state = tmp_path / "checkpoint-3" / "trainer_state.json"
+    write_state(state, train_rows([math.nan] * 3, learning_rate=50.0))
+    for name in files:
+        (tmp_path / name).write_text("")
+    assert open_run(state).context.framework == framework
+    fixes = sftdiag.analyze(state).findings[0].causes[0].fixes
+    named = {name for fix in fixes for name in fix.changes}
+    assert named
+    assert any(name.startswith("SFTConfig") for name in named) == (framework is None)
 
 
 def test_files_beside_a_log_that_are_broken_say_nothing(tmp_path: Path) -> None:
