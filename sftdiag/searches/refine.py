@@ -16,6 +16,7 @@ from math import inf
 from statistics import fmean
 
 from sftdiag.searches import costs
+from sftdiag.searches.bracket import Done, Settings, bracketed, next_to, with_rates
 from sftdiag.searches.noise import CHEAPER_ERRORS, cheapest, margin
 from sftdiag.searches.outcome import RowLosses, Trial
 from sftdiag.searches.settings import ACCUMULATION, ALPHA, EPOCHS, RANK, RATE, SEED, Facts, key_of
@@ -23,13 +24,8 @@ from sftdiag.searches.steps import (
     REFINE,
     STEPS,
     Choice,
-    Done,
-    Settings,
-    bracketed,
-    next_to,
     other_seed,
     possible_batches,
-    with_rates,
 )
 from sftdiag.tuning.recipes import SEARCH_EPOCHS, SEARCH_RANK
 

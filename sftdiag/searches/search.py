@@ -13,6 +13,7 @@ from sftdiag.live.trials import Rivals, finished
 from sftdiag.rows.preflight import preflight
 from sftdiag.searches import refine
 from sftdiag.searches import steps as planning
+from sftdiag.searches.bracket import Done
 from sftdiag.searches.budget import Budget, budget_of
 from sftdiag.searches.outcome import FAILED, Point
 from sftdiag.searches.progress import Progress, Tell
@@ -243,9 +244,7 @@ class _Driver:
             return self.budget.trials(now[EPOCHS], self.store.done().values())
         return planning.most(step, now, self.facts)
 
-    def _wanted(
-        self, step: str, now: dict[str, float], done: planning.Done
-    ) -> list[dict[str, float]]:
+    def _wanted(self, step: str, now: dict[str, float], done: Done) -> list[dict[str, float]]:
         if step == REFINE:
             # Without a budget, what an earlier call found there still counts.
             return [] if not self.budget.ends else refine.wanted(now, self.facts, done, self.seeds)

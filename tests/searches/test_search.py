@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from math import nan
 from pathlib import Path
@@ -23,12 +24,14 @@ optuna = pytest.importorskip("optuna")
 import sftdiag  # noqa: E402
 from sftdiag.cli.main import main  # noqa: E402
 from sftdiag.errors import ConfigError, UnhealthyRunError  # noqa: E402
-from sftdiag.searches import html, text  # noqa: E402
+from sftdiag.searches import html, owners, text  # noqa: E402
 from sftdiag.searches import search as searching  # noqa: E402
-from sftdiag.searches.outcome import COMPLETE, FAILED, PRUNED, Outcome  # noqa: E402
+from sftdiag.searches import store as storing  # noqa: E402
+from sftdiag.searches.outcome import COMPLETE, FAILED, PRUNED, Outcome, Point  # noqa: E402
 from sftdiag.searches.result import SearchResult  # noqa: E402
 from sftdiag.searches.settings import key_of, usual_start  # noqa: E402
-from sftdiag.searches.store import SETTINGS, Store, opened  # noqa: E402
+from sftdiag.searches.storages import opened  # noqa: E402
+from sftdiag.searches.store import SETTINGS, Store  # noqa: E402
 from sftdiag.searches.trial import run_trial  # noqa: E402
 
 SETTINGS_OF_ONE = usual_start(START)
@@ -292,14 +295,109 @@ def test_a_trial_is_claimed_once_and_given_up_when_its_process_is_gone(tmp_path:
         text=True,
         check=True,
     ).stdout.strip()
-    owner = str(gone.user_attrs["sftdiag:owner"]).rpartition(":")[0]
-    gone.set_user_attr("sftdiag:owner", f"{owner}:{dead}")
+    machine, _, started = str(gone.user_attrs["sftdiag:owner"]).split(":")
+    gone.set_user_attr("sftdiag:owner", f"{machine}:{dead}:{started}")
     taken = other.claim("learning_rate", more)
     assert taken is not None
     # The first one was only paused: what it found comes too late and changes nothing.
     assert not one.tell("learning_rate", gone, Outcome(COMPLETE, 0.5, steps=1))
     assert other.tell("learning_rate", taken, Outcome(COMPLETE, 2.0, steps=1))
     assert sorted(t.outcome.loss for t in other.done().values()) == [1.0, 2.0]
+
+
+def test_settings_are_trained_once_whichever_step_asks_for_them(tmp_path: Path) -> None:
+    storage = opened(None, str(tmp_path))
+    one, other = Store(storage, "", "x"), Store(storage, "", "x")
+    trial = one.claim("learning_rate", SETTINGS_OF_ONE)
+    assert other.claim("effective_batch", SETTINGS_OF_ONE) is None
+    assert one.tell("learning_rate", trial, Outcome(COMPLETE, 1.0, steps=1))
+    assert other.claim("effective_batch", SETTINGS_OF_ONE) is None
+
+
+def test_what_a_trial_came_to_outlives_a_storage_that_is_away_for_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storing, "PAUSE", 0.0)
+    store = Store(None, str(tmp_path), "x")
+    trial = store.claim("learning_rate", SETTINGS_OF_ONE)
+    write, away = trial.set_user_attr, iter(range(storing.TRIES - 1))
+
+    def locked(name: str, value: Any) -> None:
+        if next(away, None) is not None:
+            raise optuna.exceptions.StorageInternalError("database is locked")
+        write(name, value)
+
+    monkeypatch.setattr(trial, "set_user_attr", locked)
+    assert store.tell("learning_rate", trial, Outcome(COMPLETE, 1.0, steps=1))
+    assert [t.outcome.loss for t in store.done().values()] == [1.0]
+    more = {**SETTINGS_OF_ONE, "learning_rate": 1.0}
+    trial = store.claim("learning_rate", more)
+    away = iter(range(storing.TRIES))
+    write = trial.set_user_attr
+    monkeypatch.setattr(trial, "set_user_attr", locked)
+    with pytest.raises(ConfigError, match="did not take what a trial came to: database is locked"):
+        store.tell("learning_rate", trial, Outcome(COMPLETE, 1.0, steps=1))
+
+
+def test_a_kill_while_a_trial_is_told_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(None, str(tmp_path), "x")
+    trial = store.claim("learning_rate", SETTINGS_OF_ONE)
+
+    def killed(*args: Any) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(trial, "report", killed)
+    with pytest.raises(SystemExit):
+        store.tell("learning_rate", trial, Outcome(COMPLETE, 1.0, (Point(1, 1.0, 1.0),), steps=1))
+    trial.set_user_attr("sftdiag:owner", "elsewhere:1:2")
+    trial.set_user_attr("sftdiag:heartbeat", 0.0)
+    again = Store(None, str(tmp_path), "x")
+    assert again.claim("learning_rate", SETTINGS_OF_ONE) is None
+    assert [t.outcome.loss for t in again.done().values()] == [1.0]
+
+
+def test_a_number_that_another_process_has_got_since_is_no_sign_of_life() -> None:
+    machine, process, started = owners.own().split(":")
+    assert owners.is_gone(owners.own()) is False
+    assert owners.is_gone(f"elsewhere:{process}:{started}") is None
+    assert owners.is_gone("") is None
+    if not Path("/proc/self/stat").exists():
+        return
+    # A container that was started again gives the same number to the same program.
+    assert owners.is_gone(f"{machine}:{process}:{int(started) - 1}") is True
+    assert owners.is_gone(f"{machine}:{process}") is None
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        stat = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
+        assert owners.is_gone(f"{machine}:{child.pid}:{stat[19]}") is False
+        assert child.stdin is not None
+        child.stdin.close()
+        while Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            time.sleep(0.01)
+        # It has ended, and nobody has waited for it yet.
+        assert owners.is_gone(f"{machine}:{child.pid}:{stat[19]}") is True
+
+
+@pytest.mark.parametrize("where", ["sqlite:///{}/search.db", "{}/journal.log"])
+def test_processes_that_begin_together_open_one_storage(where: str, tmp_path: Path) -> None:
+    """On a database without tables each makes them, and all but one meet those of another."""
+    script = (
+        "import sys, time; from sftdiag.searches.store import Store\n"
+        "print(flush=True); input(); Store(sys.argv[1], '', 'x').done()"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", script, where.format(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [ROOT, *sys.path]))}
+    processes = [subprocess.Popen(command, env=paths, **pipes) for _ in range(3)]
+    for process in processes:
+        process.stdout.readline()
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate(timeout=100)
+    assert [process.returncode for process in processes] == [0, 0, 0]
 
 
 def test_a_trial_of_another_machine_is_lost_by_its_heartbeat(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sftdiag.searches import steps
+from sftdiag.searches import bracket, steps
 from sftdiag.searches.noise import RowLosses, cheapest, margin, row_error
 from sftdiag.searches.outcome import COMPLETE, PRUNED, Outcome, Point, Trial
 from sftdiag.searches.settings import Facts, key_of, start_for
@@ -65,8 +65,8 @@ def test_the_best_rate_is_bracketed(place: float) -> None:
     """A bowl in log rate: what is chosen lies within a neighbour's distance of its bottom."""
     done = played(RATE, NOW, lambda s: 1 + (log(s[RATE]) / log(10) - place) ** 2)
     kept = choose(RATE, NOW, LORA, done, None)
-    assert abs(log(kept.chosen[RATE]) / log(10) - place) < log(steps.WIDER) / log(10) / 2 + 0.02
-    assert len(done) <= steps.MOST_RATES + 1
+    assert abs(log(kept.chosen[RATE]) / log(10) - place) < log(bracket.WIDER) / log(10) / 2 + 0.02
+    assert len(done) <= bracket.MOST_RATES + 1
     assert kept.loss == min(trial.outcome.loss for trial in done.values())
 
 
