@@ -180,6 +180,9 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
 """The frameworks that have names of their own; read from ms-swift 4.6.0, LLaMA-Factory 0.9.5,
 axolotl 0.21.0, TRL 1.16.0, torchtune 0.6.1, litgpt 0.5.13 and Lightning 2.6.6."""
 
+OWN_LOOPS = ("torchtune", "litgpt", "lightning", LOOP)
+"""Those without a trainer of transformers, which the checks before step 1 look at."""
+
 OLDER: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "transformers-4": {"warmup_steps=0.1": "warmup_ratio=0.1"},

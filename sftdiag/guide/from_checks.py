@@ -39,10 +39,19 @@ def check(
             return None
         if name in case.checked.ran:
             return Evidence(clean, "check_clean", {"check": name})
-        key = "check_skipped" if name in case.checked.skipped else "check_missing"
-        return Evidence(Weight.MISSING, key, {"check": name})
+        return Evidence(Weight.MISSING, _unknown(case, name), {"check": name})
 
     return look
+
+
+def _unknown(case: Case, name: str) -> str:
+    """Return the sentence of a check that could not judge, or how it is to be run here."""
+    if name in case.checked.skipped:
+        return "check_skipped"
+    from sftdiag.guide.dialect import OWN_LOOPS
+
+    in_a_loop = case.context.framework in OWN_LOOPS
+    return "check_missing_in_a_loop" if in_a_loop else "check_missing"
 
 
 def observed(name: str, variant: str, weight: Weight = Weight.CONFIRMS) -> Look:

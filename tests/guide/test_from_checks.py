@@ -13,6 +13,7 @@ from sftdiag.checks import Inputs, run_checks
 from sftdiag.context import RunContext
 from sftdiag.findings import Cause, Finding, Report, Status
 from sftdiag.guide.base import Evidence, Weight, rank, settle
+from sftdiag.guide.dialect import OWN_LOOPS
 from sftdiag.guide.symptoms import SYMPTOMS
 from sftdiag.monitor import Monitor
 from sftdiag.samples import IGNORE_INDEX, Sample, Split, Tokenization
@@ -215,6 +216,21 @@ def test_rows_in_blocks_for_an_evaluation_loss_that_rises_in_the_first_epoch(
         assert "SFTConfig.train_sampling_strategy" in cause.fixes[0].changes
     if inputs is None:
         assert any("rows-in-blocks has not run" in text for text in cause.missing)
+
+
+@pytest.mark.parametrize(
+    ("framework", "told"),
+    [
+        (None, "sftdiag.preflight(trainer)"),
+        ("ms-swift", "sftdiag.preflight(trainer)"),
+        *((name, "sftdiag inspect DATA") for name in OWN_LOOPS),
+    ],
+)
+def test_a_check_that_has_not_run_says_how_it_can(framework: str | None, told: str) -> None:
+    context = IN_ORDER.replace(framework=framework)
+    cause = data_order(diagnosed(risen_in_the_first_epoch(), None, context), "SFT201")
+    (text,) = [text for text in cause.missing if "rows-in-blocks has not run" in text]
+    assert told in text
 
 
 def test_rows_in_blocks_that_are_drawn_at_random_are_no_cause() -> None:
