@@ -142,6 +142,7 @@ def replayed(
     monitor = Monitor(known, settings, run.path)
     if run.checked != Outcome():
         monitor.take_checks(run.checked)
+    monitor.take_checkpoints(run.checkpoints)
     monitor.take_rows(run.rows)
     monitor.replay(run.entries, journal.segments(run.starts, known))
     report = monitor.report()

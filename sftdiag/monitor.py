@@ -79,6 +79,10 @@ class Monitor:
             self.signals.easy_answers = outcome.easy_answers
         return self._spoken(self._checks.take(outcome))
 
+    def take_checkpoints(self, steps: Iterable[int]) -> None:
+        """Take in of which steps there are checkpoints now: fixes name the one to go back to."""
+        self.signals.checkpoints = tuple(steps)
+
     def take_rows(self, rows: Iterable[StepRows]) -> None:
         """Take in which training rows steps were made of."""
         self._cases.take_rows(rows)
@@ -184,6 +188,7 @@ class Monitor:
         self._checks.end_all(segment.after_step, because)
         self._earlier.append(self.signals)
         self.signals = Signals(segment.context)
+        self.signals.checkpoints = self._earlier[-1].checkpoints
         self.signals.easy_answers = self.checked.easy_answers
 
     @property

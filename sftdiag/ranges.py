@@ -87,6 +87,15 @@ rate at each step: the weights of a layer of width n are about 1/sqrt(n) large, 
 of 64 of a toy and 0.016 at 4096. The largest rate of any source is 0.03, of a few prompt vectors.
 A toy's loss still falls at 0.09, smoothly, and ends eight times as high as at 0.003."""
 
+ANY_SGD_LEARNING_RATE = 100.0
+"""The same of plain SGD: where the gradient is clipped to a norm of 1, a step is as long as the
+rate, and all weights of a model of 25 million parameters, 0.02 each, are together 100 long. The
+largest rates that are published end at 3 (super-convergence, arXiv 1708.07120)."""
+
+SGD_LEARNING_RATE = 0.1
+"""Where to start with plain SGD: the rate of most recipes, at which the fine-tunes of this
+project's second base learn as well."""
+
 LEAST_LEARNING_RATE = 1e-9
 """Below it no model of any size learns with Adam: a weight of 0.016, as a layer of width 4096 has
 them, lies 1.9e-9 from its next neighbours in float32, so that a step of half of that is rounded
@@ -113,10 +122,16 @@ def learning_rate_ranges(method: str | None) -> tuple[Range, ...]:
 def beyond_any(rate: float | None, method: str | None, *, adaptive: bool) -> bool:
     """Return whether a rate is above those at which any model learns well.
 
-    Known of Adam and its kin, not of methods that train a few vectors, such as prompt tuning.
+    Known of Adam and its kin and of plain SGD, not of methods that train a few vectors, such as
+    prompt tuning.
     """
     weights = method is None or (method in LEARNING_RATE and method != "prompt-tuning")
-    return adaptive and weights and rate is not None and rate >= ANY_LEARNING_RATE
+    return weights and rate is not None and rate >= bound_of_any(adaptive=adaptive)
+
+
+def bound_of_any(*, adaptive: bool) -> float:
+    """Return the rate from which on no model of any size learns well."""
+    return ANY_LEARNING_RATE if adaptive else ANY_SGD_LEARNING_RATE
 
 
 def speak_of(parameters: int | None) -> bool:

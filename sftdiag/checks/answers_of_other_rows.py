@@ -129,7 +129,7 @@ class AnswersOfOtherRowsCheck(Check):
                 "agree": same.agree,
                 "chance": same.chance * same.pairs,
             },
-            fixes=(FixText("join"), FixText("compare")),
+            fixes=(FixText("join"), FixText("slip"), FixText("compare")),
             example=same.rows[0],
         )
 
@@ -146,7 +146,10 @@ class AnswersOfOtherRowsCheck(Check):
                 "seen": slip.seen,
                 "chance": LEVEL * slip.seen,
             },
-            fixes=(FixText("join"), FixText("compare"), *(() if sure else (FixText("quoted"),))),
+            fixes=(
+                *(FixText(key) for key in ("join", "slip", "compare")),
+                *(() if sure else (FixText("quoted"),)),
+            ),
             example=rows[slip.matching[0]].sample,
         )
 

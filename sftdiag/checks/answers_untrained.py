@@ -78,5 +78,5 @@ def _is_bare(sample: Sample) -> bool:
 
 def _fixes(inputs: Inputs) -> tuple[FixText, ...]:
     if inputs.context.assistant_only_loss:
-        return FixText("marks"), FixText("invert")
-    return FixText("invert"), FixText("marks")
+        return FixText("marks"), FixText("invert"), FixText("look")
+    return FixText("invert"), FixText("marks"), FixText("look")

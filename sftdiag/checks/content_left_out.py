@@ -76,7 +76,7 @@ class ContentLeftOutCheck(Check):
 def _fixes(variant: str) -> tuple[FixText, ...]:
     if variant in ("reasoning", "thinking_history"):
         turns = (FixText("turns"),) if variant == "thinking_history" else ()
-        return (*turns, FixText("thinking"))
+        return (*turns, FixText("thinking"), FixText("thinking_text"))
     return FixText("template"), FixText("text")
 
 

@@ -99,7 +99,7 @@ class EvalDistributionShiftCheck(Check):
             series=split.name,
             variant=variant,
             evidence=evidence,
-            fixes=(FixText("split"),),
+            fixes=(FixText("split"), FixText("several")),
             example=0,
         )
 

@@ -35,13 +35,14 @@ from sftdiag.checks.base import ARGUMENTS, Check, Inputs
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
 from sftdiag.ranges import (
-    ANY_LEARNING_RATE,
     LEARNING_RATE,
     LEAST_LEARNING_RATE,
+    SGD_LEARNING_RATE,
     SMALL_MODEL_RATE,
     USUAL_LEARNING_RATE,
     Range,
     beyond_any,
+    bound_of_any,
     come_from,
 )
 
@@ -70,7 +71,8 @@ class LearningRateRangeCheck(Check):
         if method not in LEARNING_RATE:
             return Skip("no_method")
         if beyond_any(rate, method, adaptive=context.adaptive):
-            return [self._of_any_model(Severity.WARNING, "any_model", rate, method)]
+            variant = "any_model" if context.adaptive else "any_model_sgd"
+            return [self._of_any_model(Severity.WARNING, variant, rate, method)]
         if not context.adaptive:
             return Skip("not_adaptive")
         if rate < LEAST_LEARNING_RATE:
@@ -99,16 +101,18 @@ class LearningRateRangeCheck(Check):
         self, severity: Severity, variant: str, rate: float, method: str | None
     ) -> Observation:
         usual = USUAL_LEARNING_RATE.get(method or "", USUAL_LEARNING_RATE["full"])
+        bound, fix = LEAST_LEARNING_RATE, "usual"
+        if variant == "any_model":
+            bound = bound_of_any(adaptive=True)
+        elif variant == "any_model_sgd":
+            bound, usual, fix = bound_of_any(adaptive=False), SGD_LEARNING_RATE, "usual_sgd"
         return self.observation(
             severity,
-            cause=self.causes[variant == "any_model"],
+            cause=self.causes[variant.startswith("any_model")],
             series=ARGUMENTS,
             variant=variant,
-            evidence={
-                "learning_rate": rate,
-                "bound": ANY_LEARNING_RATE if variant == "any_model" else LEAST_LEARNING_RATE,
-            },
-            fixes=(FixText("usual", changes={"SFTConfig.learning_rate": (rate, usual)}),),
+            evidence={"learning_rate": rate, "bound": bound},
+            fixes=(FixText(fix, changes={"SFTConfig.learning_rate": (rate, usual)}),),
         )
 
 

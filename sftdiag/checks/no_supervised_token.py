@@ -59,7 +59,8 @@ class NoSupervisedTokenCheck(Check):
         evidence: dict[str, Scalar] = {**share_of_rows(len(split.samples), split)}
         fixes: tuple[FixText, ...] = (FixText(reason or "check_mask"),)
         if reason is None:
-            fixes = (*fixes, FixText("length"))
+            by_marks = inputs.context.assistant_only_loss
+            fixes = (*fixes, FixText("marks_unseen" if by_marks else "spelling"), FixText("length"))
         elif reason == CUT:
             evidence["max_length"] = max(len(sample.input_ids) for sample in split.samples)
             fixes = (FixText(CUT, changes=longer(inputs, split)),)

@@ -68,7 +68,7 @@ class TemplateMismatchCheck(Check):
                 Severity.WARNING,
                 variant="not_own",
                 evidence={**share_of_rows(len(rows), inputs.train), "style": style},
-                fixes=(FixText("own"),),
+                fixes=(FixText("own"), FixText("other_model")),
                 example=rows[0],
             )
         strange = [i for i, s in enumerate(inputs.train.samples) if _strange(s)]

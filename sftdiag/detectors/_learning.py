@@ -12,7 +12,7 @@ from sftdiag.detectors._flat_signs import SETTLING
 from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Scalar
 from sftdiag.observations import Skip
-from sftdiag.ranges import ANY_LEARNING_RATE, beyond_any
+from sftdiag.ranges import beyond_any, bound_of_any
 from sftdiag.signals.blocks import Block, Closing
 from sftdiag.signals.climb import SURELY_BELOW
 from sftdiag.signals.noise import MOVED_ACCURACY, mean, noise_scale
@@ -181,4 +181,6 @@ def rate_beyond_any(signals: Signals) -> Skip | None:
     known, rate = signals.context, signals.peak_learning_rate
     if rate is None or not beyond_any(rate, known.method, adaptive=known.adaptive):
         return None
-    return Skip("rate_beyond_any", {"rate": rate, "bound": ANY_LEARNING_RATE, "lower": rate / 10})
+    key = "rate_beyond_any" if known.adaptive else "rate_beyond_any_sgd"
+    bound = bound_of_any(adaptive=known.adaptive)
+    return Skip(key, {"rate": rate, "bound": bound, "lower": rate / 10})

@@ -9,8 +9,9 @@ from sftdiag.detectors.eval_loss_rising import FEW_EVALUATIONS
 from sftdiag.findings import Severity
 from sftdiag.guide import empty_answers
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
+from sftdiag.guide.checkpoints import of_the_best
 from sftdiag.guide.epochs import steps_at_epoch_edges
-from sftdiag.guide.from_checks import check
+from sftdiag.guide.from_checks import check, observed
 from sftdiag.guide.row_order import blocks_of_rows, evaluation_is_of_other_blocks
 from sftdiag.ranges import epoch_band
 
@@ -20,6 +21,11 @@ REPEATED_EPOCHS = 1.0
 FAR_FIRST_EVAL = 1.3
 """First evaluation loss over the train loss beside it from which the two sets differ: healthy
 corpus runs lie between 0.7 and 1.2 at their first evaluation."""
+
+MOSTLY = 0.5
+"""Share of rows that are copies, from which a row is seen twice in the first epoch on average."""
+
+COPIES = observed("duplicate-rows", "default", Weight.SUPPORTS)
 
 NEAR_FIRST_EVAL = 1.1
 """Up to here the sets look alike."""
@@ -41,7 +47,9 @@ def rows_repeated(case: Case) -> Evidence | None:
         return Evidence(Weight.MISSING, "epoch_unknown")
     early = _rise_in_first_epoch(case)
     if early is not None:
-        return Evidence(Weight.AGAINST, "risen_before_repeats", early)
+        # Copies are seen again before the epoch is over.
+        copies = mostly_copies(case)
+        return None if copies else Evidence(Weight.AGAINST, "risen_before_repeats", early)
     return Evidence(Weight.SUPPORTS, "rows_repeated", {"epoch": epoch})
 
 
@@ -70,7 +78,9 @@ def _best_epochs(case: Case) -> int | None:
 def risen_in_first_epoch(case: Case) -> Evidence | None:
     """A rise before any row was repeated speaks for another distribution."""
     early = _rise_in_first_epoch(case)
-    return None if early is None else Evidence(Weight.SUPPORTS, "risen_before_repeats", early)
+    if early is None or mostly_copies(case):
+        return None
+    return Evidence(Weight.SUPPORTS, "risen_before_repeats", early)
 
 
 def order_in_first_epoch(case: Case) -> Evidence | None:
@@ -88,6 +98,13 @@ def order_in_first_epoch(case: Case) -> Evidence | None:
 def sorted_in_first_epoch(case: Case) -> Evidence | None:
     """Whether the check saw that the rows are sorted by kind, for a rise before any repeat."""
     return None if _rise_in_first_epoch(case) is None else evaluation_is_of_other_blocks(case)
+
+
+def mostly_copies(case: Case) -> bool:
+    """Return whether the checks saw that most training rows are copies of earlier ones."""
+    seen = COPIES(case)
+    share = seen.check.evidence.get("share") if seen is not None and seen.check else None
+    return isinstance(share, float) and share >= MOSTLY
 
 
 def _rise_in_first_epoch(case: Case) -> dict[str, float] | None:
@@ -140,6 +157,11 @@ def train_less(case: Case) -> FixText:
     return FixText("fewer_epochs", {**values, "planned": planned, "best": best}, changes)
 
 
+def take_the_best(case: Case) -> FixText | None:
+    """Use what was saved at the best evaluation, or last before it."""
+    return of_the_best(case, case.detection.onset_step)
+
+
 def stop_early(case: Case) -> FixText:
     """Early stopping on this series, patient enough for its noise and quick enough for its plan."""
     series = case.detection.series if case.detection.series != "loss" else "eval_loss"
@@ -163,7 +185,7 @@ SYMPTOM = Symptom(
                 epochs_for_the_data,
                 check("duplicate-rows", clean=None),
             ),
-            (train_less, stop_early),
+            (train_less, take_the_best, stop_early),
         ),
         CauseRule(
             "eval-distribution",

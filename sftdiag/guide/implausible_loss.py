@@ -8,9 +8,14 @@ from sftdiag.guide import empty_answers
 from sftdiag.guide.accumulation import CAUSE
 from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check
-from sftdiag.guide.learning_rate import lower_learning_rate, rate_against_ranges
+from sftdiag.guide.learning_rate import (
+    beyond_every_range,
+    lower_learning_rate,
+    rate_against_ranges,
+    rate_beyond_any,
+)
 from sftdiag.guide.lost_numbers import base_quantized
-from sftdiag.ranges import ANY_LEARNING_RATE, beyond_any
+from sftdiag.ranges import ANY_LEARNING_RATE
 
 HIGH = ("far", "above")
 SUM = (*HIGH, "summed")
@@ -46,9 +51,9 @@ def sum_of_steps(case: Case) -> Evidence | None:
 
 def rate(case: Case) -> Evidence | None:
     """A rate beyond every range throws any model off in its first steps; others do not."""
-    peak, context = case.signals.peak_learning_rate, case.context
-    if not beyond_any(peak, context.method, adaptive=context.adaptive):
+    if not rate_beyond_any(case) or not case.context.adaptive:
         return rate_against_ranges(case)
+    peak = case.signals.peak_learning_rate
     return Evidence(Weight.SUPPORTS, "rate_beyond_any", {"rate": peak, "bound": ANY_LEARNING_RATE})
 
 
@@ -97,6 +102,13 @@ SYMPTOM = Symptom(
             only=SUM,
         ),
         CauseRule("learning-rate-too-high", (rate,), (lower_learning_rate,), HIGH),
+        CauseRule(
+            "learning-rate-too-high",
+            (beyond_every_range,),
+            (lower_learning_rate,),
+            (*BLIND, "resting"),
+            needs_evidence=True,
+        ),
         *(cause.replace(only=LOW) for cause in empty_answers.CAUSES),
         CauseRule("weights-not-loaded", (blind,), (fix("load_weights"),), BLIND),
         CauseRule("frozen-parameters", (never_moved,), (fix("unfreeze"),), ("blind",)),

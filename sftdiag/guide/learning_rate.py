@@ -5,10 +5,12 @@ from __future__ import annotations
 from sftdiag.detectors._eval_rise import MIN_RISE
 from sftdiag.guide.base import Case, Evidence, FixText, Weight
 from sftdiag.ranges import (
-    ANY_LEARNING_RATE,
+    SGD_LEARNING_RATE,
+    SMALL_MODEL_RATE,
     USUAL_LEARNING_RATE,
     WARMUP_SHARE,
     beyond_any,
+    bound_of_any,
     learning_rate_ranges,
     speak_of,
 )
@@ -26,15 +28,27 @@ STEP = 5.0
 """Factor from one rate to the next to try: the guide's 5e-5 to 1e-5."""
 
 
+def rate_before(case: Case) -> Evidence | None:
+    """The same of what is over with its first row: the rates after it did not do it."""
+    peak = case.signals.peak_learning_rate
+    until = max(rates_up_to(case, case.detection.onset_step), default=None)
+    if peak is None or until is None or until >= NEAR_PEAK * peak:
+        return rate_against_ranges(case)
+    return _against_ranges(case, until)
+
+
 def rate_against_ranges(case: Case) -> Evidence | None:
     """The peak learning rate against the ranges of the method."""
-    rate = case.signals.peak_learning_rate
+    return _against_ranges(case, case.signals.peak_learning_rate)
+
+
+def _against_ranges(case: Case, rate: float | None) -> Evidence | None:
     if rate is None:
         return Evidence(Weight.MISSING, "rate_unknown")
+    if (beyond := beyond_every_range(case)) is not None:
+        return beyond
     if not case.context.adaptive:
         return None
-    if rate_beyond_any(case):
-        return Evidence(Weight.SUPPORTS, "rate_beyond", {"rate": rate, "any": ANY_LEARNING_RATE})
     method = case.context.method
     high, full = (max(r.high for r in learning_rate_ranges(m)) for m in (method, "full"))
     values = {"rate": rate, "high": high}
@@ -46,6 +60,15 @@ def rate_against_ranges(case: Case) -> Evidence | None:
     if method is None and rate > full:
         return Evidence(Weight.MISSING, "rate_by_method", {**values, "full": full})
     return Evidence(Weight.AGAINST, "rate_inside", values)
+
+
+def beyond_every_range(case: Case) -> Evidence | None:
+    """A rate that breaks any model, whatever the curve looks like afterwards."""
+    if not rate_beyond_any(case):
+        return None
+    adaptive = case.context.adaptive
+    values = {"rate": case.signals.peak_learning_rate, "any": bound_of_any(adaptive=adaptive)}
+    return Evidence(Weight.SUPPORTS, "rate_beyond" if adaptive else "rate_beyond_sgd", values)
 
 
 def rate_beyond_any(case: Case) -> bool:
@@ -114,8 +137,12 @@ def lower_learning_rate(case: Case) -> FixText:
     if old is None:
         return FixText("lower_rate_generally")
     new = old / STEP
-    if case.context.adaptive and speak_of(case.context.total_parameters):
+    if not case.context.adaptive:
+        new = min(new, SGD_LEARNING_RATE)
+    elif speak_of(case.context.total_parameters):
         new = min(new, USUAL_LEARNING_RATE[case.context.method or "lora"])
+    elif rate_beyond_any(case):
+        new = min(new, SMALL_MODEL_RATE)
     return FixText("lower_rate", {"old": old, "new": new}, {"SFTConfig.learning_rate": (old, new)})
 
 

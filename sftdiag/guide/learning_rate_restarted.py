@@ -5,6 +5,7 @@ from __future__ import annotations
 from sftdiag.detectors.learning_rate_restarted import RESUMED, RESUMED_DECAY
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
+from sftdiag.guide.checkpoints import sound_one
 
 
 def _resumed(case: Case) -> bool:
@@ -37,6 +38,17 @@ def rises_by_itself(case: Case) -> Evidence:
     return Evidence(Weight.RULES_OUT, "never_rises", {"scheduler": scheduler})
 
 
+def resume_with_state(case: Case) -> FixText:
+    """From the checkpoint that was resumed, with its state."""
+    return FixText("resume_with_state", {"step": int(case.number("restart_step") or 0)})
+
+
+def resume_earlier(case: Case) -> FixText | None:
+    """From the checkpoint before it, where one is known."""
+    earlier = sound_one(case, (case.number("restart_step") or 0) - 1)
+    return None if earlier is None else FixText("resume_earlier", {"earlier": earlier})
+
+
 def on_purpose(case: Case) -> FixText | None:
     """What keeps a resume that was meant so from being told or stopped."""
     return FixText("on_purpose") if _resumed(case) else None
@@ -60,8 +72,8 @@ SYMPTOM = Symptom(
         CauseRule(
             "optimizer-state",
             (state_is_lost, checkpoint_unseen),
-            (fix("resume_with_state"), new_run, on_purpose),
+            (resume_with_state, resume_earlier, fix("keep_state"), new_run, on_purpose),
         ),
-        CauseRule("schedule", (rises_by_itself,), (fix("say_so"),)),
+        CauseRule("planned-restart", (rises_by_itself,), (fix("say_so"),)),
     ),
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sftdiag.findings import Severity
 from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED
-from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix, missing
+from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix, missing
+from sftdiag.guide.checkpoints import GO_BACK, back_to
 from sftdiag.guide.learning_rate import (
     evaluation_rises_too,
     keep_clipping,
@@ -69,6 +70,11 @@ def rate_near_its_peak_then(case: Case) -> Evidence | None:
     return None if gradient_grew_before(case) else rate_near_its_peak(case)
 
 
+def go_back(case: Case) -> FixText:
+    """To the newest checkpoint from before the blow-up."""
+    return back_to(case, case.detection.onset_step, GO_BACK)
+
+
 def base_is_quantized(case: Case) -> Evidence | None:
     """A frozen base in few bits is what a damaged state or a faulty kernel most often hits."""
     if case.context.quantization is None or rate_too_small(case) is None:
@@ -91,7 +97,7 @@ SYMPTOM = Symptom(
                 evaluation_rises_too,
                 steps_did_not_do_it,
             ),
-            (lower_learning_rate, keep_clipping, fix("go_back")),
+            (lower_learning_rate, keep_clipping, go_back),
         ),
         CauseRule("poor-data", (missing("rows_unseen"),), (fix("look_at_rows"),)),
         CauseRule("hardware-or-kernel", (no_step_did_it,), (fix("check_kernels"),)),

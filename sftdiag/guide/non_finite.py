@@ -7,15 +7,20 @@ from math import isinf
 from sftdiag.detectors.non_finite import OFTEN, ONE_RANK, SKIPPED
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
+from sftdiag.guide.checkpoints import GO_BACK, WEIGHTS_ARE_OF, back_to
 from sftdiag.guide.from_checks import check
-from sftdiag.guide.learning_rate import keep_clipping, lower_learning_rate, rate_against_ranges
+from sftdiag.guide.learning_rate import (
+    keep_clipping,
+    lower_learning_rate,
+    rate_before,
+    rate_beyond_any,
+)
 from sftdiag.guide.lost_numbers import (
     HARDWARE,
     RISE_BEFORE,
     blocks_before,
     climb_before,
     climbed,
-    lost_by_a_rate_beyond_any,
     not_from_training,
     number_format,
 )
@@ -37,7 +42,9 @@ def rows_have_labels(case: Case) -> Evidence | None:
     loss = case.detection.evidence.get("loss")
     if isinstance(loss, float) and isinf(loss):
         return Evidence(Weight.AGAINST, "infinite")
-    weight = Weight.FITS if lost_by_a_rate_beyond_any(case) else Weight.SUPPORTS
+    # A rate that breaks any model needs one step, and leaves nothing finite behind it either.
+    by_rate = case.detection.onset_step > 1 and rate_beyond_any(case)
+    weight = Weight.FITS if by_rate else Weight.SUPPORTS
     return Evidence(weight, "never_finite")
 
 
@@ -55,13 +62,13 @@ def go_back(case: Case) -> FixText | None:
         return None
     step = case.number("last_good_step")
     if case.detection.variant == SKIPPED:
-        return None if step is None else FixText("weights_are_of", {"step": int(step)})
+        return None if step is None else back_to(case, step, WEIGHTS_ARE_OF)
     blocks = blocks_before(case)
     if climbed(blocks):
         low = min(block.loss for block in blocks)
         step = max(block.last_step for block in blocks if block.loss <= RISE_BEFORE * low)
     if step is not None:
-        return FixText("go_back", {"step": int(step)})
+        return back_to(case, step, GO_BACK)
     return FixText("start_again" if case.detection.evidence else "go_back_generally")
 
 
@@ -72,7 +79,7 @@ SYMPTOM = Symptom(
     (
         CauseRule(
             "learning-rate-too-high",
-            (climb_before, rate_against_ranges, not_from_training),
+            (climb_before, rate_before, not_from_training),
             (lower_learning_rate, go_back, keep_clipping),
         ),
         CauseRule(

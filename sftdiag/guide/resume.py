@@ -97,7 +97,10 @@ def load_what_was_trained(case: Case) -> FixText:
 
 def keep_the_state(case: Case) -> FixText:
     """The same of the optimizer's state."""
-    return FixText("keep_state")
+    jump = _jump(case)
+    if jump is None:
+        return FixText("keep_state_generally")
+    return FixText("keep_state", {"step": jump.before})
 
 
 def same_rows(case: Case) -> FixText:

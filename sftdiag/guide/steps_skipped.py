@@ -6,6 +6,7 @@ from sftdiag.detectors._no_gradient import ALL, SOME
 from sftdiag.detectors.steps_skipped import NOT_FINITE
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
+from sftdiag.guide.checkpoints import WEIGHTS_ARE_OF, back_to
 from sftdiag.guide.from_checks import check
 from sftdiag.guide.learning_rate import keep_clipping, lower_learning_rate, rate_against_ranges
 from sftdiag.guide.lost_numbers import HARDWARE, climb_before, not_from_training, number_format
@@ -48,7 +49,7 @@ def rewards_alike(case: Case) -> Evidence | None:
 def start_from(case: Case) -> FixText | None:
     """The weights are those of the step before the first one skipped."""
     step = case.detection.onset_step
-    return FixText("weights_are_of", {"step": step}) if case.detection.evidence else None
+    return back_to(case, step, WEIGHTS_ARE_OF) if case.detection.evidence else None
 
 
 SYMPTOM = Symptom(

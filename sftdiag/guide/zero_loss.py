@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from sftdiag.findings import Severity
-from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix
+from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check
+from sftdiag.guide.learning_rate import beyond_every_range, lower_learning_rate
 
 
 def no_gradient(case: Case) -> Evidence | None:
@@ -38,6 +39,18 @@ def hidden_nan(case: Case) -> Evidence | None:
     return Evidence(Weight.SUPPORTS, "fell_to_zero", {"loss": before})
 
 
+def marks(case: Case) -> FixText | None:
+    """Where the labels come from, unless the template is known to have no part in it."""
+    return None if case.context.assistant_only_loss is False else FixText("marks_unseen")
+
+
+def lost_by_the_rate(case: Case) -> Evidence | None:
+    """A rate that breaks any model: the trainer logs the NaN as 0, and no grad_norm denies it."""
+    if case.number("grad_norm") is not None:
+        return None
+    return beyond_every_range(case)
+
+
 SYMPTOM = Symptom(
     "SFT107",
     "zero-loss",
@@ -51,12 +64,18 @@ SYMPTOM = Symptom(
                 check("no-supervised-token", Weight.CONFIRMS),
                 check("answers-truncated", clean=None),
             ),
-            (fix("check_mask"), fix("length")),
+            (fix("check_mask"), marks, fix("length")),
         ),
         CauseRule(
             "chat-template",
             (check("generation-markers"), check("template-mismatch", clean=None)),
             (fix("check_template"),),
+        ),
+        CauseRule(
+            "learning-rate-too-high",
+            (lost_by_the_rate,),
+            (lower_learning_rate,),
+            needs_evidence=True,
         ),
         CauseRule("quantization-or-dtype", (hidden_nan,), (fix("use_bf16"),)),
     ),

@@ -57,7 +57,7 @@ class Watch:
         self._policy = policy
         self._args = args
         self._state = state
-        self._checkpoints = Checkpoints(checkpoints)
+        self._follow(checkpoints)
         self._outlets = outlets
         self._held: set[str] = set()
         self._concluded = False
@@ -107,7 +107,7 @@ class Watch:
     def adopt(self, monitor: Monitor, policy: Policy, checkpoints: Iterable[int]) -> None:
         """Go by what the first rank starts with."""
         self.monitor, self._policy = monitor, policy
-        self._checkpoints = Checkpoints(checkpoints)
+        self._follow(checkpoints)
 
     def release(self, control: Any) -> None:
         """Act from now on, also on what was found before the ranks met."""
@@ -165,6 +165,11 @@ class Watch:
     def saved(self) -> None:
         """Follow the trainer, which has saved a checkpoint."""
         self._checkpoints.add(self._args, self._state)
+        self.monitor.take_checkpoints(self._checkpoints.steps)
+
+    def _follow(self, checkpoints: Iterable[int]) -> None:
+        self._checkpoints = Checkpoints(checkpoints)
+        self.monitor.take_checkpoints(self._checkpoints.steps)
 
     def conclude(self) -> None:
         """Tell the verdict once, and of a stop what was saved and where to go back to."""

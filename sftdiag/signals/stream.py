@@ -54,6 +54,7 @@ class Signals(MainSeries):
 
     Attributes:
         easy_answers: as the checks of the rows say, see :class:`~sftdiag.observations.Outcome`.
+        checkpoints: the steps of those that are known to be there.
         row_lost: the newest train record's loss is NaN or infinite, as the record itself says.
         lost: likewise, or a 0 that hides one, going by the rows around it.
     """
@@ -61,6 +62,7 @@ class Signals(MainSeries):
     def __init__(self, context: RunContext) -> None:
         self.context = context
         self.easy_answers: float | None = None
+        self.checkpoints: tuple[int, ...] = ()
         self.objective: str | None = None
         self.records = 0
         self.train_rows = 0

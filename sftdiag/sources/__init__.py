@@ -48,7 +48,8 @@ class Run(Value):
 
     ``starts``: how it was started and resumed, as far as a callback kept it. ``format``: how it was
     read; ``notes``: what that hides, as keys of notes.toml with their numbers. ``columns``: the
-    tool's names to the Trainer's, None for those not known.
+    tool's names to the Trainer's, None for those not known. ``checkpoints``: the steps of those in
+    the run's folder.
     """
 
     path: str
@@ -60,6 +61,7 @@ class Run(Value):
     notes: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     columns: Mapping[str, str | None] = EMPTY
     rows: tuple[StepRows, ...] = ()
+    checkpoints: tuple[int, ...] = ()
 
 
 def open_run(
@@ -135,6 +137,7 @@ def _open_file(given: str, path: str, columns: Mapping[str, str], logging_steps:
         tuple((note.key, note.values) for note in log.notes),
         dict(log.columns.seen),
         tuple(next((behind for f in folders if (behind := step_rows.read(f))), [])),
+        tuple(step for folder in folders for step in checkpoints(folder)),
     )
 
 
@@ -147,7 +150,8 @@ def _open_state(given: str, state: str) -> Run:
     folders = (folder, os.path.dirname(folder)) if in_checkpoint else (folder,)
     own = trainer_state.context(content)
     if not any(os.path.isdir(os.path.join(each, KEPT)) for each in folders):
-        return Run(given, entries, own.filled_from(model_files.context(folders)))
+        known = own.filled_from(model_files.context(folders))
+        return Run(given, entries, known, checkpoints=tuple(checkpoints(folders[-1])))
     from sftdiag.sources import every_step
 
     known = kept(folders, CONTEXT_FILE, RunContext()).plausible()
@@ -168,6 +172,7 @@ def _open_state(given: str, state: str) -> Run:
         tuple(led),
         kept(folders, CHECKS_FILE, Outcome()),
         rows=tuple(next((behind for f in folders if (behind := step_rows.read(f))), [])),
+        checkpoints=tuple(checkpoints(folders[-1])),
     )
 
 

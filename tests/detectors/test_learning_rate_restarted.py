@@ -9,6 +9,7 @@ from logs import Row, feed, fired
 
 from sftdiag.context import RunContext
 from sftdiag.guide.diagnosis import diagnose
+from sftdiag.monitor import Monitor
 from sftdiag.signals.stream import Signals
 
 PEAK, STEPS = 2e-4, 500
@@ -67,9 +68,9 @@ def test_a_second_warm_up() -> None:
     assert finding.onset_step == 250
     assert [(cause.id, cause.status.name) for cause in finding.causes] == [
         ("optimizer-state", "LIKELY"),
-        ("schedule", "RULED_OUT"),
+        ("planned-restart", "RULED_OUT"),
     ]
-    assert finding.causes[0].fixes[1].changes == {"SFTConfig.max_steps": (500, 250)}
+    assert finding.causes[0].fixes[2].changes == {"SFTConfig.max_steps": (500, 250)}
 
 
 @pytest.mark.parametrize("every", [1, 2, 5, 10])
@@ -223,9 +224,25 @@ def test_a_proved_restart_is_an_error_where_the_rate_cannot_come_down_again(
     assert f"was to reach 0, it is at {end}." in finding.message
     assert f"goes up to {'100%' if STEPS - at > warmup else end} of its peak" in finding.message
     fixes = [fix.text for fix in finding.causes[0].fixes]
-    assert "save_only_model=False" in fixes[0]
-    assert f"over the {STEPS - at:,} steps that were left" in fixes[1]
-    assert 'ignore=["SFT110"]' in fixes[2]
+    assert f"resume from checkpoint-{at} again" in fixes[0]
+    assert "save_only_model=False" in fixes[1]
+    assert f"over the {STEPS - at:,} steps that were left" in fixes[2]
+    assert 'ignore=["SFT110"]' in fixes[3]
+
+
+@pytest.mark.parametrize(
+    ("saved", "named"), [((), None), ((250,), None), ((50, 200, 250, 300), "checkpoint-200")]
+)
+def test_the_checkpoint_before_the_one_that_had_no_state(
+    saved: tuple[int, ...], named: str | None
+) -> None:
+    monitor = Monitor(known(lost_state_steps=(250,)))
+    monitor.take_checkpoints(saved)
+    for row in log([PEAK] * STEPS, 1):
+        monitor.feed_entry(row)
+    fixes = [fix.text for fix in monitor.report().findings[0].causes[0].fixes]
+    earlier = [text for text in fixes if "the one before it" in text]
+    assert [text.split(", ")[1] for text in earlier] == ([f"resume from {named}"] if named else [])
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from math import nan
+from math import inf, nan
 
 import pytest
 from logs import Row, feed, noisy, overfitting, train_rows
 
 from sftdiag.context import RunContext
 from sftdiag.findings import Cause, Finding
+from sftdiag.monitor import Monitor
 
 
 def flat(level: float = 11.3, **constant: float) -> list[Row]:
@@ -197,6 +198,76 @@ def test_at_a_rate_beyond_any_it_is_the_first_cause_of_a_loss_that_is_lost(
     best = finding.causes[0]
     assert (best.id, best.status.name) == ("learning-rate-too-high", "LIKELY")
     assert "SFTConfig.learning_rate" in best.fixes[0].changes
+
+
+BEHIND = {
+    "chance": {"loss": 10.8, "grad_norm": 0.0},
+    "level": {"loss": 8.0, "grad_norm": 0.0},
+    "huge": {"loss": 5e8, "grad_norm": inf},
+    "lost": {"loss": nan},
+    "logged as 0": {"loss": 0.0},
+}
+"""Rows behind a step that broke the model."""
+
+
+@pytest.mark.parametrize(("optim", "rate"), [("sgd", 1e6), ("sgd", 300.0), ("adamw_torch", 5.0)])
+@pytest.mark.parametrize("mean", [False, True])
+@pytest.mark.parametrize("behind", BEHIND)
+def test_a_rate_beyond_any_is_the_first_cause_of_whatever_is_left_behind_it(
+    behind: str, mean: bool, optim: str, rate: float
+) -> None:
+    """Also where the first row averages the steps before it broke and after, or has no norm."""
+    every, rows = 5 if mean else 1, [dict(BEHIND[behind]) for _ in range(20)]
+    first = (3.0 + 4 * rows[0]["loss"]) / 5 if mean else 3.0
+    if behind not in ("lost", "logged as 0"):
+        rows[0] = {"loss": first, "grad_norm": 22.0}
+    known = RunContext(
+        vocab_size=49_152, method="full", optim=optim, precision="bf16", max_steps=20 * every
+    )
+    log = [{"step": every * n, "learning_rate": rate, **row} for n, row in enumerate(rows, 1)]
+    if behind in ("lost", "logged as 0") and not mean:
+        log = [{"step": 1, "learning_rate": rate, "loss": 3.0}, *log[1:]]
+    monitor = Monitor(known)
+    for row in log:
+        monitor.feed_entry(row)
+    primary = monitor.report().primary
+    assert primary is not None
+    best = primary.causes[0]
+    assert (best.id, best.status.name) == ("learning-rate-too-high", "LIKELY")
+    ((old, new),) = best.fixes[0].changes.values()
+    assert (old, new) == (rate, 0.1 if optim == "sgd" else 2e-5)
+
+
+def test_a_rate_that_came_later_did_not_lose_the_first_rows() -> None:
+    rows = [
+        {"step": step, "loss": 3.9 if step == 1 else nan, "learning_rate": 1e-5 * step}
+        for step in range(1, 31)
+    ]
+    known = RunContext(method="full", precision="fp16")
+    best, *others = last(rows, known).causes
+    assert (best.id, best.status.name) == ("quantization-or-dtype", "LIKELY")
+    high = next(other for other in others if other.id == "learning-rate-too-high")
+    assert high.status.name == "POSSIBLE"
+
+
+@pytest.mark.parametrize(
+    ("saved", "told"),
+    [
+        ((), "none is known of"),
+        ((50, 100), "go back to checkpoint-100"),
+        ((50, 100, 150), "go back to checkpoint-100"),
+        ((150,), "no checkpoint that is left is of step 120 or earlier"),
+    ],
+)
+def test_the_checkpoint_to_go_back_to_is_one_that_is_there(
+    saved: tuple[int, ...], told: str
+) -> None:
+    monitor = Monitor(RunContext())
+    monitor.take_checkpoints(saved)
+    for row in lost([2.0] * 12, 0.3):
+        monitor.feed_entry(row)
+    finding = next(f for f in monitor.report().findings if f.code == "SFT106")
+    assert told in cause(finding, "learning-rate-too-high").fixes[1].text
 
 
 def test_at_the_first_step_no_rate_has_done_anything_yet() -> None:

@@ -233,6 +233,17 @@ def test_a_check_that_has_not_run_says_how_it_can(framework: str | None, told: s
     assert told in text
 
 
+@pytest.mark.parametrize(("copies", "status"), [(0, "POSSIBLE"), (10, "POSSIBLE"), (30, "LIKELY")])
+def test_rows_that_are_copies_are_seen_again_in_the_first_epoch(copies: int, status: str) -> None:
+    rows = split("own").samples
+    repeated = Split("train", (*rows[: 40 - copies], *rows[:1] * copies), 400)
+    report = diagnosed(risen_in_the_first_epoch(), Inputs(train=repeated))
+    finding = next(finding for finding in report.findings if finding.code == "SFT201")
+    cause = next(cause for cause in finding.causes if cause.id == "overfitting")
+    assert cause.status.name == status
+    assert (cause.check == "SFT416") == (status == "LIKELY")
+
+
 def test_rows_in_blocks_that_are_drawn_at_random_are_no_cause() -> None:
     drawn = IN_ORDER.replace(sampler="random")
     inputs = IN_BLOCKS.replace(context=drawn, evaluations=OF_THE_FIRST)
