@@ -10,6 +10,9 @@ from sftdiag.values import Value
 RANDOM, SEQUENTIAL, BY_LENGTH = "random", "sequential", "group_by_length"
 """Values of transformers' train_sampling_strategy: the order of the rows."""
 
+SGD = "sgd"
+"""transformers' optim of plain SGD: each step is the rate times the gradient."""
+
 MOST = 10**15
 """No count and no setting of a run is larger: the largest models have 10**13 parameters."""
 
@@ -61,7 +64,7 @@ class RunContext(Value):
         custom_loss: the loss is a function of the user's own.
         formatting_ignored: TRL was given a formatting function that it does not use.
         sampler: the order of the rows: ``"random"``, ``"sequential"`` or ``"group_by_length"``.
-        optim: the optimizer's name in transformers.
+        optim: the optimizer's name in transformers; ``"sgd_momentum"`` where SGD has a momentum.
         outside_optimizer: trainable parameters that the optimizer does not hold.
         unreached_parameters: trainable parameters that no gradient reaches.
         max_grad_norm: the gradient is clipped to this norm; 0 is off.

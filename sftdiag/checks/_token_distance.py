@@ -3,20 +3,27 @@
 The distance is the total variation of token frequencies: the share of tokens that would have to be
 other ones. Small samples differ by chance; so a distance counts by what it exceeds that between
 interleaved parts of the training set of the same size.
+
+What a template writes around each row, often most of a short one, is left out: alike in rows of
+every kind, it would make all of them look alike.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import reduce
+from itertools import chain
 from math import log
+from operator import and_
 
+from sftdiag.ranges import TOLERATED_ROWS
 from sftdiag.samples import Sample
 
 FARTHER = 0.25
 """By how much the distance must exceed that between parts of the training set. Parts of one set
 differ from each other by less than 0.05 in their distance to the rest; a set in another language or
-of other topics is at 0.4 and beyond."""
+of other topics is at 0.3 and beyond, without the template's tokens."""
 
 LEAST_ROWS = 20
 """Rows on each side: with fewer their own scatter hides any shift."""
@@ -24,13 +31,30 @@ LEAST_ROWS = 20
 PARTS = 4
 """Parts of the training set that are compared with its rest."""
 
+Rows = Sequence[tuple[int, ...]]
+"""Token ids, shape (tokens,) each."""
 
-def distance(one: Iterable[Sample], other: Iterable[Sample]) -> float:
+
+def own_tokens(*sets: Sequence[Sample]) -> list[Rows]:
+    """Return each set's rows without the tokens that nearly every row of every set has.
+
+    A token is left out as often as all but :data:`~sftdiag.ranges.TOLERATED_ROWS` of the rows have
+    it, so that no more is left out than a short row holds.
+
+    Examples:
+        >>> rows = [Sample((9, 9, n, 8), (9, 9, n, 8)) for n in (9, 2)]
+        >>> own_tokens(rows, [Sample((9, 9, 5), (9, 9, 5))])
+        [[(9, 8), (2, 8)], [(5,)]]
+    """
+    common = reduce(and_, map(_common, sets))
+    return [[_without(sample.input_ids, common) for sample in rows] for rows in sets]
+
+
+def distance(one: Rows, other: Rows) -> float:
     """Return the total variation distance of two sets' token frequencies, 0 to 1.
 
     Examples:
-        >>> row = Sample((1, 1, 2, 3), (1, 1, 2, 3))
-        >>> distance([row], [row.replace(input_ids=(1, 1, 2, 4))])
+        >>> distance([(1, 1, 2, 3)], [(1, 1, 2, 4)])
         0.25
     """
     here, there = _tokens(one), _tokens(other)
@@ -38,40 +62,67 @@ def distance(one: Iterable[Sample], other: Iterable[Sample]) -> float:
     return 0.5 * sum(abs(here[token] / total - there[token] / whole) for token in here | there)
 
 
-def nearest(one: Iterable[Sample], other: Sequence[Sample]) -> list[Sample]:
+def nearest(one: Rows, other: Rows) -> Rows:
     """Return the rows of the other set whose tokens are likelier in the first one.
 
     A token that a set has not counts as half a time there.
 
     Examples:
-        >>> rows = [Sample((n, n + 1), (n, n + 1)) for n in (1, 1, 7, 8)]
-        >>> [row.input_ids for row in nearest(rows[:2], rows)]
+        >>> rows = [(n, n + 1) for n in (1, 1, 7, 8)]
+        >>> nearest(rows[:2], rows)
         [(1, 2), (1, 2)]
     """
     here, there = _tokens(one), _tokens(other)
     base = log((here.total() + 1) / (there.total() + 1))
 
-    def likelier(sample: Sample) -> float:
-        return sum(
-            log((here[token] + 0.5) / (there[token] + 0.5)) - base for token in sample.input_ids
-        )
+    def likelier(row: tuple[int, ...]) -> float:
+        return sum(log((here[token] + 0.5) / (there[token] + 0.5)) - base for token in row)
 
-    return [sample for sample in other if likelier(sample) > 0]
+    return [row for row in other if likelier(row) > 0]
 
 
-def within(samples: Sequence[Sample], size: int) -> float:
-    """Return how far interleaved parts of a set, of at most ``size`` rows, are from its rest."""
-    size = min(size, len(samples) // 2)
-    step = max(1, len(samples) // max(1, size))
+def within(rows: Rows, size: int) -> float:
+    """Return how far interleaved parts of a set, of at most ``size`` rows, are from its rest.
+
+    Of rows that repeat one counts: copies on both sides would be no chance.
+    """
+    rows = list(dict.fromkeys(rows))
+    size = min(size, len(rows) // 2)
+    step = max(1, len(rows) // max(1, size))
     distances = []
     for part in range(min(PARTS, step)):
-        places = set(range(part, len(samples), step))
-        chosen = [sample for i, sample in enumerate(samples) if i in places]
-        rest = [sample for i, sample in enumerate(samples) if i not in places]
+        places = set(range(part, len(rows), step))
+        chosen = [row for i, row in enumerate(rows) if i in places]
+        rest = [row for i, row in enumerate(rows) if i not in places]
         if rest:
             distances.append(distance(chosen[:size], rest))
     return max(distances, default=0.0)
 
 
-def _tokens(samples: Iterable[Sample]) -> Counter[int]:
-    return Counter(token for sample in samples for token in sample.input_ids)
+def _tokens(rows: Rows) -> Counter[int]:
+    return Counter(chain.from_iterable(rows))
+
+
+def _common(rows: Sequence[Sample]) -> Counter[int]:
+    """Return the tokens that nearly every row has, as often as nearly every row has them."""
+    counts = [Counter(sample.input_ids) for sample in rows]
+    odd = int(TOLERATED_ROWS * len(rows))
+    having = Counter(chain.from_iterable(counts))
+    return Counter(
+        {
+            token: sorted(count[token] for count in counts)[odd]
+            for token, number in having.items()
+            if number >= len(rows) - odd
+        }
+    )
+
+
+def _without(ids: tuple[int, ...], common: Counter[int]) -> tuple[int, ...]:
+    left = dict(common)
+    kept = []
+    for token in ids:
+        if left.get(token):
+            left[token] -= 1
+        else:
+            kept.append(token)
+    return tuple(kept)

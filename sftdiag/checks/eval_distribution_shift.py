@@ -33,7 +33,14 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from sftdiag.checks._lengths import quantile
-from sftdiag.checks._token_distance import FARTHER, LEAST_ROWS, distance, nearest, within
+from sftdiag.checks._token_distance import (
+    FARTHER,
+    LEAST_ROWS,
+    distance,
+    nearest,
+    own_tokens,
+    within,
+)
 from sftdiag.checks.base import Check, Inputs, without_evaluation, without_rows
 from sftdiag.findings import Scalar, Severity
 from sftdiag.observations import FixText, Observation, Skip
@@ -69,12 +76,12 @@ class EvalDistributionShiftCheck(Check):
         ]
 
     def _compare(self, inputs: Inputs, split: Split) -> Observation | None:
-        train = inputs.train.samples
-        apart = distance(split.samples, train)
-        usual = within(train, len(split.samples))
+        train, evaluated = own_tokens(inputs.train.samples, split.samples)
+        apart = distance(evaluated, train)
+        usual = within(train, len(evaluated))
         medians = [
             quantile(sorted(len(sample.input_ids) for sample in samples), 0.5)
-            for samples in (split.samples, train)
+            for samples in (split.samples, inputs.train.samples)
         ]
         ratio = max(medians) / max(1, min(medians))
         evidence: dict[str, Scalar] = {
@@ -86,8 +93,8 @@ class EvalDistributionShiftCheck(Check):
         packed = bool(inputs.context.packing)
         if apart - usual > FARTHER:
             severity, variant = Severity.WARNING, "default"
-            part = nearest(split.samples, train)
-            if len(part) >= LEAST_ROWS and distance(split.samples, part) - usual <= FARTHER:
+            part = nearest(evaluated, train)
+            if len(part) >= LEAST_ROWS and distance(evaluated, part) - usual <= FARTHER:
                 severity, variant = Severity.INFO, "part"
                 evidence |= {"part": len(part), "rows": len(train)}
         elif ratio >= LONGER and not packed:

@@ -3,9 +3,10 @@
 Sees: a norm to clip to that is far below every source, or so small that each weight's part of it
 is near Adam's epsilon, which then takes the place of the gradient; betas with which Adam need not
 converge (beta1 squared above the root of beta2, as where the two are swapped); an epsilon that is
-larger than gradients are. Values outside every source are notes.
+larger than gradients are. Values outside every source are notes. Of SGD, whose steps no running
+square scales up again: a norm to clip to with which not even the largest step moves the weights.
 
-Cannot see: optimizers that are not Adam's kind, and those made by hand.
+Cannot see: optimizers of other kinds than Adam's and SGD, and those made by hand.
 
 Example:
     >>> from sftdiag.context import RunContext
@@ -15,10 +16,14 @@ Example:
     ...     RunContext(max_grad_norm=0.05),
     ...     RunContext(max_grad_norm=1e-5),
     ...     RunContext(adam_betas=(0.999, 0.9)),
+    ...     RunContext(
+    ...         optim="sgd", max_grad_norm=1e-3, learning_rate=0.1, trainable_parameters=10**8
+    ...     ),
     ... ):
     ...     print([found.severity.label for found in check.look(Inputs(context))])
     []
     ['info']
+    ['warning']
     ['warning']
     ['warning']
 
@@ -35,14 +40,24 @@ from typing import ClassVar
 
 from sftdiag.checks._hyperparameters import reach, sources
 from sftdiag.checks.base import ARGUMENTS, Check, Inputs
-from sftdiag.context import RunContext
+from sftdiag.context import SGD, RunContext
 from sftdiag.findings import Scalar, Severity
 from sftdiag.observations import FixText, Observation, Skip
-from sftdiag.ranges import ADAM_BETA1, ADAM_BETA2, ADAM_EPSILON, GRADIENT_CLIP, Range
+from sftdiag.ranges import (
+    ADAM_BETA1,
+    ADAM_BETA2,
+    ADAM_EPSILON,
+    GRADIENT_CLIP,
+    LOWEST_LEARNING_RATE,
+    Range,
+)
 
 FAR = 100.0
 """Factor below the smallest norm of any source: Adam takes out a factor that is the same at every
-step, and not one that only the large gradients meet, nor one that leads to its epsilon."""
+step, and not one that only the large gradients meet, nor one that leads to its epsilon. Of SGD the
+factor between a weight's part of the largest step that the clip leaves and the rate below which no
+source trained: a step of Adam moves each weight by about its rate. SGD goes the steepest way, so it
+learns with less: runs that do move each weight by up to 9e-6 to 2e-5, at a clip of 1."""
 
 NEAR_EPSILON = 10.0
 """Times epsilon up to which a weight's part of the norm gives steps that are a tenth too small."""
@@ -70,6 +85,8 @@ class OptimizerSettingsCheck(Check):
         known = (context.max_grad_norm, context.adam_betas, context.adam_epsilon)
         if all(value is None for value in known):
             return Skip("no_arguments")
+        if context.optim == SGD:
+            return [*self._steps_of_sgd(context)]
         if not _is_adam(context):
             return Skip("not_adaptive")
         return [*self._clip(context), *self._betas(context), *self._epsilon(context)]
@@ -89,6 +106,24 @@ class OptimizerSettingsCheck(Check):
             {"value": clip, "part": part, "epsilon": epsilon},
             GRADIENT_CLIP,
             FixText("clip", changes={"SFTConfig.max_grad_norm": (clip, GRADIENT_CLIP[0].high)}),
+        )
+
+    def _steps_of_sgd(self, context: RunContext) -> Iterator[Observation]:
+        clip, rate = context.max_grad_norm, context.learning_rate
+        if not clip or not rate:
+            return
+        step = _part(rate * clip, context.trainable_parameters)
+        if step is None or step > LOWEST_LEARNING_RATE / FAR:
+            return
+        wanted = GRADIENT_CLIP[0].high
+        yield self._setting(
+            True,
+            "sgd",
+            {"value": clip, "rate": rate, "step": step, "lowest": LOWEST_LEARNING_RATE},
+            GRADIENT_CLIP,
+            FixText("clip", changes={"SFTConfig.max_grad_norm": (clip, wanted)})
+            if clip < reach(GRADIENT_CLIP)[0]
+            else FixText("sgd_rate"),
         )
 
     def _betas(self, context: RunContext) -> Iterator[Observation]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from math import log
 
+from sftdiag.context import SGD
 from sftdiag.detectors._flat_signs import HUGE_GRAD_NORM, LOSS_OVER_ENTROPY, WEAK_GRAD_NORM
 from sftdiag.detectors._levels import is_toy
 from sftdiag.detectors.loss_above_chance import ABOVE_CHANCE, NO_ACCURACY
-from sftdiag.detectors.train_loss_flat import RATE
+from sftdiag.detectors.train_loss_flat import CLIPPED, RATE
 from sftdiag.findings import Severity
 from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED, scale_of_the_losses
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
@@ -25,7 +26,7 @@ from sftdiag.guide.movement import (
 )
 from sftdiag.guide.smoothing import SMOOTHING
 from sftdiag.guide.still_rate import OF_THE_RATE
-from sftdiag.ranges import LOWEST_LEARNING_RATE, learning_rate_ranges, speak_of
+from sftdiag.ranges import GRADIENT_CLIP, LOWEST_LEARNING_RATE, learning_rate_ranges, speak_of
 from sftdiag.vocabularies import LARGEST_VOCABULARY
 
 BLIND_GUESS = 0.03
@@ -221,6 +222,22 @@ def numeric_format(case: Case) -> Evidence | None:
     return Evidence(weight, "format_known", {"precision": precision})
 
 
+def clipped_steps(case: Case) -> Evidence | None:
+    """What is left of SGD's steps by the clip: known to the last digit, given norm and rate."""
+    if case.detection.variant != CLIPPED:
+        return None
+    values = {name: case.number(name) for name in ("max_grad_norm", "grad_norm", "most_fall")}
+    return Evidence(Weight.CONFIRMS, "clipped_steps", values)
+
+
+def clip_less(case: Case) -> FixText:
+    """Of Adam the constant that a small gradient is held against can be lowered instead."""
+    old, new = case.context.max_grad_norm, GRADIENT_CLIP[0].high
+    if case.context.optim != SGD or old is None:
+        return FixText("clip_less")
+    return FixText("clip_sgd_less", {"new": new}, {"SFTConfig.max_grad_norm": (old, new)})
+
+
 OF_THE_LOSS = (
     CauseRule(
         "learning-rate-too-low",
@@ -281,8 +298,12 @@ OF_THE_LOSS = (
     ),
     CauseRule(
         "optimizer-settings",
-        (observed("optimizer-settings", "starved"),),
-        (fix("clip_less"),),
+        (
+            observed("optimizer-settings", "starved"),
+            observed("optimizer-settings", "sgd"),
+            clipped_steps,
+        ),
+        (clip_less,),
         needs_evidence=True,
     ),
     SMOOTHING,

@@ -8,7 +8,7 @@ from math import ceil
 from types import SimpleNamespace
 from typing import Any
 
-from sftdiag.context import RunContext, adapter_method
+from sftdiag.context import SGD, RunContext, adapter_method
 from sftdiag.records import as_float, as_positive
 from sftdiag.trainer import gradients, schedules, versions, weights
 from sftdiag.trainer.datasets import length
@@ -84,7 +84,7 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContex
         world_size=as_positive(args.world_size),
         deepspeed=getattr(args, "deepspeed_plugin", None) is not None,
         precision="bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
-        optim=_label(args.optim),
+        optim=_optimizer(args),
         unreached_parameters=gradients.unreached(model),
         max_grad_norm=as_float(args.max_grad_norm),
         weight_decay=as_float(args.weight_decay),
@@ -198,6 +198,12 @@ def _names(modules: Any) -> tuple[str, ...] | None:
     if isinstance(modules, str):
         return (modules,)
     return tuple(sorted(map(str, modules))) if isinstance(modules, (set, list)) else None
+
+
+def _optimizer(args: Any) -> str | None:
+    """Return the optimizer's name; with momentum, whose steps are many times longer, another."""
+    name = _label(args.optim)
+    return f"{SGD}_momentum" if name == SGD and "momentum" in str(args.optim_args) else name
 
 
 def _label(value: Any) -> str | None:

@@ -174,6 +174,18 @@ def test_what_is_recommended_is_silent(
         ("SFT512", "warning", "lora", {"adam_betas": (0.9, 0.1)}),
         ("SFT512", "info", "lora", {"adam_betas": (0.5, 0.999)}),
         ("SFT512", "warning", "lora", {"adam_epsilon": 0.1}),
+        (
+            "SFT512",
+            "warning",
+            "full",
+            {"optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 1e-3},
+        ),
+        (
+            "SFT512",
+            "warning",
+            "full",
+            {"optim": "sgd", "learning_rate": 1e-5, "max_grad_norm": 1.0},
+        ),
         ("SFT513", "warning", "lora", {"lr_scheduler_type": "cosine", "schedule_steps": 600}),
         ("SFT513", "error", "lora", {"lr_scheduler_type": "linear", "schedule_steps": 100}),
         ("SFT514", "warning", "lora", {"untied_embeddings": "input"}),
@@ -278,3 +290,18 @@ def test_what_is_unknown_is_skipped_with_its_reason() -> None:
     assert len(names) == 17
     reasons = preflight.skip_reasons(outcome, "en")
     assert all(reasons[name] for name in names)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"max_grad_norm": 1.0}, id="as SGD is used"),
+        pytest.param({"max_grad_norm": 1e-3, "learning_rate": 30.0}, id="and a large rate"),
+        pytest.param({"max_grad_norm": 0.0}, id="no clipping"),
+        pytest.param({"optim": "sgd_momentum"}, id="steps that add up"),
+    ],
+)
+def test_steps_of_sgd_are_the_rate_times_the_clip(changes: dict[str, Any]) -> None:
+    usual = {"optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 1e-3}
+    assert "SFT512" in look("full", **usual)
+    assert "SFT512" not in look("full", **{**usual, **changes})

@@ -263,3 +263,53 @@ def test_a_rate_of_zero_beside_gradients_is_the_schedules() -> None:
         row["grad_norm"] = 1.2
     (finding, *_) = feed(rows, RunContext(learning_rate=2e-5, precision="fp16"))
     assert (finding.causes[0].id, finding.causes[0].status.name) == ("schedule", "LIKELY")
+
+
+CLIPPED = RunContext(
+    optim="sgd",
+    max_grad_norm=1e-3,
+    learning_rate=0.1,
+    lr_scheduler_type="linear",
+    schedule_steps=100,
+    max_steps=100,
+)
+
+
+def clipped_rows(*, grad_norm: float = 20.0, rate: float = 0.1) -> list[Row]:
+    """Return log rows whose loss falls by a hundredth, within noise."""
+    losses = noisy([4.5 - 4e-4 * step for step in range(100)], 0.05)
+    rates = [rate * (1 - step / 100) for step in range(1, 101)]
+    return [
+        {"step": step, "loss": loss, "grad_norm": grad_norm, "learning_rate": now}
+        for step, (loss, now) in enumerate(zip(losses, rates, strict=True), start=1)
+    ]
+
+
+def test_clipped_steps_of_sgd_cannot_take_the_loss_down() -> None:
+    found = feed(clipped_rows(), CLIPPED)[0]
+    assert (found.code, found.severity.label, found.causes[0].id) == (
+        "SFT101",
+        "error",
+        "optimizer-settings",
+    )
+    assert found.fired_step <= 12
+    # Rates of 0.1 to 0 over 100 steps, a clip of 0.001, a norm of 20: 0.1 nats.
+    assert found.evidence["most_fall"] == pytest.approx(0.1, rel=0.02)
+    assert "0.1 at most" in found.message
+
+
+@pytest.mark.parametrize(
+    ("context", "grad_norm", "rate"),
+    [
+        pytest.param(CLIPPED.replace(optim="adamw_torch"), 20.0, 0.1, id="Adam takes the clip out"),
+        pytest.param(CLIPPED, 5e-4, 0.1, id="below the clip"),
+        pytest.param(CLIPPED.replace(learning_rate=30.0), 20.0, 30.0, id="a large rate"),
+        pytest.param(CLIPPED.replace(max_steps=None), 20.0, 0.1, id="no plan"),
+        pytest.param(CLIPPED.replace(max_grad_norm=None), 20.0, 0.1, id="no clip"),
+    ],
+)
+def test_steps_that_may_take_the_loss_down_are_not_called_clipped(
+    context: RunContext, grad_norm: float, rate: float
+) -> None:
+    rows = clipped_rows(grad_norm=grad_norm, rate=rate)
+    assert not any("most_fall" in found.evidence for found in feed(rows[:40], context))

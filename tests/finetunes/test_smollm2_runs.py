@@ -17,8 +17,6 @@ RUNS = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu" / "runs" / SEC
 NOT_REACHED: Mapping[str, str] = {
     "at most 1 in 100": "four runs of three and four epochs overfit: their evaluation loss rose by "
     "4 to 5 %",
-    "right primary finding": "answers of other rows, in rows whose questions and answers share "
-    "no words; and those in reasons.py",
     "later faults: median": "evaluations come once in a tenth of the run",
     "later faults: 85%": "and is a warning, which stops nothing",
     "faults from the start: 75%": "what a check warns of before step 1 stops no run; errors do",

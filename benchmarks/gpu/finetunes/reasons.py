@@ -20,18 +20,6 @@ SECOND_ALIKE: Mapping[str, tuple[str, ...]] = {
         "answers-of-others-shuffled.lora.messages.words.1000x1.b8.adamw-0.0005.log2.s1",
         "answers-of-others-shuffled.full.tokens.words.1000x1.b8.adamw-0.0001.log2.s2",
     ),
-    "the clip leaves SGD a hundredth of its steps; the evaluation loss falls by 0.9 %, as those of "
-    "healthy runs that began at their floor do": (
-        "clip.full.messages.words.1000x1.b8.sgd-0.1.log2.s0",
-    ),
-    "the other rows' words are those of the training rows; the evaluation loss is lowest at the "
-    "first evaluation and 2 % higher at the end, and SFT201 asks for 3 %": (
-        "eval-distribution.full.messages.words.1000x1.b8.adamw-0.0001.log2.s0",
-    ),
-    "the evaluation loss rises by 5 % while the train loss does not fall, which is no overfitting, "
-    "and nothing else names it": (
-        "unshuffled-words.full.pairs.python.1000x1.b8.adamw-0.0001.log2.s0",
-    ),
     "true: the evaluation loss rose by 4 to 5 % while the train loss fell; the matrix, fixed "
     "before the first run, took three and four epochs of 240 rows for healthy": (
         "healthy-plain.full.messages.words.240x3.b8.adamw-0.0001.log2.s0",

@@ -1,0 +1,108 @@
+"""How far rows are from other rows: what a template writes around them does not count."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sftdiag.checks import Inputs
+from sftdiag.checks._token_distance import distance, own_tokens, within
+from sftdiag.checks.eval_distribution_shift import EvalDistributionShiftCheck
+from sftdiag.checks.rows_in_blocks import RowsInBlocksCheck
+from sftdiag.context import RunContext
+from sftdiag.observations import Skip
+from sftdiag.samples import Sample, Split
+from sftdiag.trainer.places import paired
+
+SYSTEM = tuple(range(1, 31))
+MARKS = (31, 32, 31, 33)
+Rows = list[tuple[int, ...]]
+
+
+def kind(number: int, count: int, *, seed: int = 0, own: float = 0.5) -> Rows:
+    """Return short rows of a kind, half of whose words are its own, without a template."""
+    draw = random.Random(f"{number} {seed}")
+
+    def word() -> int:
+        rank = min(300, int(draw.paretovariate(0.9)))
+        return 1000 * (number + 1) + rank if draw.random() < own else 100 + rank
+
+    return [tuple(word() for _ in range(draw.randint(8, 20))) for _ in range(count)]
+
+
+def templated(rows: Rows) -> Rows:
+    return [(*SYSTEM, *row, *MARKS) for row in rows]
+
+
+def split(rows: Rows, name: str) -> Split:
+    places = paired(len(rows))
+    samples = tuple(Sample(rows[i], rows[i], split=name) for i in places)
+    return Split(name, samples, len(rows), places=tuple(places))
+
+
+def variants(check: EvalDistributionShiftCheck | RowsInBlocksCheck, inputs: Inputs) -> list[str]:
+    found = check.look(inputs)
+    assert not isinstance(found, Skip)
+    return [one.variant for one in found]
+
+
+def of_evaluation(train: Rows, evaluation: Rows) -> list[str]:
+    inputs = Inputs(train=split(train, "train"), evaluations=(split(evaluation, "eval"),))
+    return variants(EvalDistributionShiftCheck(), inputs)
+
+
+A, B = kind(0, 400), kind(1, 400)
+OTHER_A = kind(0, 100, seed=1)
+
+
+def test_a_template_longer_than_the_rows_hides_no_other_evaluation_set() -> None:
+    assert of_evaluation(A, kind(1, 100)) == ["default"]
+    assert of_evaluation(templated(A), templated(kind(1, 100))) == ["default"]
+    assert of_evaluation(templated(A), templated(OTHER_A)) == []
+
+
+def test_a_template_longer_than_the_rows_hides_no_blocks() -> None:
+    inputs = Inputs(
+        RunContext(sampler="sequential"),
+        split(templated(A + B), "train"),
+        (split(templated(OTHER_A), "eval"),),
+    )
+    assert variants(RowsInBlocksCheck(), inputs) == ["evaluated"]
+    mixed = random.Random(0).sample(templated(A + B), 800)
+    assert variants(RowsInBlocksCheck(), inputs.replace(train=split(mixed, "train"))) == []
+
+
+def test_an_evaluation_in_another_template_is_another_one() -> None:
+    assert of_evaluation(templated(A), OTHER_A) == ["default"]
+
+
+def test_rows_without_the_template_are_few_and_change_nothing() -> None:
+    train = templated(A)
+    train[::50] = A[::50]
+    assert of_evaluation(train, templated(kind(1, 100))) == ["default"]
+
+
+def test_few_rows_that_repeat_are_as_far_from_others_as_they_are_from_each_other() -> None:
+    train = random.Random(0).sample(A[:50] * 20, 1000)
+    assert of_evaluation(templated(train), templated(OTHER_A)) == []
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.integers(-9, -1), max_size=40),
+    st.lists(st.integers(-9, -1), max_size=10),
+    st.integers(0, 5),
+)
+def test_what_stands_around_every_row_changes_no_distance(
+    before: list[int], after: list[int], seed: int
+) -> None:
+    sets = [kind(0, 60, seed=seed), kind(1, 60, seed=seed)]
+    around = [[(*before, *row, *after) for row in rows] for rows in sets]
+
+    def seen(some: list[Rows]) -> tuple[float, float]:
+        one, other = own_tokens(*([Sample(row, row) for row in rows] for rows in some))
+        return distance(one, other), within(one, 20)
+
+    assert seen(around) == seen(sets)
