@@ -28,6 +28,10 @@ much more."""
 NOISY = 0.03
 """The same of a single row, where the rows' mean is that near: labelled guesses spread by 1 %."""
 
+WIDER = 1 + 3 * NOISY
+"""The highest loss over the lowest beyond which no level is near all of them, as that would take
+(1 + NOISY) / (1 - NOISY) at the most."""
+
 UNTRAINED = (0.99, 1.02)
 """Mean of the rows over a known ln V: untrained models start at 1.00 to 1.02."""
 
@@ -110,16 +114,18 @@ class Bounds:
     Attributes:
         lowest: the lowest level that is spoken of here: a loss far below it is at none.
         first: the first loss above which it is a note.
+        high: a lowest loss below it is neither above ln V nor one that rests.
     """
 
     def __init__(self) -> None:
         self._of: RunContext | None = None
-        self.lowest = self.first = 0.0
+        self.lowest = self.first = self.high = 0.0
 
     def of(self, signals: Signals) -> Bounds:
         """Return the bounds of this run."""
         if self._of is not signals.context:
             self._of, self.first = signals.context, ABOVE * chance(signals)
+            self.high = min(RESTING, self.first)
             self.lowest = min(RESTING, chance(signals), *map(log, PUBLISHED_VOCABULARIES))
         return self
 

@@ -46,6 +46,7 @@ from sftdiag.detectors._levels import (
     NEAR_BLIND,
     NEAR_ZERO,
     USUAL_SHARE,
+    WIDER,
     Bounds,
     blind_guess,
     chance,
@@ -151,9 +152,12 @@ class ImplausibleLossDetector(Detector):
         """Return whether the run came down to a usual level, where such a loss tells nothing."""
         if self._rows < FAR_ROWS or self._negative or low < NEAR_ZERO:
             return False
-        bounds, first = self._bounds.of(signals), signals.first_loss
-        came_down = self._noted or first is None or first <= bounds.first
-        return came_down and 2 * self._lowest < bounds.lowest
+        bounds, first, lowest = self._bounds.of(signals), signals.first_loss, self._lowest
+        if not (self._noted or first is None or first <= bounds.first):
+            return False
+        # Far below every level; or below those that are high, and too wide for a guess.
+        moved = lowest < bounds.high and self._highest > WIDER * lowest
+        return 2 * lowest < bounds.lowest or moved
 
     def take(self, signals: Signals, rows: Rows) -> None:
         """See :meth:`Detector.take`."""

@@ -159,8 +159,7 @@ class TrainLossFlatDetector(Detector):
             return True
         if _still_evaluations.still(signals.main_evaluations, signals) is not None:
             return False
-        late = len(closing.losses) >= 2 * STUCK_BLOCKS
-        if late and may_be_a_guess(signals, max(closing.losses)):
+        if any(self._may_be_late(signals, closing.losses[:count]) for count in closing.counts):
             return False
         return surely_moves(closing, TOLERANCE_SIGNED)
 
@@ -212,15 +211,19 @@ class TrainLossFlatDetector(Detector):
                     return self._fire(signals, step, blocks, {**signs, **still}, "evaluations")
         return self._late(signals, step)
 
+    def _may_be_late(self, signals: Signals, losses: Sequence[float]) -> bool:
+        """Return False where the last half of the losses surely says nothing: cheap, mostly so."""
+        half = losses[len(losses) // 2 :]
+        if len(half) < STUCK_BLOCKS or not may_be_a_guess(signals, max(half)):
+            return False
+        return may_be_within(TOLERANCE, half)
+
     def _late(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Look for a loss that has not moved for the last half of the log, fallen before or not."""
+        if not self._may_be_late(signals, signals.block_losses):
+            return ()
         middle = len(signals.blocks) // 2
-        losses = signals.block_losses[middle:]
-        if len(losses) < STUCK_BLOCKS or not may_be_a_guess(signals, max(losses)):
-            return ()
-        if not may_be_within(TOLERANCE, losses):
-            return ()
-        recent, half = fall_of(losses), signals.blocks[middle:]
+        recent, half = fall_of(signals.block_losses[middle:]), signals.blocks[middle:]
         if not recent.within(TOLERANCE) or learns(signals, half, plain=False):
             return ()
         signs = signs_of_a_fault(signals, recent.level, half)

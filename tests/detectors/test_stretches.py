@@ -112,6 +112,15 @@ def test_single_steps_are_taken_in_at_once_too(apart: int, slower: float) -> Non
     assert ("SFT115" in codes) is (slower > 1)
 
 
+def test_random_weights_are_taken_in_at_once_too() -> None:
+    """A loss that falls from ln V, and stays above half of it: no level is one that is told."""
+    context = RunContext(max_steps=3000, vocab_size=512)
+    rows = [row for row in long_log(3000, 0.02, seed=5, every=10_000) if "loss" in row]
+    for row in rows:
+        row["loss"] = min(row["loss"] * 0.8 + 3.6, 6.24 - 0.001 * row["step"] % 0.01)
+    assert same(rows, context) >= 0.5 * len(rows)
+
+
 @pytest.mark.parametrize("kind", DETECTORS, ids=lambda kind: kind.name)
 def test_every_detector_says_when_many_rows_change_nothing(kind: type[Detector]) -> None:
     """One that does not has every log fed row by row."""
