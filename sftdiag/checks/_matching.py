@@ -8,7 +8,7 @@ from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
-from sftdiag.samples import IGNORE_INDEX, Spans, Split
+from sftdiag.samples import IGNORE_INDEX, Sample, Spans, Split
 from sftdiag.token_sets import Overlaps, numbers, runs_of_four, union
 
 if TYPE_CHECKING:
@@ -101,6 +101,18 @@ class Matches:
         long = tokens >= least or said >= self._overlaps.first(index)[1] / 2
         return long and self._overlaps.both(index, other)[1] >= REPEATED * said
 
+    def rank(self, index: int) -> float:
+        """Return the share of other rows' answers that share less with a prompt than its own does.
+
+        Those that share as much count half: among strangers' answers it is 0.5 in the mean.
+        """
+        overlap = self._overlap(index)
+        less, as_much = (
+            int((overlap < overlap[index]).sum()),
+            int((overlap == overlap[index]).sum()),
+        )
+        return (less + (as_much - 1) / 2) / (len(self.rows) - 1)
+
     def _overlap(self, index: int) -> Shares:
         """Return how much each answer shares with a prompt, in nats."""
         overlap = self._of_prompts.get(index)
@@ -159,7 +171,7 @@ def rows_of(split: Split) -> list[Row]:
     if not looked_at:
         return []
     vocabulary = set[int]().union(*(sample.input_ids for *_, sample in looked_at))
-    spans = [sample.answers or _trained(sample.labels) for *_, sample in looked_at]
+    spans = [replies_of(sample) for *_, sample in looked_at]
     said = sorted(sum(end - start for start, end in row) for row in spans)
     in_runs = len(vocabulary) <= SMALL_VOCABULARY and said[len(said) // 2] >= SENTENCE
     letters = numbers(sorted(vocabulary)) if in_runs else None
@@ -169,6 +181,11 @@ def rows_of(split: Split) -> list[Row]:
         if len(prompt) and len(answer):
             rows.append(Row(index, place, prompt, answer))
     return rows
+
+
+def replies_of(sample: Sample) -> Spans:
+    """Return a row's replies; where they are not known, the parts that have labels."""
+    return sample.answers or _trained(sample.labels)
 
 
 def _features(

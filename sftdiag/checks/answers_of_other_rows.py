@@ -6,14 +6,16 @@ do. A match is an overlap, weighted by how rare the tokens are, that at most 2 %
 answers reach; tokens of a fifth of the rows weigh nothing, so that no template matches. And prompts
 of a small set whose answers were shuffled: they match one other answer by far, and it them. Where
 answers are labels, which share no words with their prompts, prompts that come again tell: their
-answers agree when they are their own, and no more than any two where they are other rows'.
+answers agree when they are their own, and no more than any two where they are other rows'. And a
+set whose answers share nothing with their prompts, while those of another set of the run, of the
+same kind, do: where only some answers hold a word of their prompts, no set tells it by itself.
 
 Cannot see: tasks whose prompts and answers share no words (most translations, labels of prompts
 that come once), which are skipped; answers that slipped by more than a row or were shuffled, where
-only some of the rows are looked at; a slip in a part of the rows; packed rows. Left alone are rows
-whose neighbours are alike (sorted by topic, a dialogue continued), prompts that another answer
-makes up (chains of utterances, also corrections that slipped) and rows that have each other's
-answers (counterparts).
+only some of the rows are looked at and no other set has its own; a slip in a part of the rows;
+packed rows. Left alone are rows whose neighbours are alike (sorted by topic, a dialogue continued),
+prompts that another answer makes up (chains of utterances, also corrections that slipped) and rows
+that have each other's answers (counterparts).
 Is wrong where prompts quote a part of another row's answer, and answers share no words with their
 own prompts (translations that carry their context on): so all but the next row's answer make a
 warning only, and a fix says how to leave it out.
@@ -39,6 +41,8 @@ from math import sqrt
 from typing import ClassVar, NamedTuple
 
 from sftdiag.checks._matching import LEVEL, Matches, Row, rows_of
+from sftdiag.checks._other_sets import CHANCE as RANDOM
+from sftdiag.checks._other_sets import Strangers, strangers
 from sftdiag.checks._same_prompts import same_prompts
 from sftdiag.checks.base import Check, Inputs, without_rows
 from sftdiag.findings import Severity
@@ -91,20 +95,23 @@ class AnswersOfOtherRowsCheck(Check):
         enough = {name: rows for name, rows in sets.items() if len(rows) >= LEAST_ROWS}
         if not enough:
             return Skip("few_rows" if any(sets.values()) else "no_replies", {"rows": LEAST_ROWS})
-        judged = {name: self._judged(name, rows) for name, rows in enough.items()}
-        for split in inputs.splits:
-            if split.name in judged and judged[split.name] is None:
-                judged[split.name] = self._by_prompts(split)
+        matches = {name: Matches(rows) for name, rows in enough.items()}
+        judged = {name: self._judged(name, matches[name]) for name in enough}
+        unseen = [s for s in inputs.splits if s.name in judged and judged[s.name] is None]
+        sound = {s.name: s for s in inputs.splits if judged.get(s.name) is True}
+        for split in unseen:
+            by_prompts = self._by_prompts(split)
+            other = strangers(split, sound, matches) if by_prompts is None else None
+            judged[split.name] = self._strange(split.name, other) if other else by_prompts
         found = [seen for seen in judged.values() if isinstance(seen, Observation)]
         if found:
             return found
         # The training rows say whether the task is one whose answers can be told from strangers'.
         return Skip("no_shared_words") if judged[min(judged, key=_train_first)] is None else ()
 
-    def _judged(self, series: str, rows: Sequence[Row]) -> Observation | bool | None:
+    def _judged(self, series: str, matches: Matches) -> Observation | bool | None:
         """Return what is wrong with a set, True when its answers are its own, None when unseen."""
-        matches = Matches(rows)
-        own = _own(matches)
+        rows, own = matches.rows, _own(matches)
         if own is None:
             return True
         for lag, variant in ((1, "next"), (-1, "previous")):
@@ -131,6 +138,22 @@ class AnswersOfOtherRowsCheck(Check):
             },
             fixes=(FixText("join"), FixText("slip"), FixText("compare")),
             example=same.rows[0],
+        )
+
+    def _strange(self, series: str, seen: Strangers) -> Observation:
+        return self.observation(
+            Severity.WARNING,
+            series=series,
+            variant="strange",
+            evidence={
+                "rows": seen.here.rows,
+                "rank": RANDOM + seen.here.above,
+                "other": seen.other,
+                "other_rows": seen.there.rows,
+                "other_rank": RANDOM + seen.there.above,
+            },
+            fixes=(FixText("join"), FixText("compare")),
+            example=0,
         )
 
     def _found(self, series: str, rows: Sequence[Row], variant: str, slip: _Slip) -> Observation:

@@ -1,0 +1,110 @@
+"""A set whose answers are strangers' is told by another set of the run with its own answers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import pytest
+from test_answers_of_other_rows import Pair, library, slipped, split
+
+from sftdiag.checks import Inputs
+from sftdiag.checks._matching import Matches, rows_of
+from sftdiag.checks._other_sets import ranks
+from sftdiag.checks.answers_of_other_rows import AnswersOfOtherRowsCheck
+from sftdiag.findings import Severity
+from sftdiag.guide import preflight
+from sftdiag.observations import Observation, Outcome, Skip
+
+
+def drawn(seed: int, train: int = 900, evaluated: int = 100) -> tuple[list[Pair], list[Pair]]:
+    pairs = random.Random(seed).sample(library(), train + evaluated)
+    return pairs[:train], pairs[train:]
+
+
+def strangers(pairs: Sequence[Pair], others: Sequence[Pair]) -> list[Pair]:
+    """Return the prompts with answers of rows that are in no set that is looked at."""
+    return [(asked, said) for (asked, _), (_, said) in zip(pairs, others, strict=False)]
+
+
+def look(train: list[Pair], evaluated: list[Pair]) -> Sequence[Observation] | Skip:
+    eval_split = split(evaluated, full=True).replace(name="eval")
+    return AnswersOfOtherRowsCheck().look(Inputs(train=split(train), evaluations=(eval_split,)))
+
+
+def mixed_up(train: list[Pair], seed: int) -> list[Pair]:
+    """Return the prompts with shuffled answers; of those that are looked at few are there."""
+    shuffled = random.Random(seed).sample(train, len(train))
+    return strangers(train, shuffled)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_shuffled_training_rows_beside_sound_evaluation_rows(seed: int) -> None:
+    train, evaluated = drawn(seed)
+    found = look(mixed_up(train, seed), evaluated)
+    assert not isinstance(found, Skip)
+    ((severity, series, other),) = [(o.severity, o.series, o.evidence["other"]) for o in found]
+    assert (severity, series, other) == (Severity.WARNING, "train", "eval")
+    assert found[0].evidence["rank"] == pytest.approx(0.5, abs=0.05)
+    assert float(found[0].evidence["other_rank"] or 0) > 0.6
+    (told,) = preflight.findings(Outcome(tuple(found)), "en")
+    assert "eval, whose rows are of the same kind" in told.message
+
+
+def test_and_the_other_way_round() -> None:
+    train, evaluated = drawn(4)
+    found = look(train, mixed_up(evaluated, 4))
+    assert not isinstance(found, Skip)
+    assert [(o.variant, o.series) for o in found] == [("strange", "eval")]
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("sizes", [(900, 100), (300, 60), (64, 96)])
+def test_sound_sets_are_left_alone(seed: int, sizes: tuple[int, int]) -> None:
+    found = look(*drawn(seed, *sizes))
+    assert isinstance(found, Skip) or found == ()
+
+
+def test_where_both_are_shuffled_nothing_is_judged() -> None:
+    train, evaluated = drawn(5)
+    found = look(mixed_up(train, 5), mixed_up(evaluated, 6))
+    assert isinstance(found, Skip)
+    assert found.key == "no_shared_words"
+
+
+def test_many_answers_of_one_prompt_are_its_own() -> None:
+    """Nine other answers of the same prompt share as much with it: none stands out, all are own."""
+    train, evaluated = drawn(7, 100, 100)
+    many = [(asked, f"{said} ({n})") for asked, said in train for n in range(10)]
+    found = look(many, evaluated)
+    assert isinstance(found, Skip) or found == ()
+
+
+def test_a_task_of_another_kind_says_nothing() -> None:
+    """Prompts by number share nothing with what they ask for; the evaluation set names it."""
+    train, evaluated = drawn(8)
+    numbered = [(f"Entry {n * 7919 % 100_003}?", said) for n, (_, said) in enumerate(train)]
+    found = look(numbered, evaluated)
+    assert isinstance(found, Skip)
+
+
+def test_answers_of_another_length_say_nothing() -> None:
+    train, evaluated = drawn(9)
+    short = [(asked, " ".join(said.split()[-2:])) for asked, said in mixed_up(train, 9)]
+    assert isinstance(look(short, evaluated), Skip)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_strangers_stand_at_chance(seed: int) -> None:
+    train, _ = drawn(seed)
+    seen = ranks(Matches(rows_of(split(mixed_up(train, seed)))))
+    assert abs(seen.above) < 4 * seen.error
+    own = ranks(Matches(rows_of(split(train))))
+    assert own.above > 6 * own.error
+
+
+def test_a_slip_is_told_as_a_slip() -> None:
+    train, evaluated = drawn(10)
+    found = look(slipped(train, 1), evaluated)
+    assert not isinstance(found, Skip)
+    assert [o.variant for o in found] == ["previous"]
