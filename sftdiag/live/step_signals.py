@@ -210,7 +210,8 @@ class StepSignals:
                 self._losses,
                 self._normed,
                 self._parts,
-                self._rate if isinstance(self._rate, float) else None,
+                # A tensor would have to be waited for; the log row says it.
+                float(self._rate) if isinstance(self._rate, (int, float)) else None,
                 epoch,
                 now - clock if clock is not None else None,
                 self._tokens,

@@ -18,7 +18,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sftdiag.records import GUARD_PREFIX, as_step
+from sftdiag.records import GUARD_PREFIX, as_float, as_step
 
 STEPS_FILE = ("_sftdiag", "steps.bin")
 """Where the callback keeps it, below the run's folder."""
@@ -228,6 +228,10 @@ class Merger:
         trained = row is not None and "loss" in row
         if row is not None and trained:
             self._beside = _beside(row)
+            if steps and steps[-1].learning_rate is None and steps[-1].step == row.get("step"):
+                # The log's is that of the row's last step, which did not tell its own.
+                rate = as_float(row.get("learning_rate"))
+                steps = [*steps[:-1], steps[-1]._replace(learning_rate=rate)]
         for step in steps:
             yield _row(step, self._beside)
         if row is not None and not (trained and steps and steps[-1].step == row.get("step")):

@@ -76,6 +76,16 @@ def test_steps_are_those_that_the_trainer_would_have_logged(tmp_path: Path) -> N
     assert told(sftdiag.analyze(tmp_path / "watched")) == told(callback.report)
 
 
+def test_a_rate_that_is_a_whole_number(tmp_path: Path) -> None:
+    """A YAML's ``learning_rate: 1``, as D-Adaptation and Prodigy take it."""
+    arguments = {"learning_rate": 1, "lr_scheduler_type": "constant", "warmup_steps": 0}
+    trainer = make(tmp_path, logging_steps=2, max_steps=4, **arguments)
+    sftdiag.attach(trainer)
+    trainer.train()
+    assert {type(row["learning_rate"]) for row in log_of(trainer) if "loss" in row} == {int}
+    assert [step.learning_rate for step in every_step.read(str(tmp_path))] == [1.0] * 4
+
+
 @pytest.mark.parametrize("every", [10, 50])
 def test_a_nan_is_known_at_its_step_whatever_logging_steps_is(every: int, tmp_path: Path) -> None:
     """Its onset is exact; the run stops at the log row that follows."""

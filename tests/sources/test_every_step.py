@@ -138,6 +138,12 @@ def test_what_a_log_row_says_beside_its_loss_goes_to_each_of_its_steps() -> None
     assert every_step.merged(log, kept, beyond=False) == merged[:-1]
 
 
+def test_the_log_s_rate_is_kept_where_steps_do_not_tell_theirs() -> None:
+    log = [{"step": 2, "loss": 1.0, "learning_rate": 1}, {"step": 4, "loss": 1.0}]
+    merged = every_step.merged(log, [Step(n, 1.0) for n in range(1, 5)])
+    assert [row.get("learning_rate") for row in merged] == [None, 1.0, None, None]
+
+
 def test_a_log_row_whose_steps_are_not_there_stays() -> None:
     log = [{"step": 10, "loss": 2.0}, {"step": 20, "loss": 1.0}]
     merged = every_step.merged(log, [Step(n, 1.5) for n in range(11, 18)])
