@@ -1,18 +1,44 @@
-"""How far SGD can take the loss down when every step is clipped: arithmetic, no statistics.
+"""How far the planned steps can take the loss down: arithmetic, no statistics.
 
 A step of SGD is the rate times the clipped gradient: the weights move by at most rate x
 max_grad_norm, and the loss falls by at most that times the gradient's norm (to first order; a
-batch's norm is larger than that of the mean gradient). Adam divides by the gradient's own size, so
-that a clip changes next to nothing there.
+batch's norm is larger than that of the mean gradient). Adam divides by the gradient's own size,
+which takes a clip out again, and adds adam_epsilon to it: divided by no less, its steps are at most
+those of SGD over epsilon, which matters where that is large beside the clipped gradient.
 """
 
 from __future__ import annotations
 
-from sftdiag.context import SGD
+from sftdiag.context import SGD, RunContext
 from sftdiag.signals.stream import Signals
+
+ADAM = ("adamw", "paged_adamw")
+"""How transformers' names of Adam begin that divide by the root of a running square + epsilon."""
 
 DECAYS = {"linear": 0.5, "cosine": 0.5}
 """The most that the mean rate of the rest of a schedule is, as a share of the rate it begins at."""
+
+
+NEAR = 1e4
+"""Times adam_epsilon up to which a clip is small beside it: with more, as with the usual 1e-8, the
+steps of a run could take any loss down to 0."""
+
+
+def may_be_short(context: RunContext) -> bool:
+    """Return whether the settings may leave steps that are too short to learn."""
+    clip, least = context.max_grad_norm, divides_by(context)
+    if not clip or not least:
+        return False
+    return context.optim == SGD or clip <= NEAR * least
+
+
+def divides_by(context: RunContext) -> float | None:
+    """Return the least that a gradient is divided by; None where that is not known."""
+    if context.optim == SGD:
+        return 1.0
+    if context.optim is not None and context.optim.startswith(ADAM):
+        return context.adam_epsilon or None
+    return None
 
 
 def most_fall(signals: Signals) -> float | None:
@@ -21,8 +47,10 @@ def most_fall(signals: Signals) -> float | None:
     None, too, where a block of steps was not clipped: its gradient alone sets its pace.
     """
     context, plan, blocks = signals.context, signals.max_steps, signals.blocks
-    clip, rate = context.max_grad_norm, signals.learning_rate
-    if context.optim != SGD or not clip or not plan or not blocks or rate is None:
+    clip, rate, least = context.max_grad_norm, signals.learning_rate, divides_by(context)
+    if not clip or not least or not plan or not blocks or rate is None:
+        return None
+    if not may_be_short(context):
         return None
     way = norm = 0.0
     done = 0
@@ -33,4 +61,4 @@ def most_fall(signals: Signals) -> float | None:
         norm, done = max(norm, block.grad_norm), block.last_step
     ends = context.schedule_steps is not None and context.schedule_steps <= plan
     decay = DECAYS.get(context.lr_scheduler_type or "", 1.0) if ends else 1.0
-    return (way + decay * rate * max(0, plan - done)) * clip * norm
+    return (way + decay * rate * max(0, plan - done)) * clip / least * norm

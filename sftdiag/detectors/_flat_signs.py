@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import log
 
+from sftdiag.context import SGD
 from sftdiag.detectors._clipped_steps import most_fall
 from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Scalar
@@ -84,7 +85,10 @@ def signs_of_a_fault(signals: Signals, level: float, blocks: Sequence[Block]) ->
         signs["few_parameters"] = share
     fall = most_fall(signals)
     if fall is not None and fall < CLIPPED_FALL * level:
-        signs |= {"most_fall": fall, "max_grad_norm": signals.context.max_grad_norm}
+        known = signals.context
+        signs |= {"most_fall": fall, "max_grad_norm": known.max_grad_norm}
+        if known.optim != SGD:
+            signs["adam_epsilon"] = known.adam_epsilon
     grad_norm = mean(block.grad_norm for block in blocks)
     if grad_norm is not None:
         if grad_norm == 0.0:

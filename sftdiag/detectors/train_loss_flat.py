@@ -8,7 +8,8 @@ Seen in four ways, each by its own proof:
   and last third is labelled sick, and none that must stay silent moved by less than 1.8 %: so that
   is a warning by itself, and an error with a sign that there was something to learn: the level of a
   blind guess, a rate below every range, a gradient of 0, weak or huge, a low token accuracy, or
-  steps of SGD that are clipped to so little that the whole plan cannot take the loss down;
+  steps that are clipped to so little (of SGD; of Adam beside its epsilon) that the whole plan
+  cannot take the loss down;
 - the evaluations, made on the same rows each time: all of them within 0.34 %;
 - the learning rate: exactly 0 in every row after the first (error), or with more than a tenth of
   the plan left (warning);
@@ -41,8 +42,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import isfinite
 
-from sftdiag.context import SGD
 from sftdiag.detectors import _still_evaluations
+from sftdiag.detectors._clipped_steps import may_be_short
 from sftdiag.detectors._flat_signs import (
     CORROBORATING,
     FLOOR_LIKELY_LOSS,
@@ -89,8 +90,8 @@ MIN_SHARE = 0.1
 STUCK = "stuck"
 """The variant of a loss that fell first."""
 
-CLIPPED = "clipped"
-"""The variant of steps that cannot take the loss down."""
+CLIPPED, DAMPED = "clipped", "damped"
+"""The variants of steps that cannot take the loss down: of SGD, and of Adam by its epsilon."""
 
 PLAIN = frozenset({"unmoved", "either", "evaluations"})
 """Variants that are a warning while no sign is there."""
@@ -151,8 +152,8 @@ class TrainLossFlatDetector(Detector):
         tiny = rate is not None and rate < LOWEST_LEARNING_RATE
         # Rows that log a norm have one above 0, so that the mean has, and not all of them are 0.
         still = closing.blocks[:1] if rows.have("grad_norm") else closing.blocks
-        by_sgd = signals.context.optim == SGD
-        if self._floor or tiny or by_sgd or any(block.grad_norm == 0.0 for block in still):
+        tiny = tiny or may_be_short(signals.context)
+        if self._floor or tiny or any(block.grad_norm == 0.0 for block in still):
             return False
         plan = signals.max_steps
         if plan and rows.steps[-1] < MIN_SHARE * plan:
@@ -202,8 +203,7 @@ class TrainLossFlatDetector(Detector):
                 if self._floor:
                     return ()
                 plain = "either" if whole.level < FLOOR_LIKELY_LOSS else "unmoved"
-                proven = CLIPPED if "most_fall" in signs else "default"
-                return self._fire(signals, step, blocks, signs, proven if signs else plain)
+                return self._fire(signals, step, blocks, signs, _proven(signs) if signs else plain)
             self._floor = False
             if whole.lower <= TOLERANCE * abs(whole.level) and not opened_higher(losses):
                 still = _still_evaluations.still(signals.main_evaluations, signals)
@@ -333,6 +333,13 @@ class TrainLossFlatDetector(Detector):
 
 def _is_early(signals: Signals) -> bool:
     return signals.progress is not None and signals.progress < MIN_SHARE
+
+
+def _proven(signs: Mapping[str, Scalar]) -> str:
+    """Return the variant of a loss that is flat by a sign."""
+    if "most_fall" not in signs:
+        return "default"
+    return DAMPED if "adam_epsilon" in signs else CLIPPED
 
 
 def _proof(signs: Mapping[str, Scalar]) -> bool:

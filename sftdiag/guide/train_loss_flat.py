@@ -12,7 +12,7 @@ from sftdiag.context import SGD
 from sftdiag.detectors._flat_signs import HUGE_GRAD_NORM, LOSS_OVER_ENTROPY, WEAK_GRAD_NORM
 from sftdiag.detectors._levels import is_toy
 from sftdiag.detectors.loss_above_chance import ABOVE_CHANCE, NO_ACCURACY
-from sftdiag.detectors.train_loss_flat import CLIPPED, RATE
+from sftdiag.detectors.train_loss_flat import CLIPPED, DAMPED, RATE
 from sftdiag.findings import Severity
 from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED, scale_of_the_losses
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
@@ -26,7 +26,13 @@ from sftdiag.guide.movement import (
 )
 from sftdiag.guide.smoothing import SMOOTHING
 from sftdiag.guide.still_rate import OF_THE_RATE
-from sftdiag.ranges import GRADIENT_CLIP, LOWEST_LEARNING_RATE, learning_rate_ranges, speak_of
+from sftdiag.ranges import (
+    ADAM_EPSILON,
+    GRADIENT_CLIP,
+    LOWEST_LEARNING_RATE,
+    learning_rate_ranges,
+    speak_of,
+)
 from sftdiag.vocabularies import LARGEST_VOCABULARY
 
 BLIND_GUESS = 0.03
@@ -223,19 +229,27 @@ def numeric_format(case: Case) -> Evidence | None:
 
 
 def clipped_steps(case: Case) -> Evidence | None:
-    """What is left of SGD's steps by the clip: known to the last digit, given norm and rate."""
-    if case.detection.variant != CLIPPED:
+    """What the clip leaves of the steps: known to the last digit, given norm and rate."""
+    variant = case.detection.variant
+    if variant not in (CLIPPED, DAMPED):
         return None
-    values = {name: case.number(name) for name in ("max_grad_norm", "grad_norm", "most_fall")}
+    names = ("max_grad_norm", "grad_norm", "adam_epsilon", "most_fall")
+    values = {name: case.number(name) for name in names}
+    if variant == DAMPED:
+        return Evidence(Weight.CONFIRMS, "damped_steps", values)
     return Evidence(Weight.CONFIRMS, "clipped_steps", values)
 
 
 def clip_less(case: Case) -> FixText:
-    """Of Adam the constant that a small gradient is held against can be lowered instead."""
+    """Of Adam the constant that a small gradient is held against is lowered where it is large."""
     old, new = case.context.max_grad_norm, GRADIENT_CLIP[0].high
-    if case.context.optim != SGD or old is None:
-        return FixText("clip_less")
-    return FixText("clip_sgd_less", {"new": new}, {"SFTConfig.max_grad_norm": (old, new)})
+    epsilon, usual = case.context.adam_epsilon, ADAM_EPSILON[0].high
+    if case.context.optim == SGD and old is not None:
+        return FixText("clip_sgd_less", {"new": new}, {"SFTConfig.max_grad_norm": (old, new)})
+    if epsilon is not None and epsilon > max(known.high for known in ADAM_EPSILON):
+        changes = {"SFTConfig.adam_epsilon": (epsilon, usual)}
+        return FixText("usual_epsilon", {"new": usual}, changes)
+    return FixText("clip_less")
 
 
 OF_THE_LOSS = (
@@ -301,6 +315,7 @@ OF_THE_LOSS = (
         (
             observed("optimizer-settings", "starved"),
             observed("optimizer-settings", "sgd"),
+            observed("optimizer-settings", "epsilon"),
             clipped_steps,
         ),
         (clip_less,),

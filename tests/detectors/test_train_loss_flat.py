@@ -298,10 +298,27 @@ def test_clipped_steps_of_sgd_cannot_take_the_loss_down() -> None:
     assert "0.1 at most" in found.message
 
 
+@pytest.mark.parametrize(("clip", "epsilon"), [(1e-9, 1e-8), (1.0, 10.0)])
+def test_a_clip_is_lost_beside_adam_s_epsilon(clip: float, epsilon: float) -> None:
+    context = CLIPPED.replace(optim="adamw_torch", max_grad_norm=clip, adam_epsilon=epsilon)
+    found = feed(clipped_rows(rate=1e-3), context.replace(learning_rate=1e-3))[0]
+    assert (found.severity.label, found.causes[0].id) == ("error", "optimizer-settings")
+    # Rates of 0.001 to 0 over 100 steps, a clip of a tenth of epsilon, a norm of 20: 0.1 nats.
+    assert found.evidence["most_fall"] == pytest.approx(0.1, rel=0.02)
+    (change,) = found.causes[0].fixes[0].changes.items() if epsilon > 1 else [(None, None)]
+    assert change in [("SFTConfig.adam_epsilon", (10.0, 1e-8)), (None, None)]
+
+
+ADAM = CLIPPED.replace(optim="adamw_torch", adam_epsilon=1e-8)
+
+
 @pytest.mark.parametrize(
     ("context", "grad_norm", "rate"),
     [
-        pytest.param(CLIPPED.replace(optim="adamw_torch"), 20.0, 0.1, id="Adam takes the clip out"),
+        pytest.param(ADAM, 20.0, 1e-4, id="Adam takes the clip out"),
+        pytest.param(ADAM.replace(max_grad_norm=1e-6), 20.0, 1e-4, id="a clip above epsilon"),
+        pytest.param(ADAM.replace(adam_epsilon=None), 20.0, 1e-4, id="epsilon unknown"),
+        pytest.param(CLIPPED.replace(optim="adafactor"), 20.0, 0.1, id="another optimizer"),
         pytest.param(CLIPPED, 5e-4, 0.1, id="below the clip"),
         pytest.param(CLIPPED.replace(learning_rate=30.0), 20.0, 30.0, id="a large rate"),
         pytest.param(CLIPPED.replace(max_steps=None), 20.0, 0.1, id="no plan"),
