@@ -274,7 +274,7 @@ def parse_entry(entry: Mapping[str, object], *, has_loss: bool = False) -> tuple
     for other, name in _OTHER_NAMES:
         if other in train:
             train.setdefault(name, train.pop(other))
-    if "train_loss" in train and not has_loss and not _CLOSING & train.keys():
+    if "train_loss" in train and not has_loss and _CLOSING.isdisjoint(train):
         train.setdefault("loss", train.pop("train_loss"))
     train.pop("step", None)
     if train.get("grad_norm", 0.0) < 0.0:

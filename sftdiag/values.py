@@ -18,8 +18,12 @@ EMPTY: Mapping[str, Any] = MappingProxyType({})
 """The default of a mapping field; each value gets an empty dict of its own."""
 
 
+class ValueType(type):
+    """The class of values: mypyc leaves classes with one of their own as Python makes them."""
+
+
 @dataclass_transform(frozen_default=True)
-class Value:
+class Value(metaclass=ValueType):
     """A frozen record with comparison by value, a repr, ``replace`` and a JSON round trip."""
 
     fields: ClassVar[tuple[str, ...]] = ()
@@ -27,7 +31,7 @@ class Value:
 
     def __init_subclass__(cls) -> None:
         annotations = cls.__annotations__
-        own = [name for name, kind in annotations.items() if not kind.startswith("ClassVar")]
+        own = [name for name, kind in annotations.items() if not str(kind).startswith("ClassVar")]
         cls.fields = (*cls.fields, *own)
         cls._defaults = cls._defaults | {name: vars(cls)[name] for name in own if name in vars(cls)}
 

@@ -54,7 +54,7 @@ UNROUNDED = 1e-9
 def may_be_within(tolerance: float, losses: Sequence[float]) -> bool:
     """Return False when the fall alone, whatever its error, is too large: cheap, and mostly so."""
     third = max(1, len(losses) // 3)
-    fall = (sum(losses[:third]) - sum(losses[-third:])) / third
+    fall = (sum(losses[:third], 0.0) - sum(losses[-third:], 0.0)) / third
     bound = tolerance * abs(sum(losses)) / len(losses)
     return -2 * bound <= fall <= bound
 
@@ -155,7 +155,7 @@ def is_flat(signals: Signals, whole: Fall, signs: Mapping[str, Scalar]) -> bool:
     """Return whether the loss is flat by what the signs ask for."""
     if whole.level <= 0.0:
         return False
-    if SETTLING & signs.keys():
+    if not SETTLING.isdisjoint(signs):
         return whole.lower <= TOLERANCE * abs(whole.level) and whole.agrees(TOLERANCE_SIGNED)
     if "huge_grad_norm" in signs:
         return whole.within(TOLERANCE_SIGNED)

@@ -122,5 +122,5 @@ def _without_trend(values: Sequence[float], period: int) -> list[float]:
 def _correlation(rest: Sequence[float], lag: int) -> float:
     """Return the correlation of a series around 0 with itself ``lag`` values earlier."""
     later, earlier = rest[lag:], rest[: len(rest) - lag]
-    size = sqrt(sum(map(mul, later, later)) * sum(map(mul, earlier, earlier)))
+    size = sqrt(sum(map(mul, later, later), 0.0) * sum(map(mul, earlier, earlier), 0.0))
     return sum(map(mul, later, earlier)) / size if size else 0.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from functools import cached_property
 from math import log, pi, sqrt
 from operator import mul
 
@@ -62,6 +61,7 @@ class Look:
 
     def __init__(self, losses: Sequence[float], norms: Sequence[float | None]) -> None:
         self._norms = norms
+        self._gradient: tuple[float | None, float | None] | None = None
         self.level = level = sum(losses) / WINDOW
         self._residuals = _detrended(losses, level)
         self.spread = robust_spread(self._residuals) / level if level else 0.0
@@ -71,14 +71,19 @@ class Look:
         """How often the residuals change sign."""
         return sum(product < 0.0 for product in map(mul, self._residuals, self._residuals[1:]))
 
-    @cached_property
+    @property
     def gradient(self) -> tuple[float | None, float | None]:
         """The spread of the gradient norm's logarithm, and its correlation with the loss."""
+        if self._gradient is None:
+            self._gradient = self._found()
+        return self._gradient
+
+    def _found(self) -> tuple[float | None, float | None]:
         logs = [log(norm) for norm in self._norms if norm is not None and norm > 0.0]
         if len(logs) < WINDOW:
             return None, None
         residuals, grads = self._residuals, _detrended(logs, sum(logs) / WINDOW)
-        size = sqrt(sum(map(mul, residuals, residuals)) * sum(map(mul, grads, grads)))
+        size = sqrt(sum(map(mul, residuals, residuals), 0.0) * sum(map(mul, grads, grads), 0.0))
         correlation = sum(map(mul, residuals, grads)) / size if size else None
         return robust_spread(grads), correlation
 

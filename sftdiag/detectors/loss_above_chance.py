@@ -138,7 +138,7 @@ class LossAboveChanceDetector(Detector):
         """See :meth:`Detector.passes`."""
         if self._looked and self._active is None:
             return True
-        logged = TELLING & rows.columns.keys()
+        logged = TELLING.intersection(rows.columns)
         if self._active is not None or not logged <= self._columns:
             return False
         if self._seen == 0:

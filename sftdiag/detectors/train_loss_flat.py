@@ -227,7 +227,7 @@ class TrainLossFlatDetector(Detector):
         if not recent.within(TOLERANCE) or learns(signals, half, plain=False):
             return ()
         signs = signs_of_a_fault(signals, recent.level, half)
-        if "chance_loss" not in signs or not signs.keys() & CORROBORATING:
+        if "chance_loss" not in signs or CORROBORATING.isdisjoint(signs):
             return ()
         losses = signals.block_losses
         fell = fall_of(losses).lower > TOLERANCE * abs(recent.level) or opened_higher(losses)

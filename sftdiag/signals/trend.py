@@ -83,7 +83,7 @@ def fall_of(values: Sequence[float]) -> Fall:
     level = sum(values) / count
     if count < LEAST_VALUES:
         third = max(1, count // 3)
-        return Fall(level, (sum(values[:third]) - sum(values[-third:])) / third, inf)
+        return Fall(level, (sum(values[:third], 0.0) - sum(values[-third:], 0.0)) / third, inf)
     spread = count * (count * count - 1) / 12
     places = _places(count)
     slope = sum(map(mul, places, values)) / spread
