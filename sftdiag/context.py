@@ -72,6 +72,8 @@ class RunContext(Value):
         adam_betas: decay of Adam's first and second moment.
         adam_epsilon: what Adam adds to the root of the second moment.
         label_smoothing: share of each target that goes to all other tokens.
+        unshifted_model: the class by which the trainer finds no causal model in one, so that its
+            label smoothing compares the output at a token with that token, not with the next.
         model_dropout: the largest dropout in the model's configuration.
         loss_type: TRL's loss, such as ``"nll"`` or ``"dft"``.
         metric_for_best_model: the metric that picks the best checkpoint.
@@ -140,6 +142,7 @@ class RunContext(Value):
     adam_betas: tuple[float, ...] | None = None
     adam_epsilon: float | None = None
     label_smoothing: float | None = None
+    unshifted_model: str | None = None
     model_dropout: float | None = None
     loss_type: str | None = None
     metric_for_best_model: str | None = None

@@ -1,7 +1,8 @@
 """SFT404 label-misalignment: the labels are not the tokens at their own positions.
 
 Sees: labels shifted by one (the model shifts them itself), labels of another row, or labels that
-are simply other tokens.
+are simply other tokens. And label smoothing in a trainer that does not know the model for a causal
+one: it compares the output at a token with that token; the model learns to repeat what it reads.
 
 Cannot see: what a loss function of your own does with labels; then this is a warning only.
 
@@ -11,9 +12,14 @@ Example:
     >>> found = LabelMisalignmentCheck().look(Inputs(train=Split("train", (shifted,), 1)))
     >>> [(one.severity.label, one.variant) for one in found]
     [('error', 'shifted')]
+    >>> from sftdiag.context import RunContext
+    >>> smoothed = RunContext(label_smoothing=0.1, unshifted_model="OptimizedModule")
+    >>> [one.variant for one in LabelMisalignmentCheck().look(Inputs(smoothed))]
+    ['smoothing']
 
 References:
-    transformers, loss/loss_utils.py: ForCausalLMLoss shifts the labels inside the model.
+    transformers, loss/loss_utils.py: ForCausalLMLoss shifts the labels inside the model;
+    findings/label_smoothing_learns_to_copy.sh.
 """
 
 from __future__ import annotations
@@ -23,7 +29,8 @@ from operator import eq
 from typing import ClassVar
 
 from sftdiag.checks._shares import share_of_rows
-from sftdiag.checks.base import Check, Inputs, labelled, without_rows
+from sftdiag.checks.base import ARGUMENTS, Check, Inputs, labelled, without_rows
+from sftdiag.context import RunContext
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
 from sftdiag.samples import IGNORE_INDEX, Sample
@@ -43,6 +50,8 @@ class LabelMisalignmentCheck(Check):
 
     def look(self, inputs: Inputs) -> Sequence[Observation] | Skip:
         """See :meth:`Check.look`."""
+        if inputs.context.unshifted_model is not None:
+            return [self._smoothing(inputs.context)]
         skip = without_rows(inputs.train)
         if skip is not None:
             return skip
@@ -66,6 +75,16 @@ class LabelMisalignmentCheck(Check):
                 )
             )
         return found
+
+    def _smoothing(self, context: RunContext) -> Observation:
+        argument = "TrainingArguments.label_smoothing_factor"
+        return self.observation(
+            Severity.ERROR,
+            series=ARGUMENTS,
+            variant="smoothing",
+            evidence={"model": context.unshifted_model, "smoothing": context.label_smoothing},
+            fixes=(FixText("smoothing", changes={argument: (context.label_smoothing, 0.0)}),),
+        )
 
 
 def _agreement(sample: Sample, other: Sequence[int] | None = None, shift: int = 0) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sftdiag.context import SGD, RunContext, adapter_method
 from sftdiag.records import as_float, as_positive
-from sftdiag.trainer import gradients, schedules, versions, weights
+from sftdiag.trainer import gradients, schedules, smoothing, versions, weights
 from sftdiag.trainer.datasets import length
 from sftdiag.trainer.fingerprint import fingerprint
 
@@ -55,6 +55,7 @@ def from_trainer(trainer: Any) -> RunContext:
         completion_only_loss=_flag(trainer, "completion_only_loss"),
         formatting_ignored=_formatting_ignored(trainer),
         custom_loss=getattr(trainer, "compute_loss_func", None) is not None,
+        unshifted_model=smoothing.unshifted(trainer),
     )
 
 
