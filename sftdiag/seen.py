@@ -47,11 +47,15 @@ class RowsSeen(Value):
 
 
 class Curve(Value):
-    """A metric over the run as a bounded number of (step, mean) points, for drawing."""
+    """A metric over the run as a bounded number of (step, mean) points, for drawing.
+
+    ``gaps``: the steps of points behind which it was lost for a while; no line leads on from there.
+    """
 
     series: str
     steps: tuple[int, ...]
     values: tuple[float, ...]
+    gaps: tuple[int, ...] = ()
 
 
 class StepRows(Value):

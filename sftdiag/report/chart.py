@@ -24,7 +24,11 @@ Words = Mapping[str, Any]
 
 
 def panels_of(
-    losses: Mapping[str, Points], norms: Points, rates: Points, marked: Collection[int]
+    losses: Mapping[str, Points],
+    norms: Points,
+    rates: Points,
+    marked: Collection[int],
+    gaps: Mapping[str, Sequence[int]],
 ) -> list[svg.Panel]:
     """Return the panels of a run: the losses, the gradient norm and the learning rate.
 
@@ -33,13 +37,17 @@ def panels_of(
         norms: the gradient norm.
         rates: the learning rate.
         marked: steps whose points are kept in any case.
+        gaps: name of a series to the steps of points behind which it was lost.
     """
 
     def panel(name: str, series: Mapping[str, Points], height: int) -> svg.Panel:
-        kept = {key: reduced(points, marked) for key, points in series.items()}
+        kept = {
+            key: reduced(points, {*marked, *gaps.get(key, ())}) for key, points in series.items()
+        }
         # Reduced curves keep their extremes, and so more of their noise than they had.
         noisy = [value for _, value in next(iter(series.values()), ())]
-        return svg.Panel(name, kept, height, ratios=name == "grad_norm", noisy=noisy)
+        ratios = name == "grad_norm"
+        return svg.Panel(name, kept, height, ratios=ratios, noisy=noisy, gaps=gaps)
 
     panels = [panel("loss", losses, TALL), panel("grad_norm", {"grad_norm": norms}, LOW)]
     rate = {"learning_rate": reduced(rates, marked)}
@@ -60,11 +68,13 @@ def of_course(
     if len(borders) <= MOST_EPOCHS:
         marks += [svg.Mark(s, "epoch", words["epoch_mark"].format(epoch=e)) for s, e in borders]
     for step in course.context.resumed_steps or ():
-        marks.append(svg.Mark(step, "resumed", words["resumed_mark"].format(step=step)))
+        told = words["resumed_mark"].format(step=step)
+        marks.append(svg.Mark(step, "resumed", told, words["resumed_name"]))
     marks += _marks(report, course.evaluations, words)
     losses = {"loss": course.loss, **course.evaluations}
     marked = {mark.step for mark in marks}
-    return panels_of(losses, course.grad_norm, course.learning_rate, marked), marks
+    panels = panels_of(losses, course.grad_norm, course.learning_rate, marked, course.gaps)
+    return panels, marks
 
 
 def of_report(report: Report, words: Words) -> tuple[list[svg.Panel], list[svg.Mark]]:
@@ -73,7 +83,8 @@ def of_report(report: Report, words: Words) -> tuple[list[svg.Panel], list[svg.M
     norms, rates = kept.pop("grad_norm", ()), kept.pop("learning_rate", ())
     evaluations = {name: points for name, points in kept.items() if name != "loss"}
     marks = list(_marks(report, evaluations, words))
-    return panels_of(kept, norms, rates, {mark.step for mark in marks}), marks
+    gaps = {curve.series: curve.gaps for curve in report.curves}
+    return panels_of(kept, norms, rates, {mark.step for mark in marks}, gaps), marks
 
 
 def _marks(report: Report, evaluations: Mapping[str, Points], words: Words) -> Iterator[svg.Mark]:
@@ -83,14 +94,16 @@ def _marks(report: Report, evaluations: Mapping[str, Points], words: Words) -> I
             break
         step, loss = min(sound, key=lambda point: point[1])
         told = words["best_mark"].format(series=series, loss=loss, step=step)
-        yield svg.Mark(step, "best", told)
+        yield svg.Mark(step, "best", told, words["best_name"].format(loss=loss))
     primary = report.primary
     if primary is not None and primary.fired_step:
         about = {"code": primary.code, "name": primary.name}
         told = words["onset_mark"].format(step=primary.onset_step, **about)
-        yield svg.Mark(primary.onset_step, "onset", told)
+        name = words["onset_name"].format(**about)
+        yield svg.Mark(primary.onset_step, "onset", told, name)
         told = words["fired_mark"].format(step=primary.fired_step, **about)
-        yield svg.Mark(primary.fired_step, "fired", told)
+        name = words["fired_name"].format(**about)
+        yield svg.Mark(primary.fired_step, "fired", told, name)
 
 
 def span_of(panels: Sequence[svg.Panel]) -> tuple[int, int]:
@@ -186,6 +199,7 @@ def _data(
                 "linear": panel.linear,
                 "least": [LEAST_SHARE, float(f"{panel.least:.6g}")],
                 "bands": dict(panel.bands),
+                "gaps": {key: list(steps) for key, steps in panel.gaps.items() if steps},
                 "series": {
                     name: [(step, float(f"{value:.6g}")) for step, value in points]
                     for name, points in panel.series.items()

@@ -9,6 +9,7 @@ from sftdiag.findings import Report
 from sftdiag.report.axis import axis_of
 from sftdiag.report.braille import Canvas
 from sftdiag.report.one_line import words_of
+from sftdiag.report.reduced import parts
 
 WIDTH, HEIGHT = 62, 9
 """Characters of the plot: fits a terminal of 80 columns with its labels."""
@@ -64,28 +65,32 @@ def draw(report: Report, columns: int = 80, *, ascii_only: bool = False) -> list
     if onset is not None and first <= onset <= last:
         canvas.line(across(onset), 0.0, across(onset), 1.0)
     for curve in curves:
-        points = [(across(s), up(v)) for s, v in zip(curve.steps, curve.values, strict=True)]
+        points = list(zip(curve.steps, curve.values, strict=True))
         if curve.series == "loss":
-            for start, end in pairwise(points):
-                canvas.line(*start, *end)
+            for part in parts(points, curve.gaps):
+                places = [(across(step), up(value)) for step, value in part]
+                # A point between two gaps is a dot.
+                for start, end in pairwise([places[0], *places]):
+                    canvas.line(*start, *end)
         else:
-            for point in points:
-                canvas.mark(*point, "o")
+            for step, value in points:
+                canvas.mark(across(step), up(value), "o")
     rows = canvas.rows(ascii_only=ascii_only)
     labels = {0: f"{high:.3g}", len(rows) - 1: f"{low:.3g}"}
     marks = _ASCII if ascii_only else _BOXES
     lines = [f"{labels.get(i, ''):>{LABEL}} {marks[0]}{row.rstrip()}" for i, row in enumerate(rows)]
     lines.append(f"{'':>{LABEL}} {marks[1]}{marks[2] * width}")
-    lines.append(_ticks(first, last, onset, width, marks[3]))
+    began = words_of(report.language)["curve_mark"]
+    if report.primary is not None:
+        began = began.format(code=report.primary.code)
+    lines.append(_ticks(first, last, onset, width, marks[3], began))
     names = [f"{marks[2] if c.series == 'loss' else 'o'} {c.series}" for c in curves]
-    if onset is not None and first <= onset <= last:
-        names.append(f"{marks[3]} {words_of(report.language)['curve_mark']}")
     legend = "   ".join(names) + ("   log scale" if use_log else "")
     return [*lines, f"{'':>{LABEL}}  {legend}"]
 
 
-def _ticks(first: int, last: int, onset: int | None, width: int, mark: str) -> str:
-    """Return the line of step numbers, the onset's marked, where they do not collide."""
+def _ticks(first: int, last: int, onset: int | None, width: int, mark: str, began: str) -> str:
+    """Return the line of step numbers, where they do not collide; the onset's says what it is."""
     row = [" "] * width
 
     def put(text: str, column: int) -> None:
@@ -95,7 +100,13 @@ def _ticks(first: int, last: int, onset: int | None, width: int, mark: str) -> s
             row[column : column + len(text)] = text
 
     if onset is not None and first <= onset <= last:
-        put(f"{mark} {onset:,}", round((onset - first) / (last - first) * (width - 1)))
+        column = round((onset - first) / (last - first) * (width - 1))
+        told = f"{mark} {onset:,} {began}"
+        if column + len(told) <= width:
+            put(told, column)
+        else:
+            told = f"{began} {onset:,} {mark}"
+            put(told, column - len(told) + 1)
     put(f"{last:,}", width)
     put(f"{first:,}", 0)
     return f"{'':>{LABEL}}  {''.join(row).rstrip()}"

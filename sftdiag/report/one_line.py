@@ -70,8 +70,8 @@ def tell_body(finding: Finding, language: str) -> str:
 def told_with(finding: Finding, words: Mapping[str, Any]) -> str:
     """Return which finding this one belongs to: as its consequence, or as its cause."""
     other = finding.consequence_of or ""
-    is_cause = finding.by_check and not other.startswith(("SFT4", "SFT5"))
-    return str(words["cause_of" if is_cause else "consequence"].format(id=other))
+    key = "cause_of" if is_cause_of(finding) else "consequence"
+    return str(words[key].format(id=other))
 
 
 def stop_line(
@@ -121,11 +121,35 @@ def by_reason(skipped: Mapping[str, str]) -> dict[str, list[str]]:
     return found
 
 
+def _worse(report: Report, primary: Finding, words: Mapping[str, Any]) -> str:
+    """Return what is worse than the finding that stands first, and why it does not; or nothing.
+
+    The verdict follows the worst finding, and a root stands before what follows from it.
+    """
+    worse = [f for f in report.at_least(Severity.WARNING) if f.severity > primary.severity]
+    worst = max(worse, key=lambda finding: finding.severity, default=None)
+    if worst is None:
+        return ""
+    key = "worse"
+    if worst.consequence_of == primary.id:
+        key = "worse_cause" if is_cause_of(worst) else "worse_consequence"
+    labels = {"own": words[primary.severity.label], "label": words[worst.severity.label]}
+    return str(words[key].format(code=worst.code, name=worst.name, **labels))
+
+
+def is_cause_of(finding: Finding) -> bool:
+    """Return whether the other finding that one belongs to is its symptom, not its root."""
+    other = finding.consequence_of or ""
+    return finding.by_check and not other.startswith(("SFT4", "SFT5"))
+
+
 def verdict_parts(report: Report, words: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the verdict as (text, rich style) parts."""
     parts = [(words[report.verdict], STYLES[report.verdict])]
     if report.primary is not None:
         parts.append((f" · {report.primary.code} {report.primary.name}", ""))
+        if told := _worse(report, report.primary, words):
+            parts.append((told, ""))
     elif report.reason:
         parts.append((words["colon"] + report.reason, ""))
     else:

@@ -84,10 +84,25 @@
       }
       if (i === panels.length - 1)
         for (const s of round(first, last)) label(group, x(s), panel.height - bottom + 16, "middle", Math.round(s).toLocaleString());
-      const line = (points) => points.map(([s, v]) => `${x(s).toFixed(1)} ${y(v).toFixed(1)}`).join("L");
+      const place = ([s, v]) => `${x(s).toFixed(1)} ${y(v).toFixed(1)}`;
+      const line = (points) => points.map(place).join("L");
+      // As report/svg.py does: no line leads over a gap, and a point between two is a dot.
+      const joined = (points, gaps = []) => {
+        let passed = 0, before = null, alone = false, path = "";
+        for (const point of points) {
+          const behind = passed;
+          while (passed < gaps.length && gaps[passed] < point[0]) passed++;
+          const first = before === null || passed > behind;
+          if (first && alone) path += "L" + place(before);
+          path += (first ? "M" : "L") + place(point);
+          alone = first;
+          before = point;
+        }
+        return alone ? path + "L" + place(before) : path;
+      };
       const drawn = (kind, key) => [...group.querySelectorAll(kind)].find((p) => p.dataset.series === key);
       for (const [key, points] of shown) {
-        drawn(".series", key).setAttribute("d", points.length ? "M" + line(points) : "");
+        drawn(".series", key).setAttribute("d", joined(points, panel.gaps[key]));
         const factor = panel.bands[key];
         if (!factor) continue;
         const edge = (by) => points.map(([s, v]) => [s, Math.min(high, Math.max(low, v * by))]);
@@ -101,6 +116,12 @@
         line.setAttribute("x2", x(s));
       });
     });
+    for (const name of svg.querySelectorAll(".name")) {
+      const s = data.marks[name.dataset.mark];
+      name.style.display = s < first || s > last ? "none" : "";
+      name.setAttribute("x", x(s));
+      name.setAttribute("text-anchor", x(s) + 9 * name.textContent.length > width - right ? "end" : "start");
+    }
     point(at);
   }
 

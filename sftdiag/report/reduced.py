@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 
 MOST = 4_000
 """Points of a curve on a page: more than a screen has columns, and 60 kB."""
 
 Points = Sequence[tuple[int, float]]
+
+
+def parts(points: Points, gaps: Sequence[int]) -> list[list[tuple[int, float]]]:
+    """Return the points in the parts that a line joins: none leads over a gap.
+
+    Args:
+        points: (step, value) pairs in the order of the steps.
+        gaps: the steps of points behind which values are missing.
+
+    Examples:
+        >>> parts([(1, 3.0), (2, 2.0), (9, 1.0)], [2])
+        [[(1, 3.0), (2, 2.0)], [(9, 1.0)]]
+    """
+    found: list[list[tuple[int, float]]] = []
+    behind = 0
+    for step, value in points:
+        passed = bisect_left(gaps, step)
+        if not found or passed > behind:
+            found.append([])
+        behind = passed
+        found[-1].append((step, value))
+    return found
 
 
 def reduced(

@@ -7,7 +7,7 @@ from html import escape
 from math import floor, log10
 
 from sftdiag.report.axis import axis_of
-from sftdiag.report.reduced import Points
+from sftdiag.report.reduced import Points, parts
 
 WIDTH, LEFT, RIGHT = 900, 80, 12
 """Units of a panel, and of the labels beside it."""
@@ -23,6 +23,9 @@ SERIES = ("#1f77c9", "#bf5f00", "#2a8a43", "#8b5cf0", "#c23a72", "#00818a")
 INK, LINE = "#6e7781", "#8c959f"
 MARKS = {"onset": "#c93c37", "fired": "#9a6700", "best": "#2a8a43", "resumed": "#8b5cf0"}
 """Colours where no style sheet is, as in a notebook: seen on light ground and on dark."""
+
+ROW = 16
+"""Units of a row of the marks' names."""
 
 DASHES = {"onset": "8 5", "fired": "6 3", "epoch": "2 4", "resumed": "2 4"}
 """A run often turns at its best evaluation: the onset's line leaves room for what is below it."""
@@ -42,6 +45,7 @@ class Panel:
         ratios: values are compared by their ratio, as gradient norms are.
         noisy: the values whose noise the axis regards; those of the first series where empty.
         bands: name of a series to the factor by which a band around it reaches up and down.
+        gaps: name of a series to the steps of points behind which no line leads on.
     """
 
     def __init__(
@@ -54,8 +58,10 @@ class Panel:
         ratios: bool = False,
         noisy: Sequence[float] = (),
         bands: Mapping[str, float] | None = None,
+        gaps: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         self.name = name
+        self.gaps = gaps or {}
         self.bands = bands or {}
         self.series = {key: points for key, points in series.items() if points}
         self.height = height
@@ -87,12 +93,20 @@ class Panel:
 
 
 class Mark:
-    """A step that is marked over all panels: its kind (a class of the style sheet) and label."""
+    """A step that is marked over all panels.
 
-    def __init__(self, step: int, kind: str, label: str) -> None:
+    Args:
+        step: the step.
+        kind: a class of the style sheet.
+        label: what it is, in a sentence.
+        name: the same in a word or two, to stand beside the line; empty for none.
+    """
+
+    def __init__(self, step: int, kind: str, label: str, name: str = "") -> None:
         self.step = step
         self.kind = kind
         self.label = label
+        self.name = name
 
 
 def draw(
@@ -102,19 +116,19 @@ def draw(
     title: str,
 ) -> str:
     """Return the panels as one element; ``span`` are the first and last step."""
-    height = sum(panel.height for panel in panels)
+    names, top = _names(marks, span)
+    height = top + sum(panel.height for panel in panels)
     label = escape(title)
     box = f'viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}"'
-    parts = [f'<svg class="curves" {box}>']
-    top = 0
+    drawn = [f'<svg class="curves" {box}>', *names]
     for number, panel in enumerate(panels):
         last = number == len(panels) - 1
-        parts.append(f'<g class="panel" data-panel="{number}" transform="translate(0 {top})">')
-        parts += _panel(panel, marks, span, labelled=last)
-        parts.append("</g>")
+        drawn.append(f'<g class="panel" data-panel="{number}" transform="translate(0 {top})">')
+        drawn += _panel(panel, marks, span, labelled=last)
+        drawn.append("</g>")
         top += panel.height
-    parts.append("</svg>")
-    return "\n".join(parts)
+    drawn.append("</svg>")
+    return "\n".join(drawn)
 
 
 def across(step: float, span: tuple[int, int]) -> float:
@@ -177,14 +191,55 @@ def _panel(
             yield _band(panel, key, span, number)
         place = [(across(step, span), panel.up(value)) for step, value in points]
         title = element("title", escape(key))
-        line = {"d": path_of(place), "fill": "none", "stroke": colour, "stroke_width": 1.6}
+        line = {
+            "d": _joined(panel, key, span),
+            "fill": "none",
+            "stroke": colour,
+            "stroke_width": 1.6,
+        }
+        line["stroke_linecap"] = "round"
         yield element("path", title, kind=f"series s{number % COLOURS}", data_series=key, **line)
         if (key.startswith("eval") or len(place) == 1) and len(place) <= MOST_DOTS:
             dot = {"kind": f"dot s{number % COLOURS}", "r": 3, "fill": colour}
             yield from (element("circle", cx=x, cy=y, **dot) for x, y in place)
 
 
+def _names(marks: Sequence[Mark], span: tuple[int, int]) -> tuple[list[str], int]:
+    """Return what the marks are, each above its line, and the units that they take.
+
+    Those that would stand over each other are in rows of their own.
+    """
+    taken: list[list[tuple[float, float]]] = []
+    shown = []
+    for number, mark in enumerate(marks):
+        if not mark.name:
+            continue
+        x, wide = across(mark.step, span), 9 * sum(1 + (c > "\u2e80") for c in mark.name)
+        late = x + wide > WIDTH - RIGHT
+        ends = (x - wide, x) if late else (x, x + wide)
+        row = next((r for r, others in enumerate(taken) if _is_free(ends, others)), len(taken))
+        if row == len(taken):
+            taken.append([])
+        taken[row].append(ends)
+        place: dict[str, object] = {"x": x, "y": ROW * (row + 1) - 2, "font_size": 12}
+        place |= {"text_anchor": "end" if late else "start", "fill": MARKS.get(mark.kind, INK)}
+        name = escape(mark.name)
+        shown.append(element("text", name, kind=f"name {mark.kind}", data_mark=number, **place))
+    return shown, ROW * len(taken)
+
+
+def _is_free(ends: tuple[float, float], others: Iterable[tuple[float, float]]) -> bool:
+    return all(ends[1] < start or end < ends[0] for start, end in others)
+
+
 _FAINT: dict[str, object] = {"stroke_opacity": 0.4}
+
+
+def _joined(panel: Panel, key: str, span: tuple[int, int]) -> str:
+    """Return the path of a series, over no gap; a point between two of them is a dot."""
+    joined = parts(panel.series[key], panel.gaps.get(key, ()))
+    places = ([(across(step, span), panel.up(value)) for step, value in part] for part in joined)
+    return "".join(path_of(part if len(part) > 1 else part * 2) for part in places)
 
 
 def _band(panel: Panel, key: str, span: tuple[int, int], number: int) -> str:

@@ -24,6 +24,7 @@ class Course(Value):
         learning_rate: the rate a log row.
         epochs: the epochs done a log row.
         evaluations: evaluation series to its points.
+        gaps: series to the steps of the points behind which it was lost for a while.
         lost: rows, of training and evaluation, whose loss was NaN, infinite, or a 0 that hides one.
         zeros: train rows whose loss was exactly 0.
         steps_per_second: of the whole run, where its last row says so.
@@ -36,6 +37,7 @@ class Course(Value):
     learning_rate: Points
     epochs: Points
     evaluations: Mapping[str, Points]
+    gaps: Mapping[str, tuple[int, ...]]
     lost: int
     zeros: int
     steps_per_second: float | None
@@ -49,15 +51,20 @@ def course_of(source: str, entries: Iterable[Mapping[str, Any]], context: RunCon
     rates: dict[int, float] = {}
     epochs: dict[int, float] = {}
     evaluations: dict[str, dict[int, float]] = {}
+    gaps: dict[str, dict[int, int]] = {}
     lost, zeros, last, speed = 0, 0, 0, None
     log = Entries()
     for record in (record for entry in entries for record in log.parse(entry)):
         if record.kind == TRAIN:
             if record.step < last:
                 _forget(record.step, loss, norms, rates, epochs, *evaluations.values())
+                for known in gaps.values():
+                    for before in [b for b, first in known.items() if first >= record.step]:
+                        del known[before]
             last = record.step
             if record.loss_is_lost():
                 lost += 1
+                _interrupt(gaps, "loss", loss, record.step)
             else:
                 loss[record.step] = record.metrics["loss"]
                 zeros += record.metrics["loss"] == 0.0
@@ -65,6 +72,8 @@ def course_of(source: str, entries: Iterable[Mapping[str, Any]], context: RunCon
                 value = record.finite(name)
                 if value is not None:
                     kept[record.step] = value
+                elif record.get(name) is not None:
+                    _interrupt(gaps, name, kept, record.step)
             if record.epoch is not None and isfinite(record.epoch):
                 epochs[record.step] = record.epoch
         elif record.kind == EVAL:
@@ -73,6 +82,7 @@ def course_of(source: str, entries: Iterable[Mapping[str, Any]], context: RunCon
                     evaluations.setdefault(series, {})[record.step] = value
                 else:
                     lost += 1
+                    _interrupt(gaps, series, evaluations.get(series, {}), record.step)
         elif record.kind == SUMMARY:
             speed = record.finite("train_steps_per_second")
     return Course(
@@ -82,11 +92,20 @@ def course_of(source: str, entries: Iterable[Mapping[str, Any]], context: RunCon
         _points(rates),
         _points(epochs),
         {series: _points(points) for series, points in evaluations.items()},
+        {series: tuple(sorted(steps)) for series, steps in gaps.items()},
         lost,
         zeros,
         speed or None,
         context,
     )
+
+
+def _interrupt(
+    gaps: dict[str, dict[int, int]], series: str, known: dict[int, float], step: int
+) -> None:
+    """Note that a series is lost behind its last point, and from which step on."""
+    if known:
+        gaps.setdefault(series, {}).setdefault(next(reversed(known)), step)
 
 
 def _forget(step: int, *kept: dict[int, float]) -> None:

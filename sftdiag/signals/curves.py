@@ -23,6 +23,26 @@ def curves(parts: Sequence[Signals]) -> tuple[Curve, ...]:
         of = attrgetter("last_step", name)
         told = [pair for signals in parts for pair in map(of, signals.blocks)]
         series[name] = [pair for pair in told if pair[1] is not None]
-    return tuple(
-        Curve(name, *zip(*points, strict=True)) for name, points in series.items() if points
-    )
+    lost = [gap for signals in parts for gap in signals.gaps]
+    found = []
+    for name, pairs in series.items():
+        if pairs:
+            steps, values = zip(*pairs, strict=True)
+            gaps = interrupted(steps, lost) if name == "loss" else ()
+            found.append(Curve(name, steps, values, gaps))
+    return tuple(found)
+
+
+def interrupted(steps: Sequence[int], lost: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    """Return the steps of the points behind which a gap lies.
+
+    Args:
+        steps: of the points; a block that reaches over a gap is a point behind it.
+        lost: the last step before each gap and the first after it.
+
+    Examples:
+        >>> interrupted([10, 20, 50, 60], [(20, 45)])
+        (20,)
+    """
+    before = [max((step for step in steps if step < end), default=None) for _, end in lost]
+    return tuple(sorted({step for step in before if step is not None}))

@@ -36,6 +36,9 @@ OPENING = 40
 """Raw train losses kept from the start: learning rates that are too high show there, while the
 rate climbs, and warm-ups of 3 to 10 % of the steps are over by then in most public runs."""
 
+MAX_GAPS = 64
+"""Gaps of the train loss that are kept, for drawing: as many as a curve has blocks."""
+
 FIRST_ROWS = 3
 """Rows that come one by one: each of the first may be one that a detector looks for."""
 
@@ -55,6 +58,7 @@ class Signals(MainSeries):
     Attributes:
         easy_answers: as the checks of the rows say, see :class:`~sftdiag.observations.Outcome`.
         checkpoints: the steps of those that are known to be there.
+        gaps: where the train loss was lost and came back: the last step before, the first after.
         row_lost: the newest train record's loss is NaN or infinite, as the record itself says.
         lost: likewise, or a 0 that hides one, going by the rows around it.
     """
@@ -63,6 +67,8 @@ class Signals(MainSeries):
         self.context = context
         self.easy_answers: float | None = None
         self.checkpoints: tuple[int, ...] = ()
+        self.gaps: list[tuple[int, int]] = []
+        self._lost_since: int | None = None
         self.objective: str | None = None
         self.records = 0
         self.train_rows = 0
@@ -165,7 +171,11 @@ class Signals(MainSeries):
             hidden = self.zero in NAN_KINDS and self.objective is None
             self.lost = hidden or self.row_lost
             if self.lost:
+                if self._lost_since is None:
+                    self._lost_since = self.previous_train_step
                 return
+        if self._lost_since is not None:
+            self._end_gap(step)
         if self.first_loss is None:
             self.first_loss = loss
         self.edge.add(step, loss, metrics.get("num_tokens"))
@@ -179,6 +189,14 @@ class Signals(MainSeries):
         self.block_closed = self._blocks.add(record)
         if self.block_closed:
             self.windows.clear()
+
+    def _end_gap(self, step: int) -> None:
+        """Keep where the loss was lost; of more gaps than are kept the longest."""
+        if self._lost_since is not None:
+            self.gaps.append((self._lost_since, step))
+        self._lost_since = None
+        if len(self.gaps) > MAX_GAPS:
+            self.gaps.remove(min(self.gaps, key=lambda gap: gap[1] - gap[0]))
 
     @property
     def room(self) -> int:
@@ -205,6 +223,8 @@ class Signals(MainSeries):
         """Take in rows that passed, as if one by one."""
         self.rewound = self.row_lost = self.lost = False
         self.leap = self.zero = None
+        if self._lost_since is not None:
+            self._end_gap(rows.steps[0])
         self.block_closed = bool(rows.closings) and rows.closings[-1].rows == rows.count
         if rows.closings:
             self.windows.clear()
@@ -265,6 +285,8 @@ class Signals(MainSeries):
     def _rewind(self, step: int) -> None:
         """Forget what a log that goes back has made void: the run was done again from there."""
         self._blocks.rewind(step)
+        self.gaps = [gap for gap in self.gaps if gap[1] < step]
+        self._lost_since = None
         self.windows.clear()
         for series, points in self.evaluations.items():
             self.evaluations[series] = [point for point in points if point.step < step]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -191,3 +192,37 @@ def test_text_page_and_markdown_say_the_same_of_the_change_and_its_cause(
     for told in (change, *sure, others, advice.title(report.primary, words)):
         for one, arrow in shown:
             assert told.replace("->", arrow) in one
+
+
+def test_no_line_leads_over_a_gap() -> None:
+    rows = train_rows([3.0, 2.9, math.nan, math.nan, 2.5, math.nan, 2.3, 2.2], grad_norm=1.0)
+    rows += [{"step": step, "eval_loss": loss} for step, loss in ((2, 3.0), (4, math.inf))]
+    rows += [{"step": 7, "eval_loss": 2.4}]
+    rows.sort(key=lambda row: row["step"])
+    course = course_of("run", rows, RunContext())
+    assert course.gaps == {"loss": (2, 5), "eval_loss": (2,)}
+    page = html.page(sftdiag.analyze({"log_history": rows}), course)
+    paths = re.findall(r'data-series="(loss|eval_loss)" d="(M[^"]*)"', page)
+    joined = {key: path.count("M") for key, path in paths}
+    assert joined == {"loss": 3, "eval_loss": 2}
+    (data,) = re.findall(r'id="curves">(.*?)</script>', page)
+    assert json.loads(data)["panels"][0]["gaps"] == {"loss": [2, 5], "eval_loss": [2]}
+
+
+def test_a_log_that_goes_back_forgets_the_gaps_that_were_done_again() -> None:
+    losses = {**dict.fromkeys(range(1, 9), 3.0), 4: math.nan, 6: math.nan}
+    rows = [{"step": step, "loss": loss} for step, loss in losses.items()]
+    again = [{"step": step, "loss": 2.9} for step in range(5, 12)]
+    assert course_of("run", rows, RunContext()).gaps == {"loss": (3, 5)}
+    assert course_of("run", [*rows, *again], RunContext()).gaps == {"loss": (3,)}
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_marks_are_named_beside_their_lines(runs: Path, lang: str) -> None:
+    page = html.page(*made(runs / "overfitting", lang))
+    names = re.findall(r'<text class="name (\w+)"[^>]*>([^<]*)<', page)
+    assert [kind for kind, _ in names] == ["best", "onset", "fired"]
+    assert all("SFT201" in name for kind, name in names if kind != "best")
+    # None stands over another.
+    places = re.findall(r'class="name[^>]* x="([\d.]+)" y="(\d+)"[^>]*text-anchor="(\w+)"', page)
+    assert len(set(places)) == len(places) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from math import nan
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from syrupy.assertion import SnapshotAssertion
 
 import sftdiag
 from sftdiag.context import RunContext
+from sftdiag.findings import Severity
 from sftdiag.monitor import Monitor
 from sftdiag.report import text
-from sftdiag.report.curve import HEIGHT
+from sftdiag.report.curve import HEIGHT, draw
 
 NAMES = (
     "eval-distribution",
@@ -174,3 +176,43 @@ def test_whole_numbers_are_written_out(runs: Path) -> None:
     shown = text.render(report.replace(findings=(report.findings[0].replace(causes=(cause,)),)))
     assert "num_train_epochs: 131 -> 3" in shown
     assert "learning_rate: 5e-05 -> 1e-05" in shown
+
+
+LOST = [3.0 - 0.01 * n for n in range(20)] + [nan] * 20 + [2.5 - 0.01 * n for n in range(20)]
+"""A loss that is lost for a third of the run, and comes back."""
+
+
+def columns_of(chart: str) -> set[int]:
+    """Return the columns of the plot in which something is drawn."""
+    rows = [line.split("┤")[1] for line in chart.splitlines() if "┤" in line]
+    return {column for row in rows for column, cell in enumerate(row) if cell != " "}
+
+
+def test_a_gap_in_the_loss_is_a_gap_in_the_curve() -> None:
+    report = sftdiag.analyze({"log_history": train_rows(LOST)})
+    drawn = columns_of("\n".join(draw(report.replace(primary_id=None))))
+    assert {5, 15, 50, 60} <= drawn
+    assert not drawn & set(range(22, 40))
+    # One point between two gaps is a dot.
+    (loss, *_) = report.curves
+    alone = loss.replace(steps=(1, 2, 30, 60), values=(3.0, 2.9, 2.0, 1.0), gaps=(2, 30))
+    assert len(columns_of("\n".join(draw(report.replace(curves=(alone,), primary_id=None))))) == 4
+
+
+def test_the_verdict_says_why_a_root_stands_before_what_is_worse(runs: Path) -> None:
+    report = sftdiag.analyze(runs / "overfitting")
+    assert report.primary is not None
+    root = report.primary.replace(severity=Severity.WARNING)
+    worse = report.primary.replace(
+        id="SFT421@0", code="SFT421", name="empty-answers", consequence_of=root.id
+    )
+    both = report.replace(findings=(root, worse))
+    first = text.render(both).splitlines()[0]
+    assert first.endswith(
+        "error · SFT201 eval-loss-rising, a warning that leads to SFT421 empty-answers, the error"
+    )
+    assert both.at_least("error") == (worse,)
+    alone = report.replace(findings=(root, worse.replace(consequence_of=None)))
+    assert "a warning; SFT421 empty-answers is the error" in text.render(alone).splitlines()[0]
+    over = report.replace(findings=(root, worse.replace(resolved_step=9)))
+    assert text.render(over).splitlines()[0].endswith("SFT201 eval-loss-rising")
