@@ -61,6 +61,8 @@ class NoSupervisedTokenCheck(Check):
         if reason is None:
             by_marks = inputs.context.assistant_only_loss
             fixes = (*fixes, FixText("marks_unseen" if by_marks else "spelling"), FixText("length"))
+        elif reason == COLLATOR:
+            fixes = (*fixes, FixText("collator_spelling"))
         elif reason == CUT:
             evidence["max_length"] = max(len(sample.input_ids) for sample in split.samples)
             fixes = (FixText(CUT, changes=longer(inputs, split)),)
