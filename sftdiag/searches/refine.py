@@ -147,9 +147,13 @@ def _near_rates(here: Settings, facts: Facts, done: Done) -> list[dict[str, floa
 
 
 def _near_epochs(here: Settings, facts: Facts, done: Done) -> list[dict[str, float]]:
-    """Return one epoch less and one more; beyond three a run nearly always overfits."""
+    """Return one epoch less and one more, also with rates of their own.
+
+    Fewer steps ask for a higher rate to come as far. Beyond three a run nearly always overfits.
+    """
     near = (here[EPOCHS] - 1, here[EPOCHS] + 1)
-    return [dict(here), *({**here, EPOCHS: n} for n in near if 1 <= n <= SEARCH_EPOCHS)]
+    asked = [dict(here), *({**here, EPOCHS: n} for n in near if 1 <= n <= SEARCH_EPOCHS)]
+    return with_rates(asked, lambda s: s[EPOCHS] < here[EPOCHS], done)
 
 
 def _near_ranks(here: Settings, facts: Facts, done: Done) -> list[dict[str, float]]:

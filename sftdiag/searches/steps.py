@@ -7,7 +7,7 @@ started again, or run by several processes, asks for the same trials.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import log
+from math import inf, log
 
 from sftdiag.searches import costs
 from sftdiag.searches.bracket import Done, Settings, bracketed, with_rates
@@ -132,7 +132,7 @@ def most(step: str, now: Settings, facts: Facts) -> int:
     if step == RATE:
         return len(_first_rates(now, facts)) + 2
     if step in (EPOCHS, SEEDS):
-        return {EPOCHS: 2, SEEDS: 1}[step]
+        return {EPOCHS: 3, SEEDS: 1}[step]
     return max(0, len(_asked(step, now, facts, known)) - 1)
 
 
@@ -156,14 +156,30 @@ def _rates(now: Settings, facts: Facts, done: Done) -> list[dict[str, float]]:
 
 
 def _epochs(now: Settings, facts: Facts, done: Done) -> list[dict[str, float]]:
-    """Return the long run, and as many epochs as it says with a schedule of their own."""
+    """Return the long run, as many epochs as it says, then one fewer while that is better.
+
+    Each with a schedule of its own: a decaying rate hides where a run turns up, and so the long
+    run's curve alone would keep three epochs where two are as good and cheaper.
+    """
     long = {**now, EPOCHS: max(SEARCH_EPOCHS, now[EPOCHS])}
     asked = [dict(now), long]
     trained = done.get(key_of(long))
     epochs = turn(trained) if trained is not None else None
     if epochs is not None and epochs not in (now[EPOCHS], long[EPOCHS]):
         asked.append({**now, EPOCHS: epochs})
-    return asked
+    while True:
+        known = [done[key] for key in map(key_of, asked) if key in done]
+        ended = [trial for trial in known if trial.outcome.judged is not None]
+        if len(known) < len(asked) or not ended:
+            return asked
+        fewer = min(ended, key=_loss).settings[EPOCHS] - 1
+        if fewer < 1 or any(settings[EPOCHS] == fewer for settings in asked):
+            return asked
+        asked.append({**now, EPOCHS: fewer})
+
+
+def _loss(trial: Trial) -> float:
+    return inf if trial.outcome.judged is None else trial.outcome.judged
 
 
 def _ranks(now: Settings, facts: Facts, done: Done) -> list[dict[str, float]]:
@@ -211,9 +227,9 @@ def _why(step: str, kept: Trial, done: Done, now: Settings) -> str | None:
     if long is None or not long.outcome.curve:
         return None
     lowest = min(long.outcome.curve, key=lambda point: point.loss)
-    if lowest is long.outcome.curve[-1]:
-        return "still_falling"
-    return "turned_up"
+    if lowest is not long.outcome.curve[-1]:
+        return "turned_up"
+    return "still_falling" if kept is long else "fewer_epochs"
 
 
 _ASKED: Mapping[str, Callable[[Settings, Facts, Done], list[dict[str, float]]]] = {

@@ -106,6 +106,31 @@ def test_the_epochs_are_those_at_which_the_loss_turned_retrained() -> None:
     assert kept.gain == pytest.approx(0.6)
 
 
+@pytest.mark.parametrize(
+    ("losses", "tried", "epochs", "why"),
+    [
+        ({3: 1.000, 2: 1.100, 1: 1.2}, [3, 2], 3, "still_falling"),
+        ({3: 1.000, 2: 1.004, 1: 0.9}, [3, 2], 2, "fewer_epochs"),
+        ({3: 1.000, 2: 0.950, 1: 0.9}, [3, 2, 1], 1, "fewer_epochs"),
+    ],
+)
+def test_fewer_epochs_are_tried_though_the_long_run_fell_to_its_end(
+    losses: dict[int, float], tried: list[int], epochs: int, why: str
+) -> None:
+    """A decaying rate makes every run fall at its end: its curve does not say what fewer come to."""
+    now = {**NOW, EPOCHS: 3}
+
+    def loss_of(settings: dict[str, float]) -> tuple[float, tuple[Point, ...]]:
+        last, many = losses[settings[EPOCHS]], settings[EPOCHS]
+        curve = (Point(1, many / 2, last + 0.3), Point(2, many, last))
+        return last, curve
+
+    done = played(EPOCHS, now, loss_of)
+    assert [trial.settings[EPOCHS] for trial in done.values()] == tried
+    kept = choose(EPOCHS, now, LORA, done, 0.005)
+    assert (kept.chosen[EPOCHS], kept.why) == (epochs, why)
+
+
 def test_a_long_run_that_was_stopped_where_it_rose_still_says_where() -> None:
     rising = tuple(Point(10 * i, i / 4, 1 + abs(i / 4 - 1)) for i in range(1, 8))
     done = {
