@@ -117,7 +117,7 @@ def test_the_epochs_are_those_at_which_the_loss_turned_retrained() -> None:
 def test_fewer_epochs_are_tried_though_the_long_run_fell_to_its_end(
     losses: dict[int, float], tried: list[int], epochs: int, why: str
 ) -> None:
-    """A decaying rate makes every run fall at its end: its curve does not say what fewer come to."""
+    """A decaying rate makes each run fall at its end: its curve does not say what fewer do."""
     now = {**NOW, EPOCHS: 3}
 
     def loss_of(settings: dict[str, float]) -> tuple[float, tuple[Point, ...]]:
