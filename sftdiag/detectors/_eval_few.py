@@ -9,7 +9,8 @@ from sftdiag.findings import Severity
 
 FEW_RISE = 0.10
 """The bar while the noise is unknown: healthy series of up to 5 evaluations in the corpus never
-rose 10 % twice in a row, overfitting ones by 12 to 30 %."""
+rose 10 % twice in a row, overfitting ones by 12 to 30 %. Where the train loss has collapsed (see
+``_eval_wasted.COLLAPSE``) the bar of every series, and an error: no noise takes that down."""
 
 FEW_FALL = 0.20
 """Fall of the train loss since the best with which FEW_RISE_LEARNED is enough, one evaluation
@@ -25,7 +26,7 @@ falls: a healthy run's first is its worst, so it is the best of five by so much 
 
 
 def severity_of_few(
-    losses: Sequence[float], rise: Rise, learned: Fall, missing: int
+    losses: Sequence[float], rise: Rise, learned: Fall, missing: int, *, collapsed: bool
 ) -> Severity | None:
     """Return what a rise is while little is known of the noise, or None.
 
@@ -34,13 +35,17 @@ def severity_of_few(
         rise: the rise.
         learned: the fall of the train loss since the best.
         missing: evaluations that a plan of this length still waits for.
+        collapsed: rows are learned by heart while enough of the plan is left: nothing is waited
+            for, and what is beyond FEW_RISE is an error.
     """
     clear = learned.sure and learned.share >= FEW_FALL
     if not learned.share:
         return None
+    if collapsed and rise.recent > FEW_RISE * abs(rise.level):
+        return Severity.ERROR
     if stands_out(losses):
         return Severity.WARNING
-    if missing > clear:
+    if missing > clear and not collapsed:
         return None
     bar = FEW_RISE_LEARNED if clear else FEW_RISE
     if rise.recent > bar * abs(rise.level):

@@ -61,8 +61,7 @@ def wasted(
     """
     if not learned.sure:
         return False
-    risen = rise.recent > bar
-    if risen and learned.share >= COLLAPSE and 0 < (signals.progress or 0) <= WORTH_STOPPING:
+    if rise.recent > bar and collapsed(signals, learned):
         return True
     needed = ERROR_EVALUATIONS - clear
     if min(losses[-needed:]) - rise.level <= bar:
@@ -72,6 +71,12 @@ def wasted(
         return False
     evidence = max(rise.recent, steadiness(floor_since(losses, rise)))
     return evidence >= ERROR_NOISE_FACTOR * left * rise.noise
+
+
+def collapsed(signals: Signals, learned: Fall) -> bool:
+    """Return whether rows are learned by heart while enough of the plan is left to be saved."""
+    early = 0 < (signals.progress or 0) <= WORTH_STOPPING
+    return early and learned.sure and learned.share >= COLLAPSE
 
 
 def decay_left(signals: Signals) -> float:

@@ -9,8 +9,8 @@ noise counts however few show it; else series of three to five evaluations get a
 
 A smaller rise that many evaluations in a row show is info. A warning becomes an error when the rise
 has lasted and is larger than what the decay of the learning rate that is still to come could take
-back, the sooner the more the train loss has fallen; at once where that has collapsed and half of
-the plan is left. Other series than the main one stay warnings.
+back, the sooner the more the train loss has fallen; at once, and from three evaluations on, where
+that has collapsed and half of the plan is left. Other series than the main one stay warnings.
 
 The note ``epoch-staircase`` says that the train loss falls in steps at the epochs' edges while the
 evaluation loss still falls: normal, and often taken for overfitting.
@@ -37,7 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sftdiag.detectors._eval_few import severity_of_few
+from sftdiag.detectors._eval_few import FEW_RISE, severity_of_few
 from sftdiag.detectors._eval_rise import (
     MIN_RISE,
     Fall,
@@ -50,7 +50,7 @@ from sftdiag.detectors._eval_rise import (
     steadiness,
     train_fall,
 )
-from sftdiag.detectors._eval_wasted import decay_left, wasted
+from sftdiag.detectors._eval_wasted import collapsed, decay_left, wasted
 from sftdiag.detectors._staircase_note import staircase_note
 from sftdiag.detectors.base import Detector, Skip, no_evaluations
 from sftdiag.findings import Detection, Scalar, Severity
@@ -150,7 +150,8 @@ class EvalLossRisingDetector(Detector):
         learned = train_fall(points, rise.index, signals.peak_learning_rate_step)
         if few:
             missing = _needed(signals, len(losses)) - len(losses)
-            severity = severity_of_few(losses, rise, learned, missing)
+            by_heart = collapsed(signals, learned)
+            severity = severity_of_few(losses, rise, learned, missing, collapsed=by_heart)
         else:
             severity = _severity(signals, points, losses, rise, learned)
         if last.loss - min(losses) < LEAST_RISE * abs(signals.first_loss or 0.0):
@@ -220,6 +221,9 @@ def _severity(
     clear = learned.sure and learned.share >= CLEAR_FALL
     size, noise = abs(rise.level), NOISE_FACTOR * rise.noise
     bar = max(noise, MIN_RISE * size)
+    if collapsed(signals, learned):
+        # Steps up at the epochs' edges look like noise; no noise takes the train loss down.
+        bar = min(bar, FEW_RISE * size)
     if (
         stands_out(losses, rise.noise)
         or rise.lasting > bar

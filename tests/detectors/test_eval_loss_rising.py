@@ -222,8 +222,19 @@ def test_few_evaluations_are_enough_where_the_train_loss_collapses() -> None:
     losses = [3.56, 3.75, 3.92, 4.19]
     rows = evaluations(losses, [3.2, 2.0, 1.2, 0.6])
     context = RunContext(max_steps=rows[-1]["step"] * 10 // 4)
-    assert fired(rows, context) == [("eval-loss-rising", "warning", rows[-1]["step"])]
+    third, fourth = [row["step"] for row in rows if "eval_loss" in row][2:]
+    name = "eval-loss-rising"
+    assert fired(rows, context) == [(name, "warning", third), (name, "error", fourth)]
+    late = RunContext(max_steps=rows[-1]["step"] * 5 // 4)
+    assert "error" not in {severity for _, severity, _ in fired(rows, late)}
     assert fired(evaluations(losses, [3.2, 3.1, 3.0, 2.9]), context) == []
+
+
+def test_steps_up_at_the_epochs_edges_are_no_noise_where_the_train_loss_collapses() -> None:
+    losses = [2.3, 2.1, 2.03, 2.06, 2.12, 2.09, 2.22, 2.18, 2.45, 2.46]
+    rows = evaluations(losses, [2.4, 2.1, 2.0, 2.0, 2.0, 1.4, 1.3, 1.3, 0.8, 0.8])
+    context = RunContext(max_steps=4 * rows[-1]["step"])
+    assert fired(rows, context) == [("eval-loss-rising", "error", rows[-1]["step"])]
 
 
 def test_a_bump_that_the_train_loss_leaves_first_is_coming_back() -> None:
