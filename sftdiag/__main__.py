@@ -25,11 +25,12 @@ def run() -> int:
 def _nothing_waits_for_the_end() -> bool:
     """Return whether no one but the two streams would miss what Python does at its end.
 
-    That is: ``python -m sftdiag`` without a debugger, profiler or other program around it, no
-    thread, nothing registered (:mod:`atexit`, logging, multiprocessing), and no ``-i``.
+    That is: ``sftdiag`` or ``python -m sftdiag`` without a debugger, profiler or other program
+    around it, no thread, nothing registered (:mod:`atexit`, logging, multiprocessing), no ``-i``.
     """
+    begun = sys.orig_argv[1:3]
     return (
-        sys.orig_argv[1:3] == ["-m", "sftdiag"]
+        (begun == ["-m", "sftdiag"] or (bool(begun) and os.path.basename(begun[0]) == "sftdiag"))
         and sys.gettrace() is None
         and sys.getprofile() is None
         and not sys.flags.inspect

@@ -227,6 +227,23 @@ def test_a_reader_that_goes_away_leaves_the_exit_code(runs: Path) -> None:
     assert subprocess.run(["bash", "-c", script], check=False).returncode == 1
 
 
+def test_the_command_that_pip_installs_says_what_the_module_says(
+    runs: Path, tmp_path: Path
+) -> None:
+    script, sick = tmp_path / "sftdiag", runs / "overfitting"
+    script.write_text("import sys\nfrom sftdiag.__main__ import run\nsys.exit(run())\n")
+    done = subprocess.run(
+        [sys.executable, str(script), "analyze", str(sick)],
+        capture_output=True,
+        check=False,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(sftdiag.__file__).parents[1])},
+    )
+    told = call("analyze", sick)
+    assert (done.returncode, done.stdout) == (1, told.stdout)
+    assert told.stdout
+
+
 def test_rules_as_json() -> None:
     listed = json.loads(call("rules", "--format", "json").stdout)
     assert {"code", "name", "severity", "seen_by", "title"} == set(listed[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +34,16 @@ def state(value: Any) -> Any:
         return {str(key): state(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, deque, set, frozenset)):
         return [state(item) for item in value]
-    slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+    # A compiled class tells its attributes under a name of its own.
+    kinds, where = type(value).__mro__, ("__slots__", "__mypyc_attrs__")
+    slots = [name for kind in kinds for each in where for name in vars(kind).get(each, ())]
     held = {name: getattr(value, name) for name in slots} | getattr(value, "__dict__", {})
     if not held or isinstance(value, type):
         return type(value).__name__, repr(value)
     return type(value).__name__, {
         name: state(item)
         for name, item in held.items()
-        if name not in NO_STATE and not name.endswith("_then") and name != "gradient"
+        if name not in NO_STATE and not name.endswith("_then") and name != "_gradient"
     }
 
 
@@ -49,13 +51,20 @@ def same(rows: Sequence[Mapping[str, Any]], context: RunContext | None = None) -
     """Check that a replay is as rows one by one; return how many rows were taken in at once."""
     taken = 0
 
-    class Counting(_stretches.Stretches):
-        def taken(self, *given: Any) -> bool:
+    class Counting:
+        def __init__(self, entries: list[Mapping[str, Any]]) -> None:
+            self._count, self._looked = len(entries), _stretches.Stretches(entries)
+
+        def __iter__(self) -> Iterator[Mapping[str, Any]]:
             nonlocal taken
-            before = self._place
-            found = super().taken(*given)
-            taken += (self._place - before + 1) * found
-            return found
+            # A row that is not given was taken in with one that is.
+            taken = self._count
+            for entry in self._looked:
+                taken -= 1
+                yield entry
+
+        def taken(self, *given: Any) -> bool:
+            return self._looked.taken(*given)
 
     known = context or RunContext()
     together, apart = Monitor(known), Monitor(known)
