@@ -2,38 +2,39 @@
 
     python -m benchmarks.speed.analyze --quick               # a minute: no million, no 10,000 runs
     python -m benchmarks.speed.analyze                       # prints the tables
-    python -m benchmarks.speed.analyze --peers BIN --write   # with the other tools, and the page
+    python -m benchmarks.speed.analyze --compiled C --peers BIN --write   # all, and the page
 
 The peers are installed apart: ``python -m venv P; P/bin/pip install losslint runmedic
-finetune-doctor trainspotter trainproof``, and ``--peers P/bin``. Whole processes on one core, run
-in turn (A B A B ...), so that a busy machine slows both alike; CPU time unless it says otherwise.
+finetune-doctor trainspotter trainproof``, and ``--peers P/bin``. So is the package with a compiled
+core: ``python -m venv C; SFTDIAG_USE_MYPYC=1 C/bin/pip install .``, and ``--compiled C/bin``. Whole
+processes on one core, run in turn (A B A B ...), so that a busy machine slows both alike; CPU time
+unless it says otherwise.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.speed import costs
-from benchmarks.speed.live import microseconds_a_record
 from benchmarks.speed.logs import written
 from benchmarks.speed.measuring import Ratio, Used, medians, must, ratio, used
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "speed.md"
-OURS = (sys.executable, "-m", "sftdiag")
-BARE = (sys.executable, "-c", "pass")
+ROOT = Path(__file__).resolve().parents[2]
+BARE = ("-c", "pass")
 LOAD = (
     "import json, sys, time\n"
     "start = time.process_time()\n"
     "with open(sys.argv[1], encoding='utf-8') as file:\n    json.load(file)\n"
 )
-FLOOR = (sys.executable, "-c", "import argparse, json, typing")
+FLOOR = ("-c", "import argparse, json, typing")
 """What any command line that reads JSON has loaded before its own first line."""
 
 PEERS = {
@@ -49,12 +50,76 @@ LIMIT = 120.0
 """Seconds after which a tool is given up."""
 
 
+LIVE = (
+    f"import sys; sys.path.append({str(ROOT)!r})\n"
+    "from benchmarks.speed.live import microseconds_a_record\n"
+    "print(*microseconds_a_record())\n"
+)
+
+
+class Ours(NamedTuple):
+    """The package as one Python has it.
+
+    Attributes:
+        kind: ``"sftdiag"``, of these sources, or ``"sftdiag, compiled"``.
+        python: the interpreter.
+        environment: what it runs with.
+    """
+
+    kind: str
+    python: str
+    environment: Mapping[str, str]
+
+    def used(self, *arguments: str, cores: int = 1) -> Used:
+        """Return what its Python takes for something."""
+        command = (self.python, *arguments)
+        return must(used(command, cores=cores, environment=self.environment), command)
+
+    def pairs(
+        self, times: int, one: Sequence[str], other: Sequence[str]
+    ) -> list[tuple[Used, Used]]:
+        """Return what two runs of its Python take, in turn."""
+        return [(self.used(*one), self.used(*other)) for _ in range(times)]
+
+    def printed(self, program: str) -> str:
+        """Return what a program says."""
+        command = (self.python, "-c", program)
+        return subprocess.run(
+            command, env=self.environment, check=True, capture_output=True, text=True
+        ).stdout
+
+    @property
+    def live(self) -> Ratio:
+        """Microseconds that a live record takes."""
+        return Ratio(*map(float, self.printed(LIVE).split()))
+
+
+ANALYZE = ("-m", "sftdiag", "analyze")
+FLEET = ("-m", "sftdiag", "fleet", "--jobs", "1")
+
+
+def compiled_in(folder: Path) -> Ours:
+    """Return the compiled package of an environment, by the folder of its commands.
+
+    Raises:
+        SystemExit: its core is not compiled.
+    """
+    # Nothing is imported from the working folder, where the sources are.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    ours = Ours("sftdiag, compiled", str(folder / "python"), environment | {"PYTHONSAFEPATH": "1"})
+    where = ours.printed("import sftdiag.records; print(sftdiag.records.__file__)").strip()
+    if where.endswith(".py"):
+        raise SystemExit(f"{where} is not compiled")
+    return ours
+
+
 class Line(NamedTuple):
     """A ratio, its interval and the most (or, with a minus, the least) that the project allows."""
 
     name: str
     found: Ratio
     limit: float | None
+    compiled: Ratio | None = None
 
     @property
     def missed(self) -> bool:
@@ -64,19 +129,22 @@ class Line(NamedTuple):
         return self.found.middle > self.limit if self.limit > 0 else self.found.middle < -self.limit
 
     def __str__(self) -> str:
-        middle, low, high = self.found
         limit = "-" if self.limit is None else f"{self.limit:g}"
         if self.limit is not None and self.limit < 0:
             limit = f"at least {-self.limit:g}"
         state = " (missed)" if self.missed else ""
-        return f"| {self.name} | {middle:.2f} | {low:.2f} to {high:.2f} | {limit}{state} |"
+        cells = (_cell(self.found), limit + state, _cell(self.compiled))
+        return f"| {self.name} | {' | '.join(cells)} |"
 
 
-def pairs(
-    times: int, one: Sequence[str], other: Sequence[str], cores: int = 1
-) -> list[tuple[Used, Used]]:
-    """Return what two commands take, in turn."""
-    return [(must(used(one, cores=cores), one), must(used(other), other)) for _ in range(times)]
+def _cell(found: Ratio | None) -> str:
+    return "-" if found is None else f"{found[0]:.2f} ({found[1]:.2f} to {found[2]:.2f})"
+
+
+def joined(pure: Sequence[Line], compiled: Sequence[Line]) -> list[Line]:
+    """Return the lines with what was found of the compiled package, where it was measured."""
+    known = {line.name: line.found for line in compiled}
+    return [line._replace(compiled=known.get(line.name)) for line in pure]
 
 
 def of_cpu(found: Sequence[tuple[Used, Used]]) -> Ratio:
@@ -89,26 +157,27 @@ def of_wall(found: Sequence[tuple[Used, Used]]) -> Ratio:
     return ratio([a.wall / b.wall for a, b in found])
 
 
-def of_start(small: Path, sick: Path, times: int) -> Iterator[Line]:
+def of_start(ours: Ours, small: Path, sick: Path, times: int) -> Iterator[Line]:
     """Yield what 1,000 records cost over what every Python program pays."""
-    found = pairs(times, FLOOR, BARE)
+    ours.used(*ANALYZE, str(sick))
+    found = ours.pairs(times, FLOOR, BARE)
     yield Line(
         "only importing argparse, json and typing / `python -c pass`, CPU", of_cpu(found), None
     )
     for path, form in ((small, "text"), (sick, "text"), (sick, "json")):
-        command = (*OURS, "analyze", str(path), "--format", form)
-        found = pairs(times, command, BARE)
+        found = ours.pairs(times, (*ANALYZE, str(path), "--format", form), BARE)
         name = f"1,000 records, {'overfitting' if path is sick else 'healthy'}, {form}"
         limit = 4.0 if form == "text" else None
         yield Line(f"{name} / `python -c pass`, clock", of_wall(found), limit)
         yield Line(f"{name} / `python -c pass`, CPU", of_cpu(found), limit)
 
 
-def of_load(path: Path, records: str, times: int, limit: float | None) -> Iterator[Line]:
+def of_load(
+    ours: Ours, path: Path, records: str, times: int, limit: float | None
+) -> Iterator[Line]:
     """Yield what a log costs over json.load of it: its time alone, and a process that loads it."""
-    command, load = (*OURS, "analyze", str(path)), (sys.executable, "-c", LOAD, str(path))
-    found = pairs(times, command, load)
-    bare = medians([must(used(BARE), BARE) for _ in range(times)]).cpu
+    found = ours.pairs(times, (*ANALYZE, str(path)), ("-c", LOAD, str(path)))
+    bare = medians([ours.used(*BARE) for _ in range(times)]).cpu
     alone = [a.cpu / max(1e-9, b.cpu - bare) for a, b in found]
     yield Line(f"{records} records, text / `json.load` of the file alone", ratio(alone), limit)
     yield Line(f"{records} records, text / a process that only loads it", of_cpu(found), None)
@@ -116,49 +185,55 @@ def of_load(path: Path, records: str, times: int, limit: float | None) -> Iterat
     yield Line(f"{records} records, peak memory / a process that only loads it", peak, 1.3)
 
 
-def of_fleet(root: Path, large: Path | None, times: int, rows: list[str]) -> Iterator[Line]:
+def of_fleet(
+    ours: Ours, root: Path, large: Path | None, times: int, rows: list[str]
+) -> Iterator[Line]:
     """Yield how a fleet's time grows with its runs and falls with processes and a cache.
 
     Adds what 10,000 runs take to the rows of the table of tools.
     """
-    one = (*OURS, "fleet", "--jobs", "1", "--no-cache")
+    one = (*FLEET, "--no-cache")
     if large is not None:
-        found = pairs(1, (*one, str(large)), (*one, str(root)))
+        found = ours.pairs(1, (*one, str(large)), (*one, str(root)))
         yield Line(
             "10,000 runs / ten times 1,000 runs", ratio([a.cpu / b.cpu / 10 for a, b in found]), 1.1
         )
-        rows.append(row("sftdiag fleet", "10,000 runs of 200 records", found[0][0]))
+        rows.append(row(f"{ours.kind} fleet", "10,000 runs of 200 records", found[0][0]))
     look = large or root
-    two = (*OURS, "fleet", "--jobs", "2", "--no-cache", str(look))
+    two = (*ANALYZE[:2], "fleet", "--jobs", "2", "--no-cache", str(look))
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 2
     if cores > 1:
         found = [
-            (must(used((*one, str(look)), cores=2), one), must(used(two, cores=2), two))
+            (ours.used(*one, str(look), cores=2), ours.used(*two, cores=2))
             for _ in range(max(1, times // 5))
         ]
         yield Line("fleet, one job / two jobs, clock", of_wall(found), -1.7)
-    first, again = (*one, str(look)), (*OURS, "fleet", "--jobs", "1", str(look))
-    must(used(again), again)
-    found = pairs(max(1, times // 5), again, first)
+    first, again = (*one, str(look)), (*FLEET, str(look))
+    ours.used(*again)
+    found = ours.pairs(max(1, times // 5), again, first)
     yield Line("fleet, second look with nothing changed / first look", of_cpu(found), 0.1)
 
 
 def beside(
-    peers: Path | None, logs: Sequence[tuple[str, Sequence[Path], int]]
+    builds: Sequence[Ours], peers: Path | None, logs: Sequence[tuple[str, Sequence[Path], int]]
 ) -> tuple[list[str], dict[tuple[str, str], Used | None]]:
     """Return the table of what every tool takes, and its numbers by tool and logs."""
     rows = ["| | logs | CPU s | clock s | peak MiB |", "|---|---|---|---|---|"]
     taken: dict[tuple[str, str], Used | None] = {}
     for name, paths, times in logs:
-        tools: dict[str, tuple[str, ...]] = {"sftdiag": (*OURS, "analyze", "-q")}
+        tools: dict[str, tuple[str, ...]] = {}
+        for ours in builds:
+            tools[ours.kind] = (ours.python, *ANALYZE, "-q")
+            if len(paths) > 1:
+                tools[f"{ours.kind} fleet"] = (ours.python, *FLEET, "--no-cache")
+        known = {f"{ours.kind}{end}": ours.environment for ours in builds for end in ("", " fleet")}
         if peers is not None:
             tools |= {
                 tool: (str(peers / command[0]), *command[1:]) for tool, command in PEERS.items()
             }
-        if len(paths) > 1:
-            tools["sftdiag fleet"] = (*OURS, "fleet", "--no-cache", "--jobs", "1")
         for tool, command in tools.items():
-            found = [used((*command, *map(str, paths)), LIMIT) for _ in range(times)]
+            told = (*command, *map(str, paths))
+            found = [used(told, LIMIT, environment=known.get(tool)) for _ in range(times)]
             good = [one for one in found if one is not None]
             taken[tool, name] = medians(good) if len(good) == len(found) else None
             rows.append(row(tool, name, taken[tool, name]))
@@ -171,14 +246,16 @@ def row(tool: str, logs: str, took: Used | None) -> str:
     return f"| {tool} | {logs} | {cells} |"
 
 
-def against(taken: dict[tuple[str, str], Used | None], logs: str, ours: str) -> Iterator[Line]:
+def against(
+    taken: dict[tuple[str, str], Used | None], logs: str, kind: str, command: str = ""
+) -> Iterator[Line]:
     """Yield our time over those of the two fastest peers."""
-    own = taken.get((ours, logs))
+    own = taken.get((kind + command, logs))
     for peer in ("losslint", "runmedic"):
         other = taken.get((peer, logs))
         if own is not None and other is not None:
             same = own.cpu / other.cpu
-            yield Line(f"{logs}, {ours} / {peer}", Ratio(same, same, same), 1.0)
+            yield Line(f"{logs}, sftdiag{command} / {peer}", Ratio(same, same, same), 1.0)
 
 
 def main() -> int:
@@ -187,6 +264,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write docs/speed.md too")
     parser.add_argument("--quick", action="store_true", help="only what takes a minute")
     parser.add_argument("--peers", type=Path, help="the folder of the other tools' commands")
+    parser.add_argument("--compiled", type=Path, help="that of an environment with a compiled core")
     options = parser.parse_args()
     # Installed packages have their bytecode; so does this one, whatever the environment says.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -197,8 +275,15 @@ def main() -> int:
         written("log", small, 1_000)
         written("sick", sick, 1_000)
         written("log", large, 100_000)
-        must(used((*OURS, "analyze", str(sick))), OURS)
-        lines = [*of_start(small, sick, 2 * times), *of_load(large, "100,000", times // 2, 3.0)]
+        builds = [Ours("sftdiag", sys.executable, dict(os.environ))]
+        if options.compiled:
+            builds.append(compiled_in(options.compiled.absolute()))
+        lines: dict[str, list[Line]] = {}
+        for ours in builds:
+            lines[ours.kind] = [
+                *of_start(ours, small, sick, 2 * times),
+                *of_load(ours, large, "100,000", times // 2, 3.0),
+            ]
         logs: list[tuple[str, Sequence[Path], int]] = [
             ("1,000 records", [small], 5),
             ("100,000 records", [large], 1 if options.quick else 3),
@@ -210,46 +295,41 @@ def main() -> int:
         if not options.quick:
             million = Path(folder, "million.json")
             written("log", million, 1_000_000)
-            lines += of_load(million, "1,000,000", 3, None)
+            for ours in builds:
+                lines[ours.kind] += of_load(ours, million, "1,000,000", 3, None)
             logs.append(("1,000,000 records", [million], 1))
             many = Path(folder, "many")
             written("fleet", many, 10_000)
-        rows, taken = beside(options.peers, logs)
-        lines += against(taken, "100,000 records", "sftdiag")
-        lines += against(taken, "1,000 runs of 200 records", "sftdiag fleet")
-        lines += of_fleet(Path(folder, "runs"), many, times, rows)
-        lines.append(Line("a live record, microseconds", microseconds_a_record(), 15.0))
-    head = ["| | median | 95 % interval | at most |", "|---|---|---|---|"]
-    tables = [*head, *map(str, lines), "", *rows, "", *costs.table(costs.measured()), ""]
-    page = "\n".join(["# Speed", "", *note(quick=options.quick), "", *tables, *compiled(), ""])
+        rows, taken = beside(builds, options.peers, logs)
+        for ours in builds:
+            lines[ours.kind] += [
+                *against(taken, "100,000 records", ours.kind),
+                *against(taken, "1,000 runs of 200 records", ours.kind, " fleet"),
+                *of_fleet(ours, Path(folder, "runs"), many, times, rows),
+                Line("a live record, microseconds", ours.live, 15.0),
+            ]
+    found = joined(lines.pop("sftdiag"), [line for more in lines.values() for line in more])
+    head = ["| | median (95 % interval) | at most | compiled |", "|---|---|---|---|"]
+    tables = [*head, *map(str, found), "", *rows, "", *costs.table(costs.measured()), ""]
+    page = "\n".join(["# Speed", "", *note(quick=options.quick), "", *tables])
     print(page)
     if options.write:
         DOCS.write_text(page)
-    return int(any(line.missed for line in lines))
-
-
-def compiled() -> list[str]:
-    """Return what compiling the core was found to give, by the kept figures."""
-    kept = json.loads(Path(__file__).with_name("compiled.json").read_text())
-    gain = kept["pure"] / kept["compiled"]
-    return [
-        f"Compiled by {kept['by']}, `signals/` and `detectors/` took a record of a short run in",
-        f"{kept['compiled']} us instead of {kept['pure']} ({gain:.1f} times as fast), SFT101 left",
-        "out: a sum of floats is an int to it, which fails as it runs. That is not enough to be",
-        "faster than losslint on a fleet, the build takes minutes, and what runs would not be what",
-        "is read: it is not shipped.",
-    ]
+    return int(any(line.missed for line in found))
 
 
 def note(*, quick: bool) -> list[str]:
     """Return what was measured, and where."""
-    command = f"python -m benchmarks.speed.analyze {'--quick ' * quick}--peers BIN --write"
+    command = "python -m benchmarks.speed.analyze " + "--quick " * quick
+    command += "--compiled BIN --peers BIN --write"
     load = f"{os.getloadavg()[0]:.0f}" if hasattr(os, "getloadavg") else "unknown"
     return [
         f"Printed by `{command}`, Python {sys.version.split()[0]}, one core of {os.cpu_count()}.",
         "CPU time of whole processes unless it says clock; ratios of runs in turn. The machine's",
         f"load was {load}: above its cores others compete, and every time is longer. A tool",
-        f"without numbers failed or took more than {LIMIT:.0f} s.",
+        f"without numbers failed or took more than {LIMIT:.0f} s. Compiled: what",
+        "`SFTDIAG_USE_MYPYC=1 pip install .` builds, `signals/`, `detectors/` and `records.py` in C by",
+        "mypyc; what it says of a log is the same to the last byte.",
     ]
 
 

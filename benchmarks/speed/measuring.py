@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import NamedTuple
 
@@ -31,13 +31,18 @@ class Ratio(NamedTuple):
     high: float
 
 
-def used(command: Sequence[str], limit: float = 600.0, cores: int = 1) -> Used | None:
+def used(
+    command: Sequence[str],
+    limit: float = 600.0,
+    cores: int = 1,
+    environment: Mapping[str, str] | None = None,
+) -> Used | None:
     """Return what a process takes on so many cores; None where it fails or passes the limit."""
     start = time.perf_counter()
     process = os.posix_spawnp(
         command[0],
         list(command),
-        os.environ,
+        os.environ if environment is None else environment,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
             (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
