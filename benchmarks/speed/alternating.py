@@ -49,7 +49,10 @@ class Alternate(TrainerCallback):
         self._handler.callbacks = self._with
         self._stretch, self._ended = stretch, 0
         self._start = self._inside = 0.0
-        self.time(watched, [name for name in dir(watched) if name.startswith("on_")])
+        # The others do nothing, and are called on every callback there is.
+        events = (name for name in dir(TrainerCallback) if name.startswith("on_"))
+        own, bare = type(watched), TrainerCallback
+        self.time(watched, [e for e in events if getattr(own, e) is not getattr(bare, e)])
 
     def time(self, owner: Any, names: Sequence[str]) -> None:
         """Count the time in these methods as spent on watching."""

@@ -177,14 +177,6 @@ class DiagnosticsCallback(StepEvents):
         shown = self.settings.train_on_prompt
         self._word = Word(checked, shown, seconds, start, tuple(new), self.sees_steps)
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Meet the other ranks once: by the end of a step each has begun it."""
-        super().on_step_end(args, state, control)
-        if self._watch is not None and self._watch.waiting:
-            self._meet(self._watch, args, state, control)
-
     @unharmed
     def _meet(
         self, watch: Watch, args: TrainingArguments, state: TrainerState, control: TrainerControl

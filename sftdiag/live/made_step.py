@@ -16,15 +16,19 @@ ROUNDED = 1e-4
 """Likewise in nats: some trainers round what they log to four decimals."""
 
 
+Skip = tuple[float | None, float | None, float | None]
+
+
 class Made(NamedTuple):
     """A step that is made, as far as it is known before its losses are brought over.
 
     Attributes:
         step: steps done with it.
-        losses: micro-batches, whose losses stand in the ring one after another.
+        losses: micro-batches whose losses stand in the ring, one after another.
+        batches: micro-batches trained on.
         normed: whether its gradient norm stands there after them.
         parts: in how many parts the ranks have that: see :func:`part_of_norm`.
-        rate: the learning rate that it was made with.
+        rate: the learning rate that it was made with, where it is a float.
         epoch: epochs done with it.
         seconds: since the step before it; None where something else came between.
         tokens: in its batches.
@@ -33,16 +37,17 @@ class Made(NamedTuple):
 
     step: int
     losses: int
+    batches: int
     normed: bool
     parts: int
-    rate: float | None
+    rate: Any
     epoch: float | None
     seconds: float | None
     tokens: int
-    skip: tuple[float | None, float | None, float | None]
+    skip: Skip
 
 
-NOT_SKIPPED = (None, None, None)
+NOT_SKIPPED: Skip = (None, None, None)
 
 
 def whole_norm(mean: float, parts: int) -> float:

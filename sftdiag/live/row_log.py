@@ -2,8 +2,8 @@
 
 The batch sampler's numbers are looked at as they pass by: its class is replaced by one that hands
 on what it iterates over, so that nothing is drawn, drawn earlier or in another order. Workers and
-the loader's look ahead take batches before they are trained on; each call of ``training_step``
-takes the oldest that is waiting. A stream has no sampler: its rows are told by their place.
+the loader's look ahead take batches before they are trained on; each step is made of the oldest
+that are waiting. A stream has no sampler: its rows are told by their place.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ class RowLog:
 
     def _reset(self) -> None:
         self._drawn: deque[array[int]] = deque()
-        self._taken: list[array[int]] = []
         self._steps: deque[tuple[int, float | None, list[array[int]]]] = deque()
         self._kept = 0
         self._skip = 0
@@ -118,30 +117,36 @@ class RowLog:
                 self._drawn.append(_numbers(batch))
             yield batch
 
-    def trained(self, rows: int | None) -> None:
-        """Note that a micro-batch, of so many rows on this rank, was trained on."""
-        if self._drawn:
-            batch = self._drawn.popleft()
-            self._taken.append(batch)
-            self._kept += OF_A_BATCH + len(batch)
-        elif self._place is not None and rows:
-            first = (self._place * self._world + self._rank) * rows
-            self._taken.append(array("q", range(first, first + rows)))
-            self._kept += OF_A_BATCH + rows
-            self._place += 1
+    @property
+    def by_place(self) -> bool:
+        """Whether a micro-batch's rows are told by how many there are: of a stream."""
+        return self._place is not None
+
+    def trained(self, batch: Any) -> None:
+        """Note a micro-batch of this rank's, of a stream."""
+        place, rows = self._place or 0, len(batch) if batch is not None else 0
+        first = (place * self._world + self._rank) * rows
+        self._drawn.append(array("q", range(first, first + rows)))
+        if rows:
+            self._place = place + 1
 
     def given(self, step: int, epoch: float | None, rows: Any) -> None:
         """Note the rows of an optimizer step as a loop of one's own tells them."""
-        batch = _numbers(rows)
-        self._taken.append(batch)
-        self._kept += OF_A_BATCH + len(batch)
-        self.stepped(step, epoch)
+        self._drawn.append(_numbers(rows))
+        self.stepped(step, epoch, 1)
 
-    def stepped(self, step: int, epoch: float | None) -> None:
-        """Note that an optimizer step was made of the micro-batches since the last one."""
-        taken, self._taken = self._taken, []
+    def stepped(self, step: int, epoch: float | None, batches: int) -> None:
+        """Note that an optimizer step was made of the oldest micro-batches that are waiting.
+
+        Args:
+            step: optimizer steps done with it.
+            epoch: epochs done with it.
+            batches: how many micro-batches.
+        """
+        drawn = self._drawn
+        taken = [drawn.popleft() for _ in range(min(batches, len(drawn)))]
         self._steps.append((step, epoch, taken))
-        self._kept += OF_A_STEP
+        self._kept += _cost(taken)
         while self._kept > MOST and len(self._steps) > 1:
             self._kept -= _cost(self._steps.popleft()[2])
 

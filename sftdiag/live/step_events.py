@@ -108,8 +108,6 @@ class StepEvents(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Have the guard look; and once whether gradients arrive, where a smoke test is wanted."""
-        if not self.enabled:
-            return
         guard = self._guarded
         if guard is not None:
             trained = self.steps.trainer.model_wrapped if self.steps is not None else None
@@ -129,23 +127,37 @@ class StepEvents(TrainerCallback):
     ) -> None:
         """Note that the trainer begins to read its rows anew."""
         if self.steps is not None:
-            self.steps.rows.epoch_begins()
+            self.steps.epoch_begins()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Note that the step is done: at every step, so with few calls."""
-        signals = self.steps
-        if not self.enabled or signals is None:
+        """Note that the step is done, at every step and so with few calls.
+
+        The ranks meet once: by the end of a step each has begun it.
+        """
+        signals, watch, watchdog = self.steps, self._watch, self._watchdog
+        if not self.enabled:
             return
-        try:
-            signals.stepped(state.global_step, state.epoch)
-        except Exception as error:
-            self._faults.failed(PART, error)
-        try:
-            self._beat(state)
-        except Exception as error:
-            self._faults.failed("the watchdog", error)
+        if signals is not None:
+            try:
+                signals.stepped(state.global_step, state.epoch)
+            except Exception as error:
+                self._faults.failed(PART, error)
+        if watchdog is not None:
+            try:
+                over = watchdog.beat(state.global_step)
+                if over is not None and watch is not None:
+                    watch.goes_on(over)
+            except Exception as error:
+                self._faults.failed("the watchdog", error)
+        if watch is not None and watch.waiting:
+            self._meet(watch, args, state, control)
+
+    def _meet(
+        self, watch: Watch, args: TrainingArguments, state: TrainerState, control: TrainerControl
+    ) -> None:
+        raise NotImplementedError
 
     def _broken(self, part: str) -> None:
         """Let the report say what is no longer seen, and the other ranks that this one is lost."""

@@ -21,12 +21,9 @@ from sftdiag.live.made_step import (
     part_of_norm,
     whole_norm,
 )
+from sftdiag.live.ring import ring_of
 from sftdiag.live.row_log import RowLog
 from sftdiag.sources.every_step import Step, packed, unpacked
-
-SLOTS = 4096
-"""Values in the ring: the losses and norms of 1,000 steps and more, in 16 KB on the device. Where
-the log rows are further apart it is emptied in between, one copy in so many values."""
 
 NO_SCALAR, DISAGREES, RANK_MISSING, FAULT = "no_scalar", "disagrees", "rank_missing", "fault"
 """Why the log rows are used instead; keys of skipped.toml, after ``steps_``."""
@@ -58,18 +55,13 @@ class StepSignals:
     def _reset(self) -> None:
         self._used = 0
         self._steps: list[Made] = []
-        self._open()
+        self._placed = 0
+        self._losses = self._batches = self._tokens = 0
+        self._normed, self._parts, self._skip = False, 1, NOT_SKIPPED
+        self._rate: Any = None
         self._ready: list[Step] = []
         self._since_row: list[Step] = []
         self._clock: float | None = None
-
-    def _open(self) -> None:
-        """Begin the next step."""
-        self._losses = self._tokens = 0
-        self._normed = False
-        self._parts = 1
-        self._rate: Any = None
-        self._skip: tuple[float | None, float | None, float | None] = NOT_SKIPPED
 
     def begin(self, loader: Any = None, step: int = 0) -> None:
         """Start afresh and follow the trainer from now on.
@@ -78,20 +70,23 @@ class StepSignals:
             loader: what it trains from; None where its rows are not followed.
             step: the optimizer steps done before.
         """
-        import torch
-
         self.end()
         self.off, self.shared = None, False
         self._reset()
         args = self.trainer.args
-        per_step = args.gradient_accumulation_steps + 1
-        self._most = max(1, SLOTS // per_step)
         self.alone = args.world_size == 1
-        self._ring = torch.zeros(self._most * per_step + 1, device=args.device)
-        self._slots = self._ring.unbind()
+        from torch import Tensor
+
+        self._plain = Tensor
+        per_step = args.gradient_accumulation_steps + 1
+        # One place is left for what the ranks tell each other.
+        self._ring = ring_of(args.device, per_step + 1)
+        self._most = (self._ring.room - 1) // per_step
+        self._put = self._ring.put
         self._rates = _rates_of(self.trainer)
         if loader is not None:
             self.rows.begin(loader, args, step)
+        self._place = self.rows.trained if self.rows.by_place else None
         self._wrap(self.trainer, "training_step", self._trained)
         self._wrap(self.trainer.accelerator, "clip_grad_norm_", self._clipped)
 
@@ -132,38 +127,38 @@ class StepSignals:
 
     def _trained(self, loss: Any, args: tuple[Any, ...], kwargs: Any) -> None:
         """Keep the loss of a micro-batch, as the trainer adds it up."""
-        inputs = args[1] if len(args) > 1 else kwargs.get("inputs")
-        ids = inputs.get("input_ids") if hasattr(inputs, "get") else None
         # A step has just filled the caches with its own: every function called here is a cold one.
-        shape = getattr(ids, "shape", None)
-        self.rows.trained(shape[0] if shape is not None else None)
+        self._batches += 1
+        inputs = args[1] if len(args) > 1 else kwargs.get("inputs")
+        ids: Any = inputs.get("input_ids") if hasattr(inputs, "get") else None
+        if self._place is not None:
+            self._place(ids)
         if self.off is not None:
             return
         if not hasattr(loss, "dim") or loss.dim() != 0:
             self.off = NO_SCALAR
             return
-        # By value: a compiled model's graph writes its next loss to the same place.
-        self._slots[self._used].copy_(loss.detach() if loss.requires_grad else loss)
+        self._put(self._used, loss.detach() if loss.requires_grad else loss)
         self._used += 1
         self._losses += 1
         self._rate = self._rates()[0]
-        if shape is not None:
-            self._tokens += shape.numel()
+        if hasattr(ids, "numel"):
+            self._tokens += ids.numel()
 
     def _clipped(self, norm: Any, args: tuple[Any, ...], kwargs: Any) -> None:
         """Keep the gradient norm that the trainer logs of its step: that of its last call."""
         if self.off is not None:
             return
-        slot = self._slots[self._used]
-        if isinstance(norm, (int, float)):
-            slot.fill_(norm)
-        elif type(norm) is type(self._ring) and norm.numel() == 1:
-            slot.copy_(norm.detach().reshape(()) if norm.requires_grad or norm.dim() else norm)
-        elif hasattr(norm, "device_mesh") and (kept := part_of_norm(norm)) is not None:
-            part, self._parts = kept
-            slot.copy_(part.reshape(()))
-        else:
-            return
+        if type(norm) is self._plain:
+            if norm.numel() != 1:
+                return
+            norm = norm.detach() if norm.requires_grad else norm
+        elif not isinstance(norm, (int, float)):
+            kept = part_of_norm(norm) if hasattr(norm, "device_mesh") else None
+            if kept is None:
+                return
+            norm, self._parts = kept
+        self._put(self._used, norm)
         self._normed = True
 
     def now(self) -> tuple[float, float | None]:
@@ -172,20 +167,14 @@ class StepSignals:
         This waits for the device. With several ranks it is their mean: every rank must ask, also
         one where something failed, and all of them know that then.
         """
-        count, is_normed = self._losses, self._normed
-        seen = self._ring[self._used - count : self._used + is_normed]
+        losses = self._ring.numbers(self._used - self._losses, self._used + self._normed)
+        norm = losses.pop() if self._normed else None
         if self.alone:
-            *losses, norm = seen.tolist() if is_normed else (*seen.tolist(), None)
             return sum(losses), norm
-        from torch import distributed
-
-        words = self._ring.new_zeros(4)
-        if self.off is None:
-            words[0], words[2] = seen[:count].sum(), float(is_normed)
-            words[1] = seen[-1] if is_normed else 0.0
-        words[3] = float(self.off is not None)
-        distributed.all_reduce(words)
-        loss, norm, normed, failed = (words / distributed.get_world_size()).tolist()
+        words = [sum(losses), norm or 0.0, float(self._normed), 0.0]
+        if self.off is not None:
+            words = [0.0, 0.0, 0.0, 1.0]
+        loss, norm, normed, failed = _mean(self._ring.of(words))
         if failed:
             self.off = self.off or FAULT
         return loss, whole_norm(norm, self._parts) if normed else None
@@ -204,29 +193,31 @@ class StepSignals:
         """Note that an optimizer step is done."""
         now, clock = time.monotonic(), self._clock
         self._clock = now
+        seconds = now - clock if clock is not None else None
+        counts = (self._losses, self._batches, self._normed, self._parts)
         self._steps.append(
-            Made(
-                step,
-                self._losses,
-                self._normed,
-                self._parts,
-                # A tensor would have to be waited for; the log row says it.
-                float(self._rate) if isinstance(self._rate, (int, float)) else None,
-                epoch,
-                now - clock if clock is not None else None,
-                self._tokens,
-                self._skip,
-            )
+            Made(step, *counts, self._rate, epoch, seconds, self._tokens, self._skip)
         )
         self._used += self._normed
-        self._open()
-        try:
-            self.rows.stepped(step, epoch)
-        except Exception:
-            # The step counts all the same: ranks bring theirs over after equally many.
-            self.broke()
+        self._losses = self._batches = self._tokens = 0
+        self._normed, self._parts, self._skip = False, 1, NOT_SKIPPED
         if len(self._steps) == self._most:
             self._empty()
+
+    def epoch_begins(self) -> None:
+        """Note that the trainer is about to iterate over its loader, from the beginning."""
+        self._place_rows()
+        self.rows.epoch_begins()
+
+    def _place_rows(self) -> None:
+        """Tell the row log of the steps that it does not know of yet."""
+        new, self._placed = self._steps[self._placed :], len(self._steps)
+        try:
+            for made in new:
+                self.rows.stepped(made.step, made.epoch, made.batches)
+        except Exception:
+            # The steps count all the same: ranks bring theirs over after equally many.
+            self.broke()
 
     def paused(self) -> None:
         """Note that what comes next is no step: its time is none of the next one's."""
@@ -254,22 +245,24 @@ class StepSignals:
         """Copy the ring to the host, once; with several ranks, their mean."""
         if not self._steps:
             return
+        self._place_rows()
         batches, beside = [made.losses for made in self._steps], list[list[float | None]]()
         try:
             beside = measured(self.trainer, batches)
         except Exception:
             self.broke()
         values = self._values()
-        steps, self._steps, self._used = self._steps, [], 0
+        steps, self._steps, self._used, self._placed = self._steps, [], 0, 0
         if self.off is not None:
             return
         place, found = 0, []
         for made, kept in zip(steps, beside, strict=True):
-            losses = values[place : place + made.losses]
-            place += made.losses + made.normed
-            norm = whole_norm(values[place - 1], made.parts) if made.normed else None
-            known = (made.rate, made.epoch, made.seconds, made.tokens or None)
-            found.append(Step(made.step, sum(losses), norm, *known, *made.skip, *kept))
+            step, count, _, normed, parts, rate, epoch, seconds, tokens, skip = made
+            loss, place = sum(values[place : place + count]), place + count + normed
+            norm = whole_norm(values[place - 1], parts) if normed else None
+            # A tensor would have to be waited for; the log row says it.
+            told = float(rate) if isinstance(rate, (int, float)) else None
+            found.append(Step(step, loss, norm, told, epoch, seconds, tokens or None, *skip, *kept))
         # As a later reader of the file sees them.
         self._ready += unpacked(packed(found))
 
@@ -280,21 +273,24 @@ class StepSignals:
         last slot, and all go by the log rows from then on.
         """
         if self.alone:
-            values: list[float] = self._ring[: self._used].tolist()
-            return values
+            return self._ring.numbers(0, self._used)
         if not self.shared:
             self.off = self.off or RANK_MISSING
             return [0.0] * self._used
-        from torch import distributed
-
-        self._ring[-1] = float(self.off is not None)
-        mean = self._ring.clone()
-        distributed.all_reduce(mean)
-        mean /= distributed.get_world_size()
-        *values, failed = mean.tolist()
+        self._put(-1, float(self.off is not None))
+        *values, failed = _mean(self._ring.whole())
         if failed:
             self.off = self.off or FAULT
         return values
+
+
+def _mean(mine: Any) -> list[float]:
+    """Return the mean over the ranks, each of which comes here."""
+    from torch import distributed
+
+    distributed.all_reduce(mine)
+    values: list[float] = (mine / distributed.get_world_size()).tolist()
+    return values
 
 
 def _rates_of(trainer: Any) -> Callable[[], Sequence[Any]]:

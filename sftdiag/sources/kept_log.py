@@ -20,6 +20,8 @@ from sftdiag.values import encode
 LOG_FILE = ("_sftdiag", "log.jsonl")
 """Where the callback keeps it, below the run's folder."""
 
+_PLAIN = json.JSONEncoder(allow_nan=False).encode
+
 
 def recognises(folder: str) -> bool:
     """Return whether the folder is that of a run whose rows a callback kept."""
@@ -45,17 +47,18 @@ def append(folder: str, rows: Iterable[Mapping[str, Any]]) -> None:
         OSError: it cannot be written.
     """
     path = os.path.join(folder, *LOG_FILE)
-    written = "".join(map(_line, rows))
+    written = "".join(map(_line, rows)).encode()
     if not os.path.isfile(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(written)
+    with open(path, "ab", buffering=0) as file:
+        if file.write(written) < len(written):
+            raise OSError(f"{path}: short write")
 
 
 def _line(row: Mapping[str, Any]) -> str:
     try:
         # Most rows are numbers, which need no look at each.
-        text = json.dumps(row, allow_nan=False)
+        text = _PLAIN(row)
     except (TypeError, ValueError):
         text = json.dumps(encode(dict(row)), allow_nan=False, default=_number)
     return text + "\n"

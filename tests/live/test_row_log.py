@@ -41,8 +41,8 @@ def watch(trainer: Any, resume_from: str | None = None) -> Iterator[tuple[Any, A
     known: dict[int, Any] = {}
     stepped = log.stepped
 
-    def note(step: int, epoch: float | None) -> None:
-        stepped(step, epoch)
+    def note(step: int, epoch: float | None, batches: int) -> None:
+        stepped(step, epoch, batches)
         known.update({rows.step: rows for rows in log.of([step])})
 
     log.stepped = note  # type: ignore[method-assign]

@@ -40,6 +40,13 @@ def test_what_is_read_reads_the_same_again(kept: list[Step]) -> None:
     assert repr(every_step.decoded(every_step.encoded(once))) == repr(once)
 
 
+@given(st.floats(width=32) | st.integers(-300, 300).map(lambda n: n / 1024))
+def test_numbers_have_the_digits_of_a_float32(number: float) -> None:
+    (step,) = every_step.unpacked(every_step.packed([Step(1, 1.0, None, number)]))
+    shown = None if number == every_step.UNKNOWN else float(f"{number:.7g}")
+    assert repr(step.learning_rate) == repr(shown)
+
+
 @settings(max_examples=50)
 @given(kept=some_steps(), cut=st.integers(0, 400))
 def test_a_file_cut_off_anywhere_is_read_up_to_its_last_whole_row(
