@@ -49,6 +49,9 @@ class Ring:
         values: list[float] = self._kept[start:end].tolist()
         return values
 
+    def clear(self, end: int) -> None:
+        """Let go of those up to a place: they are not asked for again."""
+
     def whole(self) -> Any:
         """Return a copy of all of them on the device, for the ranks to add up."""
         return self._kept.clone()
@@ -74,6 +77,10 @@ class HostRing(Ring):
         """See :meth:`Ring.numbers`."""
         held = self._held[start:end]
         return [value.item() if hasattr(value, "item") else value for value in held]
+
+    def clear(self, end: int) -> None:
+        """See :meth:`Ring.clear`; here, since a tensor that goes behind a step costs time there."""
+        self._held[:end] = [0.0] * end
 
     def whole(self) -> Any:
         """See :meth:`Ring.whole`."""

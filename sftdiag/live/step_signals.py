@@ -130,12 +130,13 @@ class StepSignals:
         # A step has just filled the caches with its own: every function called here is a cold one.
         self._batches += 1
         inputs = args[1] if len(args) > 1 else kwargs.get("inputs")
-        ids: Any = inputs.get("input_ids") if hasattr(inputs, "get") else None
+        named = type(inputs) is dict or hasattr(inputs, "get")
+        ids: Any = inputs.get("input_ids") if named else None
         if self._place is not None:
             self._place(ids)
         if self.off is not None:
             return
-        if not hasattr(loss, "dim") or loss.dim() != 0:
+        if (type(loss) is not self._plain and not hasattr(loss, "dim")) or loss.dim():
             self.off = NO_SCALAR
             return
         self._put(self._used, loss.detach() if loss.requires_grad else loss)
@@ -195,9 +196,8 @@ class StepSignals:
         self._clock = now
         seconds = now - clock if clock is not None else None
         counts = (self._losses, self._batches, self._normed, self._parts)
-        self._steps.append(
-            Made(step, *counts, self._rate, epoch, seconds, self._tokens, self._skip)
-        )
+        made = (step, *counts, self._rate, epoch, seconds, self._tokens, self._skip)
+        self._steps.append(_as_made(made))
         self._used += self._normed
         self._losses = self._batches = self._tokens = 0
         self._normed, self._parts, self._skip = False, 1, NOT_SKIPPED
@@ -252,6 +252,7 @@ class StepSignals:
         except Exception:
             self.broke()
         values = self._values()
+        self._ring.clear(self._used)
         steps, self._steps, self._used, self._placed = self._steps, [], 0, 0
         if self.off is not None:
             return
@@ -284,6 +285,10 @@ class StepSignals:
         return values
 
 
+_as_made: Callable[[tuple[Any, ...]], Made] = functools.partial(tuple.__new__, Made)
+"""A step of its values in order, as ``Made._make`` returns it, without a function of Python's."""
+
+
 def _mean(mine: Any) -> list[float]:
     """Return the mean over the ranks, each of which comes here."""
     from torch import distributed
@@ -298,10 +303,12 @@ def _rates_of(trainer: Any) -> Callable[[], Sequence[Any]]:
 
     Transformers' schedules are all of one kind, which is asked itself; for others the trainer is.
     """
-    from torch.optim.lr_scheduler import LambdaLR
+    from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
     scheduler = getattr(trainer, "lr_scheduler", None)
     inner = getattr(scheduler, "scheduler", scheduler)
     if isinstance(inner, LambdaLR) and not trainer.is_deepspeed_enabled:
-        return inner.get_last_lr
+        # What get_last_lr() returns, which behind a step is a cold function.
+        own = hasattr(inner, "_last_lr") and type(inner).get_last_lr is LRScheduler.get_last_lr
+        return functools.partial(getattr, inner, "_last_lr") if own else inner.get_last_lr
     return lambda: (trainer._get_learning_rate(),)

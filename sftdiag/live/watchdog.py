@@ -68,12 +68,14 @@ class Watchdog:
     def beat(self, step: int) -> Mapping[str, Any] | None:
         """Note a sign of life; return the row that says that a stall is over, if there was one."""
         now = self._clock()
-        told, self._told = self._told, None
-        if self._beats:
-            self._longest = max(self._longest, now - self._last)
+        pause, self._last, self._step = now - self._last, now, step
+        if pause > self._longest and self._beats:
+            self._longest = pause
         self._beats += 1
-        self._last, self._step = now, step
-        return {**told, "step": step, "stall/over": 1} if told is not None else None
+        if self._told is None:
+            return None
+        told, self._told = self._told, None
+        return {**told, "step": step, "stall/over": 1}
 
     def look(self) -> None:
         """Look at the clock, and tell of a stall once."""
