@@ -7,7 +7,7 @@ kind: there the own answer stands above strangers' in the mean, and here among t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Sequence
 from math import sqrt
 from statistics import fmean, median, stdev
 from typing import NamedTuple
@@ -41,51 +41,60 @@ LONGER = 1.5
 """Factor between the medians of the lengths: longer parts share more words."""
 
 
-class Ranks(NamedTuple):
-    """Where the own answers of a set stand: the mean above chance, and its standard error."""
+class Standing(NamedTuple):
+    """How far the own answers of a set stand above strangers', in the mean over its rows.
+
+    Attributes:
+        rows: that were compared.
+        above: the mean, 0 where they are strangers'.
+        error: its standard error.
+    """
 
     rows: int
     above: float
     error: float
 
+    @classmethod
+    def of(cls, each: Sequence[float]) -> Standing:
+        """Return it from each row's."""
+        return cls(len(each), fmean(each), stdev(each) / sqrt(len(each)))
+
 
 class Strangers(NamedTuple):
     """A set whose answers are strangers', and the one beside it whose answers are its own."""
 
-    here: Ranks
+    here: Standing
     other: str
-    there: Ranks
+    there: Standing
 
 
 def strangers(
-    split: Split, others: Mapping[str, Split], matches: Mapping[str, Matches]
+    split: Split, others: Iterable[Split], standing: Callable[[str], Standing]
 ) -> Strangers | None:
     """Return why the answers of a set are strangers', or None where no other set says so.
 
     Args:
         split: the set.
-        others: sets to hold it against, by name.
-        matches: of each set, by name.
+        others: sets to hold it against.
+        standing: of a set, by its name.
     """
-    here = ranks(matches[split.name])
+    here = standing(split.name)
     if here.above > NONE * here.error:
         return None
-    for name, other in others.items():
-        there = ranks(matches[name])
+    for other in others:
+        there = standing(other.name)
         # Where nothing is shared there is no scatter: the noise is that of a set with own answers.
         noise = there.error * sqrt(1 + there.rows / here.rows)
         if there.above - max(0.0, here.above) < SURE * noise or here.above > PART * there.above:
             continue
         if _of_one_kind(split, other):
-            return Strangers(here, name, there)
+            return Strangers(here, other.name, there)
     return None
 
 
-def ranks(matches: Matches) -> Ranks:
-    """Return where the own answers of a set stand among those of all its rows."""
-    count = len(matches.rows)
-    found = [matches.rank(index) for index in range(count)]
-    return Ranks(count, fmean(found) - CHANCE, stdev(found) / sqrt(count))
+def by_words(matches: Matches) -> Standing:
+    """Return where the own answers of a set rank among all by the words of their prompts."""
+    return Standing.of([matches.rank(index) - CHANCE for index in range(len(matches.rows))])
 
 
 def _of_one_kind(one: Split, other: Split) -> bool:

@@ -8,14 +8,16 @@ of a small set whose answers were shuffled: they match one other answer by far, 
 answers are labels, which share no words with their prompts, prompts that come again tell: their
 answers agree when they are their own, and no more than any two where they are other rows'. And a
 set whose answers share nothing with their prompts, while those of another set of the run, of the
-same kind, do: where only some answers hold a word of their prompts, no set tells it by itself.
+same kind, do: where only some answers hold a word of their prompts, no set tells it by itself. With
+probes, where words do not tell, the model before training is asked the same: by how many nats an
+answer is likelier under its own prompt than under another row's.
 
 Cannot see: tasks whose prompts and answers share no words (most translations, labels of prompts
-that come once), which are skipped; answers that slipped by more than a row or were shuffled, where
-only some of the rows are looked at and no other set has its own; a slip in a part of the rows;
-packed rows. Left alone are rows whose neighbours are alike (sorted by topic, a dialogue continued),
-prompts that another answer makes up (chains of utterances, also corrections that slipped) and rows
-that have each other's answers (counterparts).
+that come once), which are skipped unless the model is asked and can read them; answers that slipped
+by more than a row or were shuffled, where only some of the rows are looked at and no other set has
+its own; a slip in a part of the rows; packed rows. Left alone are rows whose neighbours are alike
+(sorted by topic, a dialogue continued), prompts that another answer makes up (chains of utterances,
+also corrections that slipped) and rows that have each other's answers (counterparts).
 Is wrong where prompts quote a part of another row's answer, and answers share no words with their
 own prompts (translations that carry their context on): so all but the next row's answer make a
 warning only, and a fix says how to leave it out.
@@ -42,7 +44,8 @@ from typing import ClassVar, NamedTuple
 
 from sftdiag.checks._matching import LEVEL, Matches, Row, rows_of
 from sftdiag.checks._other_sets import CHANCE as RANDOM
-from sftdiag.checks._other_sets import Strangers, strangers
+from sftdiag.checks._other_sets import SURE as CLEAR
+from sftdiag.checks._other_sets import Standing, Strangers, by_words, strangers
 from sftdiag.checks._same_prompts import same_prompts
 from sftdiag.checks.base import Check, Inputs, without_rows
 from sftdiag.findings import Severity
@@ -62,6 +65,9 @@ SURE = 6.0
 FAR = 4.0
 """Standard deviations of the sign test of the neighbour's answer against the own one: 20 to 0 is at
 4.5, 30 to 5 at 4.2."""
+
+LEAST_ASKED = 24
+"""Rows of a set that the model was asked of: the error of a mean over fewer is not known well."""
 
 CHANCE = 4.0
 """Standard deviations above chance up to which matches are no more than strangers', 6 % of 256
@@ -98,11 +104,14 @@ class AnswersOfOtherRowsCheck(Check):
         matches = {name: Matches(rows) for name, rows in enough.items()}
         judged = {name: self._judged(name, matches[name]) for name in enough}
         unseen = [s for s in inputs.splits if s.name in judged and judged[s.name] is None]
-        sound = {s.name: s for s in inputs.splits if judged.get(s.name) is True}
+        sound = [s for s in inputs.splits if judged.get(s.name) is True]
         for split in unseen:
-            by_prompts = self._by_prompts(split)
-            other = strangers(split, sound, matches) if by_prompts is None else None
-            judged[split.name] = self._strange(split.name, other) if other else by_prompts
+            judged[split.name] = self._by_prompts(split)
+            if judged[split.name] is None:
+                other = strangers(split, sound, lambda name: by_words(matches[name]))
+                judged[split.name] = self._strange(split.name, other) if other else None
+            if judged[split.name] is None:
+                judged[split.name] = self._by_model(split, inputs)
         found = [seen for seen in judged.values() if isinstance(seen, Observation)]
         if found:
             return found
@@ -138,6 +147,35 @@ class AnswersOfOtherRowsCheck(Check):
             },
             fixes=(FixText("join"), FixText("slip"), FixText("compare")),
             example=same.rows[0],
+        )
+
+    def _by_model(self, split: Split, inputs: Inputs) -> Observation | bool | None:
+        """Return the same by what the model makes of the prompts, where it was asked."""
+        asked = {n: Standing.of(g) for n, g in inputs.gains.items() if len(g) >= LEAST_ASKED}
+        if split.name not in asked:
+            return None
+        here = asked[split.name]
+        if here.above > CLEAR * here.error:
+            return True
+        others = (s for s in inputs.splits if s.name in asked and s is not split)
+        seen = strangers(split, others, asked.__getitem__)
+        if seen is None:
+            return None
+        return self.observation(
+            Severity.WARNING,
+            series=split.name,
+            variant="unread",
+            evidence={
+                "rows": here.rows,
+                "gain": here.above,
+                "error": here.error,
+                "other": seen.other,
+                "other_rows": seen.there.rows,
+                "other_gain": seen.there.above,
+                "other_error": seen.there.error,
+            },
+            fixes=(FixText("join"), FixText("compare")),
+            example=0,
         )
 
     def _strange(self, series: str, seen: Strangers) -> Observation:

@@ -33,6 +33,8 @@ class Inputs(Value):
         tokenization: what is known of the tokenizer and its chat template, or None.
         train_on_prompt: the prompt is trained on purpose.
         step: optimizer steps done; 0 is before training.
+        gains: where the model was asked, by set: for each of some rows, by how many nats it found
+            the answer likelier after its own prompt than after another row's.
     """
 
     context: RunContext = RunContext()
@@ -41,6 +43,7 @@ class Inputs(Value):
     tokenization: Tokenization | None = None
     train_on_prompt: bool = False
     step: int = 0
+    gains: Mapping[str, tuple[float, ...]] = EMPTY
 
     @property
     def splits(self) -> tuple[Split, ...]:

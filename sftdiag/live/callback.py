@@ -33,7 +33,7 @@ from sftdiag.policy import Policy
 from sftdiag.probes.settings import Probes
 from sftdiag.probing import prober_of
 from sftdiag.report.answers import AnsweredReport
-from sftdiag.rows.preflight import RunChecks
+from sftdiag.rows.preflight import Ask, RunChecks
 from sftdiag.sources.every_step import Step
 from sftdiag.sources.journal import Segment
 from sftdiag.trainer import context as trainer_context
@@ -167,8 +167,12 @@ class DiagnosticsCallback(StepEvents):
         self._watch = watch
         self._begin_steps(watch, state, kwargs.get("train_dataloader"))
         watch.learn(before.start.context, control)
-        checked = read("the checks", lambda: self.checks.at_start(args, state, kwargs), None)
         asked = self.prober if ranks.first else None
+        ask: Ask | None = None
+        if asked is not None and ranks.alone:
+            gains = partial(asked.gains, args, state, kwargs)
+            ask = lambda splits: read("the probes", partial(gains, splits), {})  # noqa: E731
+        checked = read("the checks", lambda: self.checks.at_start(args, state, kwargs, ask), None)
         new = asked.begin(args, state, kwargs, before.probe_rows) if asked is not None else []
         watch.take(checked, new, control)
         start = Start.of(self.policy, self.settings, before) if ranks.first else None

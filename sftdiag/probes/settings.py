@@ -17,6 +17,10 @@ time, are 256 steps of generation: 8 s at 30 ms a step. What a small model took:
 REPLY_TOKENS = 64
 """Tokens a reply may have: long enough for a loop of a sentence to come round twice."""
 
+ROWS = ("SFT419", "answers-of-other-rows")
+"""The check that asks the model of the rows, where their words do not tell whose answers they are:
+it is chosen as a probe is, and is told as what it is, a check before step 1."""
+
 PROMPT = "a text, {'prompt': ...} with or without 'completion', or {'messages': [...]}"
 """What a prompt is."""
 
@@ -62,7 +66,9 @@ class Probes(Value):
     """What to measure on the model itself, at the start and at every evaluation.
 
     Attributes:
-        select: codes or names of probes, such as ``["forgetting"]``; None means all.
+        select: codes or names of probes, such as ``["forgetting"]``; None means all. With
+            ``"answers-of-other-rows"`` (SFT419) the model is asked once, before training, whether
+            answers are likelier after their own prompts, where their words do not tell.
         seconds: time that each probe may take at one evaluation, and before training, from taking
             the model to giving it back; what may not fit is not begun. Replies are made once for
             all probes that look at them, within the first one's time.
@@ -101,8 +107,9 @@ class Probes(Value):
         """Refuse what the class says it refuses."""
         chosen = selectors(self.select or (), "probes")
         for selector in chosen:
-            if not any(matches((selector,), kind.code, kind.name) for kind in PROBES):
-                known = ", ".join(kind.name for kind in PROBES)
+            all_of_them = (*((kind.code, kind.name) for kind in PROBES), ROWS)
+            if not any(matches((selector,), code, name) for code, name in all_of_them):
+                known = ", ".join(name for _, name in all_of_them)
                 raise ConfigError(f"unknown probe {selector!r}; expected some of {known}")
         if type(self.seconds) not in (int, float) or not self.seconds > 0:
             raise ConfigError(f"seconds must be above 0, got {self.seconds!r}")
@@ -123,3 +130,9 @@ class Probes(Value):
         """The chosen probes, in the order of their codes."""
         chosen = selectors(self.select or (), "probes")
         return tuple(k for k in PROBES if not chosen or matches(chosen, k.code, k.name))
+
+    @property
+    def asks_of_rows(self) -> bool:
+        """Whether the model is asked whose answers the rows have."""
+        chosen = selectors(self.select or (), "probes")
+        return not chosen or matches(chosen, *ROWS)

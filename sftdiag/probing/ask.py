@@ -112,6 +112,22 @@ class Asker:
             longest = max(longest, now() - began)
         return found
 
+    def answer_losses(
+        self, answer: Tokens, prompts: Sequence[Tokens], deadline: Deadline
+    ) -> list[float] | None:
+        """Return the loss of a whole answer after each prompt, in nats; None without the time."""
+        found = []
+        for prompt in prompts:
+            row = (*prompt, *answer)
+            if not self._fits([row], deadline):
+                return None
+            with self._pace.call(len(row)):
+                logits = self._logits([row], len(answer) + 1)[0, :-1].float()
+                labels = torch.tensor(answer, device=logits.device)
+                loss = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
+                found.append(float(loss))
+        return found
+
     def is_finite(self, texts: Sequence[Tokens]) -> bool:
         """Return whether the model's output after texts of one length is a number."""
         with self._pace.call(len(texts) * len(texts[0])):

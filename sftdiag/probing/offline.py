@@ -14,7 +14,7 @@ from sftdiag.errors import ConfigError, SourceError
 from sftdiag.findings import Report
 from sftdiag.monitor import Monitor
 from sftdiag.probes import PROBES
-from sftdiag.probes.settings import Probes
+from sftdiag.probes.settings import ROWS, Probes
 from sftdiag.probing.prober import Prober
 from sftdiag.sources import journal, model_files, open_run
 from sftdiag.trainer.versions import as_saved
@@ -50,6 +50,8 @@ def probe_model(
         SourceError: a model cannot be loaded.
         ConfigError: the chat template refuses a prompt.
     """
+    if not probes.kinds:
+        raise ConfigError(f"{ROWS[1]} is asked of a run's rows before training, with attach")
     if not sys.stderr.isatty():
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     is_adapter = os.path.isfile(os.path.join(model_dir, ADAPTER))

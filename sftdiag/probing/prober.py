@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from sftdiag.probes import Probe
 from sftdiag.probes.base import BEFORE, SKIPPED
 from sftdiag.probes.forgetting import ForgettingProbe
 from sftdiag.probes.settings import Probes
-from sftdiag.probing import guard
+from sftdiag.probing import guard, swapped
 from sftdiag.probing.ask import Asker
 from sftdiag.probing.deadline import Budget
 from sftdiag.probing.rounds import Kept, Questions, Round
@@ -25,8 +26,11 @@ from sftdiag.probing.told import Told
 from sftdiag.records import PROBE_PREFIX
 from sftdiag.rows import preflight
 from sftdiag.rows.samples import RowReader
-from sftdiag.samples import Sample
+from sftdiag.samples import Sample, Split
 from sftdiag.sources.probes import Row
+
+GAINS = "gains"
+"""Whose time it is in the budget."""
 
 logger = logging.getLogger("sftdiag")
 
@@ -64,12 +68,34 @@ class Prober:
         """
         self._questions, self._kept, self._last_step, self._refused = None, None, None, None
         self.told = Told()
+        if not self._settings.kinds:
+            return []
         self._before = {name for row in rows if BEFORE in row for name in _probes_of(row)}
         return self._guarded(state, lambda: self._at_start(args, state, kwargs, rows))
+
+    def gains(
+        self, args: Any, state: Any, kwargs: Mapping[str, Any], splits: Sequence[Split]
+    ) -> dict[str, tuple[float, ...]]:
+        """Ask the model before training whose answers these are; see :attr:`Inputs.gains`.
+
+        Empty where it cannot be asked, or was trained already and has no adapter to switch off.
+        """
+        model = guard.plain(kwargs["model"])
+        adapter = guard.has_adapter(model)
+        untrained = adapter or state.global_step == 0
+        if not (self._settings.asks_of_rows and untrained) or guard.refusal(model) is not None:
+            return {}
+        with self._budget.covering(guard.untouched(model)), ExitStack() as stack:
+            if adapter:
+                stack.enter_context(guard.adapter_off(model))
+            asker = self._asker(args, model, kwargs)
+            return swapped.gains(asker, splits, self._budget.deadline(GAINS))
 
     def evaluate(self, args: Any, state: Any, kwargs: Mapping[str, Any]) -> list[Row]:
         """Ask the model, once a step; return the new rows."""
         if state.global_step == self._last_step or self._refused is not None:
+            return []
+        if not self._settings.kinds:  # The rows alone are asked of, which is done by now.
             return []
         self._last_step = state.global_step
         return self._guarded(state, lambda: self._at_evaluation(args, state, kwargs))
@@ -77,7 +103,7 @@ class Prober:
     @property
     def longest(self) -> float | None:
         """Seconds that an evaluation's questions may take; None where none are asked any more."""
-        if self._refused is not None:
+        if self._refused is not None or not self._settings.kinds:
             return None
         return 2 * self._settings.seconds * len(self._settings.kinds)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from sftdiag.api import Selectors, resolve_settings
 from sftdiag.checks import Inputs, run_checks
+from sftdiag.checks.answers_of_other_rows import AnswersOfOtherRowsCheck
 from sftdiag.config import Settings
 from sftdiag.context import RunContext
 from sftdiag.findings import Report
@@ -20,6 +21,9 @@ from sftdiag.rows.samples import RowReader
 from sftdiag.samples import Split, Tokenization
 from sftdiag.trainer import context as trainer_context
 from sftdiag.trainer import versions
+
+Ask = Callable[[Sequence[Split]], Mapping[str, tuple[float, ...]]]
+"""Asks the model of sets' rows; see :attr:`Inputs.gains`."""
 
 SOURCE = "preflight"
 """The source of a report that comes from no log."""
@@ -122,8 +126,17 @@ class RunChecks:
         """
         return None if self._trainer is not None else 0.0
 
-    def at_start(self, args: Any, state: Any, kwargs: Mapping[str, Any]) -> Outcome:
-        """Return what the checks say before step 1 (or where a run is resumed)."""
+    def at_start(
+        self, args: Any, state: Any, kwargs: Mapping[str, Any], ask: Ask | None = None
+    ) -> Outcome:
+        """Return what the checks say before step 1 (or where a run is resumed).
+
+        Args:
+            args: the training arguments.
+            state: the trainer's state.
+            kwargs: the callback's.
+            ask: asks the model which answers belong to their prompts, where the rows do not tell.
+        """
         if self._trainer is not None:
             seen = from_trainer(self._trainer)
         else:
@@ -132,6 +145,11 @@ class RunChecks:
             train_on_prompt=self._base.train_on_prompt, step=state.global_step
         )
         self._outcome = run_checks(self._inputs)
+        untold = self._outcome.skipped.get(AnswersOfOtherRowsCheck.name)
+        if ask is not None and untold is not None and untold.key == "no_shared_words":
+            self._inputs = self._inputs.replace(gains=ask(self._inputs.splits))
+            told = run_checks(self._inputs, AnswersOfOtherRowsCheck.code)
+            self._outcome = self._outcome.joined(told.replace(rows=()))
         return self._outcome
 
     def at_evaluation(self, args: Any, state: Any, kwargs: Mapping[str, Any]) -> Outcome | None:

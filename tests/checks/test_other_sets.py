@@ -10,7 +10,7 @@ from test_answers_of_other_rows import Pair, library, slipped, split
 
 from sftdiag.checks import Inputs
 from sftdiag.checks._matching import Matches, rows_of
-from sftdiag.checks._other_sets import ranks
+from sftdiag.checks._other_sets import by_words
 from sftdiag.checks.answers_of_other_rows import AnswersOfOtherRowsCheck
 from sftdiag.findings import Severity
 from sftdiag.guide import preflight
@@ -97,9 +97,9 @@ def test_answers_of_another_length_say_nothing() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_strangers_stand_at_chance(seed: int) -> None:
     train, _ = drawn(seed)
-    seen = ranks(Matches(rows_of(split(mixed_up(train, seed)))))
+    seen = by_words(Matches(rows_of(split(mixed_up(train, seed)))))
     assert abs(seen.above) < 4 * seen.error
-    own = ranks(Matches(rows_of(split(train))))
+    own = by_words(Matches(rows_of(split(train))))
     assert own.above > 6 * own.error
 
 

@@ -82,9 +82,11 @@ class Bench:
 
     Attributes:
         stop_on: from which severity a watched run is stopped; None for none.
+        probes: what the model of a watched run is asked; None for nothing.
     """
 
     stop_on: str | None = "error"
+    probes: tuple[str, ...] | None = None
 
     def __init__(
         self, base: Path, questions: dict[str, list[data.Pair]], work: Path, *, tiny: bool
@@ -242,7 +244,9 @@ class Bench:
 
     def _made(self, spec: Spec, folder: Path, clock: Clock, watched: bool) -> tuple[Any, Any]:
         trainer = self.trainer(spec, folder, [clock])
-        return trainer, sftdiag.attach(trainer, stop_on=self.stop_on) if watched else None
+        if not watched:
+            return trainer, None
+        return trainer, sftdiag.attach(trainer, stop_on=self.stop_on, probes=self.probes)
 
     @staticmethod
     def _middle(trainer: Any) -> int:

@@ -52,6 +52,7 @@ class Tunes(Bench):
     """The second base and its conversations; makes the runs, which are watched to their end."""
 
     stop_on = None
+    probes = ("answers-of-other-rows",)
 
     def __init__(self, base: Path, found: rows.Sources, work: Path, *, tiny: bool) -> None:
         super().__init__(base, {}, work, tiny=tiny)
