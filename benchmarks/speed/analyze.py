@@ -328,8 +328,8 @@ def note(*, quick: bool) -> list[str]:
         "CPU time of whole processes unless it says clock; ratios of runs in turn. The machine's",
         f"load was {load}: above its cores others compete, and every time is longer. A tool",
         f"without numbers failed or took more than {LIMIT:.0f} s. Compiled: what",
-        "`SFTDIAG_USE_MYPYC=1 pip install .` builds, `signals/`, `detectors/` and `records.py` in C",
-        "by mypyc; what it says of a log is the same to the last byte.",
+        "`SFTDIAG_USE_MYPYC=1 pip install .` builds, with `signals/`, `detectors/` and",
+        "`records.py` in C by mypyc; what it says of a log is the same to the last byte.",
     ]
 
 
