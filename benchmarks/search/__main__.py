@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from benchmarks.search import cells, runs, score, searchers, table, tiny
+from benchmarks.search import bowls, cells, runs, score, searchers, table, tiny
 from sftdiag.searches import html
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -24,7 +24,7 @@ HEAD = """<!-- python -m benchmarks.search --write -->
 
 
 def main() -> int:
-    """Score the search over stored runs, run it and a grid here; print or write the page."""
+    """Score the search over stored runs and drawn surfaces, and on a model trained here."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="write the page")
     parser.add_argument("--stored", type=Path, default=table.STORED, help="other runs")
@@ -32,14 +32,15 @@ def main() -> int:
     logging.disable(logging.WARNING)
     stored = runs.read(chosen.stored)
     gc.freeze()  # Each trial collects garbage; the stored runs are none.
-    with ProcessPoolExecutor(len(cells.SOURCES) + 1, mp_context=get_context("spawn")) as pool:
-        far = pool.submit(tiny.written)
+    with ProcessPoolExecutor(len(cells.SOURCES) + 2, mp_context=get_context("spawn")) as pool:
+        drawn, far = pool.submit(bowls.written), pool.submit(tiny.written)
         sources = [
             pool.submit(score.written, chosen.stored, source)
             for source in cells.SOURCES
             if stored["runs"]
         ]
-        parts = [score.head(stored), *(part.result() for part in sources), far.result()]
+        parts = [score.head(stored), *(part.result() for part in sources), drawn.result()]
+        parts.append(far.result())
     page = "\n".join([HEAD, *parts])
     if chosen.write:
         PAGE.write_text(page, encoding="utf-8")
