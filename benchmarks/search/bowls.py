@@ -145,9 +145,9 @@ def written() -> str:
         f"{BOWLS} smooth bowls over rate, epochs, rank and batch, in which these interact",
         "(benchmarks/search/bowls.py says between which bounds they are drawn). A searcher is told",
         "a cell's true loss with the noise of a seed and of the rows, and judged by the true loss",
-        "of what it chose. Budgets are counted in passes of 16 rows. Other draws of the same bounds",
-        "showed that step 2 has to try fewer epochs though the long run falls to its end; these",
-        "surfaces were not looked at before.",
+        "of what it chose. Budgets are counted in passes of 16 rows. Other draws of the same",
+        "bounds showed that step 2 has to try fewer epochs though the long run falls to its end;",
+        "these surfaces were not looked at before.",
         "",
     ]
     for share in SHARES:
