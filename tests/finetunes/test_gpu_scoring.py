@@ -249,6 +249,32 @@ def test_the_best_kept_checkpoint_of_a_stop() -> None:
     assert misses.best_is_kept(never) is None
 
 
+def test_a_warning_stops_only_where_that_is_asked_for() -> None:
+    (found,) = DROPPED.observations
+    warned = DROPPED.replace(observations=(found.replace(severity=Severity.WARNING),))
+    spec = replace(FULL, fault="all-masked")
+    log = train_rows([2.0 - at / 100 for at in range(100)])
+    faulty = Run(spec, plain=result(spec, log, checked=warned, loss=None))
+    healthy = Run(FULL, plain=result(FULL, log, checked=warned))
+    lines = [
+        bars.stopping(
+            stop_on,
+            score([faulty, *twins(2.0, 2.0)], stop_on),
+            [(healthy, of_run(healthy, stop_on=stop_on))],
+            reasons,
+        )
+        for stop_on in ("error", "warning")
+        for reasons in ({}, {FULL.name: "true: it is"})
+    ]
+    assert [(line.stopped, line.truly, line.right) for line in lines] == [
+        (0, 0, 0),
+        (0, 0, 0),
+        (1, 0, 1),
+        (1, 1, 1),
+    ]
+    assert [line.saved for line in lines] == pytest.approx([0.0, 0.0, 0.99, 0.99])
+
+
 def test_what_is_never_detected_counts_as_infinite() -> None:
     quiet = Run(BROKEN, plain=result(BROKEN, train_rows([2.0 - at / 100 for at in range(100)])))
     (scored,) = score([quiet])

@@ -51,6 +51,23 @@ def test_no_healthy_run_is_warned_of_untruly_or_stopped(scores: Scores) -> None:
     assert [run.spec.name for run, said in scores.healthy if said.stop is not None] == []
 
 
+def test_stopping_at_warnings_saves_more_and_stops_healthy_runs_for_reasons_only(
+    scores: Scores,
+) -> None:
+    errors, warnings = scores.stopping
+    assert (errors.stop_on, warnings.stop_on) == ("error", "warning")
+    assert (errors.stopped, warnings.stopped) == (0, warnings.truly)
+    assert warnings.right > errors.right
+    assert (errors.wrong, warnings.wrong) == (0, 0)
+    for saved, more in (
+        (errors.saved, warnings.saved),
+        (errors.saved_later, warnings.saved_later),
+    ):
+        assert saved is not None
+        assert more is not None
+        assert 0.0 < saved < more < 1.0
+
+
 def test_no_fault_is_called_by_another_s_name(scores: Scores) -> None:
     assert [s.run.spec.name for s in scores.scored if s.wrong] == []
 

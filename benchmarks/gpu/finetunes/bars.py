@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from statistics import median
@@ -49,6 +49,57 @@ class Bars:
 FIRST = Bars(120, 0.01, 0.95, 0.90, 0.15, 0.10, 0.60, 0.80)
 SECOND = Bars(150, 0.01, 0.95, 0.90, 0.08, 0.05, 0.75, 0.85, named=74 / 84, checkpoints=False)
 """As the issues state them."""
+
+
+class Stopping(NamedTuple):
+    """What stopping from a severity on does.
+
+    Attributes:
+        stop_on: the severity.
+        healthy: healthy runs.
+        stopped: of these, stopped.
+        truly: of these, by a finding that is true of the run all the same.
+        harmful: runs that a fault harmed.
+        right: of these, stopped by a finding that names the fault.
+        wrong: of these, stopped by another.
+        saved: share of the GPU time, for faults from the start.
+        saved_later: the same of what remains after the onset of later ones.
+    """
+
+    stop_on: str
+    healthy: int
+    stopped: int
+    truly: int
+    harmful: int
+    right: int
+    wrong: int
+    saved: float | None
+    saved_later: float | None
+
+
+TRUE = "true"
+"""How the reason of a warning begins that is true of a run that was taken for healthy."""
+
+
+def stopping(
+    stop_on: str, scored: Sequence[Scored], healthy: Healthy, reasons: Mapping[str, str]
+) -> Stopping:
+    """Return what stopping from a severity on does, given what it does to each run."""
+    harmful = [s for s in scored if s.harm]
+    stopped = [run.spec.name for run, said in healthy if said.stop is not None]
+    ended = [s for s in harmful if s.judged.stop is not None]
+    right = sum(s.found or s.named for s in ended)
+    return Stopping(
+        stop_on,
+        len(healthy),
+        len(stopped),
+        sum(reasons.get(name, "").startswith(TRUE) for name in stopped),
+        len(harmful),
+        right,
+        len(ended) - right,
+        saved_share([s for s in harmful if not s.later]),
+        saved_share([s for s in harmful if s.later]),
+    )
 
 
 class Reached(NamedTuple):

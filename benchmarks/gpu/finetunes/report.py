@@ -45,6 +45,14 @@ batch, the optimizer and its peak rate, the steps between two log rows, and the 
   that step.
 """.strip()
 
+STOPPING = """
+All of this is judged with `stop_on="error"`: what is certain to ruin the run, or proven to be
+wasted. Most faults that are seen before step 1 are warnings, since a run with them trains
+something: a part of the answers, a worse model, or one whose evaluation misleads.
+`stop_on="warning"` stops for these, too. *Truly* counts the runs that the matrix took for healthy
+and whose warning is true, with its reason in what is missed.
+""".strip()
+
 CUT = """
 A watched log ends where it was stopped: what today's code says after that step is in the tables
 below, by the log of the run without sftdiag.
@@ -109,6 +117,15 @@ class Scores:
         """What must be reached, and what is."""
         return bars.reached(self.runs, self.scored, self.healthy, self.bound)
 
+    @property
+    def stopping(self) -> list[bars.Stopping]:
+        """What stopping at errors does, and what stopping at warnings would."""
+        healthy = [(run, of_run(run, stop_on="warning")) for run in self.runs if not run.faulty]
+        return [
+            bars.stopping("error", self.scored, self.healthy, self.reasons),
+            bars.stopping("warning", score(self.runs, "warning"), healthy, self.reasons),
+        ]
+
     def page(self, second: Scores | None = None) -> str:
         """Return docs/gpu.md, with the second base's runs beside these where they are given."""
         lines = [
@@ -116,6 +133,13 @@ class Scores:
             "# Fine-tunes on a GPU, with and without faults\n",
             f"{HOW}\n",
             *tables.must_reach(self.reached, second.reached if second else ()),
+            f"{STOPPING}\n",
+            *tables.stopping(
+                {
+                    tables.FIRST_BASE: self.stopping,
+                    **({tables.SECOND_BASE: second.stopping} if second else {}),
+                }
+            ),
             *(f"# {title}\n" for title in ("The first base",) if second),
             *self.sections(about.FAULTS, about.TRAPS),
             "## Curves\n",

@@ -152,6 +152,10 @@ def harm(run: Run, runs: Iterable[Run]) -> tuple[bool | None, str]:
     return harmed((run.plain or run.full).data["losses"], list(twins.values())), ""
 
 
-def score(runs: Sequence[Run]) -> list[Scored]:
-    """Score all faulty runs."""
-    return [Scored(run, *harm(run, runs), onset(run), of_run(run)) for run in runs if run.faulty]
+def score(runs: Sequence[Run], stop_on: str | None = "error") -> list[Scored]:
+    """Score all faulty runs, stopped from a severity on."""
+    return [
+        Scored(run, *harm(run, runs), onset(run), of_run(run, stop_on=stop_on))
+        for run in runs
+        if run.faulty
+    ]

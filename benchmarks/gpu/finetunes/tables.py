@@ -8,9 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from statistics import median
 
-from benchmarks.gpu.finetunes.bars import Healthy, Reached, delay, percent, saved_share
+from benchmarks.gpu.finetunes.bars import (
+    Healthy,
+    Reached,
+    Stopping,
+    delay,
+    of,
+    percent,
+    saved_share,
+)
 from benchmarks.gpu.finetunes.misses import Miss
 from benchmarks.gpu.finetunes.score import Scored
+
+FIRST_BASE, SECOND_BASE = "Llama of 26 M", "SmolLM2-135M"
 
 NUMBER = re.compile(r"\d+%?")
 """A bar in a line of what must be reached."""
@@ -27,7 +37,7 @@ def must_reach(first: Sequence[Reached], second: Sequence[Reached] = ()) -> list
     if not second:
         rows = [(line.what, line.reached, _yes(line)) for line in first]
         return table(("must reach", "reached", "holds"), rows)
-    head = ("must reach", "Llama of 26 M", "holds", "SmolLM2-135M", "holds")
+    head = ("must reach", FIRST_BASE, "holds", SECOND_BASE, "holds")
     plain = {_unnumbered(line.what): line for line in first}
     sides = []
     for line in second:
@@ -56,6 +66,29 @@ def _both(first: Reached, second: Reached) -> str:
         return found[0] if found[0] == other else f"{found[0]} / {other}"
 
     return NUMBER.sub(joined, first.what)
+
+
+def stopping(bases: Mapping[str, Sequence[Stopping]]) -> list[str]:
+    """Return what stopping from a severity on does, of each base."""
+    head: tuple[str, ...] = ("base", "`stop_on`", "healthy runs stopped", "of these truly")
+    head += ("harmful runs stopped", "by what names the fault", "by something else")
+    head += ("saved, faults from the start", "saved after the onset of later ones")
+    rows = [
+        (
+            base,
+            f'`"{line.stop_on}"`',
+            f"{line.stopped} of {line.healthy}",
+            line.truly,
+            of(line.right + line.wrong, line.harmful),
+            line.right,
+            line.wrong,
+            percent(line.saved),
+            percent(line.saved_later),
+        )
+        for base, lines in bases.items()
+        for line in lines
+    ]
+    return table(head, rows)
 
 
 def by_fault(scored: Sequence[Scored]) -> list[str]:
