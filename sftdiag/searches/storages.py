@@ -63,7 +63,8 @@ def _database(url: str) -> Any:
     """Return the storage of a URL; SQLite's waits as long as it takes others to write.
 
     Of processes that open a new database at once each makes its tables: all but one meet those of
-    another, and find them whole when they look again.
+    another, and find them whole when they look again
+    (findings/optuna_new_sqlite_file_fails_all_but_one.sh).
     """
     from sqlalchemy.exc import DBAPIError
 
