@@ -68,6 +68,9 @@ class Dialect(NamedTuple):
 
 FLAG, YAML, CODE = ("--{}", "--{} {}"), ("{}", "{}: {}"), ("{}", "{}={}")
 
+WORDS = ("{}", "{} {}")
+"""Where some are flags, which are written with their dashes, and others are not."""
+
 UNKNOWN = dict.fromkeys(COMMON)
 """For frameworks whose settings are none of the Trainer's: what they lack keeps its plain name."""
 
@@ -140,20 +143,21 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
             },
         ),
         "litgpt": Dialect(
-            *FLAG,
+            *WORDS,
             {
                 **UNKNOWN,
+                # The YAML's: its command line keeps --optimizer.init_args.lr beside init_args.
                 "learning_rate": "optimizer.init_args.lr",
                 "weight_decay": "optimizer.init_args.weight_decay",
                 "adam_epsilon": "optimizer.init_args.eps",
-                "warmup_steps": "train.lr_warmup_steps",
-                "max_steps": "train.max_steps",
-                "num_train_epochs": "train.epochs",
-                "per_device_train_batch_size": "train.micro_batch_size",
-                "max_length": "train.max_seq_length",
-                "r": "lora_r",
-                "lora_alpha": "lora_alpha",
-                "lora_dropout": "lora_dropout",
+                "warmup_steps": "--train.lr_warmup_steps",
+                "max_steps": "--train.max_steps",
+                "num_train_epochs": "--train.epochs",
+                "per_device_train_batch_size": "--train.micro_batch_size",
+                "max_length": "--train.max_seq_length",
+                "r": "--lora_r",
+                "lora_alpha": "--lora_alpha",
+                "lora_dropout": "--lora_dropout",
                 "warmup_steps=0.1": "--train.lr_warmup_steps",
                 "bf16=True": "--precision bf16-mixed",
                 "fp16=True": "--precision bf16-mixed",

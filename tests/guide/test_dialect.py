@@ -121,7 +121,7 @@ RATES = {
     "axolotl": "learning_rate",
     "trl": "--learning_rate",
     "torchtune": "optimizer.lr",
-    "litgpt": "--optimizer.init_args.lr",
+    "litgpt": "optimizer.init_args.lr",
     "lightning": "lr",
     "loop": "learning_rate",
 }
@@ -166,7 +166,7 @@ def test_a_change_whose_value_means_something_else_is_left_out() -> None:
     change = {"SFTConfig.gradient_accumulation_steps": (1, 8), "SFTConfig.learning_rate": (2, 1)}
     fix = Fix("gradient_accumulation_steps=8, and lower learning_rate", change)
     told = in_its_words(fix, "litgpt", "en")
-    assert told.changes == {"--optimizer.init_args.lr": (2, 1)}
+    assert told.changes == {"optimizer.init_args.lr": (2, 1)}
     assert told.text == "gradient_accumulation_steps=8, and lower --optimizer.init_args.lr"
 
 
