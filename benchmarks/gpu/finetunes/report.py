@@ -77,6 +77,13 @@ All but the number of runs is of the harmful ones. What is *after* is the median
 since the onset; that of the stop is of the stopped runs.
 """.strip()
 
+LATER = """
+When each could be told, at the earliest by an evaluation, and when it was; shares of the run since
+the onset. An evaluation loss that rises once may be a bump; a rise that is told stands for two
+evaluations at least. What the log shows of the rows or of the resume, before any of them, is known
+at once.
+""".strip()
+
 EACH = """
 Steps stand with their share of the run and their second, both from its start. The last column has
 the lowest evaluation loss of the checkpoints kept at the stop, and of the run to its end; *none*
@@ -164,6 +171,9 @@ class Scores:
             f"{BY_FAULT}\n",
             *about.of_all(self.faults(), faults),
             *tables.by_fault(self.scored),
+            "## Later faults\n",
+            f"{LATER}\n",
+            *tables.later(self.scored),
             "## Healthy runs\n",
             *about.of_all({run.spec.trap or "plain" for run, _ in self.healthy}, traps),
             *tables.by_trap(self.healthy),

@@ -162,6 +162,29 @@ def _row(scored: Scored) -> tuple[object, ...]:
     )
 
 
+def later(scored: Sequence[Scored]) -> list[str]:
+    """Return a row for each harmful run whose fault begins later: when it could be told, and was.
+
+    Shares of the run, since the onset.
+    """
+    head: tuple[str, ...] = ("run", "onset", "next evaluation", "second evaluation")
+    head += ("first warning", "stop")
+    harmful = sorted((s for s in scored if s.harm and s.later), key=lambda s: s.run.spec.name)
+    rows = []
+    for s in harmful:
+        after = [step for step, _ in s.full.evaluations if step > s.onset]
+        first, second = [*after, None, None][:2]
+        steps = (first, second, s.detected, s.judged.stop)
+        rows.append((f"`{s.run.spec.name}`", s.onset, *(_since(s, step) for step in steps)))
+    return table(head, rows)
+
+
+def _since(scored: Scored, step: int | None) -> str:
+    if step is None:
+        return "never"
+    return f"{step} ({max(0, step - scored.onset) / max(1, scored.full.planned):.1%})"
+
+
 def _loss(value: float) -> str:
     return f"{value:.3f}" if isfinite(value) else "none"
 
