@@ -167,7 +167,7 @@ def test_a_change_whose_value_means_something_else_is_left_out() -> None:
     fix = Fix("gradient_accumulation_steps=8, and lower learning_rate", change)
     told = in_its_words(fix, "litgpt", "en")
     assert told.changes == {"optimizer.init_args.lr": (2, 1)}
-    assert told.text == "gradient_accumulation_steps=8, and lower --optimizer.init_args.lr"
+    assert told.text == "gradient_accumulation_steps=8, and lower optimizer.init_args.lr"
 
 
 @pytest.mark.parametrize("framework", ["torchtune", "litgpt"])
