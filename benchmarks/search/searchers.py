@@ -118,7 +118,8 @@ def ours(table: Table, budget: float | None = None, *, by_trainer: bool = False)
         by_trainer: replay each trial in a trainer, detectors and all, a hundred times as slow; else
             its evaluations alone, under the search's rule on hopeless curves.
     """
-    from sftdiag.searches import search as searching
+    from sftdiag.searches import driver
+    from sftdiag.searches.search import search
     from sftdiag.searches.trial import run_trial as train
 
     make = replay.maker(table)
@@ -137,9 +138,9 @@ def ours(table: Table, budget: float | None = None, *, by_trainer: bool = False)
         spent += cost
         return outcome.replace(seconds=cost, devices=1)
 
-    with tempfile.TemporaryDirectory() as folder, patch.object(searching, "run_trial", run_trial):
+    with tempfile.TemporaryDirectory() as folder, patch.object(driver, "run_trial", run_trial):
         storage = optuna.storages.InMemoryStorage()
-        result = searching.search(make, folder=folder, storage=storage, budget=budget)
+        result = search(make, folder=folder, storage=storage, budget=budget)
     return Found(replay.cell_of(table.source, result.settings), spent, trials, result)
 
 

@@ -32,7 +32,7 @@ except ImportError as error:
     raise ImportError("this needs Ray: pip install 'sftdiag[ray]'") from error
 
 if TYPE_CHECKING:
-    from sftdiag.searches.search import Worker
+    from sftdiag.searches.driver import Worker
 
 SHARE, LOSS, CAUSE, OVER = "share", "eval_loss", "cause", "over"
 """Keys of a result: share of the schedule, evaluation loss, what ended the trial, whether it ran

@@ -25,11 +25,10 @@ import sftdiag  # noqa: E402
 from sftdiag.cli.main import main  # noqa: E402
 from sftdiag.errors import ConfigError, UnhealthyRunError  # noqa: E402
 from sftdiag.searches import html, owners, text  # noqa: E402
-from sftdiag.searches import search as searching  # noqa: E402
 from sftdiag.searches import store as storing  # noqa: E402
-from sftdiag.searches.outcome import COMPLETE, FAILED, PRUNED, Outcome, Point  # noqa: E402
+from sftdiag.searches.outcome import COMPLETE, FAILED, PRUNED, Outcome, Point, Trial  # noqa: E402
 from sftdiag.searches.result import SearchResult  # noqa: E402
-from sftdiag.searches.settings import key_of, usual_start  # noqa: E402
+from sftdiag.searches.settings import Facts, key_of, usual_start  # noqa: E402
 from sftdiag.searches.storages import opened  # noqa: E402
 from sftdiag.searches.store import SETTINGS, Store  # noqa: E402
 from sftdiag.searches.trial import run_trial  # noqa: E402
@@ -133,8 +132,8 @@ def test_the_report(found: tuple[SearchResult, Path, list]) -> None:
 
 def test_texts_of_exceptions_stay_on_the_terminal() -> None:
     outcome = Outcome(FAILED, reason="OSError", detail="/canary/path")
-    facts = searching.Facts("lora", 4, 10, 10)
-    trial = searching.planning.Trial(1, "learning_rate", usual_start(None), outcome)
+    facts = Facts("lora", 4, 10, 10)
+    trial = Trial(1, "learning_rate", usual_start(None), outcome)
     result = SearchResult(usual_start(None), usual_start(None), facts, (), (trial,))
     assert "canary" in str(result)
     assert "canary" not in json.dumps(result.to_dict())
