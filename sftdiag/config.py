@@ -61,7 +61,7 @@ class Settings(Value):
 
     def reports(self, code: str, name: str) -> bool:
         """Return whether findings of this code and name are wanted."""
-        if matches(self.ignore, code, name):
+        if self.ignore and matches(self.ignore, code, name):
             return False
         return not self.select or matches(self.select, code, name)
 

@@ -90,6 +90,10 @@ def load(module_file: str, name: str, language: str) -> Texts:
     Raises:
         ConfigError: no such language.
     """
-    path = os.path.join(os.path.dirname(module_file), f"{name.replace('-', '_')}.toml")
-    texts: Texts = _read(path)[check_language(language)]
+    texts: Texts = _read(_path(module_file, name))[check_language(language)]
     return texts
+
+
+@cache
+def _path(module_file: str, name: str) -> str:
+    return os.path.join(os.path.dirname(module_file), f"{name.replace('-', '_')}.toml")

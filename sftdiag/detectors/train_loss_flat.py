@@ -160,7 +160,10 @@ class TrainLossFlatDetector(Detector):
             return True
         if _still_evaluations.still(signals.main_evaluations, signals) is not None:
             return False
-        if any(self._may_be_late(signals, closing.losses[:count]) for count in closing.counts):
+        # Where the highest of all is no guess, no half of them is.
+        if may_be_a_guess(signals, max(closing.losses)) and any(
+            self._may_be_late(signals, closing.losses[:count]) for count in closing.counts
+        ):
             return False
         return surely_moves(closing, TOLERANCE_SIGNED)
 

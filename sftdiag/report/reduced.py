@@ -50,14 +50,14 @@ def reduced(
     if len(points) <= most:
         return list(points)
     kept = {0, len(points) - 1}
-    kept |= {index for index, (step, _) in enumerate(points) if step in marked}
+    if marked:
+        kept |= {index for index, (step, _) in enumerate(points) if step in marked}
     values = [value for _, value in points]
     stretches = max(1, (most - 2) // 2)
+    end = 0
     for number in range(stretches):
-        start = number * len(points) // stretches
-        end = (number + 1) * len(points) // stretches
-        inside = range(start, end)
-        if inside:
-            kept.add(min(inside, key=values.__getitem__))
-            kept.add(max(inside, key=values.__getitem__))
+        start, end = end, (number + 1) * len(points) // stretches
+        if inside := values[start:end]:
+            kept.add(start + inside.index(min(inside)))
+            kept.add(start + inside.index(max(inside)))
     return [points[index] for index in sorted(kept)]

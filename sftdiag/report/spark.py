@@ -36,10 +36,11 @@ def drawn(curves: Sequence[Curve], evaluation: str | None) -> str:
     if in_logs:
         low, high = log(low), log(high)
 
+    tall, wide = high - low, max(1, last - first)
+
     def place(step: int, value: float) -> str:
-        level = log(value) if in_logs else value
-        share = (level - low) / (high - low)
-        across = WIDTH * (step - first) / max(1, last - first)
+        share = ((log(value) if in_logs else value) - low) / tall
+        across = WIDTH * (step - first) / wide
         return f"{across:.0f} {1 + (1 - share) * (HEIGHT - 2):.0f}"
 
     return "|".join("M" + "L".join(place(*p) for p in points) if points else "" for points in shown)
