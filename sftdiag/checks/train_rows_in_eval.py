@@ -4,7 +4,9 @@ Sees: evaluation rows whose tokens are those of a training row, among the rows l
 some of the training rows were, the share is scaled up: a row that is there was met with that
 chance.
 
-Cannot see: rows that say the same in other words; ``preflight(full=True)`` compares all rows.
+Cannot see: rows that say the same in other words, and those of a stream, of which take and skip
+hold out other rows in each epoch (findings/held_out_rows_of_a_stream_are_trained.sh);
+``preflight(full=True)`` compares all rows.
 
 Example:
     >>> from sftdiag.samples import Sample, Split
