@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from test_answers_of_other_rows import Pair, library, slipped, split
@@ -108,3 +109,33 @@ def test_a_slip_is_told_as_a_slip() -> None:
     found = look(slipped(train, 1), evaluated)
     assert not isinstance(found, Skip)
     assert [o.variant for o in found] == ["previous"]
+
+
+def asked(train: float, evaluated: float, *, rows: int = 96, spread: float = 4.0) -> Any:
+    """Return what SFT419 says where words do not tell, and the model found these gains."""
+    draw = random.Random(f"{train} {evaluated} {rows}")
+    sets = {"train": train, "eval": evaluated}
+    gains = {
+        name: tuple(draw.gauss(mean, spread) for _ in range(rows)) for name, mean in sets.items()
+    }
+    pairs = enumerate(random.Random(0).sample(library(), 1000))
+    numbered = [(f"Entry {n * 7919 % 100_003}?", said) for n, (_, said) in pairs]
+    train_split, eval_split = split(numbered[:900]), split(numbered[900:], full=True)
+    splits = Inputs(train=train_split, evaluations=(eval_split.replace(name="eval"),), gains=gains)
+    found = AnswersOfOtherRowsCheck().look(splits)
+    return found if isinstance(found, Skip) else [(o.variant, o.series) for o in found]
+
+
+def test_what_the_model_says_counts_where_words_do_not_tell() -> None:
+    assert asked(0.0, 4.0) == [("unread", "train")]
+    assert asked(4.0, 4.0) == []
+    assert asked(4.0, 0.0) == [("unread", "eval")]
+    assert isinstance(asked(0.0, 0.0), Skip)  # a model that cannot read, or strangers everywhere
+    assert isinstance(asked(0.0, 4.0, rows=20), Skip)
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0])
+@pytest.mark.parametrize("rows", [24, 48, 96])
+def test_sets_that_a_model_reads_alike_are_left_alone(gain: float, rows: int) -> None:
+    found = asked(gain, gain, rows=rows)
+    assert isinstance(found, Skip) or found == []

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 import sftdiag
+from sftdiag.config import Settings
+from sftdiag.errors import ConfigError
 
 finetune = pytest.importorskip("finetune", reason="needs the extra trainer")
 
 import tiny_models  # noqa: E402
 from datasets import Dataset  # noqa: E402
 
+from sftdiag.probing.offline import probe_model  # noqa: E402
 from sftdiag.probing.swapped import ROWS, swaps  # noqa: E402
 from sftdiag.samples import IGNORE_INDEX, Sample  # noqa: E402
 
@@ -169,3 +172,8 @@ def test_swaps_leave_out_what_says_nothing() -> None:
     assert all(swap.own != swap.other for swap in found)
     text = Sample((5, 6, 7), (5, 6, 7))
     assert swaps([text] * 30) == []  # no prompt
+
+
+def test_a_finished_model_has_no_rows_to_be_asked_of(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="before training"):
+        probe_model(str(tmp_path), ASK, Settings())
