@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from math import inf, sqrt
 from operator import mul, sub
@@ -70,21 +70,25 @@ class SawTooth:
             ),
         )
 
-    def passes(self, rows: Rows, steps: Sequence[int], losses: Sequence[float]) -> bool:
+    def passes(self, rows: Rows, steps: Iterable[int], losses: Iterable[float]) -> bool:
         """Return whether the saw-tooth is not sure after any of these rows.
 
         Args:
             rows: the rows.
-            steps: of the last KEPT_ROWS rows before, oldest first, and of these.
+            steps: of the last KEPT_ROWS rows before, oldest first.
             losses: their losses.
         """
         self._due_then = self.due
-        before = len(steps) - rows.count
+        if rows.steps[-1] < self.due:
+            return True
+        all_steps, all_losses = [*steps, *rows.steps], [*losses, *rows.losses]
+        before = len(all_steps) - rows.count
         while (due := bisect_left(rows.steps, self._due_then)) < rows.count:
             self._due_then = float(rows.steps[due] + WINDOW_STEPS)
             end = before + due + 1
             first = max(0, end - KEPT_ROWS)
-            if _correlated(steps[first], steps[end - 1], losses[first:end]) is not None:
+            last = all_steps[end - 1]
+            if _correlated(all_steps[first], last, all_losses[first:end]) is not None:
                 return False
         return True
 

@@ -34,6 +34,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 from math import isfinite
 
 from sftdiag.detectors._saw_tooth import KEPT_ROWS, SawTooth
@@ -91,11 +92,12 @@ class LossOscillationDetector(Detector):
 
     def passes(self, signals: Signals, rows: Rows) -> bool:
         """See :meth:`Detector.passes`."""
-        steps, losses = [*self._steps, *rows.steps], [*self._losses, *rows.losses]
-        if not self._saw_tooth.passes(rows, steps, losses):
+        if not self._saw_tooth.passes(rows, self._steps, self._losses):
             return False
-        before, norms = len(self._losses) - WINDOW, [*self._norms, *_norms(rows)]
-        norms_before = len(self._norms) - WINDOW
+        # Of those before, only a window's: each that is touched costs a trip to memory.
+        last = [*islice(reversed(self._losses), WINDOW)]
+        losses, norms = [*reversed(last), *rows.losses], [*self._norms, *_norms(rows)]
+        before, norms_before = len(last) - WINDOW, len(self._norms) - WINDOW
         past, streaks = self._past.copy(), self._streaks
         rates, peak = rows.get("learning_rate"), signals.peak_learning_rate
         for end in self._looks(rows):

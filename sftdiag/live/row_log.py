@@ -163,7 +163,7 @@ class RowLog:
 
 
 def _cost(taken: Sequence[array[int]]) -> int:
-    return OF_A_STEP + sum(OF_A_BATCH + len(rows) for rows in taken)
+    return OF_A_STEP + OF_A_BATCH * len(taken) + sum(map(len, taken))
 
 
 def _dispatches(loader: Any) -> bool:

@@ -20,6 +20,7 @@ from math import floor, log10
 from typing import Any, NamedTuple
 
 from sftdiag.records import GUARD_PREFIX, MAX_STEPS, as_float, as_step
+from sftdiag.sources import appending
 
 STEPS_FILE = ("_sftdiag", "steps.bin")
 """Where the callback keeps it, below the run's folder."""
@@ -189,21 +190,14 @@ def write(folder: str, steps: Sequence[Step], *, afresh: bool = False) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    path = os.path.join(folder, *STEPS_FILE)
-    if afresh or not os.path.exists(path):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(f"{path}.new", "wb") as file:
-            file.write(header() + packed(steps))
-        os.replace(f"{path}.new", path)
+    path, rows = os.path.join(folder, *STEPS_FILE), packed(steps)
+    # A row of which the disk took a part only would shift all after it.
+    if not afresh and appending.append(path, rows, before=_HEADER_SIZE, size=_STEP.size):
         return
-    with open(path, "ab", buffering=0) as file:
-        # A row of which the disk took a part only would shift all after it.
-        torn = (file.tell() - _HEADER_SIZE) % _STEP.size
-        if torn:
-            file.truncate(file.tell() - torn)
-        rows = packed(steps)
-        if file.write(rows) < len(rows):
-            raise OSError(f"{path}: short write")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(f"{path}.new", "wb") as file:
+        file.write(header() + rows)
+    os.replace(f"{path}.new", path)
 
 
 def encoded(steps: Iterable[Step]) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sftdiag.columns import Columns
+from sftdiag.sources import appending
 from sftdiag.sources.json_rows import log_of, parsed
 from sftdiag.sources.log import Log, Row
 from sftdiag.sources.opening import lines
@@ -48,11 +49,10 @@ def append(folder: str, rows: Iterable[Mapping[str, Any]]) -> None:
     """
     path = os.path.join(folder, *LOG_FILE)
     written = "".join(map(_line, rows)).encode()
-    if not os.path.isfile(path):
+    if not appending.append(path, written):
         os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "ab", buffering=0) as file:
-        if file.write(written) < len(written):
-            raise OSError(f"{path}: short write")
+        with open(path, "wb") as file:
+            file.write(written)
 
 
 def _line(row: Mapping[str, Any]) -> str:
