@@ -25,7 +25,6 @@ class Made(NamedTuple):
     Attributes:
         step: steps done with it.
         losses: micro-batches whose losses stand in the ring, one after another.
-        batches: micro-batches trained on.
         normed: whether its gradient norm stands there after them.
         parts: in how many parts the ranks have that: see :func:`part_of_norm`.
         rate: the learning rate that it was made with, where it is a float.
@@ -37,7 +36,6 @@ class Made(NamedTuple):
 
     step: int
     losses: int
-    batches: int
     normed: bool
     parts: int
     rate: Any

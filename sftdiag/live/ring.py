@@ -52,13 +52,21 @@ class Ring:
     def clear(self, end: int) -> None:
         """Let go of those up to a place: they are not asked for again."""
 
-    def whole(self) -> Any:
-        """Return a copy of all of them on the device, for the ranks to add up."""
-        return self._kept.clone()
+    def mean(self, numbers: Sequence[float] | None = None) -> list[float]:
+        """Return the mean over the ranks, each of which comes here: of all that is kept.
 
-    def of(self, numbers: Sequence[float]) -> Any:
-        """Return other numbers on the device, likewise."""
-        return self._kept.new_tensor(numbers)
+        Args:
+            numbers: or of these.
+        """
+        from torch import distributed
+
+        mine = self._on_the_device(numbers)
+        distributed.all_reduce(mine)
+        values: list[float] = (mine / distributed.get_world_size()).tolist()
+        return values
+
+    def _on_the_device(self, numbers: Sequence[float] | None) -> Any:
+        return self._kept.clone() if numbers is None else self._kept.new_tensor(numbers)
 
 
 class HostRing(Ring):
@@ -82,15 +90,11 @@ class HostRing(Ring):
         """See :meth:`Ring.clear`; here, since a tensor that goes behind a step costs time there."""
         self._held[:end] = [0.0] * end
 
-    def whole(self) -> Any:
-        """See :meth:`Ring.whole`."""
-        return self.of(self.numbers(0, self.room))
-
-    def of(self, numbers: Sequence[float]) -> Any:
-        """See :meth:`Ring.of`."""
+    def _on_the_device(self, numbers: Sequence[float] | None) -> Any:
         import torch
 
-        return torch.tensor(numbers, dtype=torch.float32, device=self._device)
+        told = self.numbers(0, self.room) if numbers is None else numbers
+        return torch.tensor(told, dtype=torch.float32, device=self._device)
 
 
 def ring_of(device: Any, least: int) -> Ring:

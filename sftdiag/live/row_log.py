@@ -18,6 +18,9 @@ from sftdiag.findings import StepRows
 MOST = 2**16
 """Row numbers kept, 8 bytes each: half a megabyte, and of 128 rows a step the last 400 steps."""
 
+AT_ONCE = 16
+"""Steps whose rows are put in their places together, at most: behind each step it would be slow."""
+
 OF_A_BATCH, OF_A_STEP = 12, 24
 """What else is kept of a micro-batch and of a step, in row numbers."""
 
@@ -38,11 +41,12 @@ class RowLog:
     def _reset(self) -> None:
         self._drawn: deque[array[int]] = deque()
         self._steps: deque[tuple[int, float | None, list[array[int]]]] = deque()
+        self._waiting: list[tuple[int, float | None, int]] = []
         self._kept = 0
         self._skip = 0
         self._skip_first = 0
         self._listening = False
-        self._place: int | None = None
+        self._next: int | None = None
         self._stream = False
 
     def begin(self, loader: Any, args: Any, step: int) -> None:
@@ -76,7 +80,7 @@ class RowLog:
             self._skip_first = step % updates * accumulated
         if self._stream:
             workers = args.dataloader_num_workers
-            self._place = self._skip_first if workers <= 1 else None
+            self._next = self._skip_first if workers <= 1 else None
         elif isinstance(sampler, BatchSampler) and not (self._world > 1 and _dispatches(loader)):
             self._look_at(sampler)
 
@@ -98,10 +102,11 @@ class RowLog:
 
     def epoch_begins(self) -> None:
         """Note that the trainer is about to iterate over its loader, from the beginning."""
+        self._place()
         self._drawn.clear()
         self._skip, self._skip_first = self._skip_first, 0
-        if self._place is not None:
-            self._place = self._skip
+        if self._next is not None:
+            self._next = self._skip
         self._listening = True
 
     def _passed(self, batches: Iterable[Any]) -> Iterator[Any]:
@@ -120,15 +125,15 @@ class RowLog:
     @property
     def by_place(self) -> bool:
         """Whether a micro-batch's rows are told by how many there are: of a stream."""
-        return self._place is not None
+        return self._next is not None
 
     def trained(self, batch: Any) -> None:
         """Note a micro-batch of this rank's, of a stream."""
-        place, rows = self._place or 0, len(batch) if batch is not None else 0
+        place, rows = self._next or 0, len(batch) if batch is not None else 0
         first = (place * self._world + self._rank) * rows
         self._drawn.append(array("q", range(first, first + rows)))
         if rows:
-            self._place = place + 1
+            self._next = place + 1
 
     def given(self, step: int, epoch: float | None, rows: Any) -> None:
         """Note the rows of an optimizer step as a loop of one's own tells them."""
@@ -143,15 +148,24 @@ class RowLog:
             epoch: epochs done with it.
             batches: how many micro-batches.
         """
+        self._waiting.append((step, epoch, batches))
+        if len(self._waiting) >= AT_ONCE:
+            self._place()
+
+    def _place(self) -> None:
+        """Take for each step that waits the oldest micro-batches drawn."""
         drawn = self._drawn
-        taken = [drawn.popleft() for _ in range(min(batches, len(drawn)))]
-        self._steps.append((step, epoch, taken))
-        self._kept += _cost(taken)
+        for step, epoch, batches in self._waiting:
+            taken = [drawn.popleft() for _ in range(min(batches, len(drawn)))]
+            self._steps.append((step, epoch, taken))
+            self._kept += _cost(taken)
+        self._waiting.clear()
         while self._kept > MOST and len(self._steps) > 1:
             self._kept -= _cost(self._steps.popleft()[2])
 
     def of(self, steps: Sequence[int]) -> list[StepRows]:
         """Return the rows of these steps, of those that are still known."""
+        self._place()
         wanted = set(steps)
         return [
             StepRows(

@@ -127,7 +127,7 @@ class StepEvents(TrainerCallback):
     ) -> None:
         """Note that the trainer begins to read its rows anew."""
         if self.steps is not None:
-            self.steps.epoch_begins()
+            self.steps.rows.epoch_begins()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

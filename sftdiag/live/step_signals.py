@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from sftdiag.live.made_step import (
@@ -24,6 +24,7 @@ from sftdiag.live.made_step import (
 from sftdiag.live.ring import ring_of
 from sftdiag.live.row_log import RowLog
 from sftdiag.sources.every_step import Step, packed, unpacked
+from sftdiag.trainer import schedules
 
 NO_SCALAR, DISAGREES, RANK_MISSING, FAULT = "no_scalar", "disagrees", "rank_missing", "fault"
 """Why the log rows are used instead; keys of skipped.toml, after ``steps_``."""
@@ -55,7 +56,6 @@ class StepSignals:
     def _reset(self) -> None:
         self._used = 0
         self._steps: list[Made] = []
-        self._placed = 0
         self._losses = self._batches = self._tokens = 0
         self._normed, self._parts, self._skip = False, 1, NOT_SKIPPED
         self._rate: Any = None
@@ -83,7 +83,7 @@ class StepSignals:
         self._ring = ring_of(args.device, per_step + 1)
         self._most = (self._ring.room - 1) // per_step
         self._put = self._ring.put
-        self._rates = _rates_of(self.trainer)
+        self._rates = schedules.rates_of(self.trainer)
         if loader is not None:
             self.rows.begin(loader, args, step)
         self._place = self.rows.trained if self.rows.by_place else None
@@ -175,7 +175,7 @@ class StepSignals:
         words = [sum(losses), norm or 0.0, float(self._normed), 0.0]
         if self.off is not None:
             words = [0.0, 0.0, 0.0, 1.0]
-        loss, norm, normed, failed = _mean(self._ring.of(words))
+        loss, norm, normed, failed = self._ring.mean(words)
         if failed:
             self.off = self.off or FAULT
         return loss, whole_norm(norm, self._parts) if normed else None
@@ -195,29 +195,29 @@ class StepSignals:
         now, clock = time.monotonic(), self._clock
         self._clock = now
         seconds = now - clock if clock is not None else None
-        counts = (self._losses, self._batches, self._normed, self._parts)
-        made = (step, *counts, self._rate, epoch, seconds, self._tokens, self._skip)
+        made = (
+            step,
+            self._losses,
+            self._normed,
+            self._parts,
+            self._rate,
+            epoch,
+            seconds,
+            self._tokens,
+            self._skip,
+        )
         self._steps.append(_as_made(made))
         self._used += self._normed
+        batches = self._batches
         self._losses = self._batches = self._tokens = 0
         self._normed, self._parts, self._skip = False, 1, NOT_SKIPPED
+        try:
+            self.rows.stepped(step, epoch, batches)
+        except Exception:
+            # The step counts all the same: ranks bring theirs over after equally many.
+            self.broke()
         if len(self._steps) == self._most:
             self._empty()
-
-    def epoch_begins(self) -> None:
-        """Note that the trainer is about to iterate over its loader, from the beginning."""
-        self._place_rows()
-        self.rows.epoch_begins()
-
-    def _place_rows(self) -> None:
-        """Tell the row log of the steps that it does not know of yet."""
-        new, self._placed = self._steps[self._placed :], len(self._steps)
-        try:
-            for made in new:
-                self.rows.stepped(made.step, made.epoch, made.batches)
-        except Exception:
-            # The steps count all the same: ranks bring theirs over after equally many.
-            self.broke()
 
     def paused(self) -> None:
         """Note that what comes next is no step: its time is none of the next one's."""
@@ -245,7 +245,6 @@ class StepSignals:
         """Copy the ring to the host, once; with several ranks, their mean."""
         if not self._steps:
             return
-        self._place_rows()
         batches, beside = [made.losses for made in self._steps], list[list[float | None]]()
         try:
             beside = measured(self.trainer, batches)
@@ -253,12 +252,12 @@ class StepSignals:
             self.broke()
         values = self._values()
         self._ring.clear(self._used)
-        steps, self._steps, self._used, self._placed = self._steps, [], 0, 0
+        steps, self._steps, self._used = self._steps, [], 0
         if self.off is not None:
             return
         place, found = 0, []
         for made, kept in zip(steps, beside, strict=True):
-            step, count, _, normed, parts, rate, epoch, seconds, tokens, skip = made
+            step, count, normed, parts, rate, epoch, seconds, tokens, skip = made
             loss, place = sum(values[place : place + count]), place + count + normed
             norm = whole_norm(values[place - 1], parts) if normed else None
             # A tensor would have to be waited for; the log row says it.
@@ -279,7 +278,7 @@ class StepSignals:
             self.off = self.off or RANK_MISSING
             return [0.0] * self._used
         self._put(-1, float(self.off is not None))
-        *values, failed = _mean(self._ring.whole())
+        *values, failed = self._ring.mean()
         if failed:
             self.off = self.off or FAULT
         return values
@@ -287,28 +286,3 @@ class StepSignals:
 
 _as_made: Callable[[tuple[Any, ...]], Made] = functools.partial(tuple.__new__, Made)
 """A step of its values in order, as ``Made._make`` returns it, without a function of Python's."""
-
-
-def _mean(mine: Any) -> list[float]:
-    """Return the mean over the ranks, each of which comes here."""
-    from torch import distributed
-
-    distributed.all_reduce(mine)
-    values: list[float] = (mine / distributed.get_world_size()).tolist()
-    return values
-
-
-def _rates_of(trainer: Any) -> Callable[[], Sequence[Any]]:
-    """Return what tells the rate of the step that is being made, at any time before it is done.
-
-    Transformers' schedules are all of one kind, which is asked itself; for others the trainer is.
-    """
-    from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-
-    scheduler = getattr(trainer, "lr_scheduler", None)
-    inner = getattr(scheduler, "scheduler", scheduler)
-    if isinstance(inner, LambdaLR) and not trainer.is_deepspeed_enabled:
-        # What get_last_lr() returns, which behind a step is a cold function.
-        own = hasattr(inner, "_last_lr") and type(inner).get_last_lr is LRScheduler.get_last_lr
-        return functools.partial(getattr, inner, "_last_lr") if own else inner.get_last_lr
-    return lambda: (trainer._get_learning_rate(),)

@@ -7,7 +7,8 @@ checkpoint or neither. Reads attributes only.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sftdiag.detectors.learning_rate_restarted import PLATEAU
@@ -106,6 +107,21 @@ def lost_state(state: Any, kwargs: Mapping[str, Any]) -> tuple[int, ...] | None:
     if type(scheduler).__name__ in AT_EVALUATIONS:
         return None
     return (step,) if done == 0 and not len(held) else ()
+
+
+def rates_of(trainer: Any) -> Callable[[], Sequence[Any]]:
+    """Return what tells the rate of the step that is being made, at any time before it is done.
+
+    Transformers' schedules are all of one kind, which is asked itself; for others the trainer is.
+    """
+    from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+    inner = _unwrapped(getattr(trainer, "lr_scheduler", None))
+    if isinstance(inner, LambdaLR) and not trainer.is_deepspeed_enabled:
+        # What get_last_lr() returns, which behind a step is a cold function.
+        own = hasattr(inner, "_last_lr") and type(inner).get_last_lr is LRScheduler.get_last_lr
+        return partial(getattr, inner, "_last_lr") if own else inner.get_last_lr
+    return lambda: (trainer._get_learning_rate(),)
 
 
 def _unwrapped(scheduler: Any) -> Any:
