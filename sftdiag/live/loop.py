@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Mapping
 from types import SimpleNamespace, TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 from sftdiag.api import Selectors, make_settings, project_settings
 from sftdiag.columns import Columns
@@ -25,6 +25,7 @@ from sftdiag.live.given_rows import GivenRows, number, whole
 from sftdiag.live.resume import opened, past, resumed
 from sftdiag.live.row_log import RowLog
 from sftdiag.live.unharmed import unharmed
+from sftdiag.live.until_stop import UntilStop
 from sftdiag.live.watch import Watch
 from sftdiag.monitor import Monitor
 from sftdiag.outlets.webhook import Webhook
@@ -150,7 +151,7 @@ class Loop:
         Args:
             items: a data loader, a range, or what else a loop goes through; as often as it can be.
         """
-        return UntilStop(self, items)
+        return UntilStop(items, lambda: self.should_stop)
 
     @property
     def report(self) -> Report:
@@ -332,25 +333,6 @@ class Loop:
     def _over(self) -> None:
         self._closed = True
         self._watch = None
-
-
-class UntilStop(Generic[T]):
-    """What a loop goes through, until it is to stop; as long as that was."""
-
-    def __init__(self, loop: Loop, items: Iterable[T]) -> None:
-        self._loop, self._items = loop, items
-
-    def __len__(self) -> int:
-        return len(cast(Sized, self._items))
-
-    def __iter__(self) -> Iterator[T]:
-        if self._loop.should_stop:
-            return
-        for item in self._items:
-            yield item
-            # Before the next is asked for, so that none is taken in vain.
-            if self._loop.should_stop:
-                return
 
 
 def _bad_steps(guard: Guard | None) -> BadSteps | None:
