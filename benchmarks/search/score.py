@@ -358,9 +358,11 @@ def saved(own: Sequence[Ours]) -> str:
     pairs = [(search.chosen, search.lowest) for search in own if search.chosen != search.lowest]
     if not pairs:
         return ""
-    epochs = 1 - fmean(one.epochs / other.epochs for one, other in pairs)
-    ranks = 1 - fmean(one.rank / other.rank for one, other in pairs)
-    return f", for {epochs:.0%} less training and an adapter {ranks:.0%} smaller"
+    shares = {
+        "less training": 1 - fmean(one.epochs / other.epochs for one, other in pairs),
+        "less adapter": 1 - fmean(one.rank / other.rank for one, other in pairs),
+    }
+    return ", for " + " and ".join(f"{value:.0%} {what}" for what, value in shares.items() if value)
 
 
 def _named(worse: Sequence[str]) -> str:

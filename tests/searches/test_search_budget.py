@@ -34,10 +34,12 @@ def trial(number: int, step: str, settings: Mapping[str, float], loss: float, **
     return Trial(number, step, dict(settings), Outcome(COMPLETE, loss, curve, **known))
 
 
-def played(loss_of: Loss, seeds: float | None) -> tuple[dict[str, float], dict[str, Trial]]:
+def played(
+    loss_of: Loss, seeds: float | None, start: Mapping[str, float] = NOW
+) -> tuple[dict[str, float], dict[str, Trial]]:
     """Return what the four steps choose by a function of the settings, and the trials."""
     done: dict[str, Trial] = {}
-    now = NOW
+    now = dict(start)
     for step in STEPS:
         while asked := steps.wanted(step, now, LORA, done):
             done[key_of(asked[0])] = trial(len(done) + 1, step, asked[0], loss_of(asked[0]))
@@ -101,6 +103,22 @@ def test_what_is_refined_is_no_worse_than_the_four_steps_and_the_best_of_its_nei
         assert steps.wanted(step, start, LORA, done) == []
         start = steps.choose(step, start, LORA, done, noise).chosen
     assert start == now
+
+
+def test_fewer_epochs_are_refined_with_a_rate_of_their_own() -> None:
+    """At the same rate one epoch fewer is worse, at the next higher one it is better; so again."""
+    start = {**NOW, EPOCHS: 3}
+
+    def loss_of(given: Mapping[str, float]) -> float:
+        off = log10(given[RATE] / start[RATE]) - 0.25 * (3 - given[EPOCHS])
+        return 1 + off**2 + 0.02 * given[EPOCHS]
+
+    now, done = played(loss_of, 1e-9, start)
+    assert (now[EPOCHS], now[RATE]) == (3, start[RATE])
+    refined(now, done, loss_of, 1e-9)
+    kept = refine.choose(now, done, 1e-9)
+    assert kept.chosen[EPOCHS] == 1
+    assert kept.chosen[RATE] == pytest.approx(start[RATE] * 10**0.5, rel=0.05)
 
 
 def test_of_settings_alike_within_the_noise_two_seeds_decide() -> None:
