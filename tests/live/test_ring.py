@@ -1,0 +1,61 @@
+"""What is kept of a step is read as it was, on an accelerator (here as a tensor) and on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import sftdiag
+from sftdiag.live import step_signals
+from sftdiag.sources import every_step
+
+torch = pytest.importorskip("torch", reason="needs the extra trainer")
+ring = pytest.importorskip("sftdiag.live.ring")
+KINDS = [ring.Ring, ring.HostRing]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_come_back_in_order(kind: type) -> None:
+    kept = kind(8, torch.device("cpu"))
+    for place, value in enumerate((1.5, torch.tensor(2.25), torch.tensor([3.0]), 4)):
+        kept.put(place, value)
+    kept.put(1, torch.tensor(float("nan"), dtype=torch.bfloat16))
+    first, second, *others = kept.numbers(0, 4)
+    assert (first, others) == (1.5, [3.0, 4.0])
+    assert second != second
+    kept.clear(4)
+    kept.put(0, torch.tensor(7.0))
+    assert kept.numbers(0, 1) == [7.0]
+
+
+def test_on_an_accelerator_a_loss_is_kept_by_value() -> None:
+    """A compiled model's graph writes its next loss to the same place."""
+    kept, loss = ring.Ring(4, torch.device("cpu")), torch.tensor(1.0)
+    kept.put(0, loss)
+    loss.fill_(2.0)
+    kept.put(1, loss)
+    assert kept.numbers(0, 2) == [1.0, 2.0]
+
+
+def test_there_is_room_for_a_step_of_any_length() -> None:
+    assert ring.ring_of(torch.device("cpu"), 5000).room == 5000
+    assert isinstance(ring.ring_of(torch.device("meta"), 2), ring.Ring)
+
+
+@pytest.mark.slow
+def test_steps_are_the_same_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finetune = pytest.importorskip("finetune", reason="needs the extra trainer")
+    seen = []
+    for kind in KINDS:
+        monkeypatch.setattr(
+            step_signals, "ring_of", lambda device, least, kind=kind: kind(7 * least, device)
+        )
+        arguments = {"max_steps": 25, "gradient_accumulation_steps": 3, "dropout": 0.1}
+        folder = tmp_path / kind.__name__
+        trainer = finetune.make_trainer("none", folder, logging_steps=10, **arguments)
+        sftdiag.attach(trainer)
+        trainer.train()
+        seen.append([step._replace(seconds=None) for step in every_step.read(str(folder))])
+    assert len(seen[0]) == 25
+    assert seen[0] == seen[1]
