@@ -37,6 +37,7 @@ def state(value: Any) -> Any:
     # A compiled class tells its attributes under a name of its own.
     kinds, where = type(value).__mro__, ("__slots__", "__mypyc_attrs__")
     slots = [name for kind in kinds for each in where for name in vars(kind).get(each, ())]
+    slots = [name for name in slots if name != "__dict__"]
     held = {name: getattr(value, name) for name in slots} | getattr(value, "__dict__", {})
     if not held or isinstance(value, type):
         return type(value).__name__, repr(value)
