@@ -35,8 +35,8 @@ def easy_answers(split: Split | None) -> float | None:
     replies = [(s, *s.answers[-1]) for s in split.samples if s.answers]
     if len(replies) < LEAST_ROWS:
         return None
-    # Empty answers are a fault of their own.
-    short = Counter(s.input_ids[a:b] for s, a, b in replies if 0 < b - a < SHORT_ANSWER)
+    # Empty ones, too: a fault of their own, but no loss of theirs is implausible.
+    short = Counter(s.input_ids[a:b] for s, a, b in replies if b - a < SHORT_ANSWER)
     easy = sum(
         short[sample.input_ids[start:end]] >= LABEL or _copies(sample, start, end)
         for sample, start, end in replies

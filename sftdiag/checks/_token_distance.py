@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import reduce
-from itertools import chain
+from itertools import chain, pairwise
 from math import log
 from operator import and_
 
@@ -24,6 +24,13 @@ FARTHER = 0.25
 """By how much the distance must exceed that between parts of the training set. Parts of one set
 differ from each other by less than 0.05 in their distance to the rest; a set in another language or
 of other topics is at 0.3 and beyond, without the template's tokens."""
+
+SAME_TEMPLATE = 1 / 3
+"""Share of the tokens around each row of one set that are around those of the other in one template
+with two system turns: turns' marks and roles. Of two templates it is a line break and the end."""
+
+LEAST_TEMPLATE = 6
+"""Tokens around a row that are a template: two turns have marks and the names of their roles."""
 
 LEAST_ROWS = 20
 """Rows on each side: with fewer their own scatter hides any shift."""
@@ -39,15 +46,25 @@ def own_tokens(*sets: Sequence[Sample]) -> list[Rows]:
     """Return each set's rows without the tokens that nearly every row of every set has.
 
     A token is left out as often as all but :data:`~sftdiag.ranges.TOLERATED_ROWS` of the rows have
-    it, so that no more is left out than a short row holds.
+    it, so that no more is left out than a short row holds; of a packed row each document is a row.
+    Where the sets have a template in common, each is left without what nearly all of its own rows
+    have: one system turn against another is no topic.
 
     Examples:
         >>> rows = [Sample((9, 9, n, 8), (9, 9, n, 8)) for n in (9, 2)]
         >>> own_tokens(rows, [Sample((9, 9, 5), (9, 9, 5))])
         [[(9, 8), (2, 8)], [(5,)]]
+        >>> own_tokens([Sample((9, 4, 9, 5), (9, 4, 9, 5), starts=(0, 2))])
+        [[(4,), (5,)]]
     """
-    common = reduce(and_, map(_common, sets))
-    return [[_without(sample.input_ids, common) for sample in rows] for rows in sets]
+    found = [_documents(samples) for samples in sets]
+    around = [_around(rows) for rows in found]
+    common = reduce(and_, around)
+    alike = common.total() >= max(LEAST_TEMPLATE, SAME_TEMPLATE * min(a.total() for a in around))
+    return [
+        [_without(row, own if alike else common) for row in rows]
+        for rows, own in zip(found, around, strict=True)
+    ]
 
 
 def distance(one: Rows, other: Rows) -> float:
@@ -103,9 +120,18 @@ def _tokens(rows: Rows) -> Counter[int]:
     return Counter(chain.from_iterable(rows))
 
 
-def _common(rows: Sequence[Sample]) -> Counter[int]:
+def _documents(samples: Sequence[Sample]) -> Rows:
+    """Return the documents of rows: of one that is not packed, itself."""
+    return [
+        sample.input_ids[start:end]
+        for sample in samples
+        for start, end in pairwise((*sample.starts, len(sample.input_ids)))
+    ]
+
+
+def _around(rows: Rows) -> Counter[int]:
     """Return the tokens that nearly every row has, as often as nearly every row has them."""
-    counts = [Counter(sample.input_ids) for sample in rows]
+    counts = [Counter(row) for row in rows]
     odd = int(TOLERATED_ROWS * len(rows))
     having = Counter(chain.from_iterable(counts))
     return Counter(

@@ -25,11 +25,10 @@ def selected(outcome: Outcome, settings: Settings) -> Outcome:
         for name in (*outcome.ran, *outcome.skipped)
         if not settings.reports(codes.get(name, ""), name)
     }
-    return Outcome(
-        tuple(wanted),
-        tuple(name for name in outcome.ran if name not in left_out),
-        {**outcome.skipped, **left_out},
-        outcome.rows,
+    return outcome.replace(
+        observations=tuple(wanted),
+        ran=tuple(name for name in outcome.ran if name not in left_out),
+        skipped={**outcome.skipped, **left_out},
     )
 
 

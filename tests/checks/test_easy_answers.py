@@ -22,11 +22,13 @@ def row(prompt: list[int], answer: list[int]) -> Sample:
 
 COPIES = [row([7, *range(i, i + 20)], [*range(i, i + 20)]) for i in range(0, 800, 20)]
 LABELS = [row([*range(i, i + 20)], [5000 + i % 4]) for i in range(1, 41)]
+EMPTY = [row([*range(i, i + 20)], []) for i in range(1, 41)]
 TEXTS = [row([*range(i, i + 20)], [*range(i + 5000, i + 5020)]) for i in range(0, 800, 20)]
 
 
 @pytest.mark.parametrize(
-    ("rows", "share"), [(COPIES, 1.0), (LABELS, 1.0), (TEXTS, 0.0), ([*COPIES, *TEXTS], 0.5)]
+    ("rows", "share"),
+    [(COPIES, 1.0), (LABELS, 1.0), (EMPTY, 1.0), (TEXTS, 0.0), ([*COPIES, *TEXTS], 0.5)],
 )
 def test_which_answers_are_easy(rows: list[Sample], share: float) -> None:
     assert easy_answers(Split("train", tuple(rows), len(rows))) == share
@@ -46,6 +48,7 @@ def test_a_loss_near_0_is_a_fault_of_text_alone(
     outcome = run_checks(Inputs(train=Split("train", tuple(rows), len(rows))))
     monitor = Monitor(RunContext(max_steps=100))
     monitor.take_checks(Outcome.from_dict(outcome.to_dict()))
+    assert monitor.checked.easy_answers == outcome.easy_answers, "what is kept beside the log"
     lowest = 0.001 if by == "train" else 0.5
     for step in range(1, 61):
         loss = max(lowest, 2.0 * 0.8**step)

@@ -73,29 +73,30 @@ NOTHING = train_rows([3.0, 0.5, 0.01, *[1e-5] * 12], learning_rate=2e-5, grad_no
 """A loss next to nothing within a part of an epoch."""
 
 
-@pytest.mark.parametrize(
-    ("rows", "code", "empties"),
-    [(NOTHING, "SFT111", "CONFIRMED"), (overfitting(), "SFT201", "CONFIRMED")],
-)
-def test_empty_answers_are_the_root_of_what_the_curve_shows(
-    rows: list[Row], code: str, empties: str
-) -> None:
+def test_empty_answers_are_the_root_of_what_the_curve_shows() -> None:
+    rows = overfitting()
     report = diagnosed(rows, empty(1.0))
-    assert first(report) == (code, "poor-data", empties, "SFT421")
+    assert first(report) == ("SFT201", "poor-data", "CONFIRMED", "SFT421")
     roots = [f.code for f in report.findings if f.consequence_of is None]
-    assert roots == [code]
-    assert first(diagnosed(rows, empty(0.6)))[:3] == (code, "poor-data", "LIKELY")
+    assert roots == ["SFT201"]
+    assert first(diagnosed(rows, empty(0.6)))[:3] == ("SFT201", "poor-data", "LIKELY")
     # A tenth of empty rows explains nothing.
     few = diagnosed(rows, empty(0.1))
     assert "poor-data" not in statuses(few.primary)
 
 
+def test_a_loss_next_to_nothing_is_what_empty_answers_cost() -> None:
+    """No symptom of its own beside them; where a tenth is empty, it is one."""
+    assert first(diagnosed(NOTHING, empty(1.0))) == ("SFT421", "poor-data", "CONFIRMED", "SFT421")
+    assert first(diagnosed(NOTHING, empty(0.1)))[0] == "SFT111"
+
+
 def test_calls_that_the_template_leaves_out_are_the_root_of_empty_answers() -> None:
     report = diagnosed(NOTHING, empty(1.0, ("tool_calls",)))
-    assert first(report) == ("SFT111", "chat-template", "CONFIRMED", "SFT424")
+    assert first(report) == ("SFT424", "chat-template", "CONFIRMED", "SFT424")
     assert "poor-data" not in statuses(report.primary)
     of = {f.code: (f.consequence_of or "").partition("@")[0] for f in report.findings}
-    assert of == {"SFT111": "", "SFT424": "SFT111", "SFT421": "SFT424"}
+    assert of == {"SFT424": "", "SFT421": "SFT424"}
 
 
 def test_the_same_flat_curve_under_three_causes() -> None:

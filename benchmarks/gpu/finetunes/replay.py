@@ -84,10 +84,16 @@ def of_run(
     run: Run, result: Result | None = None, stop_on: str | None = "error", lang: str = "en"
 ) -> Judged:
     """Judge a run's longest log, or the given one, with what sftdiag kept of the run."""
+    return _judged(run, (result or run.full).log, "checked", stop_on, lang)
+
+
+def _judged(
+    run: Run, log: Sequence[Mapping[str, Any]], checked: str, stop_on: str | None, lang: str = "en"
+) -> Judged:
     return judge(
-        (result or run.full).log,
+        log,
         RunContext.from_dict(run.recorded("context")),
-        Outcome.from_dict(run.recorded("checked")),
+        Outcome.from_dict(run.recorded(checked)),
         stop_on,
         lang,
     )
@@ -105,10 +111,12 @@ def recorded(result: Result) -> tuple[str | None, int | None, int | None]:
 def agrees(run: Run, result: Result) -> bool:
     """Say whether today's code says of a watched log what was said live.
 
-    A run that is stopped before step 1 still does that step, and one whose ``train()`` fails before
-    it begins cannot be stopped.
+    Where the checks have looked at its rows again since, what they said live is what counts. A run
+    that is stopped before step 1 still does that step, and one whose ``train()`` fails before it
+    begins cannot be stopped.
     """
-    primary, first, stop = of_run(run, result, result.stop_on).said
+    checked = "checked_live" if "checked_live" in result.data else "checked"
+    primary, first, stop = _judged(run, result.log, checked, result.stop_on).said
     if stop is not None:
         stop = max(stop, 1) if result.planned else None
     return (primary, first, stop) == recorded(result)

@@ -63,5 +63,6 @@ def again(folder: Path, rows: Path, base: Path, only: str = "") -> int:
             print(path.name, loud, flush=True)
             if checked != result["checked"]:
                 written += 1
-                write(path, {**result, "checked": checked})
+                live = result.get("checked_live", result["checked"])
+                write(path, {**result, "checked": checked, "checked_live": live})
     return written
