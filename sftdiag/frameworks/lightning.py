@@ -7,6 +7,7 @@ loggers, under the names that they get; where the module logs no loss, that of `
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from math import isfinite
@@ -29,6 +30,9 @@ EVERY = 50
 PRECISIONS = {"bf16-mixed": "bf16", "16-mixed": "fp16", "32-true": "fp32"}
 """The Trainer's names for what the context calls precision."""
 
+SAVING = ("on_train_batch_end", "on_train_epoch_end", "on_validation_end", "on_exception")
+"""The events at which Lightning's checkpoint callbacks save; and at ``on_train_end``."""
+
 try:
     # The two packages' classes are strangers to each other: the one in use counts.
     if "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules:
@@ -42,7 +46,9 @@ except ImportError as error:
 class DiagnosticsCallback(ByLoop, Callback):  # type: ignore[misc]
     """Diagnoses a run of a Lightning Trainer while it trains; never stops it unasked.
 
-    A stop sets ``trainer.should_stop``, on all ranks at the same step.
+    A stop sets ``trainer.should_stop``, on all ranks at the same step. Where the weights are then
+    worse than before (lost, blown up, NaN, overfitted), the Trainer's checkpoint callbacks save
+    nothing more until its ``fit`` is over: by themselves they put them in a good one's place.
 
     Args:
         output_dir: where ``_sftdiag/`` goes; default: the Trainer's ``log_dir``.
@@ -62,7 +68,14 @@ class DiagnosticsCallback(ByLoop, Callback):  # type: ignore[misc]
         **options: Any,
     ) -> None:
         self._folder, self._known, self._options = output_dir, context or RunContext(), options
-        self._follow(Loop(None, **options))
+        try:
+            self._follow(Loop(None, **options))
+        except TypeError as error:
+            told = str(error).replace("Loop.__init__()", "DiagnosticsCallback()")
+            raise TypeError(told) from None
+        self._kept_back: list[tuple[Any, dict[str, Any]]] = []
+        self._none_saves = False
+        self._saves: dict[int, dict[str, tuple[Any, int | None]]] = {}
         self._reset()
 
     def _reset(self) -> None:
@@ -79,6 +92,7 @@ class DiagnosticsCallback(ByLoop, Callback):  # type: ignore[misc]
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Start afresh, or where a checkpoint that is resumed from stands."""
+        self._let_save()
         if not self.enabled or trainer.fast_dev_run:
             return
         # Where it is asked for, every rank is asked.
@@ -101,6 +115,8 @@ class DiagnosticsCallback(ByLoop, Callback):  # type: ignore[misc]
             **self._options,
         )
         self._loop.__enter__()
+        self._saves = {}
+        self._look_at_saves(trainer)
 
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -150,6 +166,7 @@ class DiagnosticsCallback(ByLoop, Callback):  # type: ignore[misc]
         self._log(trainer, row, None)
 
     def _log(self, trainer: Any, row: dict[str, Any], epoch: float | None) -> None:
+        self._look_at_saves(trainer)
         if epoch is not None and trainer.optimizers:
             row.setdefault("lr", trainer.optimizers[0].param_groups[0]["lr"])
         try:
@@ -183,10 +200,57 @@ class DiagnosticsCallback(ByLoop, Callback):  # type: ignore[misc]
         if trainer.world_size > 1:
             any_of = trainer.strategy.reduce_boolean_decision
             stop, refused = any_of(stop, all=False), any_of(refused, all=False)
+        if (stop or refused) and not self._none_saves:
+            worse = self._faults.run("the weights", lambda: self._loop.weights_worse, False)
+            if trainer.world_size > 1:  # a save takes all ranks
+                worse = trainer.strategy.reduce_boolean_decision(worse, all=False)
+            if worse:
+                self._none_saves = True
+                self._faults.run("the stop's saves", lambda: self._let_none_save(trainer), None)
         if refused:
             self._over()
             raise self._refused or UnhealthyRunError("another rank's losses, see its log")
         trainer.should_stop = trainer.should_stop or stop
+
+    def _let_none_save(self, trainer: Any) -> None:
+        """Take their events from the checkpoint callbacks."""
+        for each in getattr(trainer, "checkpoint_callbacks", ()):
+            own = vars(each)
+            names = (*SAVING, "on_train_end")
+            self._kept_back.append((each, {name: own[name] for name in names if name in own}))
+            own.update(dict.fromkeys(names, _nothing))
+        if self._kept_back:
+            self._loop.saves_end()
+
+    def _let_save(self) -> None:
+        """Give the checkpoint callbacks their events back."""
+        for each, own in self._kept_back:
+            for name in (*SAVING, "on_train_end"):
+                vars(each).pop(name, None)
+            vars(each).update(own)
+        self._kept_back, self._none_saves = [], False
+
+    def _look_at_saves(self, trainer: Any) -> None:
+        self._faults.run("the checkpoints", lambda: self._take_saves(trainer), None)
+
+    def _take_saves(self, trainer: Any) -> None:
+        """Take in which checkpoints the Trainer's callbacks keep now."""
+        for each in getattr(trainer, "checkpoint_callbacks", ()):
+            known = self._saves.get(id(each), {})
+            scores = getattr(each, "best_k_models", EMPTY)
+            newest = (getattr(each, name, "") for name in ("best_model_path", "last_model_path"))
+            kept = dict(known) if getattr(each, "save_top_k", None) == -1 else {}
+            for path in filter(None, (*scores, *newest)):
+                score = scores.get(path)
+                same = path in known and path in scores and known[path][0] is score
+                kept[path] = known[path] if same else (score, _step_of(path, each))
+            self._saves[id(each)] = kept
+        steps = {step for kept in self._saves.values() for _, step in kept.values()}
+        self._loop.take_checkpoints(step for step in steps if step is not None)
+
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Leave the Trainer's other callbacks as they were."""
+        self._let_save()
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Say the verdict."""
@@ -199,6 +263,16 @@ class DiagnosticsCallback(ByLoop, Callback):  # type: ignore[misc]
     def _over(self) -> None:
         self._open = False
         super()._over()
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """Stand for an event at which nothing is to be saved; of the module, so that it is pickled."""
+
+
+def _step_of(path: str, callback: Any) -> int | None:
+    """Return the step of the checkpoint that a callback saved last; None where it does not tell."""
+    named = re.search(r"step=(\d+)", os.path.basename(path))
+    return int(named[1]) if named else getattr(callback, "_last_global_step_saved", None) or None
 
 
 def context(trainer: Any, pl_module: Any) -> RunContext:

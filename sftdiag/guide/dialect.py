@@ -208,6 +208,9 @@ _NAMES = re.compile(
 
 _STOPPING = re.compile(r"EarlyStoppingCallback(?:\(early_stopping_patience(=\d+)\))?")
 
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)", re.ASCII)
+"""A checkpoint's folder, as transformers calls it."""
+
 _WRITTEN = {"True": "true", "False": "false", "None": "null"}
 
 
@@ -235,6 +238,8 @@ def in_its_words(fix: Fix, framework: str, lang: str) -> Fix:
         named = _STOPPING.sub(r"early_stopping_patience\1", fix.text)
         kept = framework == "trl"
         text = _NAMES.sub(lambda found: _setting(found, dialect), fix.text if kept else named)
+    if framework in OWN_LOOPS and (called := own.get("checkpoint")):
+        text = _CHECKPOINT.sub(lambda found: called.format(step=found[1]), text)
     changes = ((_change(name, dialect), pair) for name, pair in fix.changes.items())
     return Fix(text, {name: pair for name, pair in changes if name is not None})
 

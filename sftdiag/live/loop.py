@@ -24,6 +24,7 @@ from sftdiag.live.bad_steps import STOPPED, BadSteps, Guard
 from sftdiag.live.given_rows import GivenRows, number, whole
 from sftdiag.live.resume import opened, past, resumed
 from sftdiag.live.row_log import RowLog
+from sftdiag.live.stopping import weights_worse
 from sftdiag.live.unharmed import unharmed
 from sftdiag.live.until_stop import UntilStop
 from sftdiag.live.watch import Watch
@@ -315,6 +316,24 @@ class Loop:
         if self._watch is not None:
             self._state.max_steps = self._state.max_steps or known.max_steps
             self._watch.learn(known, self._control)
+
+    @unharmed
+    def take_checkpoints(self, steps: Iterable[int]) -> None:
+        """Take in of which steps there are checkpoints now: fixes name the one to go back to."""
+        self._begin()
+        if self._watch is not None:
+            self._watch.take_checkpoints(steps)
+
+    @property
+    def weights_worse(self) -> bool:
+        """Whether the weights are worse than older ones now: lost, blown up, NaN, overfitted."""
+        return weights_worse(self.report)
+
+    @unharmed
+    def saves_end(self) -> None:
+        """Note, for what is said of the stop, that nothing is saved from it on."""
+        if self._watch is not None and self._watch.stop is not None:
+            self._watch.stop.saves_end = True
 
     @unharmed
     def close(self) -> None:

@@ -15,11 +15,15 @@ from sftdiag.trainer.versions import best_step
 
 
 class Stop:
-    """The stop of a run: the finding that caused it, and why nothing is saved at it, if so."""
+    """The stop of a run: the finding that caused it, and why nothing is saved at it, if so.
+
+    ``saves_end``: what else would save is kept from it from here on.
+    """
 
     def __init__(self, cause: Finding, hindrance: str | None) -> None:
         self.cause = cause
         self.hindrance = hindrance
+        self.saves_end = False
 
 
 class Checkpoints:
@@ -45,6 +49,15 @@ class Checkpoints:
         return [step for step in steps if step not in gone]
 
 
+def weights_worse(report: Report) -> bool:
+    """Return whether by this diagnosis the weights are worse than older ones."""
+    return any(
+        finding.resolved_step is None
+        and finding.severity >= NEVER_SAVED.get(finding.code, finding.severity + 1)
+        for finding in report.findings
+    )
+
+
 def hindrance(
     report: Report, args: Any, state: Any, saves: Checkpoints, best: int | None
 ) -> str | None:
@@ -57,10 +70,8 @@ def hindrance(
         saves: its checkpoints.
         best: the step of the best evaluation, if there was one.
     """
-    for finding in report.findings:
-        least = NEVER_SAVED.get(finding.code)
-        if finding.resolved_step is None and least is not None and finding.severity >= least:
-            return "unsaved_worse"
+    if weights_worse(report):
+        return "unsaved_worse"
     if getattr(args.save_strategy, "value", args.save_strategy) == "no":
         return "unsaved_strategy"
     near = nearest(saves.steps, best)
@@ -77,6 +88,12 @@ def stop_text(stop: Stop, monitor: Monitor, args: Any, state: Any) -> str:
     goal = best[1].step if best is not None else cause.onset_step
     if isinstance(known := cause.evidence.get("last_good_step"), int):
         goal = until = known
+    if stop.saves_end:
+        kept = monitor.signals.checkpoints
+        good = [step for step in kept if until is None or step <= until]
+        back = nearest(good, goal)
+        lang, at = monitor.settings.lang, state.global_step
+        return stop_line(cause, at, state.max_steps, best, back, "saves_end", lang)
     folder = run_folder(args, state)
     saved = checkpoints(folder) if folder else []
     good = [step for step in saved if until is None or step <= until]

@@ -167,6 +167,10 @@ class Watch:
         self._checkpoints.add(self._args, self._state)
         self.monitor.take_checkpoints(self._checkpoints.steps)
 
+    def take_checkpoints(self, steps: Iterable[int]) -> None:
+        """Take in which checkpoints there are, of a run that tells them itself."""
+        self._follow(steps)
+
     def _follow(self, checkpoints: Iterable[int]) -> None:
         self._checkpoints = Checkpoints(checkpoints)
         self.monitor.take_checkpoints(self._checkpoints.steps)

@@ -96,7 +96,7 @@ def stop_line(
         series, evaluation = best
         text += words["best"].format(series=series, loss=evaluation.loss, step=evaluation.step)
     if checkpoint is not None:
-        text += words["nearest"].format(step=checkpoint)
+        text += words["nearest_kept" if saved == "saves_end" else "nearest"].format(step=checkpoint)
     elif saved is not None:
         text += words["no_checkpoint"]
     return text + str(words[saved].format(step=step)) if saved is not None else text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -183,6 +183,124 @@ def test_a_fault_keeps_no_rank_from_the_others(
         asked.append(trainer.strategy.asked)
     assert asked[0] == asked[1] == asked[2] > STEPS / EVERY
     assert callback.report.verdict == "inconclusive"
+
+
+class Saver:
+    """A checkpoint callback that keeps the last of its saves, as Lightning's does unasked."""
+
+    best_k_models: Mapping[str, float] = {}
+    best_model_path = last_model_path = ""
+    save_top_k = 1
+    _last_global_step_saved = 0
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        if trainer.global_step % 10 == 0:
+            self.save(trainer)
+
+    def on_train_epoch_end(self, trainer: Any, *_: Any) -> None:
+        self.save(trainer)
+
+    on_validation_end = on_exception = on_train_end = on_train_epoch_end
+
+    def save(self, trainer: Any) -> None:
+        step = self._last_global_step_saved = trainer.global_step
+        self.best_model_path = f"epoch={trainer.current_epoch}.ckpt"
+        trainer.saved.append(step)
+
+
+def make_saving_trainer(folder: Path, saver: Saver) -> Any:
+    return make_trainer(folder, checkpoint_callbacks=[saver], saved=[])
+
+
+class WithSaver:
+    """Our callback and the Trainer's saver, in the order in which Lightning calls them."""
+
+    def __init__(self, callback: Any, saver: Saver) -> None:
+        self.both = (callback, saver)
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*args: Any) -> None:
+            for each in self.both:
+                if hasattr(each, name):
+                    getattr(each, name)(*args)
+
+        return call
+
+
+@pytest.mark.parametrize("losses", [BLOWN, [*WELL[:30], *[900.0] * 30]])
+@pytest.mark.parametrize("asked", [{"stop_on": "error"}, {"raise_on": "error"}])
+def test_no_good_checkpoint_gives_way_to_ruined_weights(
+    lightning: Any, tmp_path: Path, losses: list[float], asked: Any, caplog: Any
+) -> None:
+    saver = Saver()
+    callback, trainer = lightning.DiagnosticsCallback(**asked), make_saving_trainer(tmp_path, saver)
+    both: Any = WithSaver(callback, saver)
+    try:
+        train(both, trainer, losses)
+    except sftdiag.UnhealthyRunError as error:
+        both.on_exception(trainer, NETWORK, error)
+    else:
+        assert "nearest checkpoint: that of step 30; no other is saved any more" in caplog.text
+    assert trainer.saved[-1] == 30 < trainer.global_step
+    fixes = [fix.text for cause in callback.report.primary.causes for fix in cause.fixes]
+    assert any("the checkpoint of step 30" in fix for fix in fixes)
+    assert "none is known of" not in str(fixes)
+    callback.teardown(trainer, NETWORK, "fit")
+    saver.on_train_end(trainer)
+    assert trainer.saved[-1] == trainer.global_step
+
+
+def test_sound_weights_are_saved_at_a_stop(lightning: Any, tmp_path: Path) -> None:
+    saver = Saver()
+    trainer = make_saving_trainer(tmp_path, saver)
+    callback = lightning.DiagnosticsCallback(stop_on={"SFT101": "info"})
+    train(WithSaver(callback, saver), trainer, [2.0 + step % 2 * 0.01 for step in range(STEPS)])
+    assert trainer.should_stop
+    assert trainer.saved[-1] == trainer.global_step < STEPS
+
+
+def test_ranks_keep_the_same_from_saving(lightning: Any, tmp_path: Path) -> None:
+    """Another rank says yes to the stop; or also that the weights are worse."""
+    for yes, kept in (((9,), False), ((9, 11), True)):
+        saver = Saver()
+        trainer = make_saving_trainer(tmp_path / str(kept), saver)
+        trainer.world_size, trainer.strategy = 2, Strategy(*yes)
+        train(WithSaver(lightning.DiagnosticsCallback(stop_on="error"), saver), trainer, WELL)
+        assert (trainer.saved == [] or trainer.saved[-1] < trainer.global_step) is kept
+
+
+def test_which_checkpoints_there_are(lightning: Any, tmp_path: Path) -> None:
+    saver = Saver()
+    trainer, callback = make_saving_trainer(tmp_path, saver), lightning.DiagnosticsCallback()
+    callback.on_train_start(trainer, NETWORK)
+
+    def seen(**now: Any) -> tuple[int, ...]:
+        vars(saver).update(now)
+        callback._look_at_saves(trainer)
+        return tuple(sorted(callback._loop._monitor.signals.checkpoints))
+
+    first, better = 2.0, 1.9
+    assert seen() == ()
+    assert seen(best_k_models={"a": first}, _last_global_step_saved=5) == (5,)
+    assert seen(best_k_models={"a": first, "b": 1.8}, _last_global_step_saved=9) == (5, 9)
+    assert seen(best_k_models={"a": better}, _last_global_step_saved=12) == (12,)
+    assert seen(last_model_path="last", _last_global_step_saved=14) == (12, 14)
+    named = {"epoch=0-step=3-v1.ckpt": 2.5}
+    assert seen(best_k_models=named, last_model_path="") == (3,)
+    assert seen(save_top_k=-1, best_k_models={}, best_model_path="c") == (3, 14)
+
+
+def test_a_saver_that_tells_nothing_harms_nothing(lightning: Any, tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, checkpoint_callbacks=[object(), None])
+    callback = lightning.DiagnosticsCallback(stop_on="error")
+    train(callback, trainer, BLOWN)
+    assert trainer.should_stop
+    assert callback.report.primary.code == "SFT106"
+
+
+def test_a_mistyped_option_names_this_callback(lightning: Any) -> None:
+    with pytest.raises(TypeError, match=r"DiagnosticsCallback.*stop_onn"):
+        lightning.DiagnosticsCallback(stop_onn="error")
 
 
 def test_off(lightning: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
