@@ -25,13 +25,6 @@ FARTHER = 0.25
 differ from each other by less than 0.05 in their distance to the rest; a set in another language or
 of other topics is at 0.3 and beyond, without the template's tokens."""
 
-SAME_TEMPLATE = 1 / 3
-"""Share of the tokens around each row of one set that are around those of the other in one template
-with two system turns: turns' marks and roles. Of two templates it is a line break and the end."""
-
-LEAST_TEMPLATE = 6
-"""Tokens around a row that are a template: two turns have marks and the names of their roles."""
-
 LEAST_ROWS = 20
 """Rows on each side: with fewer their own scatter hides any shift."""
 
@@ -42,27 +35,30 @@ Rows = Sequence[tuple[int, ...]]
 """Token ids, shape (tokens,) each."""
 
 
-def own_tokens(*sets: Sequence[Sample]) -> list[Rows]:
+def own_tokens(*sets: Sequence[Sample], each: bool = False) -> list[Rows]:
     """Return each set's rows without the tokens that nearly every row of every set has.
 
     A token is left out as often as all but :data:`~sftdiag.ranges.TOLERATED_ROWS` of the rows have
     it, so that no more is left out than a short row holds; of a packed row each document is a row.
-    Where the sets have a template in common, each is left without what nearly all of its own rows
-    have: one system turn against another is no topic.
+
+    Args:
+        sets: the rows of each.
+        each: leave out of each set what nearly all of its own rows have, such as a system turn.
 
     Examples:
         >>> rows = [Sample((9, 9, n, 8), (9, 9, n, 8)) for n in (9, 2)]
         >>> own_tokens(rows, [Sample((9, 9, 5), (9, 9, 5))])
         [[(9, 8), (2, 8)], [(5,)]]
+        >>> own_tokens(rows, [Sample((9, 9, 5), (9, 9, 5))], each=True)
+        [[(9,), (2,)], [()]]
         >>> own_tokens([Sample((9, 4, 9, 5), (9, 4, 9, 5), starts=(0, 2))])
         [[(4,), (5,)]]
     """
     found = [_documents(samples) for samples in sets]
     around = [_around(rows) for rows in found]
     common = reduce(and_, around)
-    alike = common.total() >= max(LEAST_TEMPLATE, SAME_TEMPLATE * min(a.total() for a in around))
     return [
-        [_without(row, own if alike else common) for row in rows]
+        [_without(row, own if each else common) for row in rows]
         for rows, own in zip(found, around, strict=True)
     ]
 

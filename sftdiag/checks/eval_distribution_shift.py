@@ -4,7 +4,8 @@ Sees: token frequencies that differ more between the sets than between parts of 
 the same size, and row lengths that do. The distance is the total variation: the share of tokens
 that would have to be other ones.
 
-Rows that are like a part of the training rows measure that part: a note.
+Rows that are like a part of the training rows measure that part: a note. So are rows that differ
+by their system turn alone.
 
 Of several sets only the one that picks the best checkpoint, else one that is like the training
 rows, else the first, can be a warning: a further set of another kind is a note.
@@ -91,7 +92,9 @@ class EvalDistributionShiftCheck(Check):
             "train_median": medians[1],
         }
         packed = bool(inputs.context.packing)
-        if apart - usual > FARTHER:
+        if apart - usual > FARTHER and _by_system_turn(inputs.train, split):
+            severity, variant = Severity.INFO, "system"
+        elif apart - usual > FARTHER:
             severity, variant = Severity.WARNING, "default"
             part = nearest(evaluated, train)
             if len(part) >= LEAST_ROWS and distance(evaluated, part) - usual <= FARTHER:
@@ -106,9 +109,21 @@ class EvalDistributionShiftCheck(Check):
             series=split.name,
             variant=variant,
             evidence=evidence,
-            fixes=(FixText("split"), FixText("several")),
+            fixes=(FixText("system"),)
+            if variant == "system"
+            else (FixText("split"), FixText("several")),
             example=0,
         )
+
+
+def _by_system_turn(train: Split, split: Split) -> bool:
+    """Return whether one set's rows have a system turn, and without it the sets are alike."""
+    spoken = [any("system" in sample.roles for sample in each.samples) for each in (train, split)]
+    if not any(spoken):
+        return False
+    trained, evaluated = own_tokens(train.samples, split.samples, each=True)
+    usual = within(trained, len(evaluated))
+    return distance(evaluated, trained) - usual <= FARTHER
 
 
 def _chosen(inputs: Inputs, alike: Sequence[str]) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from itertools import accumulate, chain
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -97,7 +96,7 @@ def test_few_rows_that_repeat_are_as_far_from_others_as_they_are_from_each_other
     st.lists(st.integers(-9, -1), max_size=10),
     st.integers(0, 5),
 )
-def test_what_stands_around_every_row_hardly_changes_a_distance(
+def test_what_stands_around_every_row_changes_no_distance(
     before: list[int], after: list[int], seed: int
 ) -> None:
     sets = [kind(0, 60, seed=seed), kind(1, 60, seed=seed)]
@@ -107,12 +106,11 @@ def test_what_stands_around_every_row_hardly_changes_a_distance(
         one, other = own_tokens(*([Sample(row, row) for row in rows] for rows in some))
         return distance(one, other), within(one, 20)
 
-    # A word that nearly every row has goes with what stands around it.
-    assert seen(around) == pytest.approx(seen(sets), abs=0.1)
+    assert seen(around) == seen(sets)
 
 
 def test_packed_rows_are_not_far_from_the_same_rows_unpacked() -> None:
-    """Each holds the template nine times; a system turn that one set alone has is no topic."""
+    """Each of them holds the template nine times."""
     head, end = [-1, -2, -3, -4, -5, -6, -7, -8], [-9, -2]
     one = [(*head, *row, *end) for row in kind(0, 540, seed=1)]
     alone = [(*head, *row, *end) for row in kind(0, 60, seed=2)]
@@ -130,5 +128,15 @@ def test_packed_rows_are_not_far_from_the_same_rows_unpacked() -> None:
             evaluations=(split(evaluation, "eval"),),
         )
         assert variants(EvalDistributionShiftCheck(), inputs) == said
-    spoken = [(*head[:5], *range(-40, -20), *row) for row in alone]
-    assert of_evaluation(one, spoken) == []
+
+
+def test_a_system_turn_that_one_set_alone_has_is_a_note() -> None:
+    spoken = [(*SYSTEM, *range(-40, -10), *row) for row in A]
+    for other, said in ((OTHER_A, [("info", "system")]), (B, [("warning", "default")])):
+        evaluation = [(*SYSTEM, *row) for row in other]
+        train = split(spoken, "train")
+        rows = tuple(sample.replace(roles=("system", "user")) for sample in train.samples)
+        inputs = Inputs(train=train.replace(samples=rows), evaluations=(split(evaluation, "eval"),))
+        found = EvalDistributionShiftCheck().look(inputs)
+        assert not isinstance(found, Skip)
+        assert [(one.severity.label, one.variant) for one in found] == said

@@ -20,8 +20,6 @@ NOT_REACHED: Mapping[str, str] = {
     "later faults: median": "evaluations come once in a tenth of the run",
     "later faults: 85%": "and is a warning, which stops nothing",
     "faults from the start: 75%": "what a check warns of before step 1 stops no run; errors do",
-    "what was said live": "live every step was seen, and of the first 60 runs the log rows are "
-    "kept only; the rate spikes were found later",
 }
 """Beginning of a line of docs/gpu.md that does not hold: why. It fails where one comes to hold."""
 

@@ -59,8 +59,9 @@ below, by the log of the run without sftdiag.
 """.strip()
 
 UNSEEN = """
-Live, every optimizer step was seen; these logs hold the rows that were logged, every second step.
-Since the runs, small models are judged by other ranges (SFT502).
+Said live is held against today's detectors, over the log and the steps that were kept, with what
+the checks said then. Elsewhere the checks are today's: since these runs, packed rows are compared
+document by document, and rows that differ by a system turn alone are a note (SFT414).
 """.strip()
 
 SECOND = """
