@@ -46,6 +46,8 @@ INSTEAD = MappingProxyType(
         "adapter": r"peft_config",
         "template": r"chat_template_path",
         "stopping": r"EarlyStoppingCallback",
+        "clip_and_warm_up": r"max_grad_norm=1\.0[)）]",
+        "clip": r"(?:clip the gradient|裁剪梯度|裁剪得更低).*max_grad_norm",
     }
 )
 """Key of dialect.toml to what a sentence has that it stands for."""
@@ -178,7 +180,13 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
                 "load_best_model_at_end=True": "ModelCheckpoint",
             },
         ),
-        LOOP: Dialect(*CODE, {}),
+        LOOP: Dialect(
+            *CODE,
+            {
+                "max_grad_norm": "clip_grad_norm_ max_norm",
+                "max_grad_norm=1.0": "torch.nn.utils.clip_grad_norm_, max_norm=1.0",
+            },
+        ),
     }
 )
 """The frameworks that have names of their own; read from ms-swift 4.6.0, LLaMA-Factory 0.9.5,

@@ -13,6 +13,9 @@ from sftdiag.report.one_line import stop_line
 from sftdiag.sources import checkpoints
 from sftdiag.trainer.versions import best_step
 
+WRITES_A_MODEL = frozenset(("trl", "llama-factory", "axolotl"))
+"""Frameworks whose command writes the model when the training is over, however it ended."""
+
 
 class Stop:
     """The stop of a run: the finding that caused it, and why nothing is saved at it, if so.
@@ -107,7 +110,14 @@ def stop_text(stop: Stop, monitor: Monitor, args: Any, state: Any) -> str:
         nearest(good, goal),
         told if args.save_strategy is not None or saved else None,
         monitor.settings.lang,
+        model_follows=not here and _model_follows(monitor, args, state),
     )
+
+
+def _model_follows(monitor: Monitor, args: Any, state: Any) -> bool:
+    """Return whether the command behind the trainer writes the model that was stopped."""
+    best = getattr(args, "load_best_model_at_end", False) and state.best_model_checkpoint
+    return not best and monitor.signals.context.framework in WRITES_A_MODEL
 
 
 def nearest(steps: Iterable[int], goal: int | None) -> int | None:

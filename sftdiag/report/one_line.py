@@ -82,11 +82,13 @@ def stop_line(
     checkpoint: int | None,
     saved: str | None,
     language: str,
+    *,
+    model_follows: bool = False,
 ) -> str:
     """Return where a run was stopped, its best evaluation, where to go back to, what was saved.
 
     ``saved`` is the key of the sentence on what was saved at the stop; None where nothing is known
-    of what the run saves.
+    of what the run saves. ``model_follows``: the framework's command writes the model after it.
     """
     words = words_of(language)
     text: str = words["stopped_unplanned" if planned is None else "stopped"].format(
@@ -99,7 +101,9 @@ def stop_line(
         text += words["nearest_kept" if saved == "saves_end" else "nearest"].format(step=checkpoint)
     elif saved is not None:
         text += words["no_checkpoint"]
-    return text + str(words[saved].format(step=step)) if saved is not None else text
+    if saved is not None:
+        text += words[saved].format(step=step)
+    return text + words["model_follows"] if model_follows else text
 
 
 def about(finding: Finding, words: Mapping[str, Any]) -> list[str]:

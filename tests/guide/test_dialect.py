@@ -170,6 +170,46 @@ def test_a_change_whose_value_means_something_else_is_left_out() -> None:
     assert told.text == "gradient_accumulation_steps=8, and lower optimizer.init_args.lr"
 
 
+CLIPPING = {
+    "torchtune": "clip_grad_norm=1.0",
+    "lightning": "gradient_clip_val=1.0",
+    "loop": "torch.nn.utils.clip_grad_norm_, max_norm=1.0",
+    "litgpt": "litgpt",
+}
+"""How each clips at 1; litgpt's finetune commands do not, and say no to the setting."""
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("framework", CLIPPING)
+def test_clipping(framework: str, lang: str) -> None:
+    told = [
+        in_its_words(Fix(SENTENCES[lang, *key].replace("{new:.1f}", "1.0")), framework, lang).text
+        for key in (
+            ("shared", "clip"),
+            ("shared", "clip_on"),
+            ("loss_spike", "clip_generally"),
+            ("loss_spike", "clip_lower"),
+        )
+    ]
+    assert CLIPPING[framework] in told[0]
+    assert CLIPPING[framework] in told[2]
+    assert "max_grad_norm" not in str(told)
+    if framework == "litgpt":
+        assert all(
+            "--train.max_norm" in each and "--train.lr_warmup_steps" in each for each in told
+        )
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("framework", ["lightning", "loop"])
+def test_a_checkpoint_is_no_folder_of_transformers(framework: str, lang: str) -> None:
+    for (of, *_), text in SENTENCES.items():
+        if of == lang and "checkpoint-{checkpoint}" in text:
+            told = in_its_words(Fix(text.replace("{checkpoint}", "40")), framework, lang).text
+            assert "checkpoint-40" not in told
+            assert "40" in told
+
+
 @pytest.mark.parametrize("framework", ["torchtune", "litgpt"])
 def test_frameworks_apart_get_no_flag_that_they_lack(framework: str) -> None:
     for (lang, *_), text in SENTENCES.items():

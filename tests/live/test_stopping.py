@@ -60,6 +60,30 @@ def test_a_stop_says_where_to_go_back_to_and_that_nothing_was_saved(
     ]
 
 
+@pytest.mark.parametrize(("framework", "told"), [("trl", True), ("ms-swift", False)])
+def test_a_stop_says_what_the_command_writes_behind_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, framework: str, told: bool
+) -> None:
+    """``trl sft`` says "Model saved" of the ruined model."""
+    callback = sftdiag.DiagnosticsCallback(stop_on="error")
+    callback.known = RunContext(framework=framework)
+    Drive(tmp_path, callback, max_steps=3000).run(nan_from(60))
+    (text,) = stops(caplog)
+    assert ("the model that the command writes at its end is the one of this step" in text) is told
+
+
+def test_the_command_writes_the_best_model_where_that_is_asked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    callback = sftdiag.DiagnosticsCallback(stop_on="error")
+    callback.known = RunContext(framework="trl")
+    drive = Drive(tmp_path, callback, max_steps=3000)
+    drive.args.load_best_model_at_end = True
+    drive.state.best_model_checkpoint = str(tmp_path / "checkpoint-40")
+    drive.run(nan_from(60))
+    assert "the command writes" not in stops(caplog)[0]
+
+
 def test_in_the_grace_period_nothing_stops(tmp_path: Path) -> None:
     """What is still there at its end then acts; what is over does not."""
     drive = Drive(
