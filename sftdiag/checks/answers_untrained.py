@@ -23,10 +23,14 @@ from typing import ClassVar
 
 from sftdiag.checks._shares import share_of_rows
 from sftdiag.checks.base import Check, Inputs, without_rows
+from sftdiag.checks.no_supervised_token import MASKS
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
 from sftdiag.ranges import TOLERATED_ROWS
 from sftdiag.samples import Sample
+
+MADE_FROM = frozenset({"labels", "prompt", "completion", *MASKS})
+"""Columns that a trainer makes labels from; where rows have none, the collator made the mask."""
 
 MOST = 0.5
 """Share of such rows from which the run learns to write prompts rather than answers."""
@@ -64,7 +68,7 @@ class AnswersUntrainedCheck(Check):
                         "answers": sum(split.samples[i].answer_tokens for i in bare),
                         "trained": sum(split.samples[i].supervised_tokens for i in bare),
                     },
-                    fixes=_fixes(inputs),
+                    fixes=_fixes(inputs, [split.samples[i] for i in bare]),
                     example=bare[0],
                 )
             )
@@ -76,7 +80,12 @@ def _is_bare(sample: Sample) -> bool:
     return bool(sample.supervised_tokens) and not any(map(sample.is_supervised, places))
 
 
-def _fixes(inputs: Inputs) -> tuple[FixText, ...]:
+def _fixes(inputs: Inputs, bare: Sequence[Sample]) -> tuple[FixText, ...]:
+    """Return what to change, first where the mask is made as far as the rows show it."""
+    if all(sample.given_labels == sample.labels for sample in bare):
+        return FixText("invert_column"), FixText("look")
     if inputs.context.assistant_only_loss:
-        return FixText("marks"), FixText("invert"), FixText("look")
+        return FixText("marks_template"), FixText("invert"), FixText("look")
+    if not any(sample.row is None or MADE_FROM & set(sample.row) for sample in bare):
+        return FixText("invert_collator"), FixText("marks"), FixText("look")
     return FixText("invert"), FixText("marks"), FixText("look")

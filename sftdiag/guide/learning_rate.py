@@ -143,7 +143,8 @@ def lower_learning_rate(case: Case) -> FixText:
         new = min(new, USUAL_LEARNING_RATE[case.context.method or "lora"])
     elif rate_beyond_any(case):
         new = min(new, SMALL_MODEL_RATE)
-    return FixText("lower_rate", {"old": old, "new": new}, {"SFTConfig.learning_rate": (old, new)})
+    key = "lower_rate" if case.context.adaptive else "lower_rate_sgd"
+    return FixText(key, {"old": old, "new": new}, {"SFTConfig.learning_rate": (old, new)})
 
 
 def clip_on(case: Case) -> FixText:

@@ -53,7 +53,8 @@ def steps_did_not_do_it(case: Case) -> Evidence | None:
 def rose_at_once(case: Case) -> Evidence | None:
     """A loss that is highest in the first record and comes down from there."""
     jump = _jump(case)
-    if jump is None:
+    # Where all resumes are known and none lies here, a high first record is no sign of one.
+    if jump is None or (case.context.resumed_steps is not None and _resumed(case, jump) is None):
         return None
     values = {"level": jump.level, "height": jump.height, "step": jump.step}
     return Evidence(Weight.FITS, "rose_at_once", values)

@@ -63,14 +63,20 @@ def _undone(case: Case, weight: Weight) -> Evidence | None:
 
 
 def leave_out_rows(case: Case) -> FixText | None:
-    """Where a loss jumped within one record: from which row of the training set on, where known."""
+    """Where a loss jumped within one record: from which row of the training set on, where known.
+
+    The rows to print are those of the steps up to that in which it was seen, or to the set's end.
+    """
     if not _is_sudden(case):
         return None
     context, step = case.context, case.detection.onset_step
     rows, batch = context.train_samples, context.effective_batch_size
     if context.sampler != SEQUENTIAL or not rows or not batch:
         return FixText("leave_out_rows", {"step": step + 1})
-    return FixText("leave_out_rows_from", {"step": step + 1, "row": step * batch % rows})
+    first, seen = step * batch % rows, case.detection.step
+    end = min(rows, first + (seen - step) * batch)
+    values = {"step": step + 1, "seen": seen, "row": first, "end": end}
+    return FixText("leave_out_rows_from", values)
 
 
 def blocks_of_rows(case: Case) -> Evidence | None:

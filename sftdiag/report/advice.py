@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from sftdiag.findings import Cause, Finding, Report, Scalar, Severity, Status
@@ -15,6 +16,9 @@ MOST_CAUSES = 2
 
 ARROW = "->"
 
+_SHARES = re.compile(r"\s*[(（][^()（）]*%[^()（）]*[)）]")
+_CLAUSES = re.compile(r"[:;] |[：；]")
+
 LONG = 1e9
 """Numbers from here on are told by their power of ten."""
 
@@ -22,12 +26,57 @@ LONG = 1e9
 def first_change(report: Report, words: Mapping[str, Any], arrow: str = ARROW) -> str:
     """Return the one change to make first, for who reads no further; empty where there is none.
 
-    It begins with how sure it is: "Change" where a cause is likely or confirmed, else "Try first".
+    It begins with how sure it is: "Change" where a cause is likely or confirmed, else "Try".
     """
     finding = report.primary
     if finding is None or finding.severity < Severity.WARNING:
         return ""
     return change_of(finding, words, arrow)
+
+
+def first_reason(report: Report, words: Mapping[str, Any]) -> str:
+    """Return in a line why that is to change: the first cause, or what a check saw, in short.
+
+    Empty where there is no change to make.
+    """
+    if not first_change(report, words) or report.primary is None:
+        return ""
+    return reasons_of(report.primary, report, words)[0]
+
+
+def reasons_of(finding: Finding, report: Report, words: Mapping[str, Any]) -> list[str]:
+    """Return a line for each cause that is told of a finding; of a check's what it saw, in short.
+
+    A cause that a check of this report speaks for names the check and its rows: the change is its.
+    """
+    if finding.by_check:
+        return [words["because_first"] + words["colon"] + in_short(finding.message)]
+    # Of a check that spoke of several sets the training rows, or else the first.
+    checks = sorted(report.findings, key=lambda other: other.series == "train")
+    seen = {other.code: other for other in checks}
+    told = []
+    for cause in told_causes(finding.causes):
+        proof = seen.get(cause.check or "")
+        told.append(stated(cause, words) + (_named(proof, words) if proof is not None else ""))
+    return told
+
+
+def _named(check: Finding, words: Mapping[str, Any]) -> str:
+    rows = {"rows": check.evidence.get("rows"), "seen": check.evidence.get("seen")}
+    counted = all(isinstance(count, int) for count in rows.values())
+    key = "by_check" if counted else "by_check_uncounted"
+    return str(words[key].format(code=check.code, name=check.name, **rows))
+
+
+def in_short(message: str) -> str:
+    """Return what a check saw up to its first colon or semicolon, without its shares.
+
+    Examples:
+        >>> in_short("4 of 9 rows (44.4%, 95 % interval 10% to 80%) are cut; the tokenizer is not.")
+        '4 of 9 rows are cut'
+    """
+    (first, *_) = _CLAUSES.split(_SHARES.sub("", message), maxsplit=1)
+    return first.rstrip(".。")
 
 
 def change_when_over(finding: Finding, words: Mapping[str, Any], arrow: str = ARROW) -> str:
@@ -40,10 +89,14 @@ def change_when_over(finding: Finding, words: Mapping[str, Any], arrow: str = AR
 
 
 def change_of(finding: Finding, words: Mapping[str, Any], arrow: str = ARROW) -> str:
-    """Return the first change of a finding with how sure it is; empty where there is none."""
+    """Return the first change of a finding with how sure it is; empty where there is none.
+
+    A setting stands for itself where its cause is known; a guess is told with what it rests on.
+    """
     for text, changes in fixes_of(advised(finding.causes)).items():
-        label = words["try_first" if is_guess(finding) else "change_first"]
-        told = words["comma"].join(told_changes(changes, arrow)) or text
+        guess = is_guess(finding)
+        label = words["try_first" if guess else "change_first"]
+        told = text if guess else words["comma"].join(told_changes(changes, arrow)) or text
         return f"{label}{words['colon']}{told}"
     return ""
 
@@ -65,6 +118,11 @@ def stated(cause: Cause, words: Mapping[str, Any]) -> str:
 
 def other_causes(causes: Sequence[Cause], words: Mapping[str, Any]) -> str:
     """Return the names of the causes that are not told with their evidence, the surest first."""
+    return str(words["stop"].join(others_by_status(causes, words)))
+
+
+def others_by_status(causes: Sequence[Cause], words: Mapping[str, Any]) -> list[str]:
+    """Return the same, a line for each status."""
     told = told_causes(causes)
     others = []
     for status in Status:
@@ -74,7 +132,7 @@ def other_causes(causes: Sequence[Cause], words: Mapping[str, Any]) -> str:
         if names and not settled:
             joined = words["comma"].join(names)
             others.append(words["others_" + status.name.lower()] + words["colon"] + joined)
-    return str(words["stop"].join(others))
+    return others
 
 
 def is_guess(finding: Finding) -> bool:

@@ -24,8 +24,11 @@ SENTENCES = 3
 """Sentences of evidence told of each."""
 
 
-def lines(report: Report, curves: Iterable[Line] = ()) -> Iterator[Line]:
-    """Yield the report's lines, the curves of a sick run below the verdict."""
+def lines(report: Report, curves: Iterable[Line] = (), width: int | None = None) -> Iterator[Line]:
+    """Yield the report's lines, the curves of a sick run below the verdict.
+
+    ``width``: columns of the terminal, at which the first reason is cut.
+    """
     words = words_of(report.language)
     yield verdict(report, words)
     numbers = [part for part in (steps_done(report, words), levels(report, words)) if part]
@@ -35,6 +38,7 @@ def lines(report: Report, curves: Iterable[Line] = ()) -> Iterator[Line]:
     primary = report.primary
     if first := advice.first_change(report, words):
         yield Line(0, ((first, "bold"),))
+        yield Line(0, ((_cut(advice.first_reason(report, words), width), ""),))
     if report.verdict not in ("healthy", "info"):
         yield from curves
     if primary is not None:
@@ -58,6 +62,17 @@ def lines(report: Report, curves: Iterable[Line] = ()) -> Iterator[Line]:
     if missing:
         yield _missing({name: report.skipped[name] for name in missing}, words)
     yield from rows_seen(report.rows, words)
+
+
+def _cut(text: str, width: int | None) -> str:
+    """Return a text that fits into a line of a terminal."""
+    if width is None:
+        return text
+    from rich.text import Text
+
+    line = Text(text)
+    line.truncate(width, overflow="ellipsis")
+    return line.plain
 
 
 def _primary(finding: Finding, words: Mapping[str, Any]) -> Iterator[Line]:

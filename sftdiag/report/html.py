@@ -85,10 +85,10 @@ def _first(first: str, report: Report, words: Mapping[str, Any]) -> Iterator[str
     """Yield the one change to make first, and how sure its cause is."""
     finding = report.primary
     causes = () if finding is None or finding.by_check else finding.causes
-    told = [advice.stated(cause, words) for cause in advice.told_causes(causes)]
+    told = [] if finding is None else advice.reasons_of(finding, report, words)
     yield f'<section class="change">\n<h2>{escape(first)}</h2>'
     yield from (f"<p>{escape(sentence)}</p>" for sentence in told)
-    if others := advice.other_causes(causes, words):
+    for others in advice.others_by_status(causes, words):
         yield f'<p class="dim">{escape(others)}</p>'
     yield "</section>"
 

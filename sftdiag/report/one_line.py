@@ -68,8 +68,11 @@ def tell_body(finding: Finding, language: str) -> str:
 
 
 def told_with(finding: Finding, words: Mapping[str, Any]) -> str:
-    """Return which finding this one belongs to: as its consequence, or as its cause."""
+    """Return which finding this one belongs to: its consequence, its cause, or the same again."""
     other = finding.consequence_of or ""
+    if other.partition("@")[0] == finding.code:
+        series = other.partition(":")[2] or "train"
+        return str(words["same_as"].format(id=other, series=series))
     key = "cause_of" if is_cause_of(finding) else "consequence"
     return str(words[key].format(id=other))
 

@@ -53,7 +53,9 @@ def print_to_terminal(report: Report, detail: Detail = "brief") -> None:
 def write_to(console: Any, report: Report, detail: Detail = "brief") -> None:
     """Write the report to a rich Console, its curves as wide as it is."""
     ascii_only = not can_draw(console.encoding)
-    write_lines(console, lines(report, columns=console.width, detail=detail, ascii_only=ascii_only))
+    width = console.width
+    shown = lines(report, columns=width, detail=detail, ascii_only=ascii_only, width=width)
+    write_lines(console, shown)
 
 
 def can_draw(encoding: str | None) -> bool:
@@ -71,8 +73,17 @@ def lines(
     columns: int = PIPE_COLUMNS,
     detail: Detail = "full",
     ascii_only: bool = False,
+    width: int | None = None,
 ) -> Iterator[Line]:
-    """Return the report's lines; ``columns`` is the width for its curves, 0 for none."""
+    """Return the report's lines.
+
+    Args:
+        report: the diagnosis.
+        columns: the width for its curves, 0 for none.
+        detail: how much is told.
+        ascii_only: draw the curves without Braille and box characters.
+        width: at which a line that is to stay one is cut; None where nothing wraps.
+    """
     from sftdiag.report import brief, full
 
     if detail == "line":
@@ -80,7 +91,7 @@ def lines(
     curves = _curves(report, columns, ascii_only)
     # What checks or probes say without a log is short as it is.
     if detail == "brief" and report.summary.last_step is not None:
-        return brief.lines(report, curves)
+        return brief.lines(report, curves, width)
     return full.lines(report, curves)
 
 

@@ -302,7 +302,8 @@ def shard(sampler: str | None) -> Finding:
 def test_rows_that_undo_what_was_learned_are_named_by_their_numbers() -> None:
     best = shard("sequential").causes[0]
     assert (best.id, best.status.name) == ("poor-data", "LIKELY")
-    assert "from number 472 on (counted from 0; first trained on at step 60)" in best.fixes[0].text
+    assert "from index 472 of the dataset on" in best.fixes[0].text
+    assert "train_dataset.select(range(472, 544))" in best.fixes[0].text
     assert "from step 60 on" in shard(None).causes[0].fixes[0].text
 
 

@@ -92,3 +92,11 @@ def test_a_log_that_begins_in_mid_run_has_no_opening() -> None:
     rows = [row for row in resumed((2.0, 1.5), 10) if row["step"] > 80]
     codes = {finding.code for finding in sftdiag.analyze({"log_history": rows}).findings}
     assert "SFT109" not in codes
+
+
+def test_where_no_resume_is_known_to_lie_a_high_first_record_is_none() -> None:
+    rows = resumed((2.0, 1.6), 5)
+    named = {cause.id for f in judged(rows).findings for cause in f.causes}
+    known = {cause.id for f in judged(rows, resumed_steps=()).findings for cause in f.causes}
+    assert "adapter-state" in named
+    assert "adapter-state" not in known

@@ -180,7 +180,7 @@ def test_text_page_and_markdown_say_the_same_of_the_change_and_its_cause(
     assert report.primary is not None
     change, causes = advice.first_change(report, words), report.primary.causes
     sure = [advice.stated(cause, words) for cause in advice.told_causes(causes)]
-    others = advice.other_causes(causes, words)
+    others = advice.others_by_status(causes, words)
     assert change.startswith(words["try_first" if name == "nan-weights" else "change_first"])
     page = read(html.page(report, course)).text
     results = Results([report], courses=[course])
@@ -189,7 +189,7 @@ def test_text_page_and_markdown_say_the_same_of_the_change_and_its_cause(
         (page, "→"),
         (markdown.render(results).replace("\\", ""), "→"),
     )
-    for told in (change, *sure, others, advice.title(report.primary, words)):
+    for told in (change, *sure, *others, advice.title(report.primary, words)):
         for one, arrow in shown:
             assert told.replace("->", arrow) in one
 

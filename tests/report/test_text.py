@@ -8,15 +8,21 @@ from pathlib import Path
 
 import pytest
 from logs import healthy, train_rows
+from rich.cells import cell_len
 from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
 import sftdiag
+from sftdiag.config import Settings
 from sftdiag.context import RunContext
 from sftdiag.findings import Severity
+from sftdiag.guide import preflight
 from sftdiag.monitor import Monitor
-from sftdiag.report import text
+from sftdiag.observations import FixText as ToChange
+from sftdiag.observations import Observation, Outcome
+from sftdiag.report import advice, text
 from sftdiag.report.curve import HEIGHT, draw
+from sftdiag.report.one_line import words_of
 
 NAMES = (
     "eval-distribution",
@@ -58,6 +64,57 @@ def test_a_line_is_the_verdict(name: str, runs: Path) -> None:
     report = sftdiag.analyze(runs / name).replace(source=name)
     (line,) = text.render(report, detail="line").splitlines()
     assert line.startswith(f"{name}: {report.verdict}")
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "healthy"])
+def test_the_line_below_the_change_is_its_first_cause(name: str, lang: str, runs: Path) -> None:
+    report = sftdiag.analyze(runs / name, lang=lang)
+    assert report.primary is not None
+    lines = text.render(report).splitlines()
+    change = advice.first_change(report, words_of(lang))
+    below = lines[lines.index(change) + 1]
+    assert below.startswith(
+        advice.stated(advice.told_causes(report.primary.causes)[0], words_of(lang))
+    )
+    # On a terminal it stays a line.
+    shown = [line.plain for line in text.lines(report, columns=40, detail="brief", width=40)]
+    assert cell_len(shown[shown.index(change) + 1]) <= 40
+
+
+def test_a_cause_that_a_check_proves_names_the_check_and_its_rows(runs: Path) -> None:
+    report = sftdiag.analyze(runs / "label-mask")
+    (reason, *_) = advice.reasons_of(report.findings[0], report, words_of("en"))
+    assert reason.endswith(", seen by SFT401 no-supervised-token in 256 of 256 rows")
+
+
+@pytest.mark.parametrize(("lang", "told"), [("en", "Because: "), ("zh", "因为：")])
+def test_of_a_check_that_stands_first_the_reason_is_what_it_saw(lang: str, told: str) -> None:
+    rows = {"rows": 8, "seen": 9, "share": 0.89, "share_low": 0.5, "share_high": 1.0}
+    evidence = {**rows, "answers": 3, "trained": 4}
+    found = [
+        Observation(
+            "SFT422", "answers-untrained", Severity.ERROR, "label-mask", series,
+            evidence=evidence, fixes=(ToChange("invert"),),
+        )
+        for series in ("train", "eval")
+    ]  # fmt: skip
+    report = preflight.report(
+        Outcome(tuple(found), ran=("answers-untrained",)), Settings(lang=lang), ""
+    )
+    reason = advice.first_reason(report, words_of(lang))
+    assert reason.startswith(told)
+    assert "8" in reason
+    assert "%" not in reason
+    # What is seen again in an evaluation set is no consequence of itself.
+    again = " ".join(line.plain for line in text.lines(report))
+    same = "the same as SFT422@0 in train" if lang == "en" else "与 train 的 SFT422@0 相同"
+    assert same in again
+    assert words_of(lang)["consequence"].format(id="SFT422@0") not in again
+
+
+def test_a_healthy_run_has_no_reason(runs: Path) -> None:
+    assert not advice.first_reason(sftdiag.analyze(runs / "healthy"), words_of("en"))
 
 
 def test_at_a_glance_one_finding_is_told_in_full_and_the_rest_in_a_line(runs: Path) -> None:
@@ -208,9 +265,7 @@ def test_the_verdict_says_why_a_root_stands_before_what_is_worse(runs: Path) -> 
     )
     both = report.replace(findings=(root, worse))
     first = text.render(both).splitlines()[0]
-    assert first.endswith(
-        "error · SFT201 eval-loss-rising, a warning that leads to SFT421 empty-answers, the error"
-    )
+    assert first.endswith("error · SFT201 eval-loss-rising, which leads to SFT421 empty-answers")
     assert both.at_least("error") == (worse,)
     alone = report.replace(findings=(root, worse.replace(consequence_of=None)))
     assert "a warning; SFT421 empty-answers is the error" in text.render(alone).splitlines()[0]
