@@ -16,10 +16,10 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
-from typing import NamedTuple
 
 from sftdiag import texts
 from sftdiag.findings import Cause, Finding, Fix
+from sftdiag.values import Value
 
 COMMON = (
     *("learning_rate", "lr_scheduler_type", "warmup_steps", "max_steps", "num_train_epochs"),
@@ -53,7 +53,7 @@ INSTEAD = MappingProxyType(
 """Key of dialect.toml to what a sentence has that it stands for."""
 
 
-class Dialect(NamedTuple):
+class Dialect(Value):
     """How a framework takes settings.
 
     Attributes:

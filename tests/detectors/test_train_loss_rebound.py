@@ -112,7 +112,7 @@ def test_a_jump_that_takes_the_accuracy_along_is_told_at_once_and_ends_with_it()
     assert (finding.onset_step, finding.fired_step) == (99, 104)
     assert (finding.resolved_step is None, over.resolved_step is None) == (True, False)
     assert (finding.causes[0].id, finding.causes[0].status.name) == ("data-order", "LIKELY")
-    assert "rows that are trained on from step 100 on" in finding.causes[0].fixes[0].text
+    assert "from step 100 on" in finding.causes[0].fixes[0].text
 
 
 def test_a_jump_whose_gradient_grew_is_not_put_down_to_the_rows() -> None:
@@ -154,7 +154,7 @@ def test_a_jump_is_an_error_once_the_evaluation_says_that_all_is_lost(
     assert (finding.evidence["eval_loss_before"], finding.evidence["eval_loss_recent"]) == (4.7, 8)
     assert "eval_loss rose with them from 4.7 to 8 (step" in finding.message
     assert (finding.causes[0].id, finding.causes[0].status.name) == ("poor-data", "LIKELY")
-    assert "rows that are trained on from step 100 on" in finding.causes[0].fixes[0].text
+    assert "from step 100 on" in finding.causes[0].fixes[0].text
 
 
 @pytest.mark.parametrize(
