@@ -50,13 +50,14 @@ def reasons_of(finding: Finding, report: Report, words: Mapping[str, Any]) -> li
     A cause that a check of this report speaks for names the check and its rows: the change is its.
     """
     if finding.by_check:
-        return [words["because_first"] + words["colon"] + in_short(finding.message)]
+        seen = finding.message.replace(words["looked_at"], "")
+        return [words["because_first"] + words["colon"] + in_short(seen)]
     # Of a check that spoke of several sets the training rows, or else the first.
     checks = sorted(report.findings, key=lambda other: other.series == "train")
-    seen = {other.code: other for other in checks}
+    by_code = {other.code: other for other in checks}
     told = []
     for cause in told_causes(finding.causes):
-        proof = seen.get(cause.check or "")
+        proof = by_code.get(cause.check or "")
         told.append(stated(cause, words) + (_named(proof, words) if proof is not None else ""))
     return told
 

@@ -140,8 +140,8 @@ def _worse(report: Report, primary: Finding, words: Mapping[str, Any]) -> str:
     key = "worse"
     if worst.consequence_of == primary.id:
         key = "worse_cause" if is_cause_of(worst) else "worse_consequence"
-    labels = {"own": words[primary.severity.label], "label": words[worst.severity.label]}
-    return str(words[key].format(code=worst.code, name=worst.name, **labels))
+    label = words[worst.severity.label]
+    return str(words[key].format(code=worst.code, name=worst.name, label=label))
 
 
 def is_cause_of(finding: Finding) -> bool:

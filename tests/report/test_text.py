@@ -268,6 +268,6 @@ def test_the_verdict_says_why_a_root_stands_before_what_is_worse(runs: Path) -> 
     assert first.endswith("error · SFT201 eval-loss-rising, which leads to SFT421 empty-answers")
     assert both.at_least("error") == (worse,)
     alone = report.replace(findings=(root, worse.replace(consequence_of=None)))
-    assert "a warning; SFT421 empty-answers is the error" in text.render(alone).splitlines()[0]
+    assert ", beside the error SFT421 empty-answers" in text.render(alone).splitlines()[0]
     over = report.replace(findings=(root, worse.replace(resolved_step=9)))
     assert text.render(over).splitlines()[0].endswith("SFT201 eval-loss-rising")
