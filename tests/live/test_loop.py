@@ -359,3 +359,17 @@ def test_rows_are_named_by_what_they_made(tmp_path: Path) -> None:
     behind = {each.step: each.rows for each in run.report.primary.rows}
     assert behind[60] == (60, 1060)
     assert told(sftdiag.analyze(tmp_path)) == told(run.report)
+
+
+@pytest.mark.parametrize(
+    ("lang", "told"), [("en", "the checkpoint of step 20"), ("zh", "第 20 步的检查点")]
+)
+def test_fixes_name_the_checkpoint_that_the_loop_told_of(lang: str, told: str) -> None:
+    with sftdiag.Loop(stop_on="error", lang=lang) as run:
+        for step in run.until_stop(range(1, 60)):
+            run.log(step=step, loss=2.0 if step < 30 else math.nan, lr=1e-4)
+            if step in (10, 20):
+                run.take_checkpoints(range(10, step + 1, 10))
+    assert run.report.primary is not None
+    fixes = [fix.text for cause in run.report.primary.causes for fix in cause.fixes]
+    assert any(told in fix for fix in fixes)
