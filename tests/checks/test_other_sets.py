@@ -99,8 +99,9 @@ def test_answers_of_another_length_say_nothing() -> None:
 def test_strangers_stand_at_chance(seed: int) -> None:
     train, _ = drawn(seed)
     seen = by_words(Matches(rows_of(split(mixed_up(train, seed)))))
-    assert abs(seen.above) < 4 * seen.error
     own = by_words(Matches(rows_of(split(train))))
+    # Where next to nothing is shared the strangers have no scatter of their own.
+    assert abs(seen.above) < 4 * max(seen.error, own.error)
     assert own.above > 6 * own.error
 
 

@@ -69,8 +69,9 @@ def test_a_collator_that_masks_all(tmp_path: Path, labels: bool) -> None:
     )
     report = sftdiag.preflight(trainer)
     assert report.primary.code == "SFT401"
-    (change,) = changes(report)
+    change, where_a_template_is_given = changes(report)
     assert "data collator" in change
+    assert "template" in where_a_template_is_given
 
 
 def test_a_template_without_marks(tmp_path: Path) -> None:
@@ -135,4 +136,4 @@ def test_the_beginnings_of_rows_are_cut_off() -> None:
 def test_what_nothing_proves_keeps_both_reasons() -> None:
     found = one(RunContext(), Tokenization())
     assert found.variant == "default"
-    assert [fix.key for fix in found.fixes] == ["check_mask", "length"]
+    assert [fix.key for fix in found.fixes] == ["check_mask", "spelling", "length"]
