@@ -30,8 +30,11 @@ EVERY = 50
 PRECISIONS = {"bf16-mixed": "bf16", "16-mixed": "fp16", "32-true": "fp32"}
 """The Trainer's names for what the context calls precision."""
 
-SAVING = ("on_train_batch_end", "on_train_epoch_end", "on_validation_end", "on_exception")
-"""The events at which Lightning's checkpoint callbacks save; and at ``on_train_end``."""
+SAVING = (
+    *("on_train_batch_end", "on_train_epoch_end", "on_validation_end"),
+    *("on_exception", "on_train_end"),
+)
+"""The events at which Lightning's checkpoint callbacks save."""
 
 try:
     # The two packages' classes are strangers to each other: the one in use counts.
@@ -216,16 +219,15 @@ class DiagnosticsCallback(ByLoop, Callback):  # type: ignore[misc]
         """Take their events from the checkpoint callbacks."""
         for each in getattr(trainer, "checkpoint_callbacks", ()):
             own = vars(each)
-            names = (*SAVING, "on_train_end")
-            self._kept_back.append((each, {name: own[name] for name in names if name in own}))
-            own.update(dict.fromkeys(names, _nothing))
+            self._kept_back.append((each, {name: own[name] for name in SAVING if name in own}))
+            own.update(dict.fromkeys(SAVING, _nothing))
         if self._kept_back:
             self._loop.saves_end()
 
     def _let_save(self) -> None:
         """Give the checkpoint callbacks their events back."""
         for each, own in self._kept_back:
-            for name in (*SAVING, "on_train_end"):
+            for name in SAVING:
                 vars(each).pop(name, None)
             vars(each).update(own)
         self._kept_back, self._none_saves = [], False

@@ -54,7 +54,7 @@ def _next_rates(known: Mapping[float, Trial]) -> list[float]:
     if all(trial.outcome.judged is None for trial in known.values()):
         new = [_towards_learning(known)]
         return [rate for rate in new if _is_possible(rate) and rate not in known]
-    best = min(rates, key=lambda rate: _loss(known[rate]))
+    best = min(rates, key=lambda rate: loss_of(known[rate]))
     place = rates.index(best)
     new = []
     if place == len(rates) - 1 and _worth(known, best, rates[place - 1]):
@@ -92,8 +92,16 @@ def _worth(known: Mapping[float, Trial], best: float, other: float) -> bool:
     return high.judged - low.judged > STANDARD_ERRORS * error
 
 
-def _loss(trial: Trial) -> float:
+def loss_of(trial: Trial) -> float:
+    """Return the loss that a trial is judged by; infinite where it has none."""
     return inf if trial.outcome.judged is None else trial.outcome.judged
+
+
+def lowest(asked: Sequence[Settings], done: Done) -> Trial | None:
+    """Return the lowest of settings once all are done; None before, or where none ended."""
+    known = [done[key] for key in map(key_of, asked) if key in done]
+    ended = [trial for trial in known if trial.outcome.judged is not None]
+    return min(ended, key=loss_of) if ended and len(known) == len(asked) else None
 
 
 def _round(rate: float) -> float:
@@ -114,18 +122,15 @@ def with_rates(
     for settings in asked[1:]:
         near = higher if is_faster(settings) else lower
         asked = [*asked, *({**settings, RATE: rate} for rate in near)]
-    while True:
-        known = [done[key] for key in map(key_of, asked) if key in done]
-        ended = [trial for trial in known if trial.outcome.judged is not None]
-        if len(known) < len(asked) or not ended:
-            return asked
-        best = min(ended, key=_loss).settings
+    while (trial := lowest(asked, done)) is not None:
+        best = trial.settings
         there = {key_of(settings) for settings in asked}
         new = [{**best, RATE: rate} for near in next_to(best[RATE], done) for rate in near]
         new = [settings for settings in new if key_of(settings) not in there]
         if not new:
-            return asked
+            break
         asked += new
+    return asked
 
 
 def next_to(rate: float, done: Done) -> tuple[list[float], list[float]]:

@@ -12,11 +12,10 @@ As in the steps, everything follows from the trials that are done.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import inf
 from statistics import fmean
 
 from sftdiag.searches import costs
-from sftdiag.searches.bracket import Done, Settings, bracketed, next_to, with_rates
+from sftdiag.searches.bracket import Done, Settings, bracketed, loss_of, next_to, with_rates
 from sftdiag.searches.noise import CHEAPER_ERRORS, cheapest, margin
 from sftdiag.searches.outcome import RowLosses, Trial
 from sftdiag.searches.settings import ACCUMULATION, ALPHA, EPOCHS, RANK, RATE, SEED, Facts, key_of
@@ -93,17 +92,19 @@ def _around(now: Settings, facts: Facts, done: Done) -> list[dict[str, float]]:
             trials = [done[key_of(settings)] for settings in asked]
             ended = [trial for trial in trials if trial.outcome.judged is not None]
             if ended:
-                here = dict(min(ended, key=_loss).settings)
+                here = dict(min(ended, key=loss_of).settings)
     return []
 
 
 def _contenders(now: Settings, done: Done, seeds: float | None) -> list[Trial]:
     """Return what a second seed may decide between; none where noise leaves one alone."""
-    ended = sorted(_ended(now, done), key=_loss)
+    ended = sorted(_ended(now, done), key=loss_of)
     if not ended:
         return []
     cheap, best, _ = cheapest(ended, costs.whole, seeds)
-    near = [trial for trial in ended if _loss(trial) - _loss(best) <= _noise(trial, best, seeds)]
+    near = [
+        trial for trial in ended if loss_of(trial) - loss_of(best) <= _noise(trial, best, seeds)
+    ]
     first = [best, cheap] if cheap is not best else [best]
     found = [*first, *(trial for trial in near if trial not in first)][:MOST_CONTENDERS]
     return found if len(found) > 1 else []
@@ -117,10 +118,6 @@ def _ended(now: Settings, done: Done) -> list[Trial]:
     """Return the trials of the search's own seed that ran to their end."""
     own = [trial for trial in done.values() if trial.settings[SEED] == now[SEED]]
     return [trial for trial in own if trial.outcome.judged is not None]
-
-
-def _loss(trial: Trial) -> float:
-    return inf if trial.outcome.judged is None else trial.outcome.judged
 
 
 def _mean(trial: Trial, done: Done) -> Trial | None:

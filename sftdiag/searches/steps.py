@@ -7,10 +7,10 @@ started again, or run by several processes, asks for the same trials.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import inf, log
+from math import log
 
 from sftdiag.searches import costs
-from sftdiag.searches.bracket import Done, Settings, bracketed, with_rates
+from sftdiag.searches.bracket import Done, Settings, bracketed, lowest, with_rates
 from sftdiag.searches.noise import cheapest, margin
 from sftdiag.searches.outcome import Trial
 from sftdiag.searches.settings import (
@@ -167,19 +167,12 @@ def _epochs(now: Settings, facts: Facts, done: Done) -> list[dict[str, float]]:
     epochs = turn(trained) if trained is not None else None
     if epochs is not None and epochs not in (now[EPOCHS], long[EPOCHS]):
         asked.append({**now, EPOCHS: epochs})
-    while True:
-        known = [done[key] for key in map(key_of, asked) if key in done]
-        ended = [trial for trial in known if trial.outcome.judged is not None]
-        if len(known) < len(asked) or not ended:
-            return asked
-        fewer = min(ended, key=_loss).settings[EPOCHS] - 1
+    while (best := lowest(asked, done)) is not None:
+        fewer = best.settings[EPOCHS] - 1
         if fewer < 1 or any(settings[EPOCHS] == fewer for settings in asked):
-            return asked
+            break
         asked.append({**now, EPOCHS: fewer})
-
-
-def _loss(trial: Trial) -> float:
-    return inf if trial.outcome.judged is None else trial.outcome.judged
+    return asked
 
 
 def _ranks(now: Settings, facts: Facts, done: Done) -> list[dict[str, float]]:

@@ -107,17 +107,13 @@ class Store:
 
     def running(self) -> list[dict[str, float]]:
         """Return the settings of the trials under way, whoever runs them."""
-        found = []
-        for step in _SHOWN:
-            self.give_up_lost(step)
-            alive = [t for t in self._trials(step) if t.state == TrialState.RUNNING]
-            found += [dict(trial.user_attrs[SETTINGS]) for trial in alive]
-        return found
+        self.give_up_lost()
+        alive = [t for step in _SHOWN for t in self._trials(step) if t.state == TrialState.RUNNING]
+        return [dict(trial.user_attrs[SETTINGS]) for trial in alive]
 
     def claim(self, step: str, settings: Mapping[str, float]) -> optuna.Trial | None:
         """Return a trial of these settings for this process to run; None where another one does."""
-        for other in _SHOWN:
-            self.give_up_lost(other)
+        self.give_up_lost()
         key = key_of(settings)
         if self._held(key):
             return None
@@ -179,13 +175,14 @@ class Store:
         """Leave a trial that this process does not finish to whoever asks for it next."""
         self._study(step).tell(trial, state=TrialState.FAIL, skip_if_finished=True)
 
-    def give_up_lost(self, step: str) -> None:
-        """Give up the trials whose process is gone."""
-        for trial in self._trials(step):
-            if trial.state == TrialState.RUNNING and _is_lost(trial):
-                # Another process may do so at the same moment.
-                with suppress(optuna.exceptions.UpdateFinishedTrialError, ValueError):
-                    self._study(step).tell(trial.number, state=TrialState.FAIL)
+    def give_up_lost(self) -> None:
+        """Give up the trials whose process is gone, of whatever step."""
+        for step in _SHOWN:
+            for trial in self._trials(step):
+                if trial.state == TrialState.RUNNING and _is_lost(trial):
+                    # Another process may do so at the same moment.
+                    with suppress(optuna.exceptions.UpdateFinishedTrialError, ValueError):
+                        self._study(step).tell(trial.number, state=TrialState.FAIL)
 
     def retry_failed(self) -> None:
         """Let the trials that failed so far be run again."""

@@ -93,9 +93,11 @@ class Scored:
     @property
     def delay(self) -> float:
         """Share of the run between onset and detection; infinite where it was not detected."""
-        if self.detected is None:
-            return inf
-        return max(0, self.detected - self.onset) / max(1, self.full.planned)
+        return inf if self.detected is None else self.since_onset(self.detected)
+
+    def since_onset(self, step: int) -> float:
+        """Return the share of the run between the onset and a step."""
+        return max(0, step - self.onset) / max(1, self.full.planned)
 
     @property
     def at_stake(self) -> float:

@@ -107,12 +107,7 @@ def _fault_row(fault: str, scored: Sequence[Scored]) -> tuple[object, ...]:
     harmful = [s for s in scored if s.harm]
     if not harmful:
         return (fault, len(scored), 0, *["-"] * 8)
-    stops = [s.judged.stop for s in harmful]
-    shares = [
-        max(0, stop - s.onset) / max(1, s.full.planned)
-        for s, stop in zip(harmful, stops, strict=True)
-        if stop is not None
-    ]
+    shares = [s.since_onset(s.judged.stop) for s in harmful if s.judged.stop is not None]
     without = sum(s.full.seconds for s in harmful)
     return (
         fault,
@@ -182,7 +177,7 @@ def later(scored: Sequence[Scored]) -> list[str]:
 def _since(scored: Scored, step: int | None) -> str:
     if step is None:
         return "never"
-    return f"{step} ({max(0, step - scored.onset) / max(1, scored.full.planned):.1%})"
+    return f"{step} ({scored.since_onset(step):.1%})"
 
 
 def _loss(value: float) -> str:
