@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import sqrt
 from typing import NamedTuple
 
-from sftdiag.checks._matching import COMMON, MOST_TOKENS, Row, rows_of
+from sftdiag.checks._matching import COMMON, MOST_TOKENS, Row, below, rows_of
 from sftdiag.checks._same_prompts import are_enough, pairs_of
 from sftdiag.samples import Split
 from sftdiag.token_sets import Overlaps
@@ -61,7 +61,5 @@ def _parts(split: Split, row: Row) -> tuple[tuple[int, ...], tuple[int, ...]]:
 def _rank(overlaps: Overlaps, index: int, other: int) -> float:
     """Return the share of all other answers that share less with one, ties by half."""
     shares = overlaps.with_second(index)
-    own = shares[other]
-    below, level = int((shares < own).sum()), int((shares == own).sum())
-    # The answer itself is above all others, and the other one level with itself.
-    return (below + (level - 1) / 2) / max(1, len(shares) - 2)
+    # The answer itself, above all, and the other one are not among those compared.
+    return below(shares, other) / max(1, len(shares) - 2)

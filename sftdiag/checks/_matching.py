@@ -106,12 +106,7 @@ class Matches:
 
         Those that share as much count half: among strangers' answers it is 0.5 in the mean.
         """
-        overlap = self._overlap(index)
-        less, as_much = (
-            int((overlap < overlap[index]).sum()),
-            int((overlap == overlap[index]).sum()),
-        )
-        return (less + (as_much - 1) / 2) / (len(self.rows) - 1)
+        return below(self._overlap(index), index) / (len(self.rows) - 1)
 
     def _overlap(self, index: int) -> Shares:
         """Return how much each answer shares with a prompt, in nats."""
@@ -156,6 +151,12 @@ class Matches:
         tokens, both = self._overlaps.both(index, other)
         shorter = min(self._overlaps.first(index)[1], self._overlaps.second(other)[1])
         return tokens >= 2 and both >= SHARED * shorter
+
+
+def below(shares: Shares, other: int) -> float:
+    """Return how many share less than another one does; those that share as much count half."""
+    own = shares[other]
+    return int((shares < own).sum()) + (int((shares == own).sum()) - 1) / 2
 
 
 def rows_of(split: Split) -> list[Row]:

@@ -24,15 +24,7 @@ def back_to(case: Case, step: float, keys: tuple[str, str, str]) -> FixText:
             none is known.
     """
     named, none, unseen = keys
-    if not case.signals.checkpoints:
-        return FixText(unseen, {"step": int(step)})
     known = sound_one(case, step)
-    if known is None:
-        return FixText(none, {"step": int(step)})
-    return FixText(named, {"step": int(step), "checkpoint": known})
-
-
-def of_the_best(case: Case, step: float) -> FixText | None:
-    """Return the fix that takes the checkpoint of the best evaluation, where one is known."""
-    known = sound_one(case, step)
-    return None if known is None else FixText("take_checkpoint", {"checkpoint": known})
+    if known is not None:
+        return FixText(named, {"step": int(step), "checkpoint": known})
+    return FixText(none if case.signals.checkpoints else unseen, {"step": int(step)})

@@ -9,7 +9,7 @@ from sftdiag.detectors.eval_loss_rising import FEW_EVALUATIONS
 from sftdiag.findings import Severity
 from sftdiag.guide import empty_answers
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
-from sftdiag.guide.checkpoints import of_the_best
+from sftdiag.guide.checkpoints import sound_one
 from sftdiag.guide.epochs import steps_at_epoch_edges
 from sftdiag.guide.from_checks import check, observed
 from sftdiag.guide.row_order import blocks_of_rows, evaluation_is_of_other_blocks
@@ -159,7 +159,8 @@ def train_less(case: Case) -> FixText:
 
 def take_the_best(case: Case) -> FixText | None:
     """Use what was saved at the best evaluation, or last before it."""
-    return of_the_best(case, case.detection.onset_step)
+    known = sound_one(case, case.detection.onset_step)
+    return None if known is None else FixText("take_checkpoint", {"checkpoint": known})
 
 
 def stop_early(case: Case) -> FixText:

@@ -9,7 +9,7 @@ from sftdiag.guide.accumulation import CAUSE
 from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check
 from sftdiag.guide.learning_rate import (
-    beyond_every_range,
+    BEYOND_EVERY_RANGE,
     lower_learning_rate,
     rate_against_ranges,
     rate_beyond_any,
@@ -102,13 +102,7 @@ SYMPTOM = Symptom(
             only=SUM,
         ),
         CauseRule("learning-rate-too-high", (rate,), (lower_learning_rate,), HIGH),
-        CauseRule(
-            "learning-rate-too-high",
-            (beyond_every_range,),
-            (lower_learning_rate,),
-            (*BLIND, "resting"),
-            needs_evidence=True,
-        ),
+        BEYOND_EVERY_RANGE.replace(only=(*BLIND, "resting")),
         *(cause.replace(only=LOW) for cause in empty_answers.CAUSES),
         CauseRule("weights-not-loaded", (blind,), (fix("load_weights"),), BLIND),
         CauseRule("frozen-parameters", (never_moved,), (fix("unfreeze"),), ("blind",)),

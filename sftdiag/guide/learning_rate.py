@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sftdiag.detectors._eval_rise import MIN_RISE
-from sftdiag.guide.base import Case, Evidence, FixText, Weight
+from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Weight
 from sftdiag.ranges import (
     SGD_LEARNING_RATE,
     SMALL_MODEL_RATE,
@@ -145,6 +145,12 @@ def lower_learning_rate(case: Case) -> FixText:
         new = min(new, SMALL_MODEL_RATE)
     key = "lower_rate" if case.context.adaptive else "lower_rate_sgd"
     return FixText(key, {"old": old, "new": new}, {"SFTConfig.learning_rate": (old, new)})
+
+
+BEYOND_EVERY_RANGE = CauseRule(
+    "learning-rate-too-high", (beyond_every_range,), (lower_learning_rate,), needs_evidence=True
+)
+"""A rate that breaks any model, whatever the curve looks like afterwards."""
 
 
 def clip_on(case: Case) -> FixText:

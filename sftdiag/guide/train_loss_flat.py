@@ -17,7 +17,7 @@ from sftdiag.findings import Severity
 from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED, scale_of_the_losses
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check, new_tokens_untrained, observed
-from sftdiag.guide.learning_rate import beyond_every_range, lower_learning_rate
+from sftdiag.guide.learning_rate import BEYOND_EVERY_RANGE
 from sftdiag.guide.movement import (
     fell_by_all_weights,
     movement,
@@ -259,12 +259,7 @@ OF_THE_LOSS = (
         (raise_learning_rate,),
     ),
     # What it broke in the first steps rests at any level, and looks like wrong labels.
-    CauseRule(
-        "learning-rate-too-high",
-        (beyond_every_range,),
-        (lower_learning_rate,),
-        needs_evidence=True,
-    ),
+    BEYOND_EVERY_RANGE,
     CauseRule(
         "label-mask",
         (

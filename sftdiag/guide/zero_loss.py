@@ -5,7 +5,7 @@ from __future__ import annotations
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check
-from sftdiag.guide.learning_rate import beyond_every_range, lower_learning_rate
+from sftdiag.guide.learning_rate import BEYOND_EVERY_RANGE, beyond_every_range
 
 
 def no_gradient(case: Case) -> Evidence | None:
@@ -71,12 +71,7 @@ SYMPTOM = Symptom(
             (check("generation-markers"), check("template-mismatch", clean=None)),
             (fix("check_template"),),
         ),
-        CauseRule(
-            "learning-rate-too-high",
-            (lost_by_the_rate,),
-            (lower_learning_rate,),
-            needs_evidence=True,
-        ),
+        BEYOND_EVERY_RANGE.replace(looks=(lost_by_the_rate,)),
         CauseRule("quantization-or-dtype", (hidden_nan,), (fix("use_bf16"),)),
     ),
 )

@@ -60,7 +60,8 @@ def test_the_core_is_compiled_and_the_tree_is_not(python: str, tmp_path: Path) -
 
 def test_reports_are_the_same_to_the_last_byte(python: str, tmp_path: Path, corpus: Path) -> None:
     folders = (corpus / "real" / "runs", corpus / "tiny", corpus / "gpu")
-    logs = [str(path) for folder in folders for path in sorted(folder.glob("*.json"))]
+    found = (path for folder in folders for path in sorted(folder.glob("*.json")))
+    logs = [str(path) for path in found if not path.name.endswith(".spec.json")]
     assert len(logs) > 250
     for options in (("--format", "json"), ("--lang", "zh", "-v")):
         command = ("-m", "sftdiag", "analyze", *options, *logs)
