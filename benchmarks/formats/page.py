@@ -78,6 +78,11 @@ KINDS = (
         "0 (one is added; nemo_toolkit 2.7.3)",
     ),
     Kind(
+        "mlx-lm console (and xtuner's, with a gradient norm)",
+        lambda s, f: turned.mlx(s, f / "mlx.log"),
+        "iterations are micro-batches; three decimals; no epoch, no gradient norm (0.28.4)",
+    ),
+    Kind(
         "Lightning metrics.csv",
         "lightning.csv",
         "steps count from 0 (one is added); epochs count from 0; rows of one step are "

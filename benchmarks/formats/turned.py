@@ -155,6 +155,21 @@ def megatron(state: State, path: Path) -> Path:
     return path
 
 
+def mlx(state: State, path: Path) -> Path:
+    """Write mlx-lm's console lines: an evaluation before the train loss of its iteration."""
+    lines = [f"Starting training..., iters: {_last(state)}"]
+    for row in sorted(state["log_history"], key=lambda row: (row["step"], "loss" in row)):
+        if "loss" in row:
+            lines.append(
+                f"Iter {row['step']}: Train loss {row['loss']:.3f}, Learning Rate "
+                f"{row['learning_rate']:.3e}, It/sec 2.100, Tokens/sec 99.100, Trained Tokens 900"
+            )
+        elif "eval_loss" in row:
+            lines.append(f"Iter {row['step']}: Val loss {row['eval_loss']:.3f}, Val took 1.100s")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
 def notebook(state: State, path: Path) -> Path:
     """Write a notebook with the table that the Trainer shows: a row an evaluation."""
     body, loss = "", "No log"

@@ -66,6 +66,18 @@ def may_be_a_guess(signals: Signals, level: float) -> bool:
     return level >= CHANCE_SHARE * (signals.context.chance_loss or log(SMALLEST_VOCABULARY))
 
 
+def tiny_rate(signals: Signals) -> float | None:
+    """Return the highest rate where it is below every range; None where it was not seen."""
+    rate = signals.peak_learning_rate
+    if rate is None or rate >= LOWEST_LEARNING_RATE:
+        return None
+    # A log that begins in mid-run, at its highest rate, says nothing of the rates before it.
+    unseen = signals.begins_in_mid_run and signals.peak_learning_rate_step <= (
+        signals.first_step or 0
+    )
+    return None if unseen else rate
+
+
 def signs_of_a_fault(signals: Signals, level: float, blocks: Sequence[Block]) -> dict[str, Scalar]:
     """Return the signs that there was something to learn, each with its number."""
     signs: dict[str, Scalar] = {}
@@ -77,8 +89,7 @@ def signs_of_a_fault(signals: Signals, level: float, blocks: Sequence[Block]) ->
             signs["chance_loss"] = signs["known_vocabulary"] = chance
         elif chance is None and level <= log(LARGEST_VOCABULARY):
             signs["chance_loss"] = None
-    rate = signals.peak_learning_rate
-    if rate is not None and rate < LOWEST_LEARNING_RATE:
+    if (rate := tiny_rate(signals)) is not None:
         signs["tiny_learning_rate"] = rate
     share = signals.context.trainable_share
     if share is not None and share < FEW_PARAMETERS:

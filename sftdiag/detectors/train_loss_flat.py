@@ -50,6 +50,7 @@ from sftdiag.detectors._flat_signs import (
     knows_its_rows,
     may_be_a_guess,
     signs_of_a_fault,
+    tiny_rate,
 )
 from sftdiag.detectors._learning import (
     TOLERANCE,
@@ -66,7 +67,6 @@ from sftdiag.detectors._still_rate import StillRate
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.hints import ClassVar
-from sftdiag.ranges import LOWEST_LEARNING_RATE
 from sftdiag.records import EVAL, TRAIN, LogRecord
 from sftdiag.signals.blocks import Block, Closing
 from sftdiag.signals.noise import mean, noise_scale
@@ -149,7 +149,7 @@ class TrainLossFlatDetector(Detector):
         rate = signals.peak_learning_rate
         if rate is None and rows.have("learning_rate"):
             return False
-        tiny = rate is not None and rate < LOWEST_LEARNING_RATE
+        tiny = tiny_rate(signals) is not None
         # Rows that log a norm have one above 0, so that the mean has, and not all of them are 0.
         still = closing.blocks[:1] if rows.have("grad_norm") else closing.blocks
         tiny = tiny or may_be_short(signals.context)
@@ -305,10 +305,8 @@ class TrainLossFlatDetector(Detector):
         if count < LEAST_VALUES:
             numbers = {"points": count, "needed": LEAST_VALUES, "rows": signals.train_rows}
             return Skip("rows_void" if signals.went_back else "few_points", numbers)
-        rate = signals.peak_learning_rate
-        tiny = rate is not None and rate < LOWEST_LEARNING_RATE
         # What a rate below every range did not do while it climbed it will not do at its peak.
-        looked_at = LEAST_VALUES if tiny else min(SETTLED_BLOCKS, count)
+        looked_at = LEAST_VALUES if tiny_rate(signals) is not None else min(SETTLED_BLOCKS, count)
         settled = signals.blocks[count - looked_at // 2].last_step
         if signals.learning_rate_rises or settled < signals.peak_learning_rate_step:
             return Skip("warmup")

@@ -37,6 +37,15 @@ def test_a_decisive_sign_needs_few_records() -> None:
     ]
 
 
+@pytest.mark.parametrize(("first", "told"), [(1, True), (2900, False)])
+def test_the_end_of_a_schedule_is_no_rate_too_low(first: int, told: bool) -> None:
+    """A log that begins in mid-run does not show its peak rate."""
+    rows = flat(2.3, noise=0.1, rows=15)
+    for number, row in enumerate(rows):
+        row.update(step=first + 10 * number, learning_rate=3e-7 * (1 - number / 16))
+    assert bool(fired(rows)) == told
+
+
 @pytest.mark.parametrize("level", [0.5, 1.2, 2.5, 4.4])
 def test_a_flat_loss_is_a_warning_by_itself(level: float) -> None:
     """Over 337 labelled public runs none that learns moves so little."""

@@ -135,7 +135,31 @@ def test_rows_that_repeat_by_themselves_are_kept(tmp_path: Path) -> None:
         ),
         ("[10:00:01] step 30 loss 1.5 lr 2e-5", {"step": 30, "loss": "1.5"}),
         ("step: 30/900, train loss: 1.5, val loss: 2.5", {"step": 30, "eval_loss": "2.5"}),
+        (
+            "Iter 30: Train loss 1.5, Learning Rate 2.000e-05, It/sec 2.1, Tokens/sec 99.1, "
+            "Trained Tokens 900, Peak mem 4.1 GB",
+            {"step": 30, "loss": "1.5", "learning_rate": "2.000e-05"},
+        ),
+        ("Iter 30: Val loss 2.5, Val took 1.1s", {"step": 30, "eval_loss": "2.5"}),
+        (
+            "2026/01/01 10:00:00 - mmengine - INFO - Iter(train) [  30/900]  lr: 2.0e-05  "
+            "eta: 0:11:00  time: 0.3  data_time: 0.1  memory: 9000  loss: 1.5  grad_norm: nan",
+            {"step": 30, "loss": "1.5", "learning_rate": "2.0e-05", "grad_norm": "nan"},
+        ),
+        (
+            "01/01 10:00:00 - mmengine - INFO - Epoch(train) [2][30/90]  lr: 2.0e-05  loss: 1.5",
+            {"step": 120, "loss": "1.5"},
+        ),
+        ("Epoch:[0/19](30/900) loss:1.5 lr:0.0002 epoch_Time:9.0min:", {"step": 30, "loss": "1.5"}),
+        ("Epoch [1/3], Step [30/90], Loss: 1.5", {"step": 30, "loss": "1.5"}),
+        ("iter 30: loss 1.5, time 99.10ms, mfu 31.10%", {"step": 30, "loss": "1.5"}),
+        (
+            "Epoch: 1/3, step 4/9 completed (loss: 1.5):  50%|#####     | 5/10 [00:01<00:01]",
+            {"step": 5, "loss": "1.5"},
+        ),
+        ("Training:  50%|#####     | 5/10 [00:01<00:01, 1.1s/it, loss=1.5]", {"step": 5}),
         ("| 0.5 | 1.0 | 20 | 0.7 |", {}),
+        ("Validating, loss 1.5:  50%|#####     | 5/10 [00:01<00:01, loss=1.5]", {}),
     ],
     ids=[
         "torchtune",
@@ -147,7 +171,17 @@ def test_rows_that_repeat_by_themselves_are_kept(tmp_path: Path) -> None:
         "lightning",
         "script",
         "words",
+        "mlx-lm",
+        "mlx-lm-evaluation",
+        "xtuner",
+        "xtuner-epochs",
+        "batch-of-epoch",
+        "step-in-brackets",
+        "nanogpt",
+        "loss-before-a-bar",
+        "loss-behind-a-bar",
         "no header",
+        "bar-of-an-evaluation",
     ],
 )
 def test_lines_of_other_tools(tmp_path: Path, line: str, row: dict[str, Any]) -> None:
@@ -158,6 +192,50 @@ def test_lines_of_other_tools(tmp_path: Path, line: str, row: dict[str, Any]) ->
     (found,) = read(tmp_path, f"starting\n{line}\n")[1]
     found.setdefault("loss", found.pop("train_loss", None))
     assert row.items() <= found.items()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Epoch [{epoch}/3], Step [{step}/4], Loss: {loss}",
+        "Epoch {epoch} step {step} loss {loss}",
+        "Epoch: {epoch}/3, step {step} (loss: {loss}):  50%|##   | {step}/4 [00:01<00:01, 2s/it]",
+    ],
+    ids=["of", "bare", "bar"],
+)
+def test_steps_that_begin_anew_in_each_epoch_count_on(tmp_path: Path, line: str) -> None:
+    said = [
+        line.format(epoch=epoch, step=step, loss=4.0 - epoch - 0.1 * step)
+        for epoch in (1, 2, 3)
+        for step in (1, 2, 3, 4)
+    ]
+    rows = read(tmp_path, "\n".join(said))[1]
+    assert [row["step"] for row in rows] == [*range(1, 13)]
+    assert [round(float(row["loss"]), 1) for row in rows][::4] == [2.9, 1.9, 0.9]
+    assert all(row.get("epoch", row["step"] / 4) == row["step"] / 4 for row in rows)
+
+
+def test_a_bar_that_is_drawn_again_is_one_row(tmp_path: Path) -> None:
+    bar = "loss: {:.1f}:  50%|##   | {}/8 [00:01<00:01, 2s/it]"
+    drawn = [bar.format(3 - 0.1 * n, n) for n in range(9) for _ in range(2)]
+    rows = read(tmp_path, "\r".join(drawn))[1]
+    assert [row["step"] for row in rows] == [*range(1, 9)]
+
+
+def test_mlx_says_how_long_it_trains(tmp_path: Path) -> None:
+    said = ["Starting training..., iters: 400", "Iter 1: Val loss 2.5, Val took 1.1s"]
+    said += [f"Iter {10 * n}: Train loss {3 - 0.1 * n:.3f}, It/sec 2.1" for n in range(1, 9)]
+    run, rows = read(tmp_path, "\n".join(said))
+    assert run.context.max_steps == 400
+    assert [row["step"] for row in rows] == [1, *range(10, 90, 10)]
+
+
+def test_a_metric_that_is_a_dict_is_a_cell_without_a_number(tmp_path: Path) -> None:
+    table = "Epoch\tTraining Loss\tValidation Loss\tAccuracy\n" + "".join(
+        f"{n}\t{1 / n}\t{0.5 + 0.1 * n}\t{{'accuracy': 0.8}}\n" for n in (1, 2, 3)
+    )
+    rows = read(tmp_path, table)[1]
+    assert [float(row["loss"]) for row in rows] == [1.0, 0.5, 1 / 3]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Console text: what a run printed, under whatever printed beside it.
 
 Reads the Trainer's dicts (numbers, or the strings of transformers 5), notebook tables, and the
-lines of torchtune, Megatron, NeMo, litgpt and Lightning, inside progress bars, colours, time
-stamps, the prefixes of Slurm, torchrun and loggers, and several ranks' output.
+lines of torchtune, Megatron, NeMo, litgpt, Lightning, mlx-lm, xtuner and scripts, inside progress
+bars, colours, time stamps, the prefixes of Slurm, torchrun and loggers, and several ranks' output.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ TRAINED = ("loss", "train_loss")
 STANDING = ("bar", *pairs.WRITERS)
 """Kinds of lines that show the last evaluation again and again, beside each train loss."""
 
+_DICT, NO_NUMBER = re.compile(r"\{[^{}]*\}"), "nan"
+
 DIGITS = 4
 """Digits that transformers 5 prints of a number."""
 
@@ -68,6 +70,9 @@ class Scanner:
         self._standing: dict[str, Any] = {}
         self._table = Table()
         self._wrapped: list[str] = []
+        self._drawn = (0, 0)
+        self._before = 0
+        self._counted = pairs.Counted()
 
     def read(self, line: str) -> Iterator[Event]:
         """Yield the rows and bars in the next line."""
@@ -78,7 +83,9 @@ class Scanner:
         elif "{" in line:
             yield from self._dicts(line)
         elif "%|" in line:
-            if (bar := bars.training(line)) is not None:
+            if "oss" in line and (shown := bars.described(line)) is not None:
+                yield from self._described(line, *shown)
+            elif (bar := bars.training(line)) is not None:
                 yield bar
             elif "oss" in line and (row := bars.metrics(line)) is not None:
                 yield from self._row(row, "bar", line)
@@ -98,7 +105,10 @@ class Scanner:
         for row, strings in found:
             self.as_strings += strings
             yield from self._row(row, "dict", line)
-        if not found and (start := dicts.opened(line)) is not None:
+        if not found and self._table.names is not None and "}" in line:
+            # A metric that is itself a dict: a cell without a number.
+            yield from self._plain(_DICT.sub(NO_NUMBER, line))
+        elif not found and (start := dicts.opened(line)) is not None:
             self._wrapped = [start]
 
     def _unwrap(self, line: str) -> Iterator[Event]:
@@ -110,10 +120,23 @@ class Scanner:
             self._wrapped = []
             yield from self.read(line)
 
+    def _described(self, line: str, loss: str, done: int, total: int) -> Iterator[Event]:
+        """Read a script's own bar, drawn again and again, and anew in each epoch."""
+        if done < self._drawn[0]:
+            self._before += self._drawn[1]
+        step = self._before + done
+        again = self._drawn == (done, total)
+        self._drawn = (done, total)
+        if not again and done:
+            yield from self._row({"step": str(step), "loss": loss}, "script", line)
+
     def _plain(self, line: str) -> Iterator[Event]:
+        if (iterations := pairs.planned(line)) is not None:
+            self.columns.max_steps = iterations
         found = pairs.row(line)
         if found is not None:
             writer, row = found
+            row = self._counted.take(row)
             yield from self._row(row, writer, line)
         elif (shown := self._table.row(line)) is not None:
             yield from self._row(shown, "table", line)

@@ -11,6 +11,8 @@ _TRAINING = re.compile(r"(?:.*(?:\s|\]:?|>|^\d+:))?(?:train\w*:?|steps?:?)?", re
 """What stands before the training's bar: nothing (transformers), or ``Train`` (ms-swift)."""
 
 _EPOCH = re.compile(r"Epoch (\d+)")
+_DESCRIBED = re.compile(r"\bloss\s*[:=]?\s*([-+]?\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)\b", re.I)
+_EVALUATION = re.compile(r"\b(?:eval|val(?:id)?|dev|test)", re.I)
 _POSTFIX = re.compile(r"[,\[]\s*([A-Za-z][\w/. ]{1,60})=([-+0-9.eEinfa]{1,24})(?=[,\]])")
 
 
@@ -27,6 +29,28 @@ def training(line: str) -> tuple[int, int] | None:
         return None
     done, total = int(match[2][:15]), int(match[3][:15])
     return (done, total) if 0 <= done <= total and total > 1 else None
+
+
+def described(line: str) -> tuple[str, int, int] | None:
+    """Return the loss that a script shows at its training's bar, and the bar's (done, total).
+
+    Examples:
+        >>> described("Epoch: 1/3, step 4/10 completed (loss: 1.25):  50%|## | 5/10 [00:09<00:09")
+        ('1.25', 5, 10)
+        >>> described("Train:  50%|## | 5/10 [00:09<00:09, 1.8s/it, loss=1.25]")
+        ('1.25', 5, 10)
+        >>> described("Validation, loss 1.25:  50%|## | 5/10 [00:09<00:09")
+    """
+    found = _BAR.search(line)
+    if found is None:
+        return None
+    before = line[: found.end(1)].partition("%|")[0]
+    loss = next((match[1] for match in reversed(list(_DESCRIBED.finditer(before)))), None)
+    if loss is None and training(line) is not None:
+        loss = dict(_POSTFIX.findall(line[found.end() - 1 :])).get("loss")
+    if loss is None or _EVALUATION.search(before):
+        return None
+    return loss, int(found[2][:15]), int(found[3][:15])
 
 
 def metrics(line: str) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Lines of names and numbers: of torchtune, Megatron, NeMo, litgpt and scripts alike."""
+"""Lines of names and numbers: of torchtune, Megatron, NeMo, litgpt, mlx-lm, xtuner and scripts."""
 
 from __future__ import annotations
 
@@ -29,13 +29,36 @@ _LITGPT_VALUE = re.compile(rf"^iter (\d+): val loss ({_NUMBER})")
 _VALIDATION = re.compile(
     rf"validation loss at iteration (\d+).{{0,80}}?lm loss value: ({_NUMBER})", re.I
 )
+_MLX = re.compile(
+    rf"\bIter (\d{{1,12}}): (Train|Val) loss ({_NUMBER})(?:, Learning Rate ({_NUMBER}))?", re.I
+)
+_MLX_PLAN = re.compile(r"^\s*Starting training\.\.\., iters: (\d{1,12})\s*$")
+"""What mlx-lm prints before its first iteration."""
+
+_MMENGINE = re.compile(
+    r"\b(?:Iter|Epoch)\(train\)\s+(?:\[(\d{1,6})\]\s*)?\[\s*(\d{1,12})/(\d{1,12})\]"
+)
+_MMENGINE_PART = re.compile(rf"\b([A-Za-z][\w/.]{{0,60}}): ({_NUMBER})(?=\s|$)")
+
 _SCRIPT = re.compile(
     rf"\b([A-Za-z][A-Za-z_/]{{1,30}}(?: [Ll]oss)?)\s*[:= ]\s*({_NUMBER})(?![\w/:])"
 )
+IN_EPOCH = "in epoch"
+"""Of a script's row: the epoch that its line names, and the steps that the line counts to."""
+
 _OURS = re.compile(r"\bSFT\d{3}\b")
 """In what the callback itself says of a loss and a step."""
 
-_SCRIPT_STEP = re.compile(r"\b(?:global_)?step\s*[:=#]?\s*(\d{1,12})(?:\s*/\s*(\d{1,12}))?", re.I)
+_SCRIPT_STEP = re.compile(
+    r"\b(?:(?:global_)?step|iter(?:ation)?)\s*[:=#]?\s*[\[(]?\s*(\d{1,12})(?:\s*/\s*(\d{1,12}))?",
+    re.I,
+)
+_SCRIPT_EPOCH = re.compile(r"\bepoch\s*[:=#]?\s*[\[(]?\s*(\d{1,6})(?:\s*/\s*\d{1,6})?", re.I)
+_SCRIPT_BATCH = re.compile(
+    r"[\])]?[\s,|:]*(?:(?:batch|iter|iteration)\s*[:=#]?)?\s*[\[(]?\s*(\d{1,12})\s*/\s*(\d{1,12})",
+    re.I,
+)
+"""What stands behind the epoch where no word names the step: ``Epoch:[0/19](100/24681)``."""
 
 
 def row(line: str) -> tuple[str, dict[str, Any]] | None:
@@ -49,6 +72,11 @@ def row(line: str) -> tuple[str, dict[str, Any]] | None:
         ('megatron', {'iteration': '10', 'total_iterations': '100', 'lm loss': '1.08E+01'})
         >>> row("Epoch 1 | iter 8 step 4 | loss train: 5.904, val: n/a | iter time: 19.85 ms")
         ('litgpt', {'step': '4', 'epoch': '1', 'loss': '5.904'})
+
+        >>> row("Iter 20: Train loss 1.056, Learning Rate 1.000e-05, It/sec 14.787")
+        ('mlx-lm', {'iteration': '20', 'loss': '1.056', 'learning_rate': '1.000e-05'})
+        >>> row("05/04 08:52:19 - mmengine - INFO - Iter(train) [ 20/90]  lr: 6.8e-05  loss: 2.8")
+        ('xtuner', {'iteration': '20', 'total_iterations': '90', 'lr': '6.8e-05', 'loss': '2.8'})
     """
     if "oss" not in line and _NAN_ITERATIONS not in line:
         return None
@@ -132,9 +160,44 @@ def _litgpt(line: str) -> dict[str, Any] | None:
     return {name: value for name, value in found.items() if value != "n/a"}
 
 
+def planned(line: str) -> int | None:
+    """Return the iterations that mlx-lm says it will do, or None.
+
+    Examples:
+        >>> planned("Starting training..., iters: 600")
+        600
+    """
+    match = _MLX_PLAN.match(line)
+    return int(match[1]) if match else None
+
+
+def _mlx(line: str) -> dict[str, Any] | None:
+    match = _MLX.search(line)
+    if match is None:
+        return None
+    loss = "loss" if match[2].lower() == "train" else "eval_loss"
+    found = {"iteration": match[1], loss: match[3]}
+    return found | ({"learning_rate": match[4]} if match[4] else {})
+
+
+def _mmengine(line: str) -> dict[str, Any] | None:
+    """xtuner's, by mmengine: iterations of the run, or of an epoch."""
+    match = _MMENGINE.search(line)
+    if match is None:
+        return None
+    parts = dict(_MMENGINE_PART.findall(line[match.end() :]))
+    if match[1] is None:
+        return {"iteration": match[2], "total_iterations": match[3], **parts}
+    before = (int(match[1]) - 1) * int(match[3])
+    return {"iteration": str(before + int(match[2])), "epoch": match[1], **parts}
+
+
 def _script(line: str) -> dict[str, Any] | None:
     """A script's own line: a step and a loss, such as ``step 10 loss 1.5``."""
+    epoch = _SCRIPT_EPOCH.search(line)
     step = _SCRIPT_STEP.search(line)
+    if step is None and epoch is not None:
+        step = _SCRIPT_BATCH.match(line, epoch.end())
     if step is None or _OURS.search(line):
         return None
     found: dict[str, Any] = {}
@@ -142,13 +205,58 @@ def _script(line: str) -> dict[str, Any] | None:
         if value != "n/a" and plain(name) not in ("step", "global_step", "epoch"):
             found.setdefault(name, value)
     found["step"] = step[1]
-    if step[2]:
+    if epoch is not None:
+        found[IN_EPOCH] = (int(epoch[1]), int(step[2]) if step[2] else None)
+    elif step[2]:
         found["total_steps"] = step[2]
     return found
 
 
+class Counted:
+    """Counts on the steps of a script that begin anew in each of its epochs.
+
+    Examples:
+        >>> counted = Counted()
+        >>> for line in ("Epoch [1/2], Step [9/9], loss 2.5", "Epoch [2/2], Step [3/9], loss 1.5"):
+        ...     counted.take(_script(line))
+        {'loss': '2.5', 'step': '9', 'epoch': 1.0}
+        {'loss': '1.5', 'step': '12', 'epoch': 1.3333333333333333}
+    """
+
+    def __init__(self) -> None:
+        self._before = self._first = self._last = self._gap = 0
+        self._epoch: int | None = None
+        self._from_zero = False
+
+    def take(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return a script's row at the step in all, with its epoch where that is told."""
+        epoch, total = row.pop(IN_EPOCH, (None, None))
+        if epoch is None:
+            return row
+        step = int(row["step"])
+        if self._epoch is None:
+            self._first, self._from_zero = step, epoch == 0
+        elif epoch > self._epoch and step <= self._last:
+            self._before += total or self._last + self._gap - self._first
+            self._first = step
+        elif step > self._last:
+            self._gap = step - self._last
+        self._epoch, self._last = epoch, step
+        row["step"] = str(self._before + step)
+        if total and step <= total:
+            row["epoch"] = epoch - (not self._from_zero) + step / total
+        return row
+
+
 WRITERS: Mapping[str, Callable[[str], dict[str, Any] | None]] = MappingProxyType(
-    {"torchtune": _torchtune, "megatron": _iteration, "litgpt": _litgpt, "script": _script}
+    {
+        "torchtune": _torchtune,
+        "megatron": _iteration,
+        "litgpt": _litgpt,
+        "mlx-lm": _mlx,
+        "xtuner": _mmengine,
+        "script": _script,
+    }
 )
 """Who writes a line to what reads it, in the order in which they are asked."""
 
