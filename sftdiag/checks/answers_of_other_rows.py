@@ -38,14 +38,15 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from math import sqrt
 from typing import ClassVar, NamedTuple
 
 from sftdiag.checks._matching import LEVEL, Matches, Row, rows_of
 from sftdiag.checks._other_sets import CHANCE as RANDOM
 from sftdiag.checks._other_sets import SURE as CLEAR
-from sftdiag.checks._other_sets import Standing, Strangers, by_words, strangers
+from sftdiag.checks._other_sets import Standing, by_words, strangers
 from sftdiag.checks._same_prompts import same_prompts
 from sftdiag.checks.base import Check, Inputs, without_rows
 from sftdiag.findings import Severity
@@ -106,12 +107,13 @@ class AnswersOfOtherRowsCheck(Check):
         unseen = [s for s in inputs.splits if s.name in judged and judged[s.name] is None]
         sound = [s for s in inputs.splits if judged.get(s.name) is True]
         for split in unseen:
-            judged[split.name] = self._by_prompts(split)
-            if judged[split.name] is None:
-                other = strangers(split, sound, lambda name: by_words(matches[name]))
-                judged[split.name] = self._strange(split.name, other) if other else None
-            if judged[split.name] is None:
-                judged[split.name] = self._by_model(split, inputs)
+            judges = (
+                partial(self._by_prompts, split),
+                partial(self._by_strangers, split, sound, matches),
+                partial(self._by_model, split, inputs),
+            )
+            said = (judge() for judge in judges)
+            judged[split.name] = next((each for each in said if each is not None), None)
         found = [seen for seen in judged.values() if isinstance(seen, Observation)]
         if found:
             return found
@@ -178,10 +180,16 @@ class AnswersOfOtherRowsCheck(Check):
             example=0,
         )
 
-    def _strange(self, series: str, seen: Strangers) -> Observation:
+    def _by_strangers(
+        self, split: Split, sound: Sequence[Split], matches: Mapping[str, Matches]
+    ) -> Observation | None:
+        """Return the same by another set of the run whose answers are surely its own."""
+        seen = strangers(split, sound, lambda name: by_words(matches[name]))
+        if seen is None:
+            return None
         return self.observation(
             Severity.WARNING,
-            series=series,
+            series=split.name,
             variant="strange",
             evidence={
                 "rows": seen.here.rows,

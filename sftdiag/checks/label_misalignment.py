@@ -77,7 +77,7 @@ class LabelMisalignmentCheck(Check):
         return found
 
     def _smoothing(self, context: RunContext) -> Observation:
-        argument = "TrainingArguments.label_smoothing_factor"
+        argument = "SFTConfig.label_smoothing_factor"
         return self.observation(
             Severity.ERROR,
             series=ARGUMENTS,

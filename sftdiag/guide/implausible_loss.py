@@ -10,12 +10,11 @@ from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check
 from sftdiag.guide.learning_rate import (
     BEYOND_EVERY_RANGE,
+    beyond_every_range,
     lower_learning_rate,
     rate_against_ranges,
-    rate_beyond_any,
 )
 from sftdiag.guide.lost_numbers import base_quantized
-from sftdiag.ranges import ANY_LEARNING_RATE
 
 HIGH = ("far", "above")
 SUM = (*HIGH, "summed")
@@ -51,10 +50,10 @@ def sum_of_steps(case: Case) -> Evidence | None:
 
 def rate(case: Case) -> Evidence | None:
     """A rate beyond every range throws any model off in its first steps; others do not."""
-    if not rate_beyond_any(case) or not case.context.adaptive:
+    seen = beyond_every_range(case)
+    if seen is None or not case.context.adaptive:
         return rate_against_ranges(case)
-    peak = case.signals.peak_learning_rate
-    return Evidence(Weight.SUPPORTS, "rate_beyond_any", {"rate": peak, "bound": ANY_LEARNING_RATE})
+    return seen.replace(key="rate_beyond_any")
 
 
 def blind(case: Case) -> Evidence:

@@ -30,22 +30,18 @@ STEP = 5.0
 
 def rate_before(case: Case) -> Evidence | None:
     """The same of what is over with its first row: the rates after it did not do it."""
-    peak = case.signals.peak_learning_rate
-    until = max(rates_up_to(case, case.detection.onset_step), default=None)
-    if peak is None or until is None or until >= NEAR_PEAK * peak:
-        return rate_against_ranges(case)
-    return _against_ranges(case, until)
+    return _against_ranges(case, highest_rate(case, case.detection.onset_step))
 
 
 def rate_against_ranges(case: Case) -> Evidence | None:
-    """The peak learning rate against the ranges of the method."""
-    return _against_ranges(case, case.signals.peak_learning_rate)
+    """The highest learning rate against the ranges of the method."""
+    return _against_ranges(case, highest_rate(case, case.detection.step))
 
 
 def _against_ranges(case: Case, rate: float | None) -> Evidence | None:
     if rate is None:
         return Evidence(Weight.MISSING, "rate_unknown")
-    if (beyond := beyond_every_range(case)) is not None:
+    if (beyond := _beyond(case, rate)) is not None:
         return beyond
     if not case.context.adaptive:
         return None
@@ -64,18 +60,28 @@ def _against_ranges(case: Case, rate: float | None) -> Evidence | None:
 
 def beyond_every_range(case: Case) -> Evidence | None:
     """A rate that breaks any model, whatever the curve looks like afterwards."""
-    if not rate_beyond_any(case):
-        return None
+    return _beyond(case, highest_rate(case, case.detection.step))
+
+
+def beyond_before(case: Case) -> Evidence | None:
+    """The same of what is over with its first row."""
+    return _beyond(case, highest_rate(case, case.detection.onset_step))
+
+
+def _beyond(case: Case, rate: float | None) -> Evidence | None:
     adaptive = case.context.adaptive
-    values = {"rate": case.signals.peak_learning_rate, "any": bound_of_any(adaptive=adaptive)}
+    if not beyond_any(rate, case.context.method, adaptive=adaptive):
+        return None
+    values = {"rate": rate, "any": bound_of_any(adaptive=adaptive)}
     return Evidence(Weight.SUPPORTS, "rate_beyond" if adaptive else "rate_beyond_sgd", values)
 
 
-def rate_beyond_any(case: Case) -> bool:
-    """Return whether the peak rate is one at which no model of any size learns."""
-    context = case.context
-    peak = case.signals.peak_learning_rate
-    return beyond_any(peak, context.method, adaptive=context.adaptive)
+def highest_rate(case: Case, step: int) -> float | None:
+    """Return the highest rate reached by a step, as far as the log tells: none later did harm."""
+    signals = case.signals
+    if signals.peak_learning_rate_step <= step:
+        return signals.peak_learning_rate
+    return max(rates_up_to(case, step), default=signals.first_learning_rate)
 
 
 def rates_up_to(case: Case, step: int) -> list[float]:
@@ -141,7 +147,7 @@ def lower_learning_rate(case: Case) -> FixText:
         new = min(new, SGD_LEARNING_RATE)
     elif speak_of(case.context.total_parameters):
         new = min(new, USUAL_LEARNING_RATE[case.context.method or "lora"])
-    elif rate_beyond_any(case):
+    elif beyond_any(old, case.context.method, adaptive=case.context.adaptive):
         new = min(new, SMALL_MODEL_RATE)
     key = "lower_rate" if case.context.adaptive else "lower_rate_sgd"
     return FixText(key, {"old": old, "new": new}, {"SFTConfig.learning_rate": (old, new)})

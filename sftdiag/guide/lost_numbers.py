@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Weight, fix
-from sftdiag.guide.learning_rate import rate_beyond_any
+from sftdiag.guide.learning_rate import beyond_before
 from sftdiag.signals.blocks import Block
 from sftdiag.signals.leap import blew_up_within
 from sftdiag.signals.zeros import HUGE, LEAP
@@ -35,7 +35,7 @@ def climb_before(case: Case) -> Evidence | None:
         seen = {"first": blocks[0].loss, "top": top.loss, "step": top.last_step}
         return Evidence(Weight.SUPPORTS, "loss_jumped", seen)
     # Where no rate could be worse, that it took a while says nothing for it.
-    return None if rate_beyond_any(case) else Evidence(Weight.AGAINST, "loss_calm", values)
+    return None if beyond_before(case) else Evidence(Weight.AGAINST, "loss_calm", values)
 
 
 def _blew_up_in_the_first_row(case: Case) -> bool:
@@ -99,7 +99,8 @@ def lost_from_the_start(case: Case) -> Evidence | None:
 def lost_by_a_rate_beyond_any(case: Case) -> bool:
     """Return whether the first row is of several steps, at a rate that breaks a model in one."""
     from_first = bool(case.detection.evidence.get("from_first_record"))
-    return from_first and case.detection.onset_step > 1 and rate_beyond_any(case)
+    late = from_first and case.detection.onset_step > 1
+    return late and beyond_before(case) is not None
 
 
 def not_from_training(case: Case) -> Evidence | None:

@@ -10,10 +10,10 @@ from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weig
 from sftdiag.guide.checkpoints import GO_BACK, WEIGHTS_ARE_OF, back_to
 from sftdiag.guide.from_checks import check
 from sftdiag.guide.learning_rate import (
+    beyond_before,
     keep_clipping,
     lower_learning_rate,
     rate_before,
-    rate_beyond_any,
 )
 from sftdiag.guide.lost_numbers import (
     HARDWARE,
@@ -43,7 +43,7 @@ def rows_have_labels(case: Case) -> Evidence | None:
     if isinstance(loss, float) and isinf(loss):
         return Evidence(Weight.AGAINST, "infinite")
     # A rate that breaks any model needs one step, and leaves nothing finite behind it either.
-    by_rate = case.detection.onset_step > 1 and rate_beyond_any(case)
+    by_rate = case.detection.onset_step > 1 and beyond_before(case) is not None
     weight = Weight.FITS if by_rate else Weight.SUPPORTS
     return Evidence(weight, "never_finite")
 

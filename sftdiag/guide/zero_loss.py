@@ -5,7 +5,7 @@ from __future__ import annotations
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check
-from sftdiag.guide.learning_rate import BEYOND_EVERY_RANGE, beyond_every_range
+from sftdiag.guide.learning_rate import BEYOND_EVERY_RANGE, beyond_before
 
 
 def no_gradient(case: Case) -> Evidence | None:
@@ -48,7 +48,7 @@ def lost_by_the_rate(case: Case) -> Evidence | None:
     """A rate that breaks any model: the trainer logs the NaN as 0, and no grad_norm denies it."""
     if case.number("grad_norm") is not None:
         return None
-    return beyond_every_range(case)
+    return beyond_before(case)
 
 
 SYMPTOM = Symptom(

@@ -59,6 +59,7 @@ class Signals(MainSeries):
         easy_answers: as the checks of the rows say, see :class:`~sftdiag.observations.Outcome`.
         checkpoints: the steps of those that are known to be there.
         gaps: where the train loss was lost and came back: the last step before, the first after.
+        first_learning_rate: the first that was logged, also where its row's loss was lost.
         row_lost: the newest train record's loss is NaN or infinite, as the record itself says.
         lost: likewise, or a 0 that hides one, going by the rows around it.
     """
@@ -86,6 +87,7 @@ class Signals(MainSeries):
         self.evaluations: dict[str, list[Evaluation]] = {}
         self.evaluations_seen: dict[str, int] = {}
         self.learning_rate: float | None = None
+        self.first_learning_rate: float | None = None
         self.peak_learning_rate: float | None = None
         self.peak_learning_rate_step = 0
         self.learning_rate_rises = False
@@ -151,6 +153,8 @@ class Signals(MainSeries):
         if rate is not None and isfinite(rate):
             self.learning_rate_rises = self.learning_rate is not None and rate > self.learning_rate
             self.learning_rate = rate
+            if self.first_learning_rate is None:
+                self.first_learning_rate = rate
             if self.peak_learning_rate is None or rate > self.peak_learning_rate:
                 self.peak_learning_rate = rate
                 self.peak_learning_rate_step = step
@@ -237,6 +241,8 @@ class Signals(MainSeries):
             highest = max(rates)
             self.learning_rate_rises = rates[-1] > rates[-2]
             self.learning_rate = rates[-1]
+            if self.first_learning_rate is None:
+                self.first_learning_rate = rates[0]
             if self.peak_learning_rate is None or highest > self.peak_learning_rate:
                 self.peak_learning_rate = highest
                 self.peak_learning_rate_step = rows.steps[rates.index(highest)]

@@ -18,7 +18,7 @@ from benchmarks.gpu.finetunes.matrix import Spec
 from benchmarks.gpu.finetunes.replay import Judged, agrees, of_run
 from benchmarks.gpu.finetunes.report import Scores
 from benchmarks.gpu.finetunes.results import Result, Run, load
-from benchmarks.gpu.finetunes.score import Scored, harm, onset, score
+from benchmarks.gpu.finetunes.score import Scored, harm, onset, score, stopped_on
 from sftdiag.context import RunContext
 from sftdiag.findings import Finding, Report, Severity, Summary
 from sftdiag.observations import Observation, Outcome
@@ -259,7 +259,7 @@ def test_a_warning_stops_only_where_that_is_asked_for() -> None:
     lines = [
         bars.stopping(
             stop_on,
-            score([faulty, *twins(2.0, 2.0)], stop_on),
+            stopped_on(stop_on, score([faulty, *twins(2.0, 2.0)])),
             [(healthy, of_run(healthy, stop_on=stop_on))],
             reasons,
         )

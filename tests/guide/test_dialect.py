@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -160,6 +161,17 @@ def test_older_versions_of_the_same(older: str, told: str, changed: str) -> None
     fix = Fix("raise max_length; warmup_steps=0.1", {"SFTConfig.max_length": (8, 32)})
     assert in_its_words(fix, older, "en") == Fix(told, {changed: (8, 32)})
     assert in_its_words(Fix("the learning_rate"), older, "en").text == "the learning_rate"
+
+
+def test_settings_are_named_by_the_classes_that_are_translated() -> None:
+    """A setting named by another class would reach every framework untranslated."""
+    named = [
+        found
+        for path in PACKAGE.rglob("*.py")
+        for found in re.findall(r'"(\w+(?:Config|Arguments))\.\w+"', path.read_text("utf-8"))
+    ]
+    assert len(named) > 30
+    assert set(named) == {"SFTConfig", "LoraConfig"}
 
 
 def test_a_change_whose_value_means_something_else_is_left_out() -> None:

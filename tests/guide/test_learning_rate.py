@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from logs import decay, noisy, train_rows
 
@@ -105,6 +107,33 @@ def test_an_evaluation_rises_with_it_where_it_rises_by_more_than_seeds_differ(
     cause = high(found)
     assert any("evaluation loss rose with it" in text for text in cause.because) == told
     assert (cause.status.name == "LIKELY") == told
+
+
+@pytest.mark.parametrize(("top", "named"), [(1.0, False), (500.0, True)])
+@pytest.mark.parametrize(
+    ("code", "of_row"),
+    [
+        ("SFT107", {"loss": 0.0}),
+        ("SFT106", {"loss": math.nan, "grad_norm": math.nan}),
+        ("SFT101", {"loss": 2.5, "grad_norm": 0.0}),
+    ],
+)
+def test_a_rate_that_was_reached_later_is_no_cause(
+    code: str, of_row: dict[str, float], top: float, named: bool
+) -> None:
+    """The schedule climbs on after the loss is lost: beyond every range from the start, or not."""
+    rows = [{"step": 10 * n, "learning_rate": top * n / 1000, **of_row} for n in range(1, 60)]
+    monitor = Monitor()
+    for row in rows:
+        monitor.feed_entry(row)
+    found = next(finding for finding in monitor.report().findings if finding.code == code)
+    assert found.onset_step <= 20
+    assert found.fired_step <= 300
+    rate = [cause for cause in found.causes if cause.id == "learning-rate-too-high"]
+    told = " ".join(text for cause in rate for text in cause.because)
+    assert ("no model of any size" in told) == named
+    hardware = [cause.because for cause in found.causes if cause.id == "hardware-or-kernel"]
+    assert all(bool(because) != named for because in hardware)
 
 
 def test_what_only_fits_ranks_before_nothing_and_below_support() -> None:

@@ -13,7 +13,7 @@ peft = pytest.importorskip("peft", reason="needs the extra trainer")
 
 from sftdiag.checks import Inputs, run_checks  # noqa: E402
 from sftdiag.context import RunContext  # noqa: E402
-from sftdiag.guide import preflight  # noqa: E402
+from sftdiag.guide import dialect, preflight  # noqa: E402
 from sftdiag.trainer import context, smoothing  # noqa: E402
 
 IDS = torch.randint(3, 56, (2, 12), generator=torch.Generator().manual_seed(0))
@@ -136,4 +136,6 @@ def test_it_is_an_error_before_step_1(lang: str) -> None:
     (found,) = preflight.findings(run_checks(Inputs(known)), lang)
     assert (found.code, found.severity.label) == ("SFT404", "error")
     assert "OptimizedModule" in found.message
+    (cause,) = dialect.spoken(found, "axolotl", lang).causes
+    assert dict(cause.fixes[0].changes) == {"label_smoothing_factor": (0.1, 0.0)}
     assert "{" not in found.message

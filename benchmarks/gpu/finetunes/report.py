@@ -10,7 +10,7 @@ from benchmarks.gpu.finetunes import about, bars, misses, tables
 from benchmarks.gpu.finetunes.reasons import REASONS
 from benchmarks.gpu.finetunes.replay import Judged, agrees, of_run, recorded
 from benchmarks.gpu.finetunes.results import Run
-from benchmarks.gpu.finetunes.score import Scored, score
+from benchmarks.gpu.finetunes.score import Scored, score, stopped_on
 
 PAGE = "gpu.md"
 FOLDER = "gpu"
@@ -131,7 +131,7 @@ class Scores:
         healthy = [(run, of_run(run, stop_on="warning")) for run in self.runs if not run.faulty]
         return [
             bars.stopping("error", self.scored, self.healthy, self.reasons),
-            bars.stopping("warning", score(self.runs, "warning"), healthy, self.reasons),
+            bars.stopping("warning", stopped_on("warning", self.scored), healthy, self.reasons),
         ]
 
     def page(self, second: Scores | None = None) -> str:

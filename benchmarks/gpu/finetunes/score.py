@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 from benchmarks.gpu.finetunes.matrix import harmed
@@ -154,10 +154,11 @@ def harm(run: Run, runs: Iterable[Run]) -> tuple[bool | None, str]:
     return harmed((run.plain or run.full).data["losses"], list(twins.values())), ""
 
 
-def score(runs: Sequence[Run], stop_on: str | None = "error") -> list[Scored]:
-    """Score all faulty runs, stopped from a severity on."""
-    return [
-        Scored(run, *harm(run, runs), onset(run), of_run(run, stop_on=stop_on))
-        for run in runs
-        if run.faulty
-    ]
+def score(runs: Sequence[Run]) -> list[Scored]:
+    """Score all faulty runs, stopped at errors."""
+    return [Scored(run, *harm(run, runs), onset(run), of_run(run)) for run in runs if run.faulty]
+
+
+def stopped_on(severity: str, scored: Iterable[Scored]) -> list[Scored]:
+    """Return the same runs, stopped from another severity on."""
+    return [replace(each, judged=of_run(each.run, stop_on=severity)) for each in scored]
