@@ -10,8 +10,10 @@ process of its own; the page is written of what is stored in benchmarks/gpu/over
 Rows are logged every tenth step. Stretches of ten steps with all that attach does
 (the callback, the losses and norms taken from the trainer, the row numbers) and without any of it,
 in blocks (with, without, without, with): a drift of the machine's speed slows both alike. A block
-gives one ratio; printed are their median and its 95 % interval, from order statistics. What is
-inside the callback's events and in the wrapped methods is timed beside it. On the CPU it trains a
+gives one ratio; printed are their median and its 95 % interval, from order statistics. Beside it
+stands the ratio by the typical time of a stretch, from the median seconds of each of its steps by
+its place after the log row: the machine's stalls, which take either now and then, are in neither.
+What is inside the callback's events and in the wrapped methods is timed beside it. On the CPU it trains a
 tiny model.
 
 A small model's step is soon one in which the GPU waits for the host to launch kernels: the host's
@@ -243,6 +245,8 @@ def measure(folder: Path, size: Size, seconds: float) -> dict[str, Any]:
         **({} if cuda else {"least_ms": least_ms(folder.with_name("least"), size)}),
         "blocks": len(ratios),
         "ratio": list(ratio(ratios)),
+        "typical": list(alternating.typical_ratio(stretches)),
+        "stretches": [[round(step * 1e6) for step in stretch.steps] for stretch in stretches],
         "ratios": [round(each, 5) for each in ratios],
     }
 
@@ -252,17 +256,21 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     lines = [
         f"A log row every {STRETCH} steps.",
         "",
-        "| tokens/s with attach over without | median | 95 % interval | on watching |",
-        "|---|---|---|---|",
+        "| tokens/s with attach over without | median | 95 % interval | without stalls "
+        "| 95 % interval | on watching |",
+        "|---|---|---|---|---|---|",
     ]
     for name, seen in results.items():
         middle, low, high = seen["ratio"]
         inside, step = seen["inside_ms"], seen["step_ms"]
+        typical = "- | -"
+        if "typical" in seen:
+            typical = "{:.4f} | {:.4f} to {:.4f}".format(*seen["typical"])
         least = f", at the least {seen['least_ms']:.3f} ms" if "least_ms" in seen else ""
         lines.append(
             f"| {name}: {seen['what']}, {seen['precision']}, {step:.1f} ms a step on "
             f"{seen['device']}, torch {seen['torch']}, {seen['blocks']} blocks | {middle:.4f} "
-            f"| {low:.4f} to {high:.4f} "
+            f"| {low:.4f} to {high:.4f} | {typical} "
             f"| {inside:.3f} ms a step, {inside / step:.2%} of it{least} |"
         )
     notes = [f"{name}: {seen['note']}" for name, seen in results.items() if "note" in seen]
@@ -273,6 +281,8 @@ BARS = f"""\
 To reach: on a GPU at least {LEAST_TOKENS} at the lower end of the interval; on the CPU at most
 0.050 ms a step on watching, 1 % of a step of 5 ms. "At the least": what hooks at the same places
 take that hold a loss, a norm and a time, read them at the log row and do nothing else.
+"Without stalls": of the median seconds of each step by its place after the log row, so that what
+the machine loses now and then, with or without, is in neither; its interval is a bootstrap's.
 """
 
 
