@@ -13,8 +13,8 @@ in blocks (with, without, without, with): a drift of the machine's speed slows b
 gives one ratio; printed are their median and its 95 % interval, from order statistics. Beside it
 stands the ratio by the typical time of a stretch, from the median seconds of each of its steps by
 its place after the log row: the machine's stalls, which take either now and then, are in neither.
-What is inside the callback's events and in the wrapped methods is timed beside it. On the CPU it trains a
-tiny model.
+What is inside the callback's events and in the wrapped methods is timed beside it. On the CPU it
+trains a tiny model.
 
 A small model's step is soon one in which the GPU waits for the host to launch kernels: the host's
 own noise is then all that is measured. The 135 M size is trained as it is where speed counts:
