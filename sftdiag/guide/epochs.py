@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from sftdiag.guide.base import Case, Evidence, FixText, Weight
 from sftdiag.ranges import MOST_EPOCHS, epoch_band
 
@@ -42,3 +44,8 @@ def fewer_epochs(case: Case) -> FixText:
     fewer = max(1, round(most * signals.last_step / signals.epoch))
     values = {"steps": steps, "fewer": fewer, "most": most}
     return FixText("fewer_steps_than", values, {"SFTConfig.max_steps": (steps, fewer)})
+
+
+def whole_epochs(epoch: float) -> int:
+    """Return the number of epochs that ends at this one, or behind it; logs round their epochs."""
+    return max(1, ceil(epoch - 0.05))

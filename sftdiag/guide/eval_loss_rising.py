@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from math import ceil
-
 from sftdiag.detectors._eval_rise import MIN_RISE
 from sftdiag.detectors.eval_loss_rising import FEW_EVALUATIONS
 from sftdiag.findings import Severity
 from sftdiag.guide import empty_answers
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.checkpoints import sound_one
-from sftdiag.guide.epochs import steps_at_epoch_edges
+from sftdiag.guide.epochs import steps_at_epoch_edges, whole_epochs
 from sftdiag.guide.from_checks import check, observed
 from sftdiag.guide.row_order import blocks_of_rows, evaluation_is_of_other_blocks
 from sftdiag.ranges import epoch_band
@@ -72,7 +70,7 @@ def epochs_for_the_data(case: Case) -> Evidence | None:
 def _best_epochs(case: Case) -> int | None:
     """Return the number of epochs that ends at the best evaluation, or behind it."""
     epoch = case.number("eval_loss_min_epoch")
-    return None if epoch is None else max(1, ceil(epoch - 0.05))
+    return None if epoch is None else whole_epochs(epoch)
 
 
 def risen_in_first_epoch(case: Case) -> Evidence | None:

@@ -26,6 +26,9 @@ VISIBLE_FALL = 0.1
 VISIBLE_STEPS = 100
 """Steps within which the guide's smoke test asks for a clear fall."""
 
+NEXT_RATE = 3.0
+"""Factor to the next higher rate to try: half a decade, as the search goes outwards."""
+
 TELLS_APART = 9.0
 """Squared errors, in units of the noise's variance, by which one line must fit better than another:
 three standard deviations, odds of 90 to 1 for normal noise."""
@@ -170,7 +173,11 @@ def raise_learning_rate(case: Case) -> FixText:
         new = float(f"{min(max(asked, usual), high):.2g}")
         key = "raise_rate_by_pace" if asked <= high else "raise_rate_to_highest"
         steps = seen.needed * old / new
-    if old is None or old >= new:
+    if old is None:
         return FixText("raise_rate_generally")
+    if old >= new:
+        # A rate as high as the usual one may still be too low here: only a trial of it tells.
+        higher = {"old": old, "usual": usual, "new": NEXT_RATE * old, "steps": VISIBLE_STEPS}
+        return FixText("try_higher_rate", higher)
     values = {"old": old, "new": new, "steps": steps}
     return FixText(key, values, {"SFTConfig.learning_rate": (old, new)})

@@ -94,23 +94,24 @@ def open_run(
     if state is None:
         return _open_file(given, runs[0], columns, logging_steps)
     try:
-        return _open_state(given, state)
+        return _open_state(given, state, columns)
     except SourceError:
         # A process that is killed while it saves leaves a torn one; the one before it is whole.
         for older in states.older(runs[0], state):
             try:
-                return _open_state(given, older)
+                return _open_state(given, older, columns)
             except SourceError:
                 continue
         raise
 
 
 def _open_file(given: str, path: str, columns: Mapping[str, str], logging_steps: int | None) -> Run:
-    if not columns and os.path.isfile(path) and _is_state(path):
-        return _open_state(given, path)
+    if os.path.isfile(path) and _is_state(path):
+        return _open_state(given, path, columns)
     from sftdiag.sources import formats
 
     log = formats.read(path, columns, logging_steps)
+    _find_columns(given, log.rows, log.columns.seen, columns)
     known = log.context
     here = os.path.abspath(path)
     folders: tuple[str, ...] = (here if os.path.isdir(here) else os.path.dirname(here),)
@@ -141,9 +142,36 @@ def _open_file(given: str, path: str, columns: Mapping[str, str], logging_steps:
     )
 
 
-def _open_state(given: str, state: str) -> Run:
+def _find_columns(
+    given: str,
+    rows: Iterable[Mapping[str, Any]],
+    seen: Mapping[str, object],
+    own: Mapping[str, str],
+) -> None:
+    """Refuse a log without a column that the user named: another one would be taken for it.
+
+    An evaluation's may be still to come, in a log that grows.
+    """
+
+    def absent() -> list[str]:
+        asked = {name: column for name, column in own.items() if not name.startswith("eval_")}
+        return [f"{name}={column}" for name, column in asked.items() if column not in seen]
+
+    # A row behind the first ones may bring it.
+    if absent() and all(absent() for _ in rows):
+        names = ", ".join(seen) or "none"
+        raise SourceError(
+            given, f"--columns {','.join(absent())}: no such column; its columns are {names}"
+        )
+
+
+def _open_state(given: str, state: str, columns: Mapping[str, str] = EMPTY) -> Run:
     content = states.read(state)
     entries = trainer_state.entries(state, content)
+    if columns:
+        _find_columns(given, entries, {name: name for row in entries for name in row}, columns)
+        asked = {column: name for name, column in columns.items()}
+        entries = [{**row, **{asked[c]: row[c] for c in row if c in asked}} for row in entries]
     folder = os.path.dirname(os.path.abspath(state))
     # A checkpoint's run is the folder above it; any other folder's parent is not this run's.
     in_checkpoint = _is_checkpoint(state)

@@ -5,6 +5,12 @@ from collections.abc import Callable
 import pytest
 from logs import Row, feed, fired, noisy, train_rows
 
+from sftdiag.checks.answers_truncated import AnswersTruncatedCheck
+from sftdiag.context import RunContext
+from sftdiag.findings import Severity
+from sftdiag.monitor import Monitor
+from sftdiag.observations import Outcome
+
 
 def learned(
     steps: int = 100, epochs: float = 5.0, rate: float = 0.93, start: float = 2.0
@@ -72,6 +78,38 @@ def test_an_evaluation_that_rests_or_is_nothing_itself(
     found = [f for f in feed(evaluated(evaluation, start)) if f.name == "memorization"]
     assert len(found) == (says is not None)
     assert says is None or says in found[0].message
+
+
+@pytest.mark.parametrize(
+    ("planned", "change", "says"),
+    [(5.0, (5.0, 1), "by epoch 1.0 (step 20"), (None, None, "train until step 20")],
+)
+def test_as_many_epochs_as_the_evaluation_asks_for(
+    planned: float | None, change: tuple[float, int] | None, says: str
+) -> None:
+    """The run's own evaluations know better than a table how many epochs help."""
+    rows = evaluated(lambda loss: 1.3 + 0.1 * loss**3)
+    found = feed(rows, RunContext(num_train_epochs=planned))
+    (mine,) = [finding for finding in found if finding.name == "memorization"]
+    fix = next(cause for cause in mine.causes if cause.id == "too-many-epochs").fixes[0]
+    assert says in fix.text
+    assert fix.changes.get("SFTConfig.num_train_epochs") == change
+
+
+@pytest.mark.parametrize(("lost", "named"), [(0.8, True), (0.2, False)])
+def test_answers_of_which_the_length_leaves_the_beginning(lost: float, named: bool) -> None:
+    seen = AnswersTruncatedCheck().observation(
+        Severity.WARNING,
+        evidence={"series": "train", "rows": 64, "seen": 64, "share": 1.0, "max_length": 14}
+        | {"low": 0.9, "high": 1.0, "lost": lost},
+    )
+    monitor = Monitor()
+    monitor.take_checks(Outcome((seen,), (seen.name,)))
+    for row in evaluated(lambda loss: 1.1 * loss):
+        monitor.feed_entry(row)
+    mine = next(f for f in monitor.report().findings if f.code == "SFT202")
+    assert (mine.causes[0].id == "sequence-length") == named
+    assert not named or mine.causes[0].check == "SFT408"
 
 
 def stairs(drop: float, epochs: int = 3, rows: int = 12) -> list[Row]:

@@ -149,3 +149,11 @@ def test_what_is_ruled_out_is_told_by_what_rules_it_out_alone() -> None:
     low = cause([1e-3] * 400, losses, method="full")
     assert low.status.name == "RULED_OUT"
     assert [text for text in low.because if "above every range" in text] == list(low.because)
+
+
+@pytest.mark.parametrize("rate", [2e-5, 5e-5])
+def test_a_rate_that_is_usual_is_not_raised_to_the_usual_one(rate: float) -> None:
+    low = cause([rate] * STEPS, noisy([START] * STEPS, 0.0001), method="full")
+    (fix,) = low.fixes
+    assert f"is no lower than the usual one (2e-05): try {3 * rate:.2g} for 100 steps" in fix.text
+    assert fix.changes == {}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from logs import overfitting, write_state
+from logs import Row, noisy, overfitting, train_rows, write_state
 
 import sftdiag
 from sftdiag.cli.main import main
@@ -108,6 +108,31 @@ def test_columns_that_are_not_there(tmp_path: Path) -> None:
     path.write_text("tick 1 my/loss 2.0\n" * 5)
     with pytest.raises(SourceError, match="text without a row of a log"):
         open_run(path, columns={"loss": "my/loss"})
+
+
+def columns_told(path: Path) -> str:
+    with pytest.raises(SourceError) as told:
+        open_run(path, columns={"loss": "my/loss"})
+    return str(told.value).removeprefix(f"{path}: ")
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "run/trainer_state.json", "run"])
+def test_a_column_that_was_named_and_is_not_there(tmp_path: Path, name: str) -> None:
+    """Another one is not taken for it; one that comes with a later row is."""
+    path, rows = tmp_path / name, train_rows(noisy([2.0] * 60, 0.01))
+    state = path / "trainer_state.json" if name == "run" else path
+
+    def write(rows: list[Row]) -> None:
+        text = "\n".join(map(json.dumps, rows))
+        state.parent.mkdir(exist_ok=True)
+        state.write_text(text if name == "log.jsonl" else json.dumps({"log_history": rows}))
+
+    write(rows)
+    told = columns_told(path)
+    assert told == "--columns loss=my/loss: no such column; its columns are step, epoch, loss"
+    assert len(list(open_run(path, columns={"eval_loss": "my/eval"}).entries)) == 60
+    write([*rows, {**rows[-1], "step": 61, "my/loss": 0.5}])
+    assert [row["loss"] for row in open_run(path, columns={"loss": "my/loss"}).entries][-1] == 0.5
 
 
 def test_a_summary_row_and_a_repeated_step_are_no_fault(tmp_path: Path) -> None:
