@@ -60,7 +60,8 @@ class DiagnosticsCallback(StepEvents):
         grace_steps: before this step nothing stops or raises; what is still there then does.
         save_on_stop: save a checkpoint at a stop. Never for SFT104, SFT106, SFT201 and an error of
             SFT102, whose weights are worse than older ones, with ``save_strategy="no"``, or where
-            ``save_total_limit`` would then delete the checkpoint nearest the best evaluation.
+            ``save_total_limit`` would then delete the checkpoint to go back to. The trainer's own
+            save at a stop is held back where it would.
         webhook: address to send alerts to: Slack's, Discord's, or any that takes JSON. Default:
             the environment's ``SFTDIAG_WEBHOOK``. It is never logged.
         lang: ``"en"`` or ``"zh"``.
@@ -296,6 +297,14 @@ class DiagnosticsCallback(StepEvents):
         self._paused(state)
         if self._watch is not None:
             self._watch.saved()
+
+    @unharmed
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Keep a stop, which ends the epoch, from costing the checkpoint to go back to."""
+        if self._watch is not None:
+            self._watch.spare_checkpoints(control)
 
     @unharmed
     def on_train_end(

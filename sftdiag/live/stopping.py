@@ -17,6 +17,10 @@ WRITES_A_MODEL = frozenset(("trl", "llama-factory", "axolotl"))
 """Frameworks whose command writes the model when the training is over, however it ended."""
 
 
+ROTATION = "unsaved_rotation"
+"""Why a stop does not save, of :func:`hindrance`: a better checkpoint would make room for it."""
+
+
 class Stop:
     """The stop of a run: the finding that caused it, and why nothing is saved at it, if so.
 
@@ -62,44 +66,59 @@ def weights_worse(report: Report) -> bool:
 
 
 def hindrance(
-    report: Report, args: Any, state: Any, saves: Checkpoints, best: int | None
+    cause: Finding, monitor: Monitor, args: Any, state: Any, saves: Checkpoints
 ) -> str | None:
     """Return why a stop must not save (a key of report/text.toml), or None when it may.
 
     Args:
-        report: the diagnosis at the stop.
+        cause: the finding that stops the run.
+        monitor: the run's.
         args: the run's TrainingArguments.
         state: its TrainerState.
         saves: its checkpoints.
-        best: the step of the best evaluation, if there was one.
     """
-    if weights_worse(report):
+    if weights_worse(monitor.report()):
         return "unsaved_worse"
     if getattr(args.save_strategy, "value", args.save_strategy) == "no":
         return "unsaved_strategy"
-    near = nearest(saves.steps, best)
-    if near is not None and near not in saves.after_saving(args, state):
-        return "unsaved_rotation"
-    return None
+    return ROTATION if saving_loses(cause, monitor, args, state, saves) else None
+
+
+def saving_loses(
+    cause: Finding, monitor: Monitor, args: Any, state: Any, saves: Checkpoints
+) -> bool:
+    """Return whether a save at the stop would delete a checkpoint that is worth more than it.
+
+    Worth more is the one to go back to, where an evaluation says so or the weights are worse now.
+    """
+    back = back_to(saves.steps, cause, monitor)
+    if back is None or back in saves.after_saving(args, state):
+        return False
+    return monitor.best_evaluation() is not None or weights_worse(monitor.report())
+
+
+def back_to(steps: Iterable[int], cause: Finding, monitor: Monitor) -> int | None:
+    """Return the sound one of some checkpoints nearest the best evaluation, or else the onset."""
+    best, until = monitor.best_evaluation(), monitor.sound_until
+    goal = best[1].step if best is not None else cause.onset_step
+    if isinstance(known := cause.evidence.get("last_good_step"), int):
+        goal = until = known
+    return nearest([step for step in steps if until is None or step <= until], goal)
 
 
 def stop_text(stop: Stop, monitor: Monitor, args: Any, state: Any) -> str:
     """Say where a run was stopped, its best evaluation, where to go back to, and what was saved."""
     cause = stop.cause
     best = monitor.best_evaluation()
-    until = monitor.sound_until
-    goal = best[1].step if best is not None else cause.onset_step
-    if isinstance(known := cause.evidence.get("last_good_step"), int):
-        goal = until = known
     if stop.saves_end:
-        kept = monitor.signals.checkpoints
-        good = [step for step in kept if until is None or step <= until]
-        back = nearest(good, goal)
+        back = back_to(monitor.signals.checkpoints, cause, monitor)
         lang, at = monitor.settings.lang, state.global_step
         return stop_line(cause, at, state.max_steps, best, back, "saves_end", lang)
     folder = run_folder(args, state)
-    saved = checkpoints(folder) if folder else []
-    good = [step for step in saved if until is None or step <= until]
+    saved = set(checkpoints(folder) if folder else ())
+    if args.save_total_limit == 1 and state.best_model_checkpoint:
+        # At the end of training transformers deletes all but the best one.
+        saved &= {_step_of(state.best_model_checkpoint)}
     here = state.global_step in saved
     told = "saved_here" if here else stop.hindrance or "saved_nothing"
     return stop_line(
@@ -107,7 +126,7 @@ def stop_text(stop: Stop, monitor: Monitor, args: Any, state: Any) -> str:
         state.global_step,
         state.max_steps,
         best,
-        nearest(good, goal),
+        back_to(saved, cause, monitor),
         told if args.save_strategy is not None or saved else None,
         monitor.settings.lang,
         model_follows=not here and _model_follows(monitor, args, state),

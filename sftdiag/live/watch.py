@@ -8,7 +8,7 @@ from typing import Any
 from sftdiag.context import RunContext
 from sftdiag.errors import UnhealthyRunError
 from sftdiag.findings import Finding, StepRows
-from sftdiag.live.stopping import Checkpoints, Stop, hindrance, stop_text
+from sftdiag.live.stopping import ROTATION, Checkpoints, Stop, hindrance, saving_loses, stop_text
 from sftdiag.monitor import Monitor
 from sftdiag.observations import Outcome
 from sftdiag.outlets.fan_out import Outlets
@@ -222,13 +222,20 @@ class Watch:
             self.conclude()
             raise UnhealthyRunError(tell(finding, self.monitor.settings.lang))
         control.should_training_stop = True
-        why = self._hindrance() if self._policy.save_on_stop else None
+        run = (self.monitor, self._args, self._state, self._checkpoints)
+        why = hindrance(finding, *run) if self._policy.save_on_stop else None
         if self._policy.save_on_stop and why is None:
             control.should_save = True
         self.stop = Stop(finding, why)
+        self.spare_checkpoints(control)
 
-    def _hindrance(self) -> str | None:
-        best = self.monitor.best_evaluation()
-        step = best[1].step if best is not None else None
-        report = self.monitor.report()
-        return hindrance(report, self._args, self._state, self._checkpoints, step)
+    def spare_checkpoints(self, control: Any) -> None:
+        """Hold back a save at the stop that would delete the checkpoint to go back to.
+
+        The trainer's own: of this step, or of the epoch's end, which a stop brings about at once.
+        """
+        if self.stop is None or not control.should_save:
+            return
+        run = (self.monitor, self._args, self._state, self._checkpoints)
+        if saving_loses(self.stop.cause, *run):
+            control.should_save, self.stop.hindrance = False, ROTATION

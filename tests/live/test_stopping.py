@@ -174,6 +174,62 @@ def test_a_stop_does_not_save_where_that_deletes_the_best(
         assert said in stops(caplog)[0]
 
 
+class _BreaksDown(transformers.Trainer):
+    """Its loss is NaN from the third step of the second epoch on."""
+
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **more: Any) -> Any:
+        loss = super().compute_loss(model, inputs, *args, **more)
+        return loss * math.nan if model.training and self.state.global_step >= 6 else loss
+
+
+@pytest.mark.parametrize("strategy", ["epoch", "steps"])
+@pytest.mark.parametrize(
+    ("limit", "best", "left"), [(1, False, {4}), (1, True, {4}), (2, False, {4, 8})]
+)
+def test_a_stop_never_costs_the_checkpoint_to_go_back_to(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    strategy: str,
+    limit: int,
+    best: bool,
+    left: set[int],
+) -> None:
+    """The trainer saves at the end of the epoch that a stop cuts short, and rotates."""
+    shape = {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 1}
+    config = transformers.LlamaConfig(vocab_size=32, num_hidden_layers=1, **shape)
+    rows = [{"input_ids": [1, n, 3], "labels": [1, n, 3]} for n in range(4)]
+    evaluated = {"eval_strategy": strategy, "eval_steps": 4} if best else {}
+    trainer = _BreaksDown(
+        transformers.LlamaForCausalLM(config),
+        transformers.TrainingArguments(
+            str(tmp_path),
+            per_device_train_batch_size=1,
+            num_train_epochs=5,
+            logging_steps=1,
+            logging_nan_inf_filter=False,
+            save_strategy=strategy,
+            save_steps=4,
+            save_total_limit=limit,
+            load_best_model_at_end=best,
+            report_to=[],
+            use_cpu=True,
+            **evaluated,
+        ),
+        train_dataset=rows,
+        eval_dataset=rows if best else None,
+    )
+    sftdiag.attach(trainer, stop_on="error")
+    trainer.train()
+    assert trainer.state.global_step == 8
+    assert {int(path.name.partition("-")[2]) for path in tmp_path.glob("checkpoint-*")} == left
+    (said,) = stops(caplog)
+    assert "nearest checkpoint: checkpoint-4;" in said
+    assert ("saved checkpoint-8 at the stop" in said) == (8 in left)
+    assert ("save_total_limit would have deleted that checkpoint" in said) == (
+        limit == 1 and not best
+    )
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.integers(1, 30), max_size=5, unique=True),
