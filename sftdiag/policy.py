@@ -11,9 +11,13 @@ from sftdiag.guide.arbitration import SPOILS
 from sftdiag.guide.catalogue import NOTES, check_selectors
 from sftdiag.values import EMPTY, Value
 
-NEVER_SAVED: Mapping[str, Severity] = {**SPOILS, "SFT201": Severity.INFO}
+NEVER_SAVED: Mapping[str, Severity] = {
+    **SPOILS,
+    "SFT116": Severity.ERROR,
+    "SFT201": Severity.INFO,
+}
 """With these, from this severity on, the weights at a stop are worse than older ones: what they
-learned lost, blown up, NaN, overfitted."""
+learned lost, blown up, NaN, stepped on at a wild rate, overfitted."""
 
 
 class Rule(Value):

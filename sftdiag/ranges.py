@@ -104,6 +104,10 @@ away; and an adapter that begins at 0 comes to 1e-6 in a thousand steps, which c
 LOWEST_LEARNING_RATE = 1e-6
 """The lowest rate in any source above (Pareja et al., Mistral 7B): below it nothing was trained."""
 
+FAR = 10.0
+"""Factor beyond every range, or a run's own peak, from which a rate is far out: sweeps find the
+best rate of a method within one order of magnitude for unlike models (methods disagree by less)."""
+
 LARGE_MODEL = 13e9
 """Parameters above which the lower rate of a range is the start (QLoRA: 1e-4 above 13B; full:
 OLMo 2 5e-6 at 13B, 4e-6 at 32B; Tulu 3 2e-6 at 70B)."""

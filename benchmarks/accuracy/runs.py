@@ -33,7 +33,7 @@ CODES: Mapping[str, frozenset[str]] = {
         "spikes": "105",
         "lr-high": "103 104 106 102 109",
         "fall-then-rise": "102 104 106 109",
-        "lr-jump": "102 104 105",
+        "lr-jump": "116 102 104 105",
         "mask-random": "108 101",
         "mask-noise-prompt": "108 101",
         "template-misaligned": "108 101",

@@ -35,6 +35,7 @@ from sftdiag.checks.base import ARGUMENTS, Check, Inputs
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
 from sftdiag.ranges import (
+    FAR,
     LEARNING_RATE,
     LEAST_LEARNING_RATE,
     SGD_LEARNING_RATE,
@@ -45,10 +46,6 @@ from sftdiag.ranges import (
     bound_of_any,
     come_from,
 )
-
-FAR = 10.0
-"""Factor beyond every range from which a rate is far out: sweeps find the best rate of a method
-within one order of magnitude for unlike models (methods disagree by less)."""
 
 
 class LearningRateRangeCheck(Check):

@@ -8,6 +8,7 @@ from sftdiag.detectors.early_loss_jump import EarlyLossJumpDetector
 from sftdiag.detectors.eval_loss_rising import EvalLossRisingDetector
 from sftdiag.detectors.eval_not_finite import EvalNotFiniteDetector
 from sftdiag.detectors.implausible_loss import ImplausibleLossDetector
+from sftdiag.detectors.learning_rate_jump import LearningRateJumpDetector
 from sftdiag.detectors.learning_rate_restarted import LearningRateRestartedDetector
 from sftdiag.detectors.loss_above_chance import LossAboveChanceDetector
 from sftdiag.detectors.loss_divergence import LossDivergenceDetector
@@ -40,6 +41,7 @@ DETECTORS: tuple[type[Detector], ...] = (
     StepSkippedByGuardDetector,
     StalledDetector,
     ThroughputFallDetector,
+    LearningRateJumpDetector,
     EvalLossRisingDetector,
     MemorizationDetector,
     EvalNotFiniteDetector,

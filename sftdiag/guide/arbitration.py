@@ -24,7 +24,7 @@ class Explains(Value):
 
 
 ORDER: tuple[str, ...] = (
-    *("SFT106", "SFT107", "SFT112", "SFT108", "SFT111", "SFT110"),
+    *("SFT106", "SFT107", "SFT112", "SFT108", "SFT111", "SFT110", "SFT116"),
     *("SFT104", "SFT103", "SFT102", "SFT109", "SFT105", "SFT101"),
     *("SFT201", "SFT202", "SFT203", "SFT204"),
     *("SFT303", "SFT302", "SFT301"),
@@ -98,6 +98,14 @@ TABLE: tuple[Explains, ...] = checked(
             "SFT110", "SFT105", True, "steps of an optimizer without moments, at a rising rate"
         ),
         Explains("SFT110", "SFT109", True, "the rate that the loss rose with climbs a second time"),
+        *(
+            Explains("SFT116", code, True, "what steps at such a rate did", Severity.ERROR)
+            for code in ("SFT102", "SFT103", "SFT104")
+        ),
+        *(
+            Explains("SFT116", code, True, "what steps at such a rate did")
+            for code in ("SFT105", "SFT109")
+        ),
         Explains("SFT103", "SFT102", False, "the swings carry the mean up"),
         Explains("SFT103", "SFT109", False, "the jump was the first swing"),
         Explains("SFT103", "SFT201", False, "the evaluation swings with the model"),

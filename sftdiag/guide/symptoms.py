@@ -28,6 +28,7 @@ NAMES = {
     "SFT113": "step-skipped-by-guard",
     "SFT114": "stalled",
     "SFT115": "throughput-fall",
+    "SFT116": "learning-rate-jump",
     "SFT201": "eval-loss-rising",
     "SFT202": "memorization",
     "SFT203": "eval-not-finite",

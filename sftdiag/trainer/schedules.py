@@ -112,16 +112,29 @@ def lost_state(state: Any, kwargs: Mapping[str, Any]) -> tuple[int, ...] | None:
 def rates_of(trainer: Any) -> Callable[[], Sequence[Any]]:
     """Return what tells the rate of the step that is being made, at any time before it is done.
 
-    Transformers' schedules are all of one kind, which is asked itself; for others the trainer is.
+    Transformers' schedules are all of one kind, whose optimizer is asked: it steps with the rate of
+    its groups, also where a callback has set that and the schedule, which the log goes by, knows
+    nothing of it. For others the trainer is.
     """
     from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
     inner = _unwrapped(getattr(trainer, "lr_scheduler", None))
     if isinstance(inner, LambdaLR) and not trainer.is_deepspeed_enabled:
+        # Inside accelerate's wrapper, as the scheduler is.
+        held: Any = _optimizer_of(inner)
+        if held is not None and held is _optimizer_of(trainer):
+            # A state that is loaded brings other groups: they are looked up anew.
+            return lambda: (held.param_groups[0]["lr"],)
         # What get_last_lr() returns, which behind a step is a cold function.
         own = hasattr(inner, "_last_lr") and type(inner).get_last_lr is LRScheduler.get_last_lr
         return partial(getattr, inner, "_last_lr") if own else inner.get_last_lr
     return lambda: (trainer._get_learning_rate(),)
+
+
+def _optimizer_of(owner: Any) -> Any:
+    """Return the optimizer that a scheduler or a trainer holds, or None."""
+    optimizer = getattr(owner, "optimizer", None)
+    return getattr(optimizer, "optimizer", optimizer)
 
 
 def _unwrapped(scheduler: Any) -> Any:

@@ -86,6 +86,31 @@ def test_a_rate_that_is_a_whole_number(tmp_path: Path) -> None:
     assert [step.learning_rate for step in every_step.read(str(tmp_path))] == [1.0] * 4
 
 
+def test_a_rate_that_a_callback_sets_is_known_at_its_step(tmp_path: Path) -> None:
+    """The log has the schedule's rate, which is as ever; the optimizer stepped with another."""
+    transformers = pytest.importorskip("transformers")
+
+    class Spike(transformers.TrainerCallback):  # type: ignore[misc]
+        def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if 30 <= state.global_step < 33:
+                for group in kwargs["optimizer"].param_groups:
+                    group["lr"] *= 30
+
+    arguments = {"lr_scheduler_type": "linear", "warmup_steps": 2, "logging_steps": 5}
+    trainer = make(tmp_path, max_steps=50, eval_strategy="no", **arguments)
+    trainer.add_callback(Spike())
+    callback = sftdiag.attach(trainer)
+    trainer.train()
+    asked = trainer.args.learning_rate
+    assert max(row["learning_rate"] for row in log_of(trainer) if "loss" in row) <= asked
+    (found,) = (each for each in callback.report.findings if each.code == "SFT116")
+    assert (found.severity.label, found.fired_step, found.onset_step) == ("error", 31, 30)
+    seen = [step.step for step in every_step.read(str(tmp_path)) if step.learning_rate > asked]
+    assert seen == [31, 32, 33]
+    trainer.save_state()
+    assert told(sftdiag.analyze(tmp_path)) == told(callback.report)
+
+
 @pytest.mark.parametrize("every", [10, 50])
 def test_a_nan_is_known_at_its_step_whatever_logging_steps_is(every: int, tmp_path: Path) -> None:
     """Its onset is exact; the run stops at the log row that follows."""

@@ -31,7 +31,7 @@ CAUSES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
             "outside-optimizer": ("515 510 101", "frozen-parameters optimizer-state"),
             "packing-wrapped": ("412", "packing"),
             "padding-trained": ("418", "padding-in-labels"),
-            "rate-spike": ("102 104 105 109", "learning-rate-too-high schedule data-order"),
+            "rate-spike": ("102 104 105 109 116", "learning-rate-too-high schedule data-order"),
             "rate-zero": ("501 101 513", "learning-rate-too-low schedule"),
             "regularization": ("511 101", "regularization"),
             "schedule-early": ("513 101", "schedule learning-rate-too-low"),
