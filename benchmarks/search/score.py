@@ -335,16 +335,16 @@ def compared(table: Table, at: Measured) -> list[str]:
                 named += [f"{name} ({kind})"] if low > 0 else []
         lines.append(told)
     within = sum(value <= WITHIN for value in mine)
-    given = fmean(search.regret - search.seen for search in own)
-    cheaper = sum(search.chosen != search.lowest for search in own)
+    cheaper = [search for search in own if is_cheaper(search)]
+    given = sum(search.regret - search.seen for search in cheaper) / len(own)
     by_seeds, by_rows = (", ".join(names) or "none of them" for names in beyond.values())
     return [
         *lines,
         "",
         f"At most {max(used):.0%} of the GPU time ({SHARE:.0%} allowed). The choice within "
         f"{WITHIN:.0%} in {within} of {len(mine)}.",
-        f"A cheaper choice inside the noise was kept in {cheaper} of {len(own)}, which gives away "
-        f"{given:.2%} in the mean{saved(own)}.",
+        f"A cheaper choice inside the noise was kept in {len(cheaper)} of {len(own)}, which gives "
+        f"away {given:.2%} in the mean{saved(cheaper)}.",
         f"In the mean, lowest loss against lowest loss: {_named(worse['lowest loss'])}. "
         f"The choice: {_named(worse['choice'])}.",
         f"Worse beyond the interval over seeds: than {by_seeds}; over seeds and rows: than "
@@ -353,14 +353,19 @@ def compared(table: Table, at: Measured) -> list[str]:
     ]
 
 
-def saved(own: Sequence[Ours]) -> str:
-    """Return what the choices cost less than the lowest losses, over the searches that differ."""
-    pairs = [(search.chosen, search.lowest) for search in own if search.chosen != search.lowest]
-    if not pairs:
+def is_cheaper(search: Ours) -> bool:
+    """Return whether the choice trains less, or a smaller adapter, than the lowest loss."""
+    chosen, lowest = search.chosen, search.lowest
+    return chosen.epochs < lowest.epochs or chosen.rank < lowest.rank
+
+
+def saved(cheaper: Sequence[Ours]) -> str:
+    """Return what these choices cost less than the lowest losses."""
+    if not cheaper:
         return ""
     shares = {
-        "less training": 1 - fmean(one.epochs / other.epochs for one, other in pairs),
-        "less adapter": 1 - fmean(one.rank / other.rank for one, other in pairs),
+        "less training": 1 - fmean(one.chosen.epochs / one.lowest.epochs for one in cheaper),
+        "less adapter": 1 - fmean(one.chosen.rank / one.lowest.rank for one in cheaper),
     }
     return ", for " + " and ".join(f"{value:.0%} {what}" for what, value in shares.items() if value)
 
