@@ -10,7 +10,14 @@ from sftdiag.cases import Case, Cases
 from sftdiag.checked import Checked
 from sftdiag.config import Settings
 from sftdiag.context import RunContext
-from sftdiag.detectors import DETECTORS, Detector, Skip, has_learned, rate_beyond_any
+from sftdiag.detectors import (
+    DETECTORS,
+    Detector,
+    Skip,
+    has_learned,
+    rate_beyond_any,
+    stands_high,
+)
 from sftdiag.detectors._stretches import Stretches
 from sftdiag.findings import Detection, Finding, Report, Severity, StepRows, Summary
 from sftdiag.guide import arbitration
@@ -333,6 +340,8 @@ class Monitor:
             return "inconclusive", self._say(beyond)
         elif LEARNING in skips and not has_learned(self.signals):
             return "inconclusive", self._say(skips[LEARNING])
+        elif (high := stands_high(self.signals)) is not None:
+            return "inconclusive", self._say(high)
         return (worst.label if worst is not None else "healthy"), None
 
     def _say(self, skip: Skip) -> str:

@@ -323,3 +323,21 @@ def test_a_bare_train_loss_at_the_end_is_the_mean_of_the_run(step: int) -> None:
     for row in rows:
         other.feed_entry({"step": row["step"], "train_loss": row["loss"]})
     assert other.signals.last_train_step == 50
+
+
+@pytest.mark.parametrize(
+    ("losses", "verdict"),
+    [
+        ([12.06 - 0.05 * n for n in range(10)], "inconclusive"),
+        ([11.5 - 0.5 * n for n in range(10)], "healthy"),
+        ([5.4 - 0.05 * n for n in range(10)], "healthy"),
+    ],
+    ids=["near a blind guess", "from scratch", "usual"],
+)
+def test_a_loss_that_fell_a_little_from_a_blind_guess_is_not_healthy(
+    losses: list[float], verdict: str
+) -> None:
+    """What it learned in few steps says nothing of labels, template and weights."""
+    report = sftdiag.analyze({"log_history": train_rows(losses)})
+    assert (report.verdict, report.findings) == (verdict, ())
+    assert (report.reason is None) == (verdict == "healthy")

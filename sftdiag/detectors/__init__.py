@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sftdiag.detectors._learning import has_learned, rate_beyond_any
+from sftdiag.detectors._levels import stands_high as stands_high
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.detectors.early_loss_jump import EarlyLossJumpDetector
 from sftdiag.detectors.eval_loss_rising import EvalLossRisingDetector

@@ -41,6 +41,10 @@ KNOWN_BY_HEART = 0.05
 """Share of the evaluation loss up to which the train loss has nothing left to fall: the rows are
 known by heart, and the evaluations alone tell."""
 
+HALVED = 0.5
+"""Share of what it was at the best evaluation that a train loss known by heart must have come down
+to: with a row an evaluation the descent itself looks like noise, and no noise halves a mean."""
+
 CLEAR_RISE = 0.035
 """The same where the rise is told by its own noise alone: fine-tunes whose harm is below 0.1 nats
 end up to 3.4 % above their best, in smooth curves."""
@@ -202,9 +206,12 @@ def train_fall(points: Sequence[Evaluation], index: int, peak_step: int) -> Fall
     first, last = rows[0], rows[-1]
     if index == 0 or points[index].step < peak_step:
         first = min(rows[:2], key=_train_loss)
-    if all(_train_loss(point) <= KNOWN_BY_HEART * point.loss for point in (first, last)):
+    by_heart = [_train_loss(point) <= KNOWN_BY_HEART * point.loss for point in (first, last)]
+    if all(by_heart):
         return Fall(1.0, True)
     before, noise = _train_loss(first), first.train_noise
+    if by_heart[1] and 0.0 <= _train_loss(last) <= HALVED * before:
+        return Fall(1.0 - _train_loss(last) / before, True)
     fall = before - _train_loss(last)
     noise = sqrt(noise**2 + last.train_noise**2)
     if fall <= max(TRAIN_FALL * abs(before), TRAIN_NOISE_FACTOR * noise):

@@ -8,6 +8,7 @@ from math import log
 from sftdiag.context import RunContext
 from sftdiag.detectors.train_eval_scale_mismatch import FIRST_EPOCH, LEAST_RATIO, ratio_of
 from sftdiag.findings import Detection, Scalar
+from sftdiag.observations import Skip
 from sftdiag.signals.evaluations import Evaluation
 from sftdiag.signals.noise import median
 from sftdiag.signals.stream import Signals
@@ -197,6 +198,17 @@ def rests(signals: Signals, lowest: float) -> bool:
     # Random weights begin at ln V at the most and fall for long; contradicted ones above it.
     still = half.lower > 0.0 and first <= ABOVE * log(LARGEST_VOCABULARY)
     return not still and half.fall <= RESTS * lowest
+
+
+def stands_high(signals: Signals) -> Skip | None:
+    """Return that a loss that fell is still where no model that reads its rows is, or None."""
+    losses, first = signals.block_losses, signals.first_loss
+    if signals.objective is not None or signals.context.custom_loss or not losses or not first:
+        return None
+    last = median(losses[-max(1, len(losses) // 3) :])
+    if last < RESTING + smoothed(signals) or last < NEAR_BLIND * first:
+        return None
+    return Skip("stands_high", {"first": first, "loss": last, "usual": RESTING})
 
 
 def span(signals: Signals) -> int:

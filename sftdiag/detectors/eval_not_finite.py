@@ -1,6 +1,7 @@
 """SFT203 eval-not-finite: the evaluation loss is NaN or infinite while the training loss is not.
 
-Fires at the second such evaluation in a row of a series and does not resolve by itself. When the
+Fires at the first evaluation of a series, or at the second in a row once one was finite, and does
+not resolve by itself. When the
 training loss is lost as well, SFT106 explains it.
 
 Cannot see it where the trainer drops NaN batches from the mean, as it does when any batch is finite
@@ -12,7 +13,7 @@ Cannot see it where the trainer drops NaN batches from the mean, as it does when
 ...     _ = monitor.feed_entry({"step": step, "loss": 2.0})
 ...     for finding in monitor.feed_entry({"step": step, "eval_loss": "nan"}):
 ...         print(step, finding.code, finding.severity.label, finding.onset_step)
-20 SFT203 warning 10
+10 SFT203 warning 10
 
 References:
     trl issue 1057, unsloth issue 2900: an evaluation set whose labels are all masked.
@@ -30,8 +31,9 @@ from sftdiag.records import EVAL, LogRecord
 from sftdiag.signals.stream import Signals
 
 IN_A_ROW = 2
-"""Evaluations in a row: the rows are the same each time, so what was NaN twice stays NaN (corpus:
-16 of 16 series)."""
+"""Evaluations in a row once one was finite: the rows are the same each time, so what was NaN twice
+stays NaN (corpus: 16 of 16 series). So does what was NaN the first time: no weights have moved far
+by then, and the rows are to blame (every one of those series)."""
 
 
 class EvalNotFiniteDetector(Detector):
@@ -45,6 +47,7 @@ class EvalNotFiniteDetector(Detector):
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}
         self._onset: dict[str, int] = {}
+        self._finite: set[str] = set()
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
@@ -54,11 +57,12 @@ class EvalNotFiniteDetector(Detector):
         for series, loss in record.eval_losses().items():
             if isfinite(loss):
                 self._rows[series] = 0
+                self._finite.add(series)
                 continue
             self._rows[series] = self._rows.get(series, 0) + 1
             if self._rows[series] == 1:
                 self._onset[series] = record.step
-            if self._rows[series] == IN_A_ROW:
+            if self._rows[series] == (IN_A_ROW if series in self._finite else 1):
                 found.append(self._detection(signals, record, series, loss))
         return found
 

@@ -38,12 +38,16 @@ from sftdiag.records import TRAIN, LogRecord
 from sftdiag.signals.rows import Rows
 from sftdiag.signals.streak import Streak
 from sftdiag.signals.stream import Signals
-from sftdiag.signals.zeros import CONTRADICTED, LEAPT, NAN_KINDS
+from sftdiag.signals.zeros import CONTRADICTED, HIDDEN, HUGE, LEAPT, NAN_KINDS
 
 DEAD_RECORDS = 2
 """Records in a row without a finite loss before the run counts as lost. One may be a single bad
 batch; on all labelled NaN runs nothing finite came after two (corpus: 16 of 16). The row in which
 it breaks may average what was finite before: its gradient is lost, and it counts, too."""
+
+BROKEN = 3 * HUGE
+"""Loss that counts as a record of its own before an exact 0: thrice what no model is wrong enough
+for (SFT111). No batch of text costs so much, and no loss that comes back is 0."""
 
 FIRST_ZEROS = 3
 """The same for zeros beside a gradient from the first record on: nothing before them says that the
@@ -123,6 +127,8 @@ class NonFiniteDetector(Detector):
             never = self._last_finite is None
             needed = RETURNING_ZEROS if signals.zeros.returned else FIRST_ZEROS if never else needed
         broke = self._lost_gradient and signals.context.precision != "fp16"
+        # The row in which it broke was at a level that only broken weights have.
+        broke = broke or (zero == HIDDEN and (signals.zeros.loss_before or 0.0) > BROKEN)
         if self._dead.records + broke >= needed:
             return self._fire(record, self._broke or self._dead.onset, *self._told(signals, record))
         if self._all_dead >= max(MANY_DEAD, DEAD_SHARE * signals.train_rows):

@@ -208,11 +208,23 @@ class TrainLossFlatDetector(Detector):
                 plain = "either" if whole.level < FLOOR_LIKELY_LOSS else "unmoved"
                 return self._fire(signals, step, blocks, signs, _proven(signs) if signs else plain)
             self._floor = False
-            if whole.lower <= TOLERANCE * abs(whole.level) and not opened_higher(losses):
-                still = _still_evaluations.still(signals.main_evaluations, signals)
-                if still is not None and not learns(signals, blocks, plain=True):
-                    return self._fire(signals, step, blocks, {**signs, **still}, "evaluations")
-        return self._late(signals, step)
+        return self._evaluated(signals, step) or self._late(signals, step)
+
+    def _evaluated(self, signals: Signals, step: int) -> Sequence[Detection]:
+        """Look for evaluations that stand still beside a train loss that may only be noisy."""
+        losses, blocks = signals.block_losses, signals.blocks
+        still = _still_evaluations.still(signals.main_evaluations, signals)
+        # Evaluations that agree to the last digit need no train loss that is flat, too.
+        if still is None or not (
+            "equal_evaluations" in still or may_be_within(TOLERANCE_SIGNED, losses)
+        ):
+            return ()
+        whole = fall_of(losses)
+        moved = whole.lower > TOLERANCE * abs(whole.level) or opened_higher(losses)
+        if moved or learns(signals, blocks, plain=True):
+            return ()
+        signs = signs_of_a_fault(signals, whole.level, blocks)
+        return self._fire(signals, step, blocks, {**signs, **still}, "evaluations")
 
     def _may_be_late(self, signals: Signals, losses: Sequence[float]) -> bool:
         """Return False where the last half of the losses surely says nothing: cheap, mostly so."""

@@ -381,3 +381,20 @@ def test_a_small_rise_within_the_noise_of_one_is_told_where_many_show_it(seed: i
     creeping = [loss * (1 + 0.02 * place / 99) for place, loss in enumerate(flat)]
     assert [name for name, *_ in fired(evaluations(creeping))][:1] == ["eval-loss-rising"]
     assert not fired(evaluations(flat))
+
+
+@pytest.mark.parametrize(
+    ("train", "told"),
+    [([0.08, 0.024, 0.007, 0.0005], True), ([0.018, 0.022, 0.019, 0.0195], False)],
+)
+def test_a_row_an_evaluation_is_no_noise_where_rows_are_known_by_heart(
+    train: list[float], told: bool
+) -> None:
+    """A train loss that falls to a fraction from row to row looks noisy by its differences."""
+    rows: list[Row] = []
+    for number, (loss, evaluated) in enumerate(
+        zip(train, [0.30, 0.31, 0.37, 0.40], strict=True), 1
+    ):
+        rows.append({"step": 1000 * number, "loss": loss})
+        rows.append({"step": 1000 * number, "eval_loss": evaluated})
+    assert bool(fired(rows)) == told

@@ -26,7 +26,8 @@ def test_two_evaluations_in_a_row(bad: float) -> None:
 
 
 def test_from_the_first_evaluation_the_labels_are_to_blame() -> None:
-    (finding,) = feed(evaluations([nan, nan]))
+    (finding,) = feed(evaluations([nan]))
+    assert (finding.fired_step, finding.onset_step) == (10, 10)
     assert finding.causes[0].id == "label-mask"
     assert finding.causes[0].status.name == "LIKELY"
 

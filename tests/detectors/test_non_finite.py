@@ -89,31 +89,33 @@ def test_a_nan_that_passes_is_none_in_the_weights() -> None:
     assert not any("go back" in fix.text for cause in after.causes for fix in cause.fixes)
 
 
-LEAPS = [2.0, 1.9, 1.8, 1.7, 1.6, 40.0]
+LEAPS = [2.0, 1.9, 1.8, 1.7, 1.6, 20.0]
 BATCHES = [1.9, 2.3, 1.2, 2.0, 1.4, 2.6]
 
 
 @pytest.mark.parametrize("every", [1, 10, 50])
 @pytest.mark.parametrize(
-    ("losses", "more", "found"),
+    ("losses", "more", "zeros"),
     [
-        (LEAPS, {}, True),
-        ([8870.27], {}, True),
-        ([2.0, 1.9, 344093.0], {}, True),
-        (BATCHES, {}, False),
-        (LEAPS, {"grad_norm": 0.0}, False),
+        (LEAPS, {}, 2),
+        ([*LEAPS[:-1], 40.0], {}, 1),
+        ([8870.27], {}, 1),
+        ([2.0, 1.9, 344093.0], {}, 1),
+        (BATCHES, {}, 0),
+        (LEAPS, {"grad_norm": 0.0}, 0),
     ],
 )
-def test_two_zeros_behind_a_leap_are_a_hidden_nan(
-    losses: list[float], more: dict[str, float], found: bool, every: int
+def test_zeros_behind_a_leap_are_a_hidden_nan(
+    losses: list[float], more: dict[str, float], zeros: int, every: int
 ) -> None:
-    """Not behind ordinary losses, nor where the gradient says that no label was there."""
+    """Not behind ordinary losses, nor where the gradient says that no label was there; one is
+    enough behind a loss that only broken weights have."""
     rows = [{"loss": loss} for loss in losses] + [{"loss": 0.0, **more}] * 2
     log = [{"step": every * i, **row} for i, row in enumerate(rows, start=1)]
     non_finite = [f for f in feed(log) if f.code == "SFT106"]
-    assert bool(non_finite) is found
-    if found:
-        assert non_finite[0].fired_step == log[-1]["step"]
+    assert bool(non_finite) is bool(zeros)
+    if zeros:
+        assert non_finite[0].fired_step == log[zeros - 3]["step"]
         assert non_finite[0].onset_step == log[-2]["step"]
 
 
@@ -128,7 +130,7 @@ def test_zeros_while_the_schedule_is_held() -> None:
 def test_zeros_beside_an_evaluation_that_is_nan() -> None:
     rows = log(*[GOOD] * 5, {"loss": 0.0}, {"eval_loss": nan}, {"loss": 0.0})
     rows = [{k: v for k, v in row.items() if k != "grad_norm"} for row in rows]
-    assert fired(rows) == [("non-finite", "error", 8)]
+    assert ("non-finite", "error", 8) in fired(rows)
 
 
 @pytest.mark.parametrize(("good", "step"), [(0, 3), (5, 7), (200, 202)])

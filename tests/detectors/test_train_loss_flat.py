@@ -46,6 +46,25 @@ def test_the_end_of_a_schedule_is_no_rate_too_low(first: int, told: bool) -> Non
     assert bool(fired(rows)) == told
 
 
+@pytest.mark.parametrize(
+    ("evaluated", "told"),
+    [
+        ([0.6123] * 4, True),
+        ([0.6123, 0.6121, 0.6123, 0.6122], False),
+        ([0.7, 0.65, 0.61, 0.6], False),
+    ],
+)
+def test_evaluations_equal_to_the_last_digit_beside_a_noisy_loss(
+    evaluated: list[float], told: bool
+) -> None:
+    """No weight that is evaluated has moved, whatever the train loss of one row an epoch does."""
+    rows: list[Row] = []
+    for epoch, (train, loss) in enumerate(zip([0.3, 0.2, 0.4, 0.1], evaluated, strict=True), 1):
+        rows.append({"step": 250 * epoch, "epoch": epoch, "loss": train})
+        rows.append({"step": 250 * epoch, "epoch": epoch, "eval_loss": loss})
+    assert ("train-loss-flat" in [name for name, *_ in fired(rows)]) == told
+
+
 @pytest.mark.parametrize("level", [0.5, 1.2, 2.5, 4.4])
 def test_a_flat_loss_is_a_warning_by_itself(level: float) -> None:
     """Over 337 labelled public runs none that learns moves so little."""
