@@ -138,7 +138,7 @@ def replayed(
     run: Run, settings: Settings, context: RunContext | None = None
 ) -> tuple[Monitor, Report]:
     """Feed a run's rows through a Monitor; return it and its report."""
-    known = (context or RunContext()).filled_from(run.context)
+    known = run.context if context is None else context.filled_from(run.context)
     monitor = Monitor(known, settings, run.path)
     if run.checked != Outcome():
         monitor.take_checks(run.checked)

@@ -28,12 +28,19 @@ class Value(metaclass=ValueType):
 
     fields: ClassVar[tuple[str, ...]] = ()
     _defaults: ClassVar[dict[str, Any]] = {}
+    _blank: ClassVar[dict[str, Any]] = {}
+    _required: ClassVar[frozenset[str]] = frozenset()
+    _empties: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
         annotations = cls.__annotations__
         own = [name for name, kind in annotations.items() if not str(kind).startswith("ClassVar")]
         cls.fields = (*cls.fields, *own)
         cls._defaults = cls._defaults | {name: vars(cls)[name] for name in own if name in vars(cls)}
+        # Most of a value's many fields are the defaults: they come at once.
+        cls._blank = dict.fromkeys(cls.fields) | cls._defaults
+        cls._required = frozenset(cls.fields) - cls._defaults.keys()
+        cls._empties = tuple(name for name, value in cls._defaults.items() if value is EMPTY)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if len(args) == len(self.fields) and not kwargs:
@@ -41,18 +48,16 @@ class Value(metaclass=ValueType):
             self._validate()
             return
         given = {**dict(zip(self.fields, args, strict=False)), **kwargs}
-        if not given.keys() <= set(self.fields) or len(args) > len(self.fields):
-            self._refuse(args, kwargs)
         # In the fields' order however it was made: equal values have the same hash.
         values = self.__dict__
-        for name in self.fields:
-            if name in given:
-                values[name] = given[name]
-            elif name in self._defaults:
-                value = self._defaults[name]
-                values[name] = {} if value is EMPTY else value
-            else:
-                self._refuse(args, kwargs)
+        values.update(self._blank)
+        values.update(given)
+        strange = len(values) > len(self.fields) or len(args) > len(self.fields)
+        if strange or not given.keys() >= self._required:
+            self._refuse(args, kwargs)
+        for name in self._empties:
+            if name not in given:
+                values[name] = {}
         self._validate()
 
     def _refuse(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:

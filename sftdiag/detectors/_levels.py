@@ -219,7 +219,8 @@ def span(signals: Signals) -> int:
 
 def climbs(signals: Signals) -> bool:
     """Return whether the learning rate is still climbing, or has only just reached its peak."""
-    recent = signals.blocks[-2].first_step if len(signals.blocks) > 1 else signals.last_step
+    firsts = signals.columns.first_steps
+    recent = firsts[-2] if len(firsts) > 1 else signals.last_step
     rises = signals.learning_rate_rises or signals.peak_learning_rate_step > recent
     return signals.learning_rate is not None and rises
 

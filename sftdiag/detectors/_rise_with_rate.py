@@ -94,9 +94,9 @@ def may_rise(signals: Signals, rows: Rows, closing: Closing) -> bool:
             step = rows.steps[rates.index(highest)]
     elif signals.peak_learning_rate is None:
         return False
-    blocks = closing.blocks
+    lasts = closing.columns.last_steps
     # The lowest window ends before the peak, or the rate did not go on climbing.
-    if len(blocks) < WINDOW_BLOCKS or step <= blocks[WINDOW_BLOCKS - 1].last_step:
+    if len(lasts) < WINDOW_BLOCKS or step <= lasts[WINDOW_BLOCKS - 1]:
         return False
     return may_climb(closing, 0, MIN_RISE, until=4 * step + WINDOW_STEPS)
 

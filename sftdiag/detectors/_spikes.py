@@ -141,17 +141,17 @@ class SpikeFinder:
             return False
         losses = [*calm, *rows.losses]
         before = len(calm)
-        self._largest_then, least = self.largest, 0.0
-        looked_at = 0
-        for place, loss in enumerate(rows.losses, start=before):
-            if place < FEW_CALM_ROWS:
+        self._largest_then = self.largest
+        for start in range(max(before, FEW_CALM_ROWS), len(losses), CALM_ROWS):
+            some = losses[start : start + CALM_ROWS]
+            # Half of any window lies at its median or above: no median is below this.
+            near = sorted(losses[max(0, start - CALM_ROWS) : start + CALM_ROWS])
+            least = near[(min(CALM_ROWS, start) - 1) // 2]
+            if max(some) - least <= self._largest_then:
                 continue
-            if place >= looked_at:
-                looked_at = place + CALM_ROWS
-                # Half of any window lies at its median or above: no median is below this.
-                near = sorted(losses[max(0, place - CALM_ROWS) : looked_at])
-                least = near[(min(CALM_ROWS, place) - 1) // 2]
-            if loss - least > self._largest_then:
+            for place, loss in enumerate(some, start=start):
+                if loss - least <= self._largest_then:
+                    continue
                 ordered = sorted(losses[max(0, place - CALM_ROWS) : place])
                 level = ordered[CALM_ROWS // 2] if place >= CALM_ROWS else median(ordered)
                 rise = loss - level

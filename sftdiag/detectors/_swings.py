@@ -59,7 +59,7 @@ CHANCE_SPREAD = 0.1
 class Look:
     """A window of rows: the mean loss and its relative spread; the rest where it is asked for."""
 
-    def __init__(self, losses: Sequence[float], norms: Sequence[float | None]) -> None:
+    def __init__(self, losses: list[float], norms: Sequence[float | None]) -> None:
         self._norms = norms
         self._gradient: tuple[float | None, float | None] | None = None
         self.level = level = sum(losses) / WINDOW
@@ -149,6 +149,8 @@ class Streaks:
         """Return them after the next look, with the learning rate at it and its peak until then."""
         wide = past.widened(look) and look.crossings >= CROSSINGS
         guess = _swings_around_a_guess(context, look)
+        if not wide and not guess:
+            return Streaks(0, 0, 0, self.still + 1)
         return Streaks(
             self.wide + 1 if wide else 0,
             self.proved + 1 if wide and _proves(past, look, rate, peak) else 0,
@@ -172,10 +174,11 @@ def _calmest(windows: float) -> float:
     return max(SPREAD_NOISE, 1 - SPREAD_NOISE * deviates)
 
 
-def _detrended(values: Sequence[float], mean: float) -> list[float]:
+def _detrended(values: list[float], mean: float) -> list[float]:
     """Return the residuals of a window's least-squares line."""
     slope = sum(map(mul, _PLACES, values)) * 12 / _SQUARES
-    return [value - mean - slope * place for value, place in zip(values, _PLACES, strict=False)]
+    # By index: as fast as zip() in Python, and compiled twice as fast.
+    return [values[row] - mean - slope * _PLACES[row] for row in range(WINDOW)]
 
 
 def _proves(past: Past, look: Look, rate: float | None, peak: float | None) -> bool:

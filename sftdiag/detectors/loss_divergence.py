@@ -250,7 +250,7 @@ class LossDivergenceDetector(Detector):
         level, noise = median(before), cautious_noise(before)
         if lowest <= level + SUDDEN_NOISE * noise:
             return ()
-        before_it = signals.blocks[0].mean_token_accuracy
+        before_it = signals.columns.accuracies[0]
         accuracy = record.finite("mean_token_accuracy")
         gain = accuracy - before_it if accuracy is not None and before_it is not None else None
         if learns(level, median(last), gain):

@@ -151,9 +151,10 @@ class TrainLossFlatDetector(Detector):
             return False
         tiny = tiny_rate(signals) is not None
         # Rows that log a norm have one above 0, so that the mean has, and not all of them are 0.
-        still = closing.blocks[:1] if rows.have("grad_norm") else closing.blocks
+        norms = closing.columns.grad_norms
+        still = norms[:1] if rows.have("grad_norm") else norms
         tiny = tiny or may_be_short(signals.context)
-        if self._floor or tiny or any(block.grad_norm == 0.0 for block in still):
+        if self._floor or tiny or 0.0 in still:
             return False
         plan = signals.max_steps
         if plan and rows.steps[-1] < MIN_SHARE * plan:
@@ -185,15 +186,15 @@ class TrainLossFlatDetector(Detector):
 
     def _untrained(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Look for a gradient of exactly 0 from the first row on; no warm-up explains that."""
-        blocks = signals.blocks
-        if len(blocks) < ZERO_GRADIENT_ROWS or blocks[0].grad_norm != 0.0:
+        losses, norms = signals.block_losses, signals.columns.grad_norms
+        if len(losses) < ZERO_GRADIENT_ROWS or norms[0] != 0.0:
             return ()
-        if any(block.grad_norm != 0.0 or block.loss <= 0.0 for block in blocks):
+        if any(norm != 0.0 for norm in norms) or min(losses) <= 0.0:
             return ()
-        whole = fall_of(signals.block_losses)
+        whole = fall_of(losses)
         if whole.lower > TOLERANCE * whole.level:
             return ()
-        return self._fire(signals, step, blocks, {"zero_grad_norm": 0.0})
+        return self._fire(signals, step, signals.blocks, {"zero_grad_norm": 0.0})
 
     def _look(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Look at the whole loss, then at the evaluations, then at its last half."""
@@ -313,13 +314,13 @@ class TrainLossFlatDetector(Detector):
         """Return why the train loss cannot be judged yet."""
         if (unusable := unusable_train_loss(signals)) is not None:
             return unusable
-        count = len(signals.blocks)
+        count = len(signals.block_losses)
         if count < LEAST_VALUES:
             numbers = {"points": count, "needed": LEAST_VALUES, "rows": signals.train_rows}
             return Skip("rows_void" if signals.went_back else "few_points", numbers)
         # What a rate below every range did not do while it climbed it will not do at its peak.
         looked_at = LEAST_VALUES if tiny_rate(signals) is not None else min(SETTLED_BLOCKS, count)
-        settled = signals.blocks[count - looked_at // 2].last_step
+        settled = signals.columns.last_steps[count - looked_at // 2]
         if signals.learning_rate_rises or settled < signals.peak_learning_rate_step:
             return Skip("warmup")
         return Skip("early", {"share": MIN_SHARE}) if _is_early(signals) else None
@@ -332,7 +333,7 @@ class TrainLossFlatDetector(Detector):
         if waiting is not None or has_learned(signals):
             return waiting
         if self._floor:
-            return Skip("floor_or_nothing", {"loss": signals.blocks[-1].loss})
+            return Skip("floor_or_nothing", {"loss": signals.block_losses[-1]})
         seen = fall_of(signals.block_losses)
         level = abs(seen.level) or 1.0
         numbers = {"fall": seen.fall / level, "error": seen.error / level}

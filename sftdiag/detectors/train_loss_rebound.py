@@ -219,7 +219,7 @@ class TrainLossReboundDetector(Detector):
 
     def _note(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Return the note, once, when the loss rises although more tokens are predicted."""
-        if self._noted or signals.blocks[-1].mean_token_accuracy is None:
+        if self._noted or signals.columns.accuracies[-1] is None:
             return ()
         if min(signals.block_losses[-LARGEST_WINDOW:]) > MOST_WEIGHTED:
             return ()

@@ -12,7 +12,7 @@ from sftdiag.monitor import Monitor
 from sftdiag.records import as_float
 from sftdiag.report import spark
 from sftdiag.signals.evaluations import Evaluation
-from sftdiag.sources import Run, checkpoints
+from sftdiag.sources import TRAINER_STATE, Run, checkpoints
 from sftdiag.values import Value
 
 UNREADABLE = "unreadable"
@@ -110,7 +110,7 @@ def row_of(run: Run, monitor: Monitor, report: Report) -> Row:
         series=series,
         best_loss=best.loss if best is not None else None,
         best_step=best.step if best is not None else None,
-        checkpoint=_checkpoint(run.path, best, monitor.sound_until),
+        checkpoint=_checkpoint(run, best, monitor.sound_until),
         reason=report.reason,
         curves=spark.drawn(report.curves, series),
     )
@@ -121,9 +121,10 @@ def unreadable(path: str, why: str) -> Row:
     return Row(path, UNREADABLE, reason=why)
 
 
-def _checkpoint(path: str, best: Evaluation | None, until: int | None) -> int | None:
+def _checkpoint(run: Run, best: Evaluation | None, until: int | None) -> int | None:
     """Return the step of the sound checkpoint nearest the best evaluation."""
-    saved = checkpoints(_folder(path))
+    read = run.format == TRAINER_STATE
+    saved = run.checkpoints if read else checkpoints(_folder(run.path))
     good = [step for step in saved if until is None or step <= until]
     return nearest(good, best.step if best is not None else None)
 

@@ -27,10 +27,10 @@ def drawn(curves: Sequence[Curve], evaluation: str | None) -> str:
         'M0 1L100 23|'
     """
     shown = [_points(curves, name) for name in ("loss", evaluation)]
-    both = [point for points in shown for point in points]
-    if not both:
+    steps = [step for points in shown for step, _ in points]
+    if not steps:
         return ""
-    first, last = min(s for s, _ in both), max(s for s, _ in both)
+    first, last = min(steps), max(steps)
     axis = axis_of(shown)
     in_logs, low, high = axis.logarithmic, axis.low, axis.high
     if in_logs:
@@ -38,12 +38,15 @@ def drawn(curves: Sequence[Curve], evaluation: str | None) -> str:
 
     tall, wide = high - low, max(1, last - first)
 
-    def place(step: int, value: float) -> str:
-        share = ((log(value) if in_logs else value) - low) / tall
-        across = WIDTH * (step - first) / wide
-        return f"{across:.0f} {1 + (1 - share) * (HEIGHT - 2):.0f}"
+    def path(points: Sequence[tuple[int, float]]) -> str:
+        places: list[float] = []
+        for step, value in points:
+            share = ((log(value) if in_logs else value) - low) / tall
+            places += (WIDTH * (step - first) / wide, 1 + (1 - share) * (HEIGHT - 2))
+        # One format of all of them takes half as long as one of each.
+        return ("M" + "L".join(["%.0f %.0f"] * len(points))) % tuple(places)
 
-    return "|".join("M" + "L".join(place(*p) for p in points) if points else "" for points in shown)
+    return "|".join(path(points) if points else "" for points in shown)
 
 
 def _points(curves: Sequence[Curve], name: str | None) -> list[tuple[int, float]]:

@@ -21,7 +21,7 @@ _COMPANIONS = tuple(enumerate(COMPANIONS))
 class Block:
     """The mean of consecutive train rows; companions are None where no row had them.
 
-    Half of the rows of a short log make one, so it is no Value: a third of the time.
+    Made for who asks for one, so it is no Value: a third of the time.
     """
 
     __slots__ = ("count", "first_step", "last_step", "loss", *COMPANIONS)
@@ -50,27 +50,90 @@ class Block:
         self.loss, self.grad_norm, self.learning_rate = loss, grad_norm, learning_rate
         self.entropy, self.mean_token_accuracy = entropy, mean_token_accuracy
 
-    def merged(self, later: Block) -> Block:
-        """Return the mean of this block and the next."""
-        early, late = self.count, later.count
-        count = early + late
-        return Block(
-            count,
-            self.first_step,
-            later.last_step,
-            (self.loss * early + later.loss * late) / count,
-            _mean(self.grad_norm, early, later.grad_norm, late),
-            _mean(self.learning_rate, early, later.learning_rate, late),
-            _mean(self.entropy, early, later.entropy, late),
-            _mean(self.mean_token_accuracy, early, later.mean_token_accuracy, late),
+
+class Columns:
+    """Blocks of the same width, oldest first: what each of them has, by column.
+
+    Attributes:
+        first_steps: the first step of each.
+        last_steps: its last.
+        losses: its mean loss.
+        companions: its means of each of :data:`COMPANIONS`, or None.
+    """
+
+    __slots__ = ("companions", "first_steps", "last_steps", "losses")
+
+    def __init__(
+        self,
+        first_steps: list[int],
+        last_steps: list[int],
+        losses: list[float],
+        companions: list[list[Any]],
+    ) -> None:
+        self.first_steps, self.last_steps = first_steps, last_steps
+        self.losses, self.companions = losses, companions
+
+    def followed(self, later: Columns) -> Columns:
+        """Return these blocks and later ones."""
+        return Columns(
+            self.first_steps + later.first_steps,
+            self.last_steps + later.last_steps,
+            self.losses + later.losses,
+            [mine + other for mine, other in zip(self.companions, later.companions, strict=True)],
         )
 
+    def parts(self, place: int) -> tuple[Columns, Columns]:
+        """Return those before a place, and the rest."""
+        return self._part(slice(place)), self._part(slice(place, None))
 
-def _mean(a: float | None, early: int, b: float | None, late: int) -> float | None:
-    """Return the mean of two means over so many rows each; the other's where one has none."""
+    def _part(self, part: slice) -> Columns:
+        companions = [column[part] for column in self.companions]
+        return Columns(self.first_steps[part], self.last_steps[part], self.losses[part], companions)
+
+    @property
+    def grad_norms(self) -> list[float | None]:
+        """The mean gradient norm of each, or None."""
+        return self.companions[COMPANIONS.index("grad_norm")]
+
+    @property
+    def accuracies(self) -> list[float | None]:
+        """The mean token accuracy of each, or None."""
+        return self.companions[COMPANIONS.index("mean_token_accuracy")]
+
+    def companion(self, name: str) -> Iterable[tuple[int, float | None]]:
+        """Return the last step of each and its mean of one of :data:`COMPANIONS`."""
+        return zip(self.last_steps, self.companions[COMPANIONS.index(name)], strict=True)
+
+    def merged(self) -> Columns:
+        """Return the blocks in pairs, an even number of them."""
+        return Columns(
+            self.first_steps[::2],
+            self.last_steps[1::2],
+            _in_pairs(self.losses),
+            [*map(_in_pairs, self.companions)],
+        )
+
+    def made(self, width: int, start: int) -> Iterable[Block]:
+        """Return the blocks from a place on, of so many rows each."""
+        columns = [column[start:] for column in self.companions]
+        steps = self.first_steps[start:], self.last_steps[start:]
+        return map(Block, repeat(width), *steps, self.losses[start:], *columns)
+
+
+def _in_pairs(means: Sequence[Any]) -> list[Any]:
+    """Return the mean of each two means over equally many rows."""
+    early, late = means[::2], means[1::2]
+    try:
+        return [both / 2 for both in map(add, early, late)]
+    except TypeError:
+        return [*map(_mean, early, late)]
+
+
+def _mean(a: float | None, b: float | None) -> float | None:
+    """Return the mean of two means; the other's where one has none."""
     if a is None or b is None:
         return b if a is None else a
-    return (a * early + b * late) / (early + late)
+    return (a + b) / 2
 
 
 class Closing:
@@ -78,22 +141,18 @@ class Closing:
 
     Attributes:
         before: how many stand before the first that closes; of merged ones all but the last.
-        blocks: these, and those that the rows close.
+        columns: these, and those that the rows close.
         losses: the losses of all of them.
         sums: the sums of the first so many losses, none to all.
         rows: how many of the rows the last of them takes.
         width: rows of a block from then on.
     """
 
-    __slots__ = ("before", "blocks", "losses", "rows", "sums", "width")
+    __slots__ = ("before", "columns", "losses", "rows", "sums", "width")
 
-    def __init__(
-        self, closed: Sequence[Block], new: Sequence[Block], rows: int, width: int
-    ) -> None:
-        self.before = len(closed)
-        self.blocks = [*closed, *new]
-        self.losses = [block.loss for block in self.blocks]
-        self.sums = [*accumulate(self.losses, initial=0.0)]
+    def __init__(self, before: int, columns: Columns, rows: int, width: int) -> None:
+        self.before, self.columns, self.losses = before, columns, columns.losses
+        self.sums = [*accumulate(columns.losses, initial=0.0)]
         self.rows, self.width = rows, width
 
     @property
@@ -104,7 +163,7 @@ class Closing:
     @property
     def counts(self) -> range:
         """How many blocks there are after each one that closes."""
-        return range(self.before + 1, len(self.blocks) + 1)
+        return range(self.before + 1, len(self.losses) + 1)
 
 
 class Blocks:
@@ -115,8 +174,8 @@ class Blocks:
     """
 
     def __init__(self) -> None:
-        self.closed: list[Block] = []
-        self.losses: list[float] = []
+        self.columns = Columns([], [], [], [[], [], [], []])
+        self._made: list[Block] = []
         self._width = 1
         self._open()
 
@@ -127,17 +186,24 @@ class Blocks:
         self._sums = [0.0, 0.0, 0.0, 0.0]
         self._counts = [0, 0, 0, 0]
 
+    @property
+    def closed(self) -> list[Block]:
+        """The closed ones; each is made once, when it is first asked for."""
+        made = self._made
+        if len(made) < len(self.columns.losses):
+            made += self.columns.made(self._width, len(made))
+        return made
+
     def add(self, record: LogRecord) -> bool:
         """Take in a train record with a finite loss; return whether it closed a block."""
         metrics, get = record.metrics, record.metrics.get
         if self._width == 1:
             # Adding to 0 is what a sum of one does: it makes -0.0 a 0.0.
-            known: list[float | None] = []
-            for name in COMPANIONS:
+            for column, name in zip(self.columns.companions, COMPANIONS, strict=True):
                 value = get(name)
-                known.append(value + 0.0 if value is not None and isfinite(value) else None)
-            step, loss = record.step, metrics["loss"] + 0.0
-            self._append(Block(1, step, step, loss, *known), loss)
+                known = value is not None and isfinite(value)
+                column.append(value + 0.0 if known and value is not None else None)
+            self._append(record.step, record.step, metrics["loss"] + 0.0)
             return True
         if self._count == 0:
             self._first = record.step
@@ -157,45 +223,48 @@ class Blocks:
     def closings(self, rows: Rows) -> tuple[Closing, ...]:
         """Return the blocks that rows will close: a part for each time that blocks are merged."""
         found: list[Closing] = []
-        closed, width = self.closed, self._width
-        new: list[Block] = []
+        closed, width = self.columns, self._width
+        before, seen = len(closed.losses), 0
         done, begun = 0, width - self._count if self._count else 0
         while (left := rows.count - done) >= (begun or width):
-            room = MAX_BLOCKS - len(closed) - len(new) - (begun > 0)
+            room = MAX_BLOCKS - len(closed.losses) - (begun > 0)
             end = done + begun + min(room, (left - begun) // width) * width
-            new = [*new, *self._new(rows, done, begun, end, width)]
-            if len(closed) + len(new) == MAX_BLOCKS:
-                if len(new) > 1:
-                    found.append(Closing(closed, new[:-1], end, width))
-                closed, width = _merged([*closed, *new]), 2 * width
+            closed = closed.followed(self._new(rows, done, begun, end, width))
+            seen = end
+            if len(closed.losses) == MAX_BLOCKS:
+                if before < MAX_BLOCKS - 1:
+                    found.append(Closing(before, closed.parts(MAX_BLOCKS - 1)[0], end, width))
                 # What all of them say now is looked at once the last one closes.
-                new = [closed.pop()]
+                closed, width = closed.merged(), 2 * width
+                before = MAX_BLOCKS // 2 - 1
             done, begun = end, 0
-        if new:
-            found.append(Closing(closed, new, done, width))
+        if before < len(closed.losses):
+            found.append(Closing(before, closed, seen, width))
         return tuple(found)
 
-    def _new(self, rows: Rows, done: int, begun: int, end: int, width: int) -> Iterable[Block]:
+    def _new(self, rows: Rows, done: int, begun: int, end: int, width: int) -> Columns:
         """Return the blocks of the rows from one to another; some may end the one that fills."""
         first, steps = done + begun, rows.steps
         starts, ends = steps[first:end:width], steps[first + width - 1 : end : width]
         if begun:
             starts, ends = [self._first, *starts], [steps[begun - 1], *ends]
         taken = (begun, first, end, width)
-        columns = (
+        companions = [
             _means(rows.get(name), self._sums[index], self._counts[index], *taken)
             for index, name in _COMPANIONS
-        )
+        ]
         losses = _means(rows.losses, self._sum, self._count, *taken)
-        return map(Block, repeat(width), starts, ends, losses, *columns)
+        return Columns(starts, ends, losses, companions)
 
     def take(self, rows: Rows) -> None:
         """Take in rows that there is room for."""
         done = 0
         if rows.closings:
             last = rows.closings[-1]
-            self.closed, self.losses = last.blocks, last.losses
-            self._width, done = last.width, last.rows
+            self.columns = last.columns
+            if last.width != self._width:
+                self._made, self._width = [], last.width
+            done = last.rows
             self._open()
         if done == rows.count:
             return
@@ -209,36 +278,30 @@ class Blocks:
                 self._counts[index] += rows.count - done
 
     def _close(self, step: int) -> None:
-        companions = [
-            total / count if count else None
-            for total, count in zip(self._sums, self._counts, strict=True)
-        ]
-        loss = self._sum / self._count
-        block = Block(self._count, self._first, step, loss, *companions)
+        columns = zip(self.columns.companions, self._sums, self._counts, strict=True)
+        for column, total, count in columns:
+            column.append(total / count if count else None)
+        first, loss = self._first, self._sum / self._count
         self._open()
-        self._append(block, loss)
+        self._append(first, step, loss)
 
-    def _append(self, block: Block, loss: float) -> None:
-        self.closed.append(block)
-        if len(self.closed) == MAX_BLOCKS:
-            self.closed = _merged(self.closed)
-            self._width *= 2
-            self.losses = [block.loss for block in self.closed]
-        else:
-            self.losses.append(loss)
+    def _append(self, first_step: int, last_step: int, loss: float) -> None:
+        """Close a block; its companions stand in their columns."""
+        columns = self.columns
+        columns.first_steps.append(first_step)
+        columns.last_steps.append(last_step)
+        columns.losses.append(loss)
+        if len(columns.losses) == MAX_BLOCKS:
+            self.columns = columns.merged()
+            self._made, self._width = [], 2 * self._width
 
     def rewind(self, step: int) -> None:
         """Forget the rows from this step on; blocks are as wide as before unless none is left."""
-        self.closed = [block for block in self.closed if block.last_step < step]
-        self.losses = [block.loss for block in self.closed]
-        if not self.closed:
+        left = [last for last in self.columns.last_steps if last < step]
+        self.columns, self._made = self.columns.parts(len(left))[0], []
+        if not left:
             self._width = 1
         self._open()
-
-
-def _merged(blocks: Sequence[Block]) -> list[Block]:
-    """Return the blocks in pairs."""
-    return [*map(Block.merged, blocks[::2], blocks[1::2])]
 
 
 def _means(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import ceil, inf, sqrt
 
-from sftdiag.signals.blocks import MAX_BLOCKS, Block, Closing
+from sftdiag.signals.blocks import MAX_BLOCKS, Closing, Columns
 from sftdiag.signals.noise import AUTOCORRELATION, cautious_noise, mean, median
 from sftdiag.signals.stream import Signals
 from sftdiag.values import Value
@@ -109,13 +108,14 @@ def may_climb(closing: Closing, window_steps: int, least: float, until: float = 
         least: likewise.
         until: the last step of a block that matters.
     """
-    sums, blocks = closing.sums, closing.blocks
+    sums, columns = closing.sums, closing.columns
+    lasts = columns.last_steps
     # Two windows of so many steps do not fit in fewer.
-    enough = blocks[0].first_step + 2 * window_steps
+    enough = columns.first_steps[0] + 2 * window_steps
     for count in closing.counts:
-        if not enough <= blocks[count - 1].last_step <= until:
+        if not enough <= lasts[count - 1] <= until:
             continue
-        size = _size(blocks, count, window_steps)
+        size = _size(columns, count, window_steps)
         if size is None:
             continue
         recent = sums[count] - sums[count - size]
@@ -128,15 +128,15 @@ def may_climb(closing: Closing, window_steps: int, least: float, until: float = 
 
 def window_size(signals: Signals, window_steps: int = 0) -> int | None:
     """Return the blocks in a window that spans these steps; None when two do not fit."""
-    return _size(signals.blocks, len(signals.blocks), window_steps)
+    return _size(signals.columns, len(signals.block_losses), window_steps)
 
 
-def _size(blocks: Sequence[Block], count: int, window_steps: int) -> int | None:
+def _size(columns: Columns, count: int, window_steps: int) -> int | None:
     """Return the same of the first so many blocks."""
     size = max(WINDOW_BLOCKS, count // WINDOW_SHARE)
     if count < 2 * size:
         return None
     if window_steps:
-        span = (blocks[count - 1].last_step - blocks[0].first_step) / count
+        span = (columns.last_steps[count - 1] - columns.first_steps[0]) / count
         size = max(size, ceil(window_steps / span)) if span else size
     return size if count >= 2 * size else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
 
 from sftdiag.findings import Curve
 from sftdiag.signals.stream import Signals
@@ -16,13 +15,12 @@ def curves(parts: Sequence[Signals]) -> tuple[Curve, ...]:
     """Return the train loss, the evaluation series, and what else is drawn, over a run's parts."""
     series: dict[str, list[tuple[int, float]]] = {"loss": []}
     for signals in parts:
-        series["loss"] += [(block.last_step, block.loss) for block in signals.blocks]
+        series["loss"] += zip(signals.columns.last_steps, signals.block_losses, strict=True)
         for name, points in signals.evaluations.items():
             series.setdefault(name, []).extend((point.step, point.loss) for point in points)
     for name in BESIDE:
-        of = attrgetter("last_step", name)
-        told = [pair for signals in parts for pair in map(of, signals.blocks)]
-        series[name] = [pair for pair in told if pair[1] is not None]
+        told = [pair for signals in parts for pair in signals.columns.companion(name)]
+        series[name] = [(step, value) for step, value in told if value is not None]
     lost = [gap for signals in parts for gap in signals.gaps]
     found = []
     for name, pairs in series.items():

@@ -31,6 +31,9 @@ COLUMNS = (
 )
 """Metrics that a detector or a signal reads of each train row; of ``num_tokens`` the last does."""
 
+_VALUES: Any = dict.values
+"""Of a row, in the order of its names."""
+
 _SUM_ADDS = sys.version_info < (3, 12)
 
 SHORTEST = 6
@@ -89,34 +92,48 @@ class Rows:
         return self.columns.get(name)
 
 
-def _columns(entries: Sequence[Entry]) -> Rows | None:
+def _alike(entries: Sequence[Entry]) -> int:
+    """Return how many of the rows, from the first on, have its names in its order."""
+    first, count = entries[0], 0
+    for entry in entries:
+        if type(entry) is not dict or len(entry) != len(first):
+            break
+        count += 1
+    alike = entries[:count]
+    for name, column in zip(first, zip(*alike, strict=True), strict=True):
+        if column.count(name) < count:
+            return len([*takewhile(tuple(first).__eq__, map(tuple, alike))])
+    return count
+
+
+def _within_epoch(epochs: Sequence[Any]) -> int:
+    """Return how many rows stand before an epoch begins: its edge is looked at row by row."""
+    count = len(epochs)
+    if set(map(type, epochs)) != {float} or not 0.0 <= epochs[0] <= epochs[-1] < MAX_EPOCHS:
+        return count
+    if int(epochs[0]) == int(epochs[-1]):
+        return count
+    return bisect_left(epochs, float(int(epochs[0]) + 1))
+
+
+def _checked(entries: Sequence[Entry], every: Mapping[str, Sequence[Any]]) -> Rows | None:
     """Return the rows where :func:`~sftdiag.records.parse_entry` takes all numbers as they are."""
-    steps = [entry["step"] for entry in entries]
+    count = len(entries)
+    steps = [*every["step"][:count]]
     if set(map(type, steps)) != {int} or steps[0] < 0 or steps[-1] > MAX_STEPS:
         return None
     if any(map(le, steps[1:], steps)):
         return None
-    names = entries[0].keys()
-    columns = {name: [entry[name] for entry in entries] for name in COLUMNS if name in names}
-    if set(map(type, chain.from_iterable(columns.values()))) != {float}:
+    columns = {name: [*every[name][:count]] for name in COLUMNS if name in every}
+    numbers = [*chain.from_iterable(columns.values())]
+    # A sum is finite where each of them is; a NaN has no order.
+    if set(map(type, numbers)) != {float} or not isfinite(sum(numbers)):
         return None
-    for column in columns.values():
-        # A sum is finite where each of them is; a NaN has no order.
-        if not isfinite(sum(column)) or min(column) < SMALLEST or max(column) > LARGEST:
-            return None
+    if min(numbers) < SMALLEST or max(numbers) > LARGEST:
+        return None
     if "epoch" in columns and max(columns["epoch"]) >= MAX_EPOCHS:
         return None
     return Rows(entries, steps, columns)
-
-
-def _within_epoch(entries: Sequence[Entry]) -> Sequence[Entry]:
-    """Return the rows up to where an epoch begins: its edge is looked at row by row."""
-    epochs: list[Any] = [entry.get("epoch") for entry in entries]
-    if set(map(type, epochs)) != {float} or not 0.0 <= epochs[0] <= epochs[-1] < MAX_EPOCHS:
-        return entries
-    if int(epochs[0]) == int(epochs[-1]):
-        return entries
-    return entries[: bisect_left(epochs, float(int(epochs[0]) + 1))]
 
 
 def rows_of(entries: Sequence[Entry], start: int, most: int) -> tuple[Rows | None, int]:
@@ -128,16 +145,19 @@ def rows_of(entries: Sequence[Entry], start: int, most: int) -> tuple[Rows | Non
         most: rows at the most.
     """
     first, end = entries[start], min(start + most, start + LONGEST, len(entries))
-    if type(first) is not dict or "step" not in first:
+    if type(first) is not dict or "step" not in first or not are_plain(tuple(first)):
         return None, start + 1
-    names, last = tuple(first), start + 1
-    if not are_plain(names):
-        return None, start + 1
-    last += len([*takewhile(names.__eq__, map(tuple, entries[last:end]))])
-    rows = _within_epoch(entries[start:last])
-    if len(rows) < SHORTEST:
-        return None, start + len(rows)
-    return _columns(rows), start + len(rows)
+    stretch = entries[start:end]
+    stretch = stretch[: _alike(stretch)]
+    if len(stretch) < SHORTEST:
+        return None, start + len(stretch)
+    # By column at once: no name is looked up in each of the rows.
+    every = dict(zip(first, zip(*map(_VALUES, stretch), strict=True), strict=True))
+    if "epoch" in every:
+        stretch = stretch[: _within_epoch(every["epoch"])]
+    if len(stretch) < SHORTEST:
+        return None, start + len(stretch)
+    return _checked(stretch, every), start + len(stretch)
 
 
 def added(total: float, values: Sequence[float]) -> float:

@@ -13,7 +13,7 @@ from math import isfinite
 
 from sftdiag.context import RunContext
 from sftdiag.records import ASIDE, EVAL, PROBE, SUMMARY, TRAIN, LogRecord, objective_of
-from sftdiag.signals.blocks import MAX_BLOCKS, Block, Blocks
+from sftdiag.signals.blocks import MAX_BLOCKS, Block, Blocks, Columns
 from sftdiag.signals.edge import Edge
 from sftdiag.signals.evaluations import Evaluation, train_level
 from sftdiag.signals.leap import Leap, LeapWatch
@@ -313,14 +313,19 @@ class Signals(MainSeries):
         self._leaps = LeapWatch()
 
     @property
+    def columns(self) -> Columns:
+        """The train loss so far in blocks, by column: what each has, oldest first."""
+        return self._blocks.columns
+
+    @property
     def blocks(self) -> list[Block]:
-        """The train loss so far, oldest first."""
+        """The same, one object a block."""
         return self._blocks.closed
 
     @property
     def block_losses(self) -> list[float]:
         """The losses of :attr:`blocks`."""
-        return self._blocks.losses
+        return self._blocks.columns.losses
 
     @property
     def max_steps(self) -> int | None:

@@ -24,8 +24,8 @@ from sftdiag.signals.stream import Signals
 from sftdiag.sources import open_run
 from sftdiag.sources.journal import Segment
 
-NO_STATE = ("_thrown", "windows", "_floor")
-"""Kept from look to look and computed anew before it is used."""
+NO_STATE = ("_thrown", "windows", "_floor", "_made")
+"""Kept from look to look and computed anew before it is used, or made when it is asked for."""
 
 
 def state(value: Any) -> Any:
