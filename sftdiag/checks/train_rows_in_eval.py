@@ -36,6 +36,10 @@ LEAST_MET = 3
 """Rows met in both sets for a warning: one or two may be stock phrases that any split repeats."""
 
 
+STREAM = Skip("streaming")
+"""Why a set's rows are not looked at, of one that reading would use up."""
+
+
 class TrainRowsInEvalCheck(Check):
     """Compares evaluation rows with training rows, token by token."""
 
@@ -55,7 +59,8 @@ class TrainRowsInEvalCheck(Check):
             same = [i for i, sample in enumerate(split.samples) if sample.input_ids in known]
             if same:
                 found.append(self._found(inputs.train, split, same))
-        return found
+        streams = [split.name for split in inputs.evaluations if split.unseen == STREAM]
+        return Skip("stream_beside", {"series": streams[0]}) if streams and not found else found
 
     def _found(self, train: Split, split: Split, same: list[int]) -> Observation:
         looked_at = len(train.samples) / (train.total or len(train.samples))

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from sftdiag.api import make_settings
 from sftdiag.checks import Inputs, run_checks
 from sftdiag.guide import preflight
-from sftdiag.observations import Observation
+from sftdiag.observations import Observation, Skip
 from sftdiag.samples import Sample, Split
 
 
@@ -24,6 +25,22 @@ def test_all_rows_give_the_share_itself() -> None:
     seen = found(100, 100)
     assert (seen.evidence["share_low"], seen.evidence["share_high"]) == (0.1, 0.1)
     assert "are training rows (10.0%)." in preflight.message(seen, "en")
+
+
+@pytest.mark.parametrize(("shared", "told"), [(False, "web is a stream"), (True, None)])
+def test_a_stream_beside_other_sets_is_said_not_to_be_looked_at(
+    shared: bool, told: str | None
+) -> None:
+    rows = tuple(Sample((5, i), (5, i)) for i in range(100))
+    other = rows[:10] if shared else tuple(Sample((6, i), (6, i)) for i in range(10))
+    stream = Split("web", unseen=Skip("streaming"))
+    inputs = Inputs(train=Split("train", rows, 100), evaluations=(Split("eval", other, 10), stream))
+    outcome = run_checks(inputs)
+    assert any(seen.code == "SFT413" for seen in outcome.observations) == shared
+    report = preflight.report(outcome, make_settings(), "preflight")
+    reason = report.skipped.get("train-rows-in-eval")
+    assert (told is None) == (reason is None)
+    assert reason is None or reason.startswith(str(told))
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
