@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
+from logs import report_of
 
 from benchmarks.accuracy import sets
 from benchmarks.accuracy.runs import Run
 from sftdiag.findings import Finding, Status
-from sftdiag.monitor import Monitor
 
 pytestmark = [
     pytest.mark.acceptance,
@@ -41,10 +41,7 @@ def sick(name: str) -> list[Run]:
 
 
 def primary(run: Run) -> Finding | None:
-    monitor = Monitor(run.context)
-    for row in run.rows:
-        monitor.feed_entry(row)
-    return monitor.report().primary
+    return report_of(run.rows, run.context).primary
 
 
 def test_the_first_cause_of_injected_faults() -> None:

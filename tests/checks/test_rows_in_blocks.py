@@ -8,18 +8,17 @@ from collections.abc import Callable, Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from row_sets import Rows, split
 
 from sftdiag.checks import Inputs, run_checks
 from sftdiag.checks.rows_in_blocks import RowsInBlocksCheck
 from sftdiag.context import RunContext
 from sftdiag.guide import preflight
 from sftdiag.observations import Observation, Skip
-from sftdiag.samples import Sample, Split
-from sftdiag.trainer.places import paired
+from sftdiag.samples import Split
 
 IN_ORDER = RunContext(sampler="sequential")
 TEMPLATE = (1, 2, 3, 4)
-Rows = list[tuple[int, ...]]
 
 
 def kind(number: int, count: int, *, seed: int = 0, common: float = 0.3) -> Rows:
@@ -32,13 +31,6 @@ def kind(number: int, count: int, *, seed: int = 0, common: float = 0.3) -> Rows
         return 10 + rank if draw.random() < common else 1000 * (number + 1) + rank
 
     return [(*TEMPLATE, *(word() for _ in range(draw.randint(8, 40)))) for _ in range(count)]
-
-
-def split(rows: Sequence[tuple[int, ...]], name: str = "train") -> Split:
-    """Return what is looked at of a set of rows."""
-    places = paired(len(rows))
-    samples = tuple(Sample(rows[i], rows[i], split=name) for i in places)
-    return Split(name, samples, len(rows), places=tuple(places))
 
 
 def seen(

@@ -7,6 +7,7 @@ from itertools import accumulate, chain
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from row_sets import Rows, split
 
 from sftdiag.checks import Inputs
 from sftdiag.checks._token_distance import distance, own_tokens, within
@@ -15,11 +16,9 @@ from sftdiag.checks.rows_in_blocks import RowsInBlocksCheck
 from sftdiag.context import RunContext
 from sftdiag.observations import Skip
 from sftdiag.samples import Sample, Split
-from sftdiag.trainer.places import paired
 
 SYSTEM = tuple(range(1, 31))
 MARKS = (31, 32, 31, 33)
-Rows = list[tuple[int, ...]]
 
 
 def kind(number: int, count: int, *, seed: int = 0, own: float = 0.5) -> Rows:
@@ -35,12 +34,6 @@ def kind(number: int, count: int, *, seed: int = 0, own: float = 0.5) -> Rows:
 
 def templated(rows: Rows) -> Rows:
     return [(*SYSTEM, *row, *MARKS) for row in rows]
-
-
-def split(rows: Rows, name: str) -> Split:
-    places = paired(len(rows))
-    samples = tuple(Sample(rows[i], rows[i], split=name) for i in places)
-    return Split(name, samples, len(rows), places=tuple(places))
 
 
 def variants(check: EvalDistributionShiftCheck | RowsInBlocksCheck, inputs: Inputs) -> list[str]:

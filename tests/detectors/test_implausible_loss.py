@@ -6,11 +6,10 @@ from math import log
 from typing import Any
 
 import pytest
-from logs import Row, decay, feed, healthy, noisy, train_rows
+from logs import Row, decay, feed, healthy, noisy, report_of, train_rows
 
 from sftdiag.context import RunContext
 from sftdiag.findings import Finding
-from sftdiag.monitor import Monitor
 from sftdiag.vocabularies import PUBLISHED_VOCABULARIES
 
 LEARNING = {"learning_rate": 2e-5}
@@ -23,10 +22,7 @@ def mine(rows: list[Row], context: RunContext | None = None) -> list[Finding]:
 
 def reported(rows: list[Row], context: RunContext | None = None) -> Finding:
     """Return the finding as it stands after all rows."""
-    monitor = Monitor(context)
-    for row in rows:
-        monitor.feed_entry(row)
-    return next(f for f in monitor.report().findings if f.code == "SFT111")
+    return next(f for f in report_of(rows, context).findings if f.code == "SFT111")
 
 
 def causes(finding: Finding) -> dict[str, str]:
@@ -209,9 +205,6 @@ def test_label_smoothing_raises_the_levels() -> None:
 
 def test_a_loss_stuck_at_what_smoothing_costs() -> None:
     known = RunContext(vocab_size=49_152, max_steps=100, label_smoothing=0.9)
-    monitor = Monitor(known)
-    for row in _resting(10.9):
-        monitor.feed_entry(row)
-    flat = next(f for f in monitor.report().findings if f.code == "SFT101")
+    flat = next(f for f in report_of(_resting(10.9), known).findings if f.code == "SFT101")
     assert causes(flat)["regularization"] == "CONFIRMED"
     assert flat.causes[0].fixes[0].changes["SFTConfig.label_smoothing_factor"] == (0.9, 0.0)

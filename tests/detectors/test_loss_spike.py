@@ -3,11 +3,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from logs import Row, decay, feed, fired, noisy, train_rows
+from logs import Row, decay, feed, fired, noisy, report_of, train_rows
 
 from sftdiag.context import RunContext
 from sftdiag.findings import Finding
-from sftdiag.monitor import Monitor
 
 
 def spiky(*steps: int, size: float = 3.0, steps_in_all: int = 400, **constant: float) -> list[Row]:
@@ -23,10 +22,7 @@ def spiky(*steps: int, size: float = 3.0, steps_in_all: int = 400, **constant: f
 
 def last(rows: list[Row], context: RunContext | None = None) -> Finding:
     """Return the finding at the end of the log."""
-    monitor = Monitor(context)
-    for row in rows:
-        monitor.feed_entry(row)
-    return next(f for f in monitor.report().findings if f.name == "loss-spike")
+    return next(f for f in report_of(rows, context).findings if f.name == "loss-spike")
 
 
 def test_one_spike_is_worth_knowing() -> None:

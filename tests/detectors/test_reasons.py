@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from logs import Row, decay, train_rows
+from logs import Row, decay, report_of, train_rows
 
 from sftdiag.config import Settings
 from sftdiag.context import RunContext
@@ -99,20 +99,18 @@ def reports(course: dict[str, Any], lang: str) -> list[tuple[list[Row], Report]]
 
 def test_evaluations_that_the_log_went_back_behind_are_no_nan() -> None:
     rows = [*train_rows([2.0] * 9), {"step": 9, "eval_loss": 1.0}]
-    monitor = Monitor()
-    for row in (*rows, *train_rows([2.0] * 3)):
-        monitor.feed_entry(row)
-    skipped = monitor.report().skipped
+    skipped = report_of((*rows, *train_rows([2.0] * 3))).skipped
     for name in ("eval-loss-rising", "train-eval-scale-mismatch"):
         assert "goes back" in skipped[name]
 
 
 def test_a_rate_that_rises_keeps_a_known_vocabulary_from_being_looked_at() -> None:
     rows = [{"step": step, "loss": 3.0, "learning_rate": 1e-6 * step} for step in range(1, 42)]
-    monitor = Monitor(RunContext(vocab_size=32_000))
-    for row in rows:
-        monitor.feed_entry(row)
-    assert monitor.report().skipped["loss-above-chance"].endswith("warming up")
+    assert (
+        report_of(rows, RunContext(vocab_size=32_000))
+        .skipped["loss-above-chance"]
+        .endswith("warming up")
+    )
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

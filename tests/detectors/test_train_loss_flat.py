@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from logs import Row, decay, feed, fired, noisy, train_rows
+from logs import Row, decay, feed, fired, noisy, report_of, train_rows
 
 from sftdiag.context import RunContext
 from sftdiag.monitor import Monitor
@@ -87,10 +87,7 @@ def test_what_cannot_be_told_from_noise_is_not_healthy() -> None:
     rows = flat(2.0, noise=0.1, rows=10, learning_rate=2e-5)
     for row in rows:
         row["step"] *= 10
-    monitor = Monitor(RunContext(max_steps=100))
-    for row in rows:
-        monitor.feed_entry(row)
-    report = monitor.report()
+    report = report_of(rows, RunContext(max_steps=100))
     assert report.verdict == "inconclusive"
     assert "logging_steps=1" in (report.reason or "")
 

@@ -121,7 +121,9 @@ def test_the_hook(folder: Path) -> None:
 
 
 def test_links_of_the_page_are_there() -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", PAGE):
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", PAGE)
+    assert targets
+    for target in targets:
         assert (ROOT / "docs" / target).exists(), target
 
 

@@ -105,9 +105,9 @@ def test_every_page_is_in_the_navigation_once(made: Site) -> None:
 
 def test_the_gallery_shows_reports_as_text_and_pages(made: Site) -> None:
     assert "SFTConfig.num_train_epochs: 80 -> 25" in made.pages["gallery/index.md"]
-    for place, content in made.files.items():
-        if place.endswith(".html"):
-            assert content.startswith(b"<!doctype html>")
+    shown = [content for place, content in made.files.items() if place.endswith(".html")]
+    assert shown
+    assert all(content.startswith(b"<!doctype html>") for content in shown)
     assert 'lang="zh"' in made.files["gallery/overfitting.zh.html"].decode()
 
 

@@ -81,10 +81,13 @@ def test_harmful_faults_are_found(scores: Scores) -> None:
 
 
 def test_checkpoints_rotated_as_the_scoring_says(scores: Scores) -> None:
+    rotated = 0
     for run in scores.runs:
         for result in (run.plain, run.watched):
             if result is not None and result.evaluations:
                 assert result.kept(result.steps) == result.data["checkpoints"], run.spec.name
+                rotated += len(result.evaluations) > len(result.data["checkpoints"]) > 0
+    assert rotated
 
 
 @pytest.mark.parametrize("code", ["SFT101", "SFT104", "SFT106", "SFT201"])

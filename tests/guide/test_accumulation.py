@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from logs import Row, decay, noisy, train_rows
+from logs import Row, decay, noisy, report_of, train_rows
 
 from sftdiag.context import RunContext
 from sftdiag.findings import Cause, Finding
-from sftdiag.monitor import Monitor
 
 STEPS = 200
 
@@ -24,10 +23,7 @@ def rebound(factor: float, every: int = 20) -> list[Row]:
 
 
 def primary(rows: list[Row], steps: int | None) -> Finding:
-    monitor = Monitor(RunContext(gradient_accumulation_steps=steps, method="lora"))
-    for row in rows:
-        monitor.feed_entry(row)
-    found = monitor.report().primary
+    found = report_of(rows, RunContext(gradient_accumulation_steps=steps, method="lora")).primary
     assert found is not None
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf, nan
 
 import pytest
-from logs import Row, feed, noisy, overfitting, train_rows
+from logs import Row, feed, noisy, overfitting, report_of, train_rows
 
 from sftdiag.context import RunContext
 from sftdiag.findings import Cause, Finding
@@ -227,10 +227,7 @@ def test_a_rate_beyond_any_is_the_first_cause_of_whatever_is_left_behind_it(
     log = [{"step": every * n, "learning_rate": rate, **row} for n, row in enumerate(rows, 1)]
     if behind in ("lost", "logged as 0") and not mean:
         log = [{"step": 1, "learning_rate": rate, "loss": 3.0}, *log[1:]]
-    monitor = Monitor(known)
-    for row in log:
-        monitor.feed_entry(row)
-    primary = monitor.report().primary
+    primary = report_of(log, known).primary
     assert primary is not None
     best = primary.causes[0]
     assert (best.id, best.status.name) == ("learning-rate-too-high", "LIKELY")

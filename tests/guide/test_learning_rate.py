@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from logs import decay, noisy, train_rows
+from logs import decay, noisy, report_of, train_rows
 
 from sftdiag.context import RunContext
 from sftdiag.findings import Cause, Finding
@@ -123,10 +123,7 @@ def test_a_rate_that_was_reached_later_is_no_cause(
 ) -> None:
     """The schedule climbs on after the loss is lost: beyond every range from the start, or not."""
     rows = [{"step": 10 * n, "learning_rate": top * n / 1000, **of_row} for n in range(1, 60)]
-    monitor = Monitor()
-    for row in rows:
-        monitor.feed_entry(row)
-    found = next(finding for finding in monitor.report().findings if finding.code == code)
+    found = next(finding for finding in report_of(rows).findings if finding.code == code)
     assert found.onset_step <= 20
     assert found.fired_step <= 300
     rate = [cause for cause in found.causes if cause.id == "learning-rate-too-high"]

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from logs import Row, decay
+from logs import Row, decay, report_of
 
 import sftdiag
 from sftdiag.context import RunContext
 from sftdiag.findings import Cause, Report
-from sftdiag.monitor import Monitor
 
 AT, STEPS = 200, 400
 
@@ -31,10 +30,7 @@ def resumed(after: Sequence[float], every: int = 1, noise: float = 0.01) -> list
 
 
 def judged(rows: list[Row], **known: Any) -> Report:
-    monitor = Monitor(RunContext(method="lora", max_steps=STEPS, **known))
-    for row in rows:
-        monitor.feed_entry(row)
-    return monitor.report()
+    return report_of(rows, RunContext(method="lora", max_steps=STEPS, **known))
 
 
 def first_cause(report: Report) -> Cause:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from itertools import accumulate
 
 import pytest
-from logs import Row, noisy, train_rows
+from logs import Row, noisy, report_of, train_rows
 
 from sftdiag.context import RunContext
 from sftdiag.findings import Cause
-from sftdiag.monitor import Monitor
 
 STEPS = 120
 PEAK = 5e-7
@@ -27,10 +26,7 @@ def cause(rates: list[float], losses: list[float], **context: object) -> Cause:
     rows: list[Row] = [
         {**row, "learning_rate": rate} for row, rate in zip(train_rows(losses), rates, strict=True)
     ]
-    monitor = Monitor(RunContext(**context))
-    for row in rows:
-        monitor.feed_entry(row)
-    (finding,) = [f for f in monitor.report().findings if f.code == "SFT101"]
+    (finding,) = [f for f in report_of(rows, RunContext(**context)).findings if f.code == "SFT101"]
     return next(cause for cause in finding.causes if cause.id == "learning-rate-too-low")
 
 
@@ -104,10 +100,7 @@ def test_a_pace_beyond_the_ranges_says_to_look_elsewhere_too() -> None:
 def test_a_loss_that_fell_first_was_moved_by_its_rate_and_its_weights() -> None:
     losses = [18.0, 15.0, 12.0, 9.0, *noisy([7.4] * 96, 0.002)]
     rows = train_rows(losses, learning_rate=1e-4, grad_norm=0.4)
-    monitor = Monitor()
-    for row in rows:
-        monitor.feed_entry(row)
-    (finding,) = monitor.report().findings
+    (finding,) = report_of(rows).findings
     assert "fell from 18" in finding.message
     status = {cause.id: cause.status.name for cause in finding.causes}
     assert status["frozen-parameters"] == status["learning-rate-too-low"] == "POSSIBLE"
@@ -134,10 +127,7 @@ def test_a_loss_that_began_above_any_blind_guess(
         rows.append(row)
         if row["step"] in (40, 80):
             rows.append({"step": row["step"], "eval_loss": 7.4})
-    monitor = Monitor(RunContext(**context))
-    for row in rows:
-        monitor.feed_entry(row)
-    (finding,) = monitor.report().findings
+    (finding,) = report_of(rows, RunContext(**context)).findings
     said = [c for c in finding.causes if any("than a blind guess (" in t for t in c.because)]
     assert {cause.status.name for cause in said} <= {"POSSIBLE"}
     where = {"label-mask", "label-misalignment", "quantization-or-dtype"}

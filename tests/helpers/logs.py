@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sftdiag.context import RunContext
-from sftdiag.findings import Finding
+from sftdiag.findings import Finding, Report
 from sftdiag.monitor import Monitor
 from sftdiag.records import parse_entry
 from sftdiag.signals.stream import Signals
@@ -70,6 +70,14 @@ def feed(rows: Iterable[Mapping[str, Any]], context: RunContext | None = None) -
     """Return every change of a finding, in order."""
     monitor = Monitor(context)
     return [finding for row in rows for finding in monitor.feed_entry(row)]
+
+
+def report_of(rows: Iterable[Mapping[str, Any]], context: RunContext | None = None) -> Report:
+    """Return the report after all rows."""
+    monitor = Monitor(context)
+    for row in rows:
+        monitor.feed_entry(row)
+    return monitor.report()
 
 
 def fired(

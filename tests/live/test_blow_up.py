@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from logs import report_of
 
 import sftdiag
-from sftdiag.monitor import Monitor
 
 pytest.importorskip("trl", reason="needs the extra trainer")
 pytestmark = pytest.mark.slow
@@ -57,9 +57,6 @@ def test_a_rate_at_which_the_loss_falls_and_ends_ten_times_as_high_is_not_health
     trainer.train()
     assert callback.report.verdict == "warning"
     assert [finding.code for finding in callback.report.findings][:1] == ["SFT501"]
-    monitor = Monitor()
-    for row in trainer.state.log_history:
-        monitor.feed_entry(row)
-    report = monitor.report()
+    report = report_of(trainer.state.log_history)
     assert (report.verdict, report.primary) == ("inconclusive", None)
     assert "with Adam no model learns well" in (report.reason or "")

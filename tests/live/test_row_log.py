@@ -111,6 +111,8 @@ def test_a_stream_is_told_by_its_places(tmp_path: Path) -> None:
     trainer = finetune.make_trainer("none", tmp_path, max_steps=6, eval_strategy="no")
     rows = [dict(row) for row in trainer.train_dataset]
     trainer.train_dataset = trainer.train_dataset.to_iterable_dataset()
-    for seen, said in watch(trainer):
+    steps = list(watch(trainer))
+    assert len(steps) == 6
+    for seen, said in steps:
         assert said.stream
         assert [rows[i]["input_ids"] for i in said.rows] == seen

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from logs import report_of
 
 import sftdiag
-from sftdiag.monitor import Monitor
 from sftdiag.sources import journal
 
 finetune = pytest.importorskip("finetune", reason="needs the extra trainer")
@@ -117,10 +117,7 @@ def slow(steps: int, falls_at: int, share: float, **changed: float) -> list[dict
 )
 def test_a_speed_that_falls_for_good(rows: list[dict[str, Any]], fires: bool) -> None:
     """Not a little, not for a moment, not with other rows, not where it was slow throughout."""
-    monitor = Monitor()
-    for row in rows:
-        monitor.feed_entry(row)
-    found = [f for f in monitor.report().findings if f.code == "SFT115"]
+    found = [f for f in report_of(rows).findings if f.code == "SFT115"]
     assert bool(found) == fires
     if fires:
         assert 199 <= found[0].onset_step <= 220

@@ -88,12 +88,12 @@ def test_a_low_rate_is_pruned_with_its_cause_in_the_storage(
 
 
 def test_the_loss_is_that_of_the_rows(found: tuple[SearchResult, Path, list]) -> None:
-    for trial in found[0].trials:
-        rows = trial.outcome.rows
-        if rows is not None:
-            pairs = zip(rows.losses, rows.tokens, strict=True)
-            mean = sum(loss * tokens for loss, tokens in pairs) / sum(rows.tokens)
-            assert mean == pytest.approx(trial.outcome.loss, rel=1e-3)
+    done = [trial.outcome for trial in found[0].trials if trial.outcome.rows is not None]
+    assert done
+    for outcome in done:
+        pairs = zip(outcome.rows.losses, outcome.rows.tokens, strict=True)
+        mean = sum(loss * tokens for loss, tokens in pairs) / sum(outcome.rows.tokens)
+        assert mean == pytest.approx(outcome.loss, rel=1e-3)
 
 
 def test_a_search_that_is_over_trains_nothing_again(

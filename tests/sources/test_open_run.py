@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import random
 from pathlib import Path
 
@@ -202,8 +203,12 @@ def test_files_beside_a_log_that_are_broken_say_nothing(tmp_path: Path) -> None:
 
 def test_a_pickle_beside_a_log_is_never_opened(tmp_path: Path) -> None:
     write_state(tmp_path / "trainer_state.json", train_rows([1.0]))
-    (tmp_path / "training_args.bin").write_bytes(b"cos\nsystem\n(S'touch /tmp/x'\ntR.")
+    opened = tmp_path / "opened"
+    (tmp_path / "training_args.bin").write_bytes(f"cos\nmkdir\n(V{opened}\ntR.".encode())
     open_run(tmp_path)
+    assert not opened.exists()
+    pickle.loads((tmp_path / "training_args.bin").read_bytes())
+    assert opened.exists()
 
 
 @settings(
