@@ -75,6 +75,17 @@ class Monitor:
         self._entries = Entries()
         self._probes: tuple[Probe, ...] = ()
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Have one that has taken nothing in made anew, since a compiled core is not pickled.
+
+        A trainer is pickled with its callbacks before it trains, as by a search with Ray.
+        """
+        untouched = not (self.signals.records or self._cases.all or self._checks.outcome.ran)
+        if not untouched:
+            return super().__reduce__()
+        made_of = (self.signals.context, self.settings, self.source, self._on_fault)
+        return type(self), made_of
+
     @property
     def checked(self) -> Outcome:
         """What the checks of rows and arguments said so far."""

@@ -128,17 +128,14 @@ class LogRecord(Value):
         """Return the losses of the evaluation sets in this row, keyed by series name.
 
         A series is ``eval_loss``, or ``eval_<name>_loss`` whose row also has
-        ``eval_<name>_runtime``: other metrics may end in ``_loss`` too.
+        ``eval_<name>_runtime``: other metrics may end in ``_loss`` too. In a row without any
+        runtime, as loops of one's own log, it is the only such loss.
         """
-        losses = {}
-        for name, value in self.metrics.items():
-            if name == "eval_loss" or (
-                name.startswith("eval_")
-                and name.endswith("_loss")
-                and f"{name[:-5]}_runtime" in self.metrics
-            ):
-                losses[name] = value
-        return losses
+        named = [n for n in self.metrics if n.startswith("eval_") and n.endswith("_loss")]
+        series = [n for n in named if n == "eval_loss" or f"{n[:-5]}_runtime" in self.metrics]
+        if not series and len(named) == 1:
+            series = [] if any(n.endswith("_runtime") for n in self.metrics) else named
+        return {name: self.metrics[name] for name in series}
 
     def objective(self) -> str | None:
         """Return ``"reinforcement"`` or ``"preference"`` when the row shows such a trainer."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,19 @@ def test_offline_equals_live(log: list[Row]) -> None:
     assert repr(live.report()) == repr(offline)
     told = {(f.id, label) for f in changes for label in f.fired}
     assert told == {(f.id, label) for f in offline.findings for label in f.fired}
+
+
+def test_one_that_has_taken_nothing_in_is_pickled_without_the_core() -> None:
+    """Compiled, that cannot be pickled, and a search with Ray pickles the trainer's callbacks."""
+    known = RunContext(max_steps=200, vocab_size=32_000)
+    content = pickle.dumps(Monitor(known, Settings(lang="zh"), "run"))
+    assert b"sftdiag.signals" not in content
+    assert b"sftdiag.detectors" not in content
+    sent, own = pickle.loads(content), Monitor(known, Settings(lang="zh"), "run")
+    for row in overfitting():
+        assert sent.feed_entry(row) == own.feed_entry(row)
+    assert repr(sent.report()) == repr(own.report())
+    assert repr(pickle.loads(pickle.dumps(own)).report()) == repr(own.report())
 
 
 @settings(max_examples=100, deadline=None)

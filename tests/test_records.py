@@ -58,6 +58,21 @@ def test_a_row_with_both_losses_is_two_records() -> None:
     assert evaluation.eval_losses() == {"eval_loss": 2.0}
 
 
+@pytest.mark.parametrize(
+    ("metrics", "series"),
+    [
+        ({"eval_web_loss": 2.0, "eval_entropy": 1.0}, {"eval_web_loss"}),
+        ({"eval_ce_loss": 2.0, "eval_kl_loss": 1.0}, set()),
+        ({"eval_loss": 2.0, "eval_aux_loss": 1.0}, {"eval_loss"}),
+        ({"eval_aux_loss": 1.0, "eval_runtime": 1.0}, set()),
+    ],
+)
+def test_a_named_evaluation_of_a_loop_stands_alone_in_its_row(
+    metrics: dict[str, float], series: set[str]
+) -> None:
+    assert one({"step": 3, **metrics}).eval_losses().keys() == series
+
+
 def test_named_evaluations_need_a_runtime() -> None:
     record = one(
         {

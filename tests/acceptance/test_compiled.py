@@ -58,6 +58,15 @@ def test_the_core_is_compiled_and_the_tree_is_not(python: str, tmp_path: Path) -
     assert [*(ROOT / "sftdiag").rglob("*.so"), *ROOT.glob("*.so")] == []
 
 
+def test_a_watch_that_has_not_begun_is_pickled(python: str, tmp_path: Path) -> None:
+    """As a search with Ray does with a trainer's callbacks."""
+    code = (
+        "import pickle; from sftdiag.monitor import Monitor; "
+        "print(pickle.loads(pickle.dumps(Monitor())).feed_entry({'step': 1, 'loss': 2.0}))"
+    )
+    assert printed((python, "-c", code), tmp_path) == "()\n"
+
+
 def test_reports_are_the_same_to_the_last_byte(python: str, tmp_path: Path, corpus: Path) -> None:
     folders = (corpus / "real" / "runs", corpus / "tiny", corpus / "gpu")
     found = (path for folder in folders for path in sorted(folder.glob("*.json")))
