@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from sftdiag.api import resolve_settings
-from sftdiag.cli.options import add_output, add_selection, add_verdict, progress_bar
+from sftdiag.cli.options import add_output, add_selection, add_verdict, positive, progress_bar
 from sftdiag.cli.output import deliver
 from sftdiag.findings import Severity
 from sftdiag.fleets.fleet import ENGINES, Fleet, is_readable, look
@@ -28,7 +28,7 @@ def register(commands: Any, formatter_class: Any) -> None:
     parser.add_argument("paths", nargs="+", metavar="ROOT", help="a folder with runs below it")
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     add_output(parser)
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes that read the runs")
+    parser.add_argument("--jobs", type=positive, metavar="N", help="processes that read the runs")
     parser.add_argument(
         "--engine", choices=tuple(ENGINES), default="local", help="who reads (default: local)"
     )

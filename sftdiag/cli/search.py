@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
-from sftdiag.cli.options import add_output
+from sftdiag.cli.options import add_output, positive
 from sftdiag.cli.output import deliver
-from sftdiag.errors import ConfigError
+from sftdiag.errors import ConfigError, printable
 from sftdiag.texts import LANGUAGES
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def register(commands: Any, formatter_class: Any) -> None:
     parser.add_argument(
         "--engine", choices=("local", "ray"), default="local", help="who trains (default: local)"
     )
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="workers, with Ray")
+    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="workers, with Ray")
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     add_output(parser)
     parser.add_argument("--lang", choices=LANGUAGES, help="language of the texts (default: en)")
@@ -156,7 +157,7 @@ def function_of(given: str) -> Callable[[dict[str, Any]], Any]:
     """Return the function of ``SCRIPT:FUNCTION``; what the script imports is found beside it.
 
     Raises:
-        ConfigError: there is no such file or function.
+        ConfigError: there is no such file or function, or the script fails.
     """
     import importlib.util
     from pathlib import Path
@@ -171,13 +172,27 @@ def function_of(given: str) -> Callable[[dict[str, Any]], Any]:
         raise ConfigError(f"{path}: not a Python file").keyed("not_python", path=path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[script.stem] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        line = _line_of(error, str(script))
+        said = printable(f"{type(error).__name__}: {error}")
+        told = f"{path}, line {line}: {said}"
+        raise ConfigError(told).keyed("script_fails", path=path, line=line, said=said) from error
     function = getattr(module, name or "make_trainer", None)
     if not callable(function):
         told = f"{path}: has no function {name or 'make_trainer'}"
         raise ConfigError(told).keyed("no_function", path=path, name=name or "make_trainer")
     made: Callable[[dict[str, Any]], Any] = function
     return made
+
+
+def _line_of(error: Exception, script: str) -> int:
+    """Return the line of the script that an error came from."""
+    if isinstance(error, SyntaxError) and error.filename == script:
+        return error.lineno or 0
+    lines = [at for at in extract_tb(error.__traceback__) if at.filename == script]
+    return (lines[-1].lineno if lines else None) or 0
 
 
 @contextmanager

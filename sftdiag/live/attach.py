@@ -43,8 +43,9 @@ def attach(
         The callback; ``callback.report`` is the diagnosis.
 
     Raises:
-        ConfigError: the trainer has one already, or an option is wrong.
+        ConfigError: it is no trainer or has one already, or an option is wrong.
     """
+    trainer_context.expect_trainer(trainer)
     present = trainer.callback_handler.callbacks
     if any(isinstance(callback, DiagnosticsCallback) for callback in present):
         raise ConfigError("this trainer has a DiagnosticsCallback already")

@@ -64,6 +64,7 @@ class DiagnosticsCallback(StepEvents):
             save at a stop is held back where it would.
         webhook: address to send alerts to: Slack's, Discord's, or any that takes JSON. Default:
             the environment's ``SFTDIAG_WEBHOOK``. It is never logged.
+        train_on_prompt: the prompt is trained on purpose.
         lang: ``"en"`` or ``"zh"``.
         probes: True, codes and names, or :class:`~sftdiag.Probes`: ask the model itself for
             repetition, forgetting and unnatural replies, before training and at every evaluation.
@@ -86,6 +87,7 @@ class DiagnosticsCallback(StepEvents):
         grace_steps: int | None = None,
         save_on_stop: bool | None = None,
         webhook: str | None = None,
+        train_on_prompt: bool | None = None,
         lang: str | None = None,
         probes: Any = None,
         smoke_steps: int | None = None,
@@ -97,6 +99,7 @@ class DiagnosticsCallback(StepEvents):
             select=select,
             ignore=ignore,
             lang=lang,
+            train_on_prompt=train_on_prompt,
             stop_on=stop_on,
             raise_on=raise_on,
             grace_steps=grace_steps,

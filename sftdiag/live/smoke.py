@@ -79,9 +79,10 @@ def smoke_test(
         The verdict with its diagnosis: ``print`` it, or ``raise_for_no_go()``.
 
     Raises:
-        ConfigError: the trainer cannot be put back (DeepSpeed, FSDP, a streaming dataset, too
-            little memory), a rank does not come, or an option is wrong.
+        ConfigError: it is no trainer, or one that cannot be put back (DeepSpeed, FSDP, a streaming
+            dataset, too little memory), a rank does not come, or an option is wrong.
     """
+    trainer_context.expect_trainer(trainer)
     if steps < 1:
         raise ConfigError(f"steps must be 1 or more, got {steps!r}")
     settings = resolve_settings(select=select, ignore=ignore, lang=lang)

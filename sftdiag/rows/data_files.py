@@ -195,6 +195,12 @@ def _look_at_columns(path: str | os.PathLike[str]) -> None:
 
 def _no_columns(path: str | os.PathLike[str], row: Any, number: int) -> SourceError:
     """Return what is wrong with a row; its columns, never its text."""
+    if (held := next((name for name in forms.MESSAGES if name in row), None)) is not None:
+        what = type(row[held]).__name__
+        told = f"row {number}: {held} is to be a list of role and content, and is {what}"
+        return SourceError(os.fspath(path), told).keyed(
+            "no_messages", number=number, held=held, what=what
+        )
     shown = ", ".join(row) or "-"
     told = f"row {number}: expected {EXPECTED}, as the tokenizer takes it; the columns are {shown}"
     return SourceError(os.fspath(path), told).keyed("columns", number=number, shown=shown)

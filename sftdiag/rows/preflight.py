@@ -67,8 +67,9 @@ def preflight(
         run from starting.
 
     Raises:
-        ConfigError: a code, name or language does not exist.
+        ConfigError: it is no trainer, or a code, name or language does not exist.
     """
+    trainer_context.expect_trainer(trainer)
     settings = resolve_settings(
         select=select, ignore=ignore, lang=lang, train_on_prompt=train_on_prompt
     )

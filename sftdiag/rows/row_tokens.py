@@ -21,6 +21,10 @@ EXPECTED = (
 """What rows are read from."""
 
 
+TOKENIZERS = ("tokenizer", "vocab", "spiece", "sentencepiece")
+"""How the names of a tokenizer's files begin."""
+
+
 def load_tokenizer(path: str) -> Any:
     """Return the tokenizer of a folder, or of a hub name in the local cache; asks no network.
 
@@ -40,8 +44,10 @@ def load_tokenizer(path: str) -> Any:
     try:
         return AutoTokenizer.from_pretrained(path, local_files_only=True)
     except Exception as error:
+        if os.path.isdir(path) and not any(n.startswith(TOKENIZERS) for n in os.listdir(path)):
+            problem = f"{problem}; this folder holds none"
         # A plain miss is an OSError whose message speaks of a network that was not asked.
-        if not isinstance(error, OSError):
+        elif not isinstance(error, OSError):
             problem = f"{problem}: {str(error).strip().partition(chr(10))[0]}"
         raise SourceError(path, problem).keyed("no_tokenizer") from None
 

@@ -127,7 +127,9 @@ def made(make_trainer: MakeTrainer, settings: Mapping[str, float], folder: str) 
         name: int(value) if name in WHOLE_NUMBERS and float(value).is_integer() else value
         for name, value in settings.items()
     }
-    return make_trainer({**given, OUTPUT: folder})
+    trainer = make_trainer({**given, OUTPUT: folder})
+    trainer_context.expect_trainer(trainer, "make_trainer is to return")
+    return trainer
 
 
 def facts_of(trainer: Any) -> Facts:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from sftdiag.context import SGD, RunContext, adapter_method
+from sftdiag.errors import ConfigError
 from sftdiag.records import as_float, as_positive
 from sftdiag.trainer import gradients, schedules, smoothing, versions, weights
 from sftdiag.trainer.datasets import length
@@ -26,6 +27,22 @@ _DROPOUTS = (
     "dropout",
 )
 """What configurations of transformers call the dropout of a decoder."""
+
+
+def expect_trainer(given: Any, told: str = "expected") -> None:
+    """Refuse what is no trainer, before an attribute that it lacks says so in its own words.
+
+    Raises:
+        ConfigError: says what was expected, and where other loops go.
+    """
+    if not isinstance(given, type) and hasattr(given, "args") and hasattr(given, "train_dataset"):
+        return
+    what = given.__name__ if isinstance(given, type) else type(given).__name__
+    raise ConfigError(
+        f"{told} a transformers Trainer or one made of it, such as TRL's SFTTrainer; got {what}"
+        + (" itself, not one of it" if isinstance(given, type) else "")
+        + " (a loop of your own: sftdiag.Loop; Lightning: sftdiag.frameworks.lightning)"
+    ).keyed("no_trainer", what=what)
 
 
 def of_trainer(trainer: Any) -> RunContext:

@@ -163,6 +163,9 @@ def steps(samples: int, epochs: float, batch: int) -> int:
     return ceil(ceil(samples / batch) * epochs)
 
 
+LARGEST = 1e15
+"""Parameters that no model has, a hundred times more than any: a unit was written twice."""
+
 SMALLEST = 1_000_000
 """Parameters of a model that is fine-tuned, at least: below it a unit was left out."""
 
@@ -177,6 +180,8 @@ def parse_size(text: str) -> float:
     try:
         number, unit = match.groups() if match else ("", "")
         size = float(number) * _SIZES[unit]
+        if not 0.0 < size < LARGEST:
+            raise ValueError
     except ValueError:
         told = f"a model size is written as 7B, 500M or 7e9; got {text!r}"
         raise ConfigError(told).keyed("size", given=text) from None

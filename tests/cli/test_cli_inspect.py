@@ -193,6 +193,12 @@ def test_templates_that_cannot_be_used_are_told_in_chinese(
     assert said in line
 
 
+def test_messages_that_are_a_text(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "said.jsonl").write_text('{"messages": "hello"}\n')
+    assert inspect(folder, "said") == 2
+    assert "messages is to be a list of role and content, and is str" in capsys.readouterr().err
+
+
 def test_columns_are_looked_at_before_the_tokenizer_is_loaded(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

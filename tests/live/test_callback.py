@@ -209,6 +209,12 @@ def test_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, off: str)
 def test_wrong_arguments_are_refused_before_training(tmp_path: Path) -> None:
     with pytest.raises(sftdiag.ConfigError, match="unknown code or name"):
         sftdiag.DiagnosticsCallback(stop_on={"SFT999"})
+    from transformers import Trainer
+
+    for takes_a_trainer in (sftdiag.attach, sftdiag.preflight, sftdiag.smoke_test):
+        for given, what in ((None, "NoneType"), ("run/", "str"), (Trainer, "Trainer itself")):
+            with pytest.raises(sftdiag.ConfigError, match=f"expected a transformers .* got {what}"):
+                takes_a_trainer(given)
     trainer = finetune.make_trainer("none", tmp_path)
     sftdiag.attach(trainer)
     with pytest.raises(sftdiag.ConfigError, match="has a DiagnosticsCallback already"):

@@ -85,5 +85,10 @@ def test_a_prompt_trained_on_purpose(folder: Path) -> None:
     code, _, make = setups.FAULTS["messages, prompt trained, LoRA"]
     trainer = make(folder / "run")
     assert code not in {finding.code for finding in sftdiag.preflight(trainer).findings}
+    callback = sftdiag.DiagnosticsCallback(train_on_prompt=False)
+    assert (
+        callback.settings.train_on_prompt,
+        sftdiag.DiagnosticsCallback().settings.train_on_prompt,
+    ) == (False, True)
     told = sftdiag.preflight(trainer, train_on_prompt=False).findings
     assert code in {finding.code for finding in told}

@@ -469,11 +469,18 @@ def test_the_command_line_says_what_is_wrong(
 ) -> None:
     script = tmp_path / "script.py"
     script.write_text("x = 1\n")
+    fails, wrong, nothing = (tmp_path / f"{name}.py" for name in ("fails", "wrong", "nothing"))
+    fails.write_text("one = 1\nx = one / 0\n")
+    wrong.write_text("def (\n")
+    nothing.write_text("def make_trainer(settings):\n    pass\n")
     for arguments, said in (
         ([str(tmp_path / "none.py")], "no such Python file"),
         ([f"{script}:make"], "has no function make"),
         ([str(script)], "has no function make_trainer"),
         ([str(script), "--start", "r:3"], "written as learning_rate=2e-4"),
+        ([str(fails)], f"{fails}, line 2: ZeroDivisionError: division by zero\n"),
+        ([str(wrong)], f"{wrong}, line 1: SyntaxError: "),
+        ([str(nothing), "--folder", str(tmp_path)], "make_trainer is to return a transformers"),
     ):
         assert main(["search", *arguments]) == 2
         assert said in capsys.readouterr().err

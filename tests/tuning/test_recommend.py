@@ -353,7 +353,7 @@ def test_a_size_without_its_unit_is_asked_about(size: str, meant: str) -> None:
 def test_sizes() -> None:
     assert [parse_size(text) for text in ("7B", "0.5b", "500M", "7e9")] == [7e9, 5e8, 5e8, 7e9]
     assert [power_of_two(n) for n in (1, 2, 3, 512, 513)] == [1, 2, 4, 512, 1024]
-    for text in ("", "seven", "7Q", "1.2.3B"):
+    for text in ("", "seven", "7Q", "1.2.3B", "0", "7e9B", "1e400"):
         with pytest.raises(sftdiag.ConfigError, match="7B, 500M or 7e9"):
             parse_size(text)
 
