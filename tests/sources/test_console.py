@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -377,3 +378,32 @@ def test_what_megatron_leaves_out_of_a_line_is_not_healthy(tmp_path: Path) -> No
     assert len(read(tmp_path, "\n".join([*good, test]))[1]) == len(good)
     as_zero = line(31, "0.000000E+00", "0.700", 1).replace(" grad norm: 0.700 |", "")
     assert len(read(tmp_path, "\n".join([*good, as_zero]))[1]) == len(good)
+
+
+@pytest.mark.parametrize(
+    ("shown", "epoch", "planned"),
+    [
+        ("[60/60 03:01, Epoch 20/20]", 10.0, 60),
+        (" [ 29/290 02:50 < 38:04, 0.12 it/s, Epoch 0.48/5]", 30 / 58, 290),
+        ("[60/60 09:26, Epoch 0/1]", None, 60),
+        ("[58/60 09:26 < 00:20, 0.12 it/s, Epoch 0.46/1]", None, 60),
+        ("", None, None),
+    ],
+    ids=["whole", "under way", "less than one", "a part of one", "untold"],
+)
+@pytest.mark.parametrize("as_notebook", [False, True])
+def test_what_stands_above_a_table_tells_its_epochs(
+    tmp_path: Path, shown: str, epoch: float | None, planned: int | None, as_notebook: bool
+) -> None:
+    cells = [("Step", "Training Loss"), ("15", "2.5"), ("30", "1.5")]
+    if as_notebook:
+        rows = "".join(f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in cells)
+        html = f"<div><progress value='1' max='60'></progress>{shown}</div><table>{rows}</table>"
+        outputs = [{"data": {"text/html": [html]}, "output_type": "display_data"}]
+        cell = {"cell_type": "code", "outputs": outputs}
+        run, found = read(tmp_path, json.dumps({"cells": [cell], "nbformat": 4}))
+    else:
+        run, found = read(tmp_path, f"{shown}\n" + "\n".join("\t".join(row) for row in cells))
+        assert run.context.max_steps == planned
+    assert [row["step"] for row in found] == [15, 30]
+    assert found[1].get("epoch") == (pytest.approx(epoch) if epoch else None)

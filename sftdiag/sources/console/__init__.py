@@ -16,7 +16,7 @@ from typing import Any
 from sftdiag.columns import Columns
 from sftdiag.context import RunContext
 from sftdiag.sources.console import bars, dicts, pairs
-from sftdiag.sources.console.tables import Table
+from sftdiag.sources.console.tables import Progress, Table, step_in
 from sftdiag.sources.log import Again, Log, Note
 from sftdiag.sources.numbering import numbered
 from sftdiag.sources.opening import Head, lines, tail
@@ -73,6 +73,7 @@ class Scanner:
         self._drawn = (0, 0)
         self._before = 0
         self._counted = pairs.Counted()
+        self._progress = Progress()
 
     def read(self, line: str) -> Iterator[Event]:
         """Yield the rows and bars in the next line."""
@@ -133,13 +134,16 @@ class Scanner:
     def _plain(self, line: str) -> Iterator[Event]:
         if (iterations := pairs.planned(line)) is not None:
             self.columns.max_steps = iterations
+        if self._progress.read(line):
+            self.columns.max_steps = self._progress.max_steps or self.columns.max_steps
+            return
         found = pairs.row(line)
         if found is not None:
             writer, row = found
             row = self._counted.take(row)
             yield from self._row(row, writer, line)
         elif (shown := self._table.row(line)) is not None:
-            yield from self._row(shown, "table", line)
+            yield from self._row(self._progress.placed(shown, step_in(shown)), "table", line)
 
     def _row(self, row: Mapping[str, Any], kind: str, line: str) -> Iterator[Event]:
         if match := _RANK.match(line):

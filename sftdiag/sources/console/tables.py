@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sftdiag.columns import canonical, plain
@@ -13,7 +13,64 @@ _ROW = re.compile(r"<tr[^>]{0,200}>(.*?)</tr>", re.S)
 _TABLE = re.compile(r"<table.*?</table>", re.S)
 _SPLIT = re.compile(r"\s*\|\s*|\s*\t\s*|\s{2,}")
 
+_PROGRESS = re.compile(
+    r"\[\s*(\d{1,12})/(\d{1,12})\s[\d: <,.]*(?:it/s|s/it)?,?\s*Epoch (\d+(?:\.\d+)?)/(\d{1,6})\]"
+)
+"""What the Trainer writes above its table in a notebook."""
+
 _VALUE = re.compile(r"[-+]?(?:\d[\d,_]*\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf|NaN|No log)")
+
+
+SHOWN = 0.05
+"""How far the epoch shown there may lag behind the steps, in epochs: it is drawn before them."""
+
+
+class Progress:
+    """What stands above a notebook's table of the run: its steps, and how many make an epoch.
+
+    Examples:
+        >>> progress = Progress()
+        >>> progress.read("[ 22/290 02:50 < 38:04, 0.12 it/s, Epoch 0.36/5]")
+        True
+        >>> progress.max_steps, progress.placed({"Step": "29"}, 29)["epoch"]
+        (290, 0.5)
+
+    An epoch that is rounded down tells nothing unless it is the last one:
+
+        >>> progress.read("[60/60 09:26, Epoch 1/2]"), progress.placed({"Step": "30"}, 30)
+        (True, {'Step': '30'})
+    """
+
+    def __init__(self) -> None:
+        self.max_steps: int | None = None
+        self._per_epoch: float | None = None
+
+    def read(self, text: str) -> bool:
+        """Take in what a text says of it lastly; return whether it says anything."""
+        found = _PROGRESS.findall(text) if "Epoch" in text and "/" in text else []
+        if not found:
+            return False
+        done, total, epoch, epochs = found[-1]
+        whole = 0 < int(epochs) == float(epoch)
+        self.max_steps = int(total) or None
+        # As many steps in each epoch as the plan has: what is shown of the epoch is rounded.
+        per_epoch = int(total) / int(epochs) if int(epochs) else 0.0
+        behind = int(done) - float(epoch) * per_epoch
+        fits = "." in epoch and abs(behind) <= SHOWN * per_epoch
+        self._per_epoch = per_epoch if per_epoch > 0.0 and (whole or fits) else None
+        return True
+
+    def placed(self, row: dict[str, Any], step: int | None) -> dict[str, Any]:
+        """Return a row with its epoch, where its step tells it and it does not say it itself."""
+        if not self._per_epoch or not step or any(plain(name) == "epoch" for name in row):
+            return row
+        return {**row, "epoch": step / self._per_epoch}
+
+
+def step_in(row: Mapping[str, Any]) -> int | None:
+    """Return the step of a table's row, or None."""
+    told = next((str(value) for name, value in row.items() if plain(name) == "step"), "")
+    return int(told) if told.isdecimal() else None
 
 
 class Table:
@@ -56,13 +113,16 @@ def named(names: list[str], cells: list[str]) -> dict[str, Any]:
 
 def html(text: str) -> Iterator[dict[str, Any]]:
     """Yield the rows of the tables in HTML, as the Trainer shows them in a notebook."""
+    progress = Progress()
+    progress.read(text)
     for table in _TABLE.findall(text):
         names: list[str] | None = None
-        for row in _ROW.findall(table):
-            cells = [cell.strip() for cell in _CELL.findall(row)]
+        for line in _ROW.findall(table):
+            cells = [cell.strip() for cell in _CELL.findall(line)]
             if names is None:
                 if not is_header(cells):
                     break
                 names = cells
             elif len(cells) == len(names):
-                yield named(names, cells)
+                row = named(names, cells)
+                yield progress.placed(row, step_in(row))
