@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sftdiag.config import Settings
+from sftdiag.errors import SftdiagError
 from sftdiag.fleets.judging import Work, judged_all
 from sftdiag.fleets.row import Row, unreadable
 
@@ -90,8 +91,7 @@ def on_ray(
 
     A task whose worker dies is run again by Ray.
     """
-    import ray
-
+    ray = _ray()
     with cluster(jobs):
         task = ray.remote(max_retries=RETRIES, num_cpus=1)(work)
         chosen = ray.put(settings)
@@ -108,8 +108,7 @@ def on_ray(
 @contextmanager
 def cluster(jobs: int) -> Iterator[None]:
     """Join the Ray cluster that is there, or start a local one of so many processors."""
-    import ray
-
+    ray = _ray()
     started = not ray.is_initialized()
     if started:
         known = os.environ.get("RAY_ADDRESS")
@@ -120,3 +119,17 @@ def cluster(jobs: int) -> Iterator[None]:
     finally:
         if started:
             ray.shutdown()
+
+
+def _ray() -> Any:
+    """Return the package.
+
+    Raises:
+        SftdiagError: it is not installed.
+    """
+    try:
+        import ray
+    except ImportError:
+        told = "this needs Ray: pip install 'sftdiag[ray]'"
+        raise SftdiagError(told).keyed("needs_ray") from None
+    return ray

@@ -141,6 +141,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
                 "target_modules": "model.lora_attn_modules",
                 "warmup_steps=0.1": "lr_scheduler.num_warmup_steps",
                 "bf16=True": "dtype=bf16",
+                "fp16=False": "dtype=bf16",
                 "fp16=True": "dtype=bf16",
             },
         ),
@@ -162,6 +163,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
                 "lora_dropout": "--lora_dropout",
                 "warmup_steps=0.1": "--train.lr_warmup_steps",
                 "bf16=True": "--precision bf16-mixed",
+                "fp16=False": "--precision bf16-mixed",
                 "fp16=True": "--precision bf16-mixed",
             },
         ),
@@ -176,6 +178,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
                 "dataloader_num_workers": "num_workers",
                 "dataloader_drop_last": "drop_last",
                 "bf16=True": 'precision="bf16-mixed"',
+                "fp16=False": 'precision="bf16-mixed"',
                 "fp16=True": 'precision="16-mixed"',
                 "load_best_model_at_end=True": "ModelCheckpoint",
             },
@@ -185,12 +188,17 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
             {
                 "max_grad_norm": "clip_grad_norm_ max_norm",
                 "max_grad_norm=1.0": "torch.nn.utils.clip_grad_norm_, max_norm=1.0",
+                "bf16=True": "autocast to torch.bfloat16",
+                "fp16=False": "autocast to torch.bfloat16",
             },
         ),
     }
 )
 """The frameworks that have names of their own; read from ms-swift 4.6.0, LLaMA-Factory 0.9.5,
 axolotl 0.21.0, TRL 1.16.0, torchtune 0.6.1, litgpt 0.5.13 and Lightning 2.6.6."""
+
+TELL_THEIR_CONTEXT = ("lightning", LOOP)
+"""Those whose callback or loop is given what it cannot see, ``context=RunContext(...)``."""
 
 OWN_LOOPS = ("torchtune", "litgpt", "lightning", LOOP)
 """Those without a trainer of transformers, which the checks before step 1 look at."""
@@ -215,6 +223,9 @@ _NAMES = re.compile(
 )
 
 _STOPPING = re.compile(r"EarlyStoppingCallback(?:\(early_stopping_patience(=\d+)\))?")
+
+_TWICE = re.compile(r"([(（])(.+?)(?:, |，)\2(?=[)）])")
+"""Two settings of TRL that are one setting elsewhere."""
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)", re.ASCII)
 """A checkpoint's folder, as transformers calls it."""
@@ -246,6 +257,7 @@ def in_its_words(fix: Fix, framework: str, lang: str) -> Fix:
         named = _STOPPING.sub(r"early_stopping_patience\1", fix.text)
         kept = framework == "trl"
         text = _NAMES.sub(lambda found: _setting(found, dialect), fix.text if kept else named)
+        text = _TWICE.sub(r"\1\2", text)
     if framework in OWN_LOOPS and (called := own.get("checkpoint")):
         text = _CHECKPOINT.sub(lambda found: called.format(step=found[1]), text)
     changes = ((_change(name, dialect), pair) for name, pair in fix.changes.items())

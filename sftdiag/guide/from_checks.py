@@ -54,6 +54,14 @@ def _unknown(case: Case, name: str) -> str:
     return "check_missing_in_a_loop" if in_a_loop else "check_missing"
 
 
+def format_unknown(case: Case) -> str:
+    """Return the sentence of a number format that is not known, and how it is to be told here."""
+    from sftdiag.guide.dialect import TELL_THEIR_CONTEXT
+
+    told = case.context.framework in TELL_THEIR_CONTEXT
+    return "format_unknown_in_a_loop" if told else "format_unknown"
+
+
 def observed(name: str, variant: str, weight: Weight = Weight.CONFIRMS) -> Look:
     """Return the look at one variant of what a check sees, at warning or above."""
 

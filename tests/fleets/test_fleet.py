@@ -8,6 +8,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from pages import FETCHES, read
 import sftdiag
 from sftdiag.cli.main import main
 from sftdiag.config import Settings
-from sftdiag.errors import ConfigError, SourceError
+from sftdiag.errors import ConfigError, SftdiagError, SourceError
 from sftdiag.fleets import data, engines, html, judging, text
 from sftdiag.fleets.finding import runs_below
 from sftdiag.fleets.fleet import Fleet, fleet
@@ -339,3 +340,9 @@ def test_neither_evaluation_nor_checkpoint_of_a_blown_up_model_is_the_best(tmp_p
     assert early.code == "SFT104"
     assert (early.best_step, early.checkpoint) == (40, 30)
     assert (late.best_step, late.checkpoint) == (40, None)
+
+
+@pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is there")
+def test_what_to_install_for_ray(root: Path) -> None:
+    with pytest.raises(SftdiagError, match=r"pip install 'sftdiag\[ray\]'"):
+        fleet(root, engine="ray", cached=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import tomllib
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 
 import sftdiag
+from sftdiag.context import RunContext
 from sftdiag.findings import Fix
 from sftdiag.guide.dialect import DIALECTS, NO_SETTING, in_its_words
+from sftdiag.monitor import Monitor
 
 PACKAGE = Path(sftdiag.__file__).parent
 
@@ -66,7 +69,7 @@ def test_no_sentence_names_a_setting_of_others(framework: str, name: str) -> Non
             "--precision bf16-mixed",
         ),
         ("lightning", 'raise max_length to 512; warmup_steps=0.1, then precision="bf16-mixed"'),
-        ("loop", "raise max_length to 512; warmup_steps=0.1, then bf16=True"),
+        ("loop", "raise max_length to 512; warmup_steps=0.1, then autocast to torch.bfloat16"),
     ],
 )
 def test_names_and_values(framework: str, told: str) -> None:
@@ -232,3 +235,31 @@ def test_frameworks_apart_get_no_flag_that_they_lack(framework: str) -> None:
         for lacking in ("early_stopping", "load_best_model", "use_liger_kernel", "max_grad_norm"):
             assert f"--{lacking}" not in told
             assert not (lacking == "early_stopping" and lacking in told)
+
+
+@pytest.mark.parametrize(
+    ("framework", "told"),
+    [
+        ("torchtune", "train in bf16 (dtype=bf16) and log it"),
+        ("litgpt", "train in bf16 (--precision bf16-mixed) and log it"),
+        ("lightning", 'train in bf16 (precision="bf16-mixed") and log it'),
+        ("loop", "train in bf16 (autocast to torch.bfloat16) and log it"),
+        ("axolotl", "train in bf16 (bf16: true, fp16: false) and log it"),
+    ],
+)
+def test_two_settings_that_are_one_elsewhere(framework: str, told: str) -> None:
+    fix = Fix("train in bf16 (bf16=True, fp16=False) and log it")
+    assert in_its_words(fix, framework, "en").text == told
+
+
+@pytest.mark.parametrize(
+    ("framework", "told"),
+    [("loop", "context=sftdiag.RunContext("), ("trl", "train with DiagnosticsCallback")],
+)
+def test_how_a_number_format_is_told(framework: str, told: str) -> None:
+    monitor = Monitor(RunContext(framework=framework))
+    for step in range(1, 60):
+        monitor.feed_entry({"step": step, "loss": 2.0 if step < 40 else math.nan})
+    (lost,) = [f for f in monitor.report().findings if f.code == "SFT106"]
+    (missing,) = [c.missing for c in lost.causes if c.id == "quantization-or-dtype"]
+    assert told in missing[0]
