@@ -69,6 +69,8 @@ class Cases:
 
     def steps_wanted(self) -> tuple[int, ...]:
         """Return the steps whose rows are behind a case and not known."""
+        if not self._by_key:
+            return ()
         wanted = {step for case in self.all for step in steps_behind(case.detection)}
         return tuple(sorted(wanted - self._rows.keys()))
 

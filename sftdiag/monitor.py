@@ -27,6 +27,7 @@ from sftdiag.observations import Outcome
 from sftdiag.records import ASIDE, PROBE, TRAIN, Entries, LogRecord, as_step, objective_of
 from sftdiag.signals.curves import curves
 from sftdiag.signals.evaluations import Evaluation
+from sftdiag.signals.rows import Lines
 from sftdiag.signals.stream import Signals
 from sftdiag.sources.journal import Segment
 from sftdiag.unjudged import unjudged
@@ -129,7 +130,9 @@ class Monitor:
             return self.feed(records[0])
         return tuple(f for record in records for f in self.feed(record))
 
-    def feed_entries(self, entries: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Finding, ...]]:
+    def feed_entries(
+        self, entries: Sequence[Mapping[str, Any]] | Lines
+    ) -> Iterator[tuple[Finding, ...]]:
         """Take in rows of ``log_history`` one after another; see :meth:`feed`.
 
         Yields:

@@ -103,7 +103,7 @@ class Alternate(alternating.Alternate):
     ) -> None:
         assert watched.steps is not None
         super().__init__(trainer, watched, stretch)
-        self.time(watched.steps, ["_trained", "_clipped"])
+        self.time(watched.steps, ["_begins", "_trained", "_clipped"])
         self._trainer = trainer
         self._began = 0.0
         self._seconds = seconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from sftdiag.detectors.base import Detector
-from sftdiag.signals.rows import LONGEST, SHORTEST, Entry, Rows, rows_of
+from sftdiag.signals.rows import LONGEST, SHORTEST, Entry, Lines, Rows, rows_of
 from sftdiag.signals.stream import Signals
 
 
@@ -13,17 +13,18 @@ class Stretches:
     """Goes through a log's rows; rows that were taken in at once are passed over.
 
     Args:
-        entries: the rows as written; only of a list can many be looked at.
+        entries: the rows as written, or known by their columns; only of a list or of these can
+            many be looked at.
     """
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+    def __init__(self, entries: Iterable[Entry] | Lines) -> None:
         self._entries = entries
         self._place = 0
         self._looked_until = 0
         self._most = LONGEST
 
     def __iter__(self) -> Iterator[Entry]:
-        if not isinstance(self._entries, list):
+        if not isinstance(self._entries, (list, Lines)):
             yield from self._entries
             return
         while self._place < len(self._entries):
@@ -36,7 +37,7 @@ class Stretches:
         Where rows could not be, half as many are looked at next; the fewest come one by one.
         """
         start = self._place - 1
-        if start < self._looked_until or not isinstance(self._entries, list):
+        if start < self._looked_until or not isinstance(self._entries, (list, Lines)):
             return False
         room = min(signals.room, self._most)
         if room < SHORTEST:

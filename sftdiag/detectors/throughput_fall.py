@@ -106,7 +106,8 @@ class ThroughputFallDetector(Detector):
             steps.append(step)
             if len(steps) == WINDOW:
                 windows, steps = _with(windows, steps), []
-                if self._active is not None or _fallen(windows) is not None:
+                active = self._active is not None
+                if self._is_back(windows) if active else _fallen(windows) is not None:
                     return False
         self._then = windows, steps
         return True
@@ -119,8 +120,7 @@ class ThroughputFallDetector(Detector):
     def _look(self, record: LogRecord) -> Sequence[Detection]:
         last = self._windows[-SLOW_WINDOWS:]
         if self._active is not None:
-            back = min(window.speed for window in last) > BACK * self._usual
-            return self._end(record.step) if back else ()
+            return self._end(record.step) if self._is_back(self._windows) else ()
         fallen = _fallen(self._windows)
         if fallen is None:
             return ()
@@ -144,6 +144,9 @@ class ThroughputFallDetector(Detector):
         )
         return (self._active,)
 
+    def _is_back(self, windows: Sequence[Window]) -> bool:
+        return min([window.speed for window in windows[-SLOW_WINDOWS:]]) > BACK * self._usual
+
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""
         return too_few(len(self._windows), BEFORE + SLOW_WINDOWS + 1)
@@ -163,10 +166,12 @@ def _fallen(windows: Sequence[Window]) -> tuple[float, float] | None:
     last, before = windows[-SLOW_WINDOWS:], windows[1:-SLOW_WINDOWS]
     if len(before) < BEFORE:
         return None
-    usual = median([window.speed for window in before])
-    slowest = sorted(window.speed for window in before)[int(QUANTILE * len(before))]
-    highest = max(window.speed for window in last)
+    highest = max([window.speed for window in last])
+    speeds = sorted([window.speed for window in before])
+    if highest > speeds[int(QUANTILE * len(speeds))]:
+        return None
+    usual = median(speeds)
     tokens, usually = (median([w.tokens for w in part]) for part in (last, before))
-    if highest > min(SLOW * usual, slowest) or abs(tokens - usually) > SAME_ROWS * usually:
+    if highest > SLOW * usual or abs(tokens - usually) > SAME_ROWS * usually:
         return None
     return usual, tokens

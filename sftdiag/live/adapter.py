@@ -22,9 +22,13 @@ class AdapterLook:
         """Start afresh at a step, 0 or that of a resume."""
         self._due = step + LOOK_AFTER
 
+    def due(self, step: int) -> bool:
+        """Return whether it is time to look."""
+        return self._due is not None and step >= self._due
+
     def look(self, step: int, model: Any) -> RunContext | None:
         """Return what the adapter says when it is time to look; None when it says nothing."""
-        if self._due is None or step < self._due or model is None:
+        if model is None or not self.due(step):
             return None
         self._due = None
         parameters = [p for name, p in model.named_parameters() if ".lora_B." in name]

@@ -10,7 +10,7 @@ is said once and switched off.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -34,7 +34,6 @@ from sftdiag.probes.settings import Probes
 from sftdiag.probing import prober_of
 from sftdiag.report.answers import AnsweredReport
 from sftdiag.rows.preflight import Ask, RunChecks
-from sftdiag.sources.every_step import Step
 from sftdiag.sources.journal import Segment
 from sftdiag.trainer import context as trainer_context
 from sftdiag.trainer.saves import say_where_it_breaks
@@ -125,7 +124,7 @@ class DiagnosticsCallback(StepEvents):
 
         With probes, its ``show()`` also prints what the model says to some prompts.
         """
-        report = self._monitor.report()
+        report = self._caught_up().report()
         answers = self.prober.told.answers if self.prober is not None else None
         return AnsweredReport(**vars(report), answers=answers) if answers else report
 
@@ -251,15 +250,16 @@ class DiagnosticsCallback(StepEvents):
         state: TrainerState,
         control: TrainerControl,
         logs: Mapping[str, Any],
-        steps: Sequence[Step],
+        steps: bytes,
         model: Any,
     ) -> None:
         step = state.global_step
-        seen = self._faults.run("the adapter", lambda: self._adapter.look(step, model), None)
-        if seen is not None:
-            watch.learn(seen, control)
+        if self._adapter.due(step):
+            seen = self._faults.run("the adapter", partial(self._adapter.look, step, model), None)
+            if seen is not None:
+                watch.learn(seen, control)
         self._feed(watch, {**logs, "step": step}, steps, control)
-        if self.smoke.due(state.global_step, logs):
+        if self.smoke.due(step, logs):
             self.smoke.judge(logs, self.report, self._monitor.signals.context, state)
         if "train_runtime" in logs and "loss" not in logs:
             # The trackers' runs are still open now, and may be closed at on_train_end.

@@ -298,9 +298,9 @@ class Loop:
         level, most = bound or (None, None)
         told = float(reason + (STOPPED if ended else 0))
         skipped = Step(step, loss, norm, rate, epoch, None, None, told, level, most)
-        steps = unpacked(packed([skipped]))  # as a later reader of the file sees it
-        self._watch.keep_steps(steps)
-        for row in Merger().rows(steps, None):
+        kept = packed([skipped])
+        self._watch.keep_steps(kept)
+        for row in Merger().rows(unpacked(kept), None):
             self._feed(self._watch, row)
         if ended:
             self._guard_ended = self._control.should_training_stop = True

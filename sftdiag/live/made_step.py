@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite, prod, sqrt
-from typing import Any, NamedTuple
+from typing import Any
 
-from sftdiag.sources.every_step import MEASURED, Step
+from sftdiag.sources.every_step import MEASURED
 
 AGREES = 1e-3
 """Share by which a log row's loss may differ from the mean of its steps: losses in bfloat16 are
@@ -19,31 +19,19 @@ ROUNDED = 1e-4
 Skip = tuple[float | None, float | None, float | None]
 
 
-class Made(NamedTuple):
-    """A step that is made, as far as it is known before its losses are brought over.
+Made = tuple[int, int, bool, int, Any, float | None, float | None, float, int, Skip]
+"""A step that is made, as far as it is known before its losses are brought over:
 
-    Attributes:
-        step: steps done with it.
-        losses: micro-batches whose losses stand in the ring, one after another.
-        normed: whether its gradient norm stands there after them.
-        parts: in how many parts the ranks have that: see :func:`part_of_norm`.
-        rate: the learning rate that it was made with, where it is a float.
-        epoch: epochs done with it.
-        seconds: since the step before it; None where something else came between.
-        tokens: in its batches.
-        skip: why it was kept out of the weights, the usual loss then and the bound above it.
-    """
-
-    step: int
-    losses: int
-    normed: bool
-    parts: int
-    rate: Any
-    epoch: float | None
-    seconds: float | None
-    tokens: int
-    skip: Skip
-
+- steps done with it;
+- micro-batches, whose losses stand in the ring, one after another;
+- whether its gradient norm stands there after them;
+- in how many parts the ranks have that: see :func:`part_of_norm`;
+- the learning rate that it was made with, where it is a float;
+- epochs done with it;
+- when the step before it ended, None where something else came between, and when it did;
+- tokens in its batches;
+- why it was kept out of the weights, the usual loss then and the bound above it.
+"""
 
 NOT_SKIPPED: Skip = (None, None, None)
 
@@ -80,7 +68,9 @@ def measured(trainer: Any, batches: Sequence[int]) -> list[list[float | None]]:
         batches: micro-batches of each step since then; the last of them is the newest.
     """
     kept = getattr(trainer, "_metrics", None)
-    lists = kept.get("train", {}) if isinstance(kept, dict) else {}
+    if not isinstance(kept, dict):
+        return [[None] * len(MEASURED)] * len(batches)
+    lists = kept.get("train", {})
     columns: list[Sequence[float | None]] = [_means(lists.get(n, ()), batches) for n in MEASURED]
     return [list(row) for row in zip(*columns, strict=True)]
 
@@ -99,9 +89,8 @@ def _means(values: Sequence[float], batches: Sequence[int]) -> Sequence[float | 
     return means[::-1]
 
 
-def agree(steps: Sequence[Step], loss: float) -> bool:
-    """Return whether a log row's loss is the mean of its steps; a NaN in it settles nothing."""
-    losses = [step.loss for step in steps]
+def agree(losses: Sequence[float], loss: float) -> bool:
+    """Return whether a log row's loss is the mean of its steps' losses; a NaN settles nothing."""
     if not all(map(isfinite, losses)):
         return True
     mean = sum(losses) / len(losses)

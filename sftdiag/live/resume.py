@@ -104,7 +104,7 @@ def opened(
     outlets = Outlets(args, lang, webhook, faults)
     outlets.start(before.start, state.trial_name)
     outlets.keep_probe_rows(before.probe_rows, afresh=True)
-    outlets.keep_steps(every_step.decoded(before.steps), afresh=True)
+    outlets.keep_steps(every_step.packed(every_step.decoded(before.steps)), afresh=True)
     outlets.keep_rows(before.rows, afresh=True)
     return outlets
 

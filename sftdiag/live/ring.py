@@ -17,32 +17,38 @@ ON_THE_HOST = 1024
 
 
 class Ring:
-    """Keeps single numbers on the device.
+    """Keeps single numbers on the device, one after another.
 
     Args:
         room: how many.
         device: the trainer's.
 
     Attributes:
-        put: keeps a number, or a tensor of one element and without a graph, at a place.
+        keep: keeps a number, or a tensor of one element and without a graph.
     """
 
-    put: Callable[[int, Any], None]
+    keep: Callable[[Any], None]
 
     def __init__(self, room: int, device: Any) -> None:
         import torch
 
-        self.room = room
+        self.room, self._end = room, 0
         self._kept = torch.zeros(room, device=device)
         self._slots = self._kept.unbind()
-        self.put = self._copy
+        self.keep = self._copy
 
-    def _copy(self, place: int, value: Any) -> None:
+    def _copy(self, value: Any) -> None:
         # By value: a compiled model's graph writes its next loss to the same place.
+        slot = self._slots[self._end]
         if isinstance(value, (int, float)):
-            self._slots[place].fill_(value)
+            slot.fill_(value)
         else:
-            self._slots[place].copy_(value.reshape(()) if value.dim() else value)
+            slot.copy_(value.reshape(()) if value.dim() else value)
+        self._end += 1
+
+    def drop(self) -> None:
+        """Let go of the last one."""
+        self._end -= 1
 
     def numbers(self, start: int, end: int) -> list[float]:
         """Return those from one place to another, in one copy; this waits for the device."""
@@ -50,17 +56,24 @@ class Ring:
         return values
 
     def clear(self, end: int) -> None:
-        """Let go of those up to a place: they are not asked for again."""
+        """Let go of those up to a place; those behind it move to the front."""
+        left = self._end - end
+        if left:
+            self._kept[:left] = self._kept[end : self._end].clone()
+        self._end = left
 
-    def mean(self, numbers: Sequence[float] | None = None) -> list[float]:
-        """Return the mean over the ranks, each of which comes here: of all that is kept.
+    def mean(self, numbers: Sequence[float] | None = None, last: float = 0.0) -> list[float]:
+        """Return the mean over the ranks, each of which comes here.
 
         Args:
-            numbers: or of these.
+            numbers: of these; None: of all that is kept, to the last place.
+            last: what stands in the last place then, whatever is kept.
         """
         from torch import distributed
 
         mine = self._on_the_device(numbers)
+        if numbers is None:
+            mine[-1] = last
         distributed.all_reduce(mine)
         values: list[float] = (mine / distributed.get_world_size()).tolist()
         return values
@@ -77,9 +90,13 @@ class HostRing(Ring):
 
     def __init__(self, room: int, device: Any) -> None:
         self.room, self._device = room, device
-        self._held: list[Any] = [0.0] * room
+        self._held: list[Any] = []
         # No function of ours: behind a step every one that is called is a cold one.
-        self.put = self._held.__setitem__
+        self.keep = self._held.append
+
+    def drop(self) -> None:
+        """See :meth:`Ring.drop`."""
+        self._held.pop()
 
     def numbers(self, start: int, end: int) -> list[float]:
         """See :meth:`Ring.numbers`."""
@@ -88,13 +105,15 @@ class HostRing(Ring):
 
     def clear(self, end: int) -> None:
         """See :meth:`Ring.clear`; here, since a tensor that goes behind a step costs time there."""
-        self._held[:end] = [0.0] * end
+        del self._held[:end]
 
     def _on_the_device(self, numbers: Sequence[float] | None) -> Any:
         import torch
 
-        told = self.numbers(0, self.room) if numbers is None else numbers
-        return torch.tensor(told, dtype=torch.float32, device=self._device)
+        if numbers is None:
+            numbers = self.numbers(0, self.room)
+            numbers += [0.0] * (self.room - len(numbers))
+        return torch.tensor(numbers, dtype=torch.float32, device=self._device)
 
 
 def ring_of(device: Any, least: int) -> Ring:

@@ -19,7 +19,7 @@ MOST = 2**16
 """Row numbers kept, 8 bytes each: half a megabyte, and of 128 rows a step the last 400 steps."""
 
 AT_ONCE = 16
-"""Steps whose rows are put in their places together, at most: behind each step it would be slow."""
+"""Steps whose rows are put in their places together: behind each step it would be slow."""
 
 OF_A_BATCH, OF_A_STEP = 12, 24
 """What else is kept of a micro-batch and of a step, in row numbers."""

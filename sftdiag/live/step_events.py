@@ -16,7 +16,6 @@ from sftdiag.live import row_losses
 from sftdiag.live.agreement import Agreement
 from sftdiag.live.bad_steps import Guard
 from sftdiag.live.guard import GuardedSteps
-from sftdiag.live.row_log import RowLog
 from sftdiag.live.smoke_watch import SmokeWatch
 from sftdiag.live.step_signals import StepSignals
 from sftdiag.live.unharmed import unharmed
@@ -24,7 +23,7 @@ from sftdiag.live.watch import Watch
 from sftdiag.live.watchdog import Watchdog
 from sftdiag.monitor import Monitor
 from sftdiag.report import rows
-from sftdiag.sources.every_step import Merger, Step
+from sftdiag.sources.every_step import Merger
 
 try:
     from transformers import TrainerCallback as TrainerCallback
@@ -68,11 +67,14 @@ class StepEvents(TrainerCallback):
         if self.steps is not None:
             begin = partial(self.steps.begin, loader, state.global_step)
             self._faults.run(PART, begin, None)
-            watch.look_up = partial(self._rows_of, watch, self.steps.rows)
+            watch.look_up = partial(self._rows_of, watch, self.steps)
             if self.guard is not None:
                 self._guarded = GuardedSteps(self.guard, self.steps, self._monitor.settings.lang)
                 self._faults.run("the guard", self._guarded.begin, None)
 
+        if self._guarded is not None or self.smoke.waiting:
+            # The event of its name, of the runs that need it: others are not kept at every step.
+            vars(self)["on_pre_optimizer_step"] = self._before_step
         first = self.steps is not None and state.is_world_process_zero
         self._watchdog = Watchdog(watch.stands_still) if first else None
         if self._watchdog is not None:
@@ -92,9 +94,11 @@ class StepEvents(TrainerCallback):
         """Note that an evaluation goes on."""
         self._beat(state)
 
-    def _rows_of(self, watch: Watch, log: RowLog, steps: Sequence[int]) -> Sequence[StepRows]:
+    def _rows_of(
+        self, watch: Watch, signals: StepSignals, steps: Sequence[int]
+    ) -> Sequence[StepRows]:
         """Return the rows of steps, on every rank alike."""
-        mine = self._faults.run(PART, partial(log.of, steps), list[StepRows]())
+        mine = self._faults.run(PART, partial(signals.rows_of, steps), list[StepRows]())
         if self._agreement.ranks.alone or watch.passive:
             return mine
         return self._faults.run("the ranks", partial(self._agreement.at_rows, mine), mine)
@@ -104,7 +108,7 @@ class StepEvents(TrainerCallback):
         """Whether each step is seen, as far as is known."""
         return self.steps is not None and self.steps.off is None and PART not in self._faults.off
 
-    def on_pre_optimizer_step(
+    def _before_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Have the guard look; and once whether gradients arrive, where a smoke test is wanted."""
@@ -127,7 +131,7 @@ class StepEvents(TrainerCallback):
     ) -> None:
         """Note that the trainer begins to read its rows anew."""
         if self.steps is not None:
-            self.steps.rows.epoch_begins()
+            self.steps.epoch_begins()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -139,18 +143,17 @@ class StepEvents(TrainerCallback):
         signals, watch, watchdog = self.steps, self._watch, self._watchdog
         if not self.enabled:
             return
+        step, now = state.global_step, None
         if signals is not None:
             try:
-                signals.stepped(state.global_step, state.epoch)
+                now = signals.stepped(step, state.epoch)
             except Exception as error:
                 self._faults.failed(PART, error)
         if watchdog is not None:
-            try:
-                over = watchdog.beat(state.global_step)
-                if over is not None and watch is not None:
-                    watch.goes_on(over)
-            except Exception as error:
-                self._faults.failed("the watchdog", error)
+            if now is not None and now - watchdog.last < watchdog.usual:
+                watchdog.last, watchdog.step = now, step
+            else:
+                self._faults.run("the watchdog", partial(self._beat, state), None, always=True)
         if watch is not None and watch.waiting:
             self._meet(watch, args, state, control)
 
@@ -170,25 +173,22 @@ class StepEvents(TrainerCallback):
             tell = partial(ranks.fail, self._faults.last)
             self._faults.run("the ranks", tell, None, always=True)
 
-    def _steps_since(self, row: Mapping[str, Any]) -> list[Step]:
+    def _steps_since(self, row: Mapping[str, Any]) -> bytes:
         """Return the steps since the last row of the log: every rank comes here at each row."""
         if self.steps is None:
-            return []
+            return b""
         take = partial(self.steps.take, row.get("loss"))
-        return self._faults.run(PART, take, list[Step](), always=True)
+        return self._faults.run(PART, take, b"", always=True)
 
-    def _feed(
-        self, watch: Watch, row: Mapping[str, Any], steps: Sequence[Step], control: Any
-    ) -> None:
-        """Feed a row of the log, and before it the steps since the last one."""
+    def _feed(self, watch: Watch, row: Mapping[str, Any], steps: bytes, control: Any) -> None:
+        """Feed a row of the log, and before it the steps since the last one, as they are kept."""
         signals = self.steps
         if signals is None:
             watch.feed([row], control)
             return
         if signals.off is not None and watch.monitor.signals.context.step_signals is None:
             watch.learn(RunContext(step_signals=signals.off), control)
-        watch.keep_steps(steps)
-        watch.feed([*self._merger.rows(steps, row)], control, row)
+        watch.feed_steps(self._merger, steps, row, control)
         self._faults.run("the rows", watch.find_rows, None)
         if self._guarded is not None and self._guarded.stopped:
             watch.stopped_by("SFT113")
@@ -205,6 +205,12 @@ class StepEvents(TrainerCallback):
         if self.steps is not None:
             self.steps.paused()
 
+    def _caught_up(self) -> Monitor:
+        """Return the monitor once it has seen all that was logged."""
+        if self._watch is not None:
+            self._watch.catch_up()
+        return self._monitor
+
     def rows(self, finding: Finding | str) -> None:
         """Print the training rows behind a finding, the most surprising to the model first.
 
@@ -218,7 +224,7 @@ class StepEvents(TrainerCallback):
             ConfigError: the run has no such finding.
         """
         wanted = finding if isinstance(finding, str) else finding.id
-        monitor = self._monitor
+        monitor = self._caught_up()
         words = texts.load(rows.__file__, "rows", monitor.settings.lang)
         known = monitor.report().findings
         if all(each.id != wanted for each in known):
@@ -245,7 +251,7 @@ class StepEvents(TrainerCallback):
         """Measure the loss of each row behind a finding by the model as it is; return them."""
         if self.steps is None:
             return ()
-        findings = self._monitor.report().findings
+        findings = self._caught_up().report().findings
         steps = {(each.step, each.rank): each for found in findings for each in found.rows}
         if all(each.losses is not None for each in steps.values()):
             return ()
@@ -256,6 +262,7 @@ class StepEvents(TrainerCallback):
         return measured
 
     def _end_steps(self) -> None:
+        vars(self).pop("on_pre_optimizer_step", None)
         if self.steps is not None:
             self.steps.end()
         if self._watchdog is not None:

@@ -8,14 +8,16 @@ from typing import Any
 from sftdiag.context import RunContext
 from sftdiag.errors import UnhealthyRunError
 from sftdiag.findings import Finding, StepRows
+from sftdiag.live.later import Later
 from sftdiag.live.stopping import ROTATION, Checkpoints, Stop, hindrance, saving_loses, stop_text
 from sftdiag.monitor import Monitor
 from sftdiag.observations import Outcome
 from sftdiag.outlets.fan_out import Outlets
 from sftdiag.policy import Policy
 from sftdiag.report.one_line import tell
+from sftdiag.signals.rows import Lines
 from sftdiag.sources import CHECKS_FILE, CONTEXT_FILE, probes
-from sftdiag.sources.every_step import Step
+from sftdiag.sources.every_step import Merger
 
 
 class Watch:
@@ -51,6 +53,8 @@ class Watch:
         self.passive = False
         self.agree: Callable[[str], bool] | None = None
         self.look_up: Callable[[Sequence[int]], Sequence[StepRows]] | None = None
+        self._merger, self._later = Merger(), Later()
+        self._logged: list[Mapping[str, Any]] = []
         self._asked: set[int] = set()
         self._stalls: list[Mapping[str, Any]] = []
         self._rows: list[Mapping[str, Any]] = []
@@ -62,27 +66,56 @@ class Watch:
         self._held: set[str] = set()
         self._concluded = False
 
-    def feed(
-        self,
-        rows: Sequence[Mapping[str, Any]],
-        control: Any,
-        logged: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Take in the next rows of the log, each in a dict of its own.
-
-        Args:
-            rows: those that are judged.
-            control: the trainer's, in which a stop is asked for.
-            logged: what the log itself says, where single steps, kept apart, stand for it.
-        """
+    def feed(self, rows: Sequence[Mapping[str, Any]], control: Any) -> None:
+        """Take in the next rows of the log, each in a dict of its own; stop by ``control``."""
         if self._outlets is not None:
-            self._outlets.keep_log_rows(rows if logged is None else (logged,))
+            self._outlets.keep_log_rows(rows)
         if self.waiting:
             self._rows += rows
         else:
             self._judge(rows, control)
 
-    def _judge(self, rows: Sequence[Mapping[str, Any]], control: Any) -> None:
+    def feed_steps(
+        self, merger: Merger, steps: bytes, row: Mapping[str, Any], control: Any
+    ) -> None:
+        """Take in the next row of the log, and the steps for whose mean it stands.
+
+        Args:
+            merger: puts them in its place.
+            steps: those since the last row, as rows of their file, where they are kept apart.
+            row: of the log.
+            control: the trainer's, in which a stop is asked for.
+        """
+        self._merger = merger
+        self._logged.append(row)
+        self.keep_steps(steps)
+        # What acts does so at once, and all ranks at the same row.
+        alone = self.agree is None and not self.waiting
+        if alone and not self._policy.acts and self._later.takes(steps, row):
+            return
+        self.catch_up()
+        self._keep_logged()
+        rows = merger.kept(steps, row)
+        if self.waiting:
+            self._rows += rows
+        else:
+            self._judge(rows, control)
+
+    def catch_up(self) -> None:
+        """Judge the rows that wait."""
+        if waiting := self._later.rest():
+            self._keep_logged()
+            for steps, row in waiting:
+                self._judge(self._merger.kept(steps, row), None)
+            self.find_rows()
+
+    def _keep_logged(self) -> None:
+        """Keep the log rows that came; of a run that is killed the steps tell what they said."""
+        rows, self._logged = self._logged, []
+        if self._outlets is not None and rows:
+            self._outlets.keep_log_rows(rows)
+
+    def _judge(self, rows: Sequence[Mapping[str, Any]] | Lines, control: Any) -> None:
         for found in self.monitor.feed_entries(rows):
             self._handle(found, control)
 
@@ -99,8 +132,8 @@ class Watch:
         if self._outlets is not None and rows:
             self._outlets.keep_rows(rows)
 
-    def keep_steps(self, steps: Sequence[Step]) -> None:
-        """Keep what single steps were."""
+    def keep_steps(self, steps: bytes) -> None:
+        """Keep what single steps were, as rows of their file."""
         if self._outlets is not None and steps:
             self._outlets.keep_steps(steps)
 
@@ -118,6 +151,7 @@ class Watch:
 
     def learn(self, known: RunContext, control: Any) -> None:
         """Take in what became known of the run, and keep it beside the log."""
+        self.catch_up()
         found = self.monitor.learn(known)
         if self._outlets is not None:
             self._outlets.keep(CONTEXT_FILE, self.monitor.signals.context)
@@ -125,6 +159,7 @@ class Watch:
 
     def take(self, outcome: Outcome | None, rows: Sequence[probes.Row], control: Any) -> None:
         """Take in what the checks say and what was measured on the model; keep both."""
+        self.catch_up()
         if outcome is not None:
             found = self.monitor.take_checks(outcome)
             if self._outlets is not None:
@@ -137,6 +172,7 @@ class Watch:
 
     def stopped_by(self, code: str) -> None:
         """Note that a guard stops the run for what a finding of this code says."""
+        self.catch_up()
         found = [each for each in self.monitor.report().findings if each.code == code]
         if found and self.stop is None:
             self.stop = Stop(found[0], None)
@@ -156,6 +192,7 @@ class Watch:
 
     def goes_on(self, row: Mapping[str, Any]) -> None:
         """Take in that a stall is over, and before it that it was; this rank's clock decides."""
+        self.catch_up()
         stalls, self._stalls = self._stalls, []
         found = [f for each in (*stalls, row) for f in self.monitor.feed_entry(each)]
         if self._outlets is not None:
@@ -164,11 +201,13 @@ class Watch:
 
     def saved(self) -> None:
         """Follow the trainer, which has saved a checkpoint."""
+        self.catch_up()
         self._checkpoints.add(self._args, self._state)
         self.monitor.take_checkpoints(self._checkpoints.steps)
 
     def take_checkpoints(self, steps: Iterable[int]) -> None:
         """Take in which checkpoints there are, of a run that tells them itself."""
+        self.catch_up()
         self._follow(steps)
 
     def _follow(self, checkpoints: Iterable[int]) -> None:
@@ -177,6 +216,7 @@ class Watch:
 
     def conclude(self) -> None:
         """Tell the verdict once, and of a stop what was saved and where to go back to."""
+        self.catch_up()
         for row in self._rows:
             self.monitor.feed_entry(row)
         self._rows = []

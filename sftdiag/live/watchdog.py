@@ -40,6 +40,11 @@ class Watchdog:
     Args:
         tell: called from the watchdog's thread with the row of a stall.
         clock: seconds that only go forward.
+
+    Attributes:
+        last: when the last sign of life was.
+        step: steps done then.
+        usual: pauses below it say nothing: of such a sign of life it is enough to note these two.
     """
 
     def __init__(
@@ -50,8 +55,9 @@ class Watchdog:
         self._tell, self._clock = tell, clock
         self._beats = 0
         self._longest = 0.0
-        self._last = clock()
-        self._step = 0
+        self.last = clock()
+        self.step = 0
+        self.usual = 0.0
         self._told: Mapping[str, Any] | None = None
         self._over = threading.Event()
         self._watched = threading.get_ident()
@@ -68,14 +74,14 @@ class Watchdog:
     def beat(self, step: int) -> Mapping[str, Any] | None:
         """Note a sign of life; return the row that says that a stall is over, if there was one."""
         now = self._clock()
-        pause, self._last, self._step = now - self._last, now, step
+        pause, self.last, self.step = now - self.last, now, step
         if pause > self._longest and self._beats:
             self._longest = pause
         self._beats += 1
-        if self._told is None:
-            return None
+        # Before what was told is read: a stall that is told from then on sets it to 0 again.
+        self.usual = self._longest if self._beats >= BEATS else 0.0
         told, self._told = self._told, None
-        return {**told, "step": step, "stall/over": 1}
+        return None if told is None else {**told, "step": step, "stall/over": 1}
 
     def look(self) -> None:
         """Look at the clock, and tell of a stall once."""
@@ -83,14 +89,15 @@ class Watchdog:
         if place is None:
             self._over.set()  # An error has ended the run, and no event said so.
             return
-        seconds = self._clock() - self._last
+        seconds = self._clock() - self.last
         if self._told is not None or self._beats < BEATS:
             return
         if seconds < max(LEAST, FACTOR * self._longest):
             return
-        row = {"step": self._step, "stall/seconds": seconds, "stall/usual": self._longest}
-        self._told = {**row, "stall/place": place}
-        self._tell(self._told)
+        row = {"step": self.step, "stall/seconds": seconds, "stall/usual": self._longest}
+        told = {**row, "stall/place": place}
+        self._told, self.usual = told, 0.0
+        self._tell(told)
 
     def _watch(self) -> None:
         while not self._over.wait(LEAST / LOOKS):

@@ -60,34 +60,37 @@ class Outlets:
 
     def keep_probe_rows(self, rows: Sequence[probes.Row], *, afresh: bool = False) -> None:
         """Keep what was measured on the model; ``afresh``: instead of what is kept already."""
-        path = os.path.join(self._args.output_dir or "", *probes.PROBES_FILE)
-        if rows or (afresh and os.path.exists(path)):
+        if rows or (afresh and self._has(probes.PROBES_FILE)):
             self._write(
                 probes.PROBES_FILE, lambda folder: probes.write(folder, rows, afresh=afresh)
             )
 
-    def keep_steps(self, kept: Sequence[every_step.Step], *, afresh: bool = False) -> None:
-        """Keep what single steps were; ``afresh``: instead of what is kept already."""
-        path = os.path.join(self._args.output_dir or "", *every_step.STEPS_FILE)
-        if kept or (afresh and os.path.exists(path)):
-            self._write(
-                every_step.STEPS_FILE, lambda folder: every_step.write(folder, kept, afresh=afresh)
-            )
+    def keep_steps(self, rows: bytes, *, afresh: bool = False) -> None:
+        """Keep what single steps were, as rows of their file.
+
+        ``afresh``: instead of what is kept already.
+        """
+        if rows or (afresh and self._has(every_step.STEPS_FILE)):
+            write = partial(every_step.write, rows=rows, afresh=afresh)
+            self._write(every_step.STEPS_FILE, write)
 
     def keep_log_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Keep rows of the log, for a run that saves no checkpoint."""
-        self._faults.run(
-            "log.jsonl",
-            lambda: self._write(LOG_FILE, lambda folder: kept_log.append(folder, rows)),
-            None,
-        )
+        if "log.jsonl" in self._faults.off:
+            return
+        try:
+            self._write(LOG_FILE, partial(kept_log.append, rows=rows))
+        except Exception as error:
+            self._faults.failed("log.jsonl", error)
 
     def keep_rows(self, kept: Sequence[StepRows], *, afresh: bool = False) -> None:
         """Keep which rows steps were made of; ``afresh``: instead of what is kept already."""
-        path = os.path.join(self._args.output_dir or "", *step_rows.ROWS_FILE)
-        if kept or (afresh and os.path.exists(path)):
+        if kept or (afresh and self._has(step_rows.ROWS_FILE)):
             write = partial(step_rows.write, rows=kept, afresh=afresh)
             self._write(step_rows.ROWS_FILE, write)
+
+    def _has(self, name: tuple[str, str]) -> bool:
+        return os.path.exists(os.path.join(self._args.output_dir or "", *name))
 
     def _write(self, name: tuple[str, str], write: Callable[[str], None]) -> None:
         folder = self._args.output_dir

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import chain, takewhile
 from math import isfinite
@@ -92,6 +92,48 @@ class Rows:
         return self.columns.get(name)
 
 
+class Lines:
+    """Train rows that are known by their columns; each becomes a row where it is asked for.
+
+    Args:
+        steps: whole numbers.
+        columns: floats by names among :data:`COLUMNS`, in the order of a row's.
+        beside: what every row has besides; of a name that is in both the column counts.
+    """
+
+    __slots__ = ("_beside", "_columns", "_steps")
+
+    def __init__(
+        self, steps: list[int], columns: dict[str, list[float]], beside: Mapping[str, Any]
+    ) -> None:
+        self._steps, self._columns, self._beside = steps, columns, beside
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        own = {name: column[place] for name, column in self._columns.items()}
+        return {"step": self._steps[place], **own, **self._beside, **own}
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return map(self.__getitem__, range(len(self._steps)))
+
+    def stretch(self, start: int, end: int) -> tuple[Rows | None, int]:
+        """Return the stretch of ordinary train rows among these, or None, and where it ends."""
+        first, epochs = self[start], self._columns.get("epoch")
+        if not are_plain(tuple(first)):
+            return None, start + 1
+        if epochs is not None:
+            end = start + _within_epoch(epochs[start:end])
+        count = end - start
+        if count < SHORTEST:
+            return None, end
+        every: dict[str, Sequence[Any]] = {n: [value] * count for n, value in self._beside.items()}
+        every |= {name: column[start:end] for name, column in self._columns.items()}
+        every["step"] = self._steps[start:end]
+        return _checked([first] * count, every), end
+
+
 def _alike(entries: Sequence[Entry]) -> int:
     """Return how many of the rows, from the first on, have its names in its order."""
     first, count = entries[0], 0
@@ -136,15 +178,18 @@ def _checked(entries: Sequence[Entry], every: Mapping[str, Sequence[Any]]) -> Ro
     return Rows(entries, steps, columns)
 
 
-def rows_of(entries: Sequence[Entry], start: int, most: int) -> tuple[Rows | None, int]:
+def rows_of(entries: Sequence[Entry] | Lines, start: int, most: int) -> tuple[Rows | None, int]:
     """Return the stretch of ordinary train rows from here on, or None, and where it ends.
 
     Args:
-        entries: a log's rows, as written.
+        entries: a log's rows, as written, or known by their columns.
         start: where to begin.
         most: rows at the most.
     """
-    first, end = entries[start], min(start + most, start + LONGEST, len(entries))
+    end = min(start + most, start + LONGEST, len(entries))
+    if isinstance(entries, Lines):
+        return entries.stretch(start, end)
+    first = entries[start]
     if type(first) is not dict or "step" not in first or not are_plain(tuple(first)):
         return None, start + 1
     stretch = entries[start:end]

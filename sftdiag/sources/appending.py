@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-_BINARY = getattr(os, "O_BINARY", 0)
+_FLAGS = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
 
 def append(path: str, rows: bytes, *, before: int = 0, size: int = 1) -> bool:
@@ -20,13 +20,14 @@ def append(path: str, rows: bytes, *, before: int = 0, size: int = 1) -> bool:
         OSError: it cannot be written, or not as a whole.
     """
     try:
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | _BINARY)
+        file = os.open(path, _FLAGS)
     except FileNotFoundError:
         return False
     try:
-        end = os.fstat(file).st_size
-        if torn := (end - before) % size:
-            os.ftruncate(file, end - torn)
+        if size > 1:
+            end = os.fstat(file).st_size
+            if torn := (end - before) % size:
+                os.ftruncate(file, end - torn)
         if os.write(file, rows) < len(rows):
             raise OSError(f"{path}: short write")
     finally:

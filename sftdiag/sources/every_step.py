@@ -15,15 +15,21 @@ from __future__ import annotations
 import binascii
 import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from math import floor, log10
+import sys
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from math import floor, isnan, log10
 from typing import Any, NamedTuple
 
 from sftdiag.records import GUARD_PREFIX, MAX_STEPS, as_float, as_step
+from sftdiag.signals.rows import Lines
 from sftdiag.sources import appending
 
 STEPS_FILE = ("_sftdiag", "steps.bin")
 """Where the callback keeps it, below the run's folder."""
+
+_BELOW = os.sep + os.path.join(*STEPS_FILE)
 
 MAGIC, VERSION = b"SFTDSTEP", 1
 
@@ -91,49 +97,95 @@ class Step(NamedTuple):
 
 
 _COLUMNS = Step._fields
+
+WIDTH = len(_COLUMNS)
+"""Numbers of a row."""
+
+PLACES = {name: place for place, name in enumerate(_COLUMNS)}
+"""Where in a row each stands."""
+
+_IN_A_ROW = {"seconds": "step_seconds", "tokens": "step_tokens"}
+"""What a column is called in a row of the log, where that is something else."""
+
+_OF_A_ROW = [
+    (PLACES[name], _IN_A_ROW.get(name, name)) for name in (*_COLUMNS[1:7], *MEASURED, "skipped")
+]
+"""The columns' places and names, in the order of such a row."""
+
 _STEP = struct.Struct(f"<{len(_COLUMNS)}f")
 
 OF_STEPS = frozenset({"loss", "grad_norm", "learning_rate", "epoch", "step"})
 """What a log row says of its last step or of the mean over its steps, and steps say themselves."""
 
 
-def packed(steps: Iterable[Step]) -> bytes:
-    """Return steps as the file's rows."""
-    known = [step for step in steps if step.step <= LAST_STEP]
-    values = [UNKNOWN if value is None else value for step in known for value in step]
-    layout = f"<{len(values)}f"
-    try:
-        return struct.pack(layout, *values)
-    except OverflowError:
-        return struct.pack(layout, *map(_single, values))
-
-
-def _single(value: float) -> float:
-    """Return a number that fits into a float32, infinite where it is too large for one."""
-    try:
-        struct.pack("<f", value)
-    except OverflowError:
-        return float("inf") if value > 0 else float("-inf")
-    return value
+def packed(steps: Iterable[tuple[Any, ...]]) -> bytes:
+    """Return steps, or what a :class:`Step` is made of, as the file's rows."""
+    known = [step for step in steps if step[0] <= LAST_STEP]
+    rows = array("f", [UNKNOWN]) * (WIDTH * len(known))
+    for place, column in enumerate(zip(*known, strict=True)):
+        if None in column:
+            if column.count(None) == len(column):
+                continue
+            column = tuple(UNKNOWN if value is None else value for value in column)
+        # Numbers that are too large for a float32 become infinite.
+        rows[place::WIDTH] = array("f", column)
+    if sys.byteorder == "big":
+        rows.byteswap()
+    return rows.tobytes()
 
 
 def unpacked(rows: bytes, columns: Sequence[str] = _COLUMNS) -> list[Step]:
     """Return the whole rows among these bytes; a column that is not there is not known."""
     layout = struct.Struct(f"<{len(columns)}f")
     whole = len(rows) - len(rows) % layout.size
-    found = layout.iter_unpack(rows[:whole])
+    # As :func:`~sftdiag.records.as_step` reads a step; a NaN is none.
+    step = columns.index("step")
+    found = [row for row in layout.iter_unpack(rows[:whole]) if 0.0 <= row[step] <= MAX_STEPS]
+    if not found:
+        return []
+    read: list[Sequence[float]] = [*zip(*found, strict=True)]
     if columns != _COLUMNS:
-        places = [columns.index(name) if name in columns else None for name in _COLUMNS]
-        found = (
-            tuple(UNKNOWN if place is None else row[place] for place in places) for row in found
-        )
-    steps = []
-    for number, loss, norm, *others in found:
-        # As :func:`~sftdiag.records.as_step` reads it; a NaN is none.
-        if 0.0 <= number <= MAX_STEPS:
-            shown = [None if value == UNKNOWN else _shown(value) for value in others]
-            steps.append(Step(int(number), loss, None if norm == UNKNOWN else norm, *shown))
-    return steps
+        unknown = [UNKNOWN] * len(found)
+        read = [read[columns.index(n)] if n in columns else unknown for n in _COLUMNS]
+    numbers, losses, norms, *others = read
+    known = ([None if norm == UNKNOWN else norm for norm in norms], *map(_known, others))
+    return [*map(_as_step, zip(map(int, numbers), losses, *known, strict=True))]
+
+
+_as_step: Callable[[tuple[Any, ...]], Step] = partial(tuple.__new__, Step)
+"""A step of its values in order, as ``Step._make`` returns it, without a function of Python's."""
+
+
+def columns_of(rows: bytes) -> tuple[list[int], dict[str, list[float]]] | None:
+    """Return whole rows of the file as columns, those of :func:`unpacked` that are known.
+
+    None where the rows do not all have the same, or one is no plain training step.
+    """
+    numbers = array("f", rows)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    count = len(numbers) // WIDTH
+    steps = [int(step) for step in numbers[::WIDTH]]
+    columns: dict[str, list[float]] = {}
+    for place, name in _OF_A_ROW:
+        column = numbers[place::WIDTH].tolist()
+        unknown = column.count(UNKNOWN) if name != "loss" else 0
+        if unknown == count:
+            continue
+        if unknown or name == "skipped":
+            return None
+        columns[name] = column if name in ("loss", "grad_norm") else [*map(_shown, column)]
+    # A NaN may stand for a 0, see :func:`_row`; infinite ones of both signs sum up to one, too.
+    if isnan(sum(columns["loss"])):
+        return None
+    return steps, columns
+
+
+def _known(column: Sequence[float]) -> Sequence[float | None]:
+    """Return a column as it is shown, None where a number is not known."""
+    if column.count(UNKNOWN) == len(column):
+        return [None] * len(column)
+    return [None if value == UNKNOWN else _shown(value) for value in column]
 
 
 def _shown(value: float) -> float:
@@ -184,13 +236,13 @@ def read(folder: str) -> list[Step]:
     return [kept[step] for step in sorted(kept)]
 
 
-def write(folder: str, steps: Sequence[Step], *, afresh: bool = False) -> None:
-    """Append steps to the file in a run's folder, or make it hold these alone.
+def write(folder: str, rows: bytes, *, afresh: bool = False) -> None:
+    """Append rows to the file in a run's folder, or make it hold these alone.
 
     Raises:
         OSError: it cannot be written.
     """
-    path, rows = os.path.join(folder, *STEPS_FILE), packed(steps)
+    path = f"{folder}{_BELOW}"
     # A row of which the disk took a part only would shift all after it.
     if not afresh and appending.append(path, rows, before=_HEADER_SIZE, size=_STEP.size):
         return
@@ -223,7 +275,21 @@ class Merger:
 
     def __init__(self, log: Sequence[Row] = ()) -> None:
         last = next((row for row in reversed(log) if "loss" in row), {})
-        self._beside = _beside(last)
+        self._beside = beside(last)
+
+    def kept(self, rows: bytes, row: Row) -> Lines | list[Row]:
+        """Return what :meth:`rows` yields, of rows of the file: as columns, where they are alike.
+
+        Args:
+            rows: the steps since the last log row.
+            row: the next row of the log.
+        """
+        if "loss" in row and (known := columns_of(rows) if rows else None) is not None:
+            steps, columns = known
+            if steps[-1] == row.get("step") and "learning_rate" in columns:
+                self._beside = beside(row)
+                return Lines(steps, columns, self._beside)
+        return [*self.rows(unpacked(rows), row)]
 
     def rows(self, steps: Sequence[Step], row: Row | None) -> Iterator[Row]:
         """Yield the rows of steps and, unless they stand for it, the log row that follows them.
@@ -234,7 +300,7 @@ class Merger:
         """
         trained = row is not None and "loss" in row
         if row is not None and trained:
-            self._beside = _beside(row)
+            self._beside = beside(row)
             if steps and steps[-1].learning_rate is None and steps[-1].step == row.get("step"):
                 # The log's is that of the row's last step, which did not tell its own.
                 rate = as_float(row.get("learning_rate"))
@@ -245,7 +311,8 @@ class Merger:
             yield row
 
 
-def _beside(row: Row) -> Row:
+def beside(row: Row) -> Row:
+    """Return what a log row says that its steps do not say themselves."""
     return {name: value for name, value in row.items() if name not in OF_STEPS}
 
 

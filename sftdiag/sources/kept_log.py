@@ -21,6 +21,8 @@ from sftdiag.values import encode
 LOG_FILE = ("_sftdiag", "log.jsonl")
 """Where the callback keeps it, below the run's folder."""
 
+_BELOW = os.sep + os.path.join(*LOG_FILE)
+
 _PLAIN = json.JSONEncoder(allow_nan=False).encode
 
 
@@ -47,7 +49,7 @@ def append(folder: str, rows: Iterable[Mapping[str, Any]]) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    path = os.path.join(folder, *LOG_FILE)
+    path = f"{folder}{_BELOW}"
     written = "".join(map(_line, rows)).encode()
     if not appending.append(path, written):
         os.makedirs(os.path.dirname(path), exist_ok=True)

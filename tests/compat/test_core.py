@@ -92,7 +92,7 @@ def listening(trainer: Any) -> list[list[int]]:
 
 def rows_of(trainer: Any, callback: Any, steps: int) -> list[list[int]]:
     """Return the rows that the steps are said to be made of."""
-    known = callback.steps.rows.of(range(1, steps + 1))
+    known = callback.steps.rows_of(range(1, steps + 1))
     assert [each.step for each in known] == list(range(1, steps + 1))
     return [trainer.train_dataset[n]["input_ids"] for each in known for n in each.rows]
 

@@ -19,7 +19,7 @@ from sftdiag.context import RunContext
 from sftdiag.detectors import DETECTORS, Detector, _stretches
 from sftdiag.errors import SourceError
 from sftdiag.monitor import Monitor
-from sftdiag.signals.rows import SHORTEST, Rows, rows_of
+from sftdiag.signals.rows import COLUMNS, SHORTEST, Lines, Rows, rows_of
 from sftdiag.signals.stream import Signals
 from sftdiag.sources import open_run
 from sftdiag.sources.journal import Segment
@@ -103,6 +103,15 @@ def test_a_long_log_is_mostly_taken_in_at_once(noise: float, every: int) -> None
     assert same(rows) >= (0.5 if noise < 0.4 else 0.0) * len(rows)
 
 
+def lines(rows: list[Row]) -> Lines:
+    """Return rows by their columns; what no detector reads of a row stands beside them."""
+    names = [name for name in COLUMNS if name in rows[0]]
+    columns = {name: [row[name] for row in rows] for name in names}
+    known = Lines([row["step"] for row in rows], columns, {"num_tokens": 512.0})
+    assert [*known] == [{**row, "num_tokens": 512.0} for row in rows]
+    return known
+
+
 @pytest.mark.parametrize("apart", [10, 50])
 @pytest.mark.parametrize("slower", [1.0, 3.0])
 def test_single_steps_are_taken_in_at_once_too(apart: int, slower: float) -> None:
@@ -112,12 +121,15 @@ def test_single_steps_are_taken_in_at_once_too(apart: int, slower: float) -> Non
     for row in rows:
         pace = slower if row["step"] > 2000 else 1.0
         row |= {"step_seconds": pace * draw.lognormvariate(-3, 0.05), "step_tokens": 4096.0}
+        row["num_tokens"] = 512.0
     assert same(rows) >= 0.5 * len(rows)
-    together, alone = Monitor(), Monitor()
-    fed = [together.feed_entries(rows[at : at + apart]) for at in range(0, len(rows), apart)]
-    told = [found for stretch in fed for found in stretch if found]
-    assert told == [found for row in rows if (found := alone.feed_entry(row))]
-    assert state(together) == state(alone)
+    together, columns, alone = Monitor(), Monitor(), Monitor()
+    expected = [found for row in rows if (found := alone.feed_entry(row))]
+    parts = [rows[at : at + apart] for at in range(0, len(rows), apart)]
+    for monitor, given_rows in ((together, parts), (columns, map(lines, parts))):
+        fed = map(monitor.feed_entries, given_rows)
+        assert [found for stretch in fed for found in stretch if found] == expected
+        assert state(monitor) == state(alone)
     codes = [finding.code for finding in together.report().findings]
     assert ("SFT115" in codes) is (slower > 1)
 

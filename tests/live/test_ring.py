@@ -18,23 +18,31 @@ KINDS = [ring.Ring, ring.HostRing]
 @pytest.mark.parametrize("kind", KINDS)
 def test_numbers_come_back_in_order(kind: type) -> None:
     kept = kind(8, torch.device("cpu"))
-    for place, value in enumerate((1.5, torch.tensor(2.25), torch.tensor([3.0]), 4)):
-        kept.put(place, value)
-    kept.put(1, torch.tensor(float("nan"), dtype=torch.bfloat16))
-    first, second, *others = kept.numbers(0, 4)
-    assert (first, others) == (1.5, [3.0, 4.0])
-    assert second != second
+    for value in (1.5, torch.tensor(2.25), torch.tensor([3.0]), 9, 4):
+        kept.keep(value)
+    kept.drop()
+    kept.drop()
+    kept.keep(4)
+    kept.keep(torch.tensor(float("nan"), dtype=torch.bfloat16))
+    *others, last = kept.numbers(0, 5)
+    assert others == [1.5, 2.25, 3.0, 4.0]
+    assert last != last
+    # What is behind those that go is still there.
+    kept.clear(2)
+    kept.keep(torch.tensor(7.0))
+    assert kept.numbers(0, 2) == [3.0, 4.0]
+    assert kept.numbers(3, 4) == [7.0]
     kept.clear(4)
-    kept.put(0, torch.tensor(7.0))
-    assert kept.numbers(0, 1) == [7.0]
+    kept.keep(torch.tensor(8.0))
+    assert kept.numbers(0, 1) == [8.0]
 
 
 def test_on_an_accelerator_a_loss_is_kept_by_value() -> None:
     """A compiled model's graph writes its next loss to the same place."""
     kept, loss = ring.Ring(4, torch.device("cpu")), torch.tensor(1.0)
-    kept.put(0, loss)
+    kept.keep(loss)
     loss.fill_(2.0)
-    kept.put(1, loss)
+    kept.keep(loss)
     assert kept.numbers(0, 2) == [1.0, 2.0]
 
 

@@ -2,54 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import subprocess
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-import sftdiag
+from launch import HELPERS, LAUNCH
+from seen_rows import flat, watch
 
 finetune = pytest.importorskip("finetune", reason="needs the extra trainer")
-
-
-def tokens(batch: Any) -> list[list[int]]:
-    """Return a batch's rows as they were before padding; a packed batch as one."""
-    if "attention_mask" not in batch:
-        return [batch["input_ids"].flatten().tolist()]
-    pairs = zip(batch["input_ids"].tolist(), batch["attention_mask"].tolist(), strict=True)
-    return [[token for token, here in zip(*pair, strict=True) if here] for pair in pairs]
-
-
-def flat(rows: list[list[int]]) -> list[int]:
-    return [token for row in rows for token in row]
-
-
-def watch(trainer: Any, resume_from: str | None = None) -> Iterator[tuple[Any, Any]]:
-    """Train; yield for each step what the trainer saw and what the row log says of it."""
-    seen: dict[int, list[list[int]]] = {}
-    train = trainer.training_step
-
-    def training_step(model: Any, inputs: Any, *args: Any) -> Any:
-        seen.setdefault(trainer.state.global_step + 1, []).extend(tokens(inputs))
-        return train(model, inputs, *args)
-
-    trainer.training_step = training_step
-    callback = sftdiag.attach(trainer)
-    log = callback.steps.rows  # type: ignore[union-attr]
-    known: dict[int, Any] = {}
-    stepped = log.stepped
-
-    def note(step: int, epoch: float | None, batches: int) -> None:
-        stepped(step, epoch, batches)
-        known.update({rows.step: rows for rows in log.of([step])})
-
-    log.stepped = note  # type: ignore[method-assign]
-    trainer.train(resume_from_checkpoint=resume_from)
-    assert vars(trainer)["training_step"] is training_step
-    for step, rows in seen.items():
-        yield rows, known[step]
 
 
 def check(
@@ -116,3 +79,34 @@ def test_a_stream_is_told_by_its_places(tmp_path: Path) -> None:
     for seen, said in steps:
         assert said.stream
         assert [rows[i]["input_ids"] for i in said.rows] == seen
+
+
+EVERY_KIND = ["-".join(map(str, kind)) for kind in product((1, 4), (0, 2), (0, 1))]
+"""Batches accumulated, workers, packed or not; see tests/helpers/two_ranks_rows.py."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    "kinds", [["4-0-1"], pytest.param(EVERY_KIND, marks=pytest.mark.acceptance)]
+)
+def test_each_of_two_ranks_knows_its_own(kinds: list[str], tmp_path: Path) -> None:
+    """Over the end of an epoch, and resumed in the middle of the first and of the second."""
+    command = (*LAUNCH, HELPERS / "two_ranks_rows.py", tmp_path, *kinds)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1100, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (json.loads((tmp_path / f"rank-{n}.json").read_text()) for n in (0, 1))
+    assert [*first] == [*second] == [f"{kind} from {n}" for kind in kinds for n in (0, 5, 10)]
+    for name, begun in first.items():
+        ranks = begun["steps"], second[name]["steps"]
+        resumed_from = int(name.split()[-1])
+        for rank, steps in enumerate(ranks):
+            assert [*map(int, steps)] == list(range(resumed_from + 1, 13)), name
+            assert all(step["rank"] == rank and step["tokens"] for step in steps.values())
+            assert all(step["same"] for step in steps.values()), (name, rank)
+        # The batches at an epoch's end begin again with its first rows; all others are of one.
+        for step in {"1", "2", "6", "11", "12"} & ranks[0].keys():
+            assert not {*ranks[0][step]["rows"]} & {*ranks[1][step]["rows"]}, (name, step)
+        if not resumed_from:
+            epoch = [row for steps in ranks for n in range(1, 8) for row in steps[str(n)]["rows"]]
+            assert {*epoch} == set(range(begun["rows"])), name

@@ -202,3 +202,4 @@ def test_a_run_that_was_killed_leaves_its_steps(tmp_path: Path) -> None:
     assert [step.step for step in kept] == list(range(1, len(kept) + 1))
     assert len(kept) >= 40
     assert all(math.isfinite(step.loss) for step in kept)
+    assert sftdiag.analyze(tmp_path).summary.last_step == len(kept)

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -12,7 +18,7 @@ from hypothesis import strategies as st
 
 from sftdiag.monitor import Monitor
 from sftdiag.sources import every_step
-from sftdiag.sources.every_step import Step
+from sftdiag.sources.every_step import Merger, Step
 
 FILE = Path(*every_step.STEPS_FILE)
 numbers = st.floats(width=32)
@@ -40,6 +46,54 @@ def test_what_is_read_reads_the_same_again(kept: list[Step]) -> None:
     assert repr(every_step.decoded(every_step.encoded(once))) == repr(once)
 
 
+@st.composite
+def alike(draw: Any, most: int = 12) -> list[Step]:
+    """Steps of which all have the same columns, but one here and there."""
+    first, count = draw(st.integers(1, 1000)), draw(st.integers(1, most))
+    whole = draw(st.sets(st.sampled_from(Step._fields[2:])))
+    odd = draw(st.sets(st.integers(0, 8 * count), max_size=1))
+    return [
+        Step(
+            first + i,
+            draw(numbers if i in odd else st.floats(0.125, 9, width=32)),
+            *(
+                draw(known if i in odd else st.floats(0.125, 9, width=32))
+                if name in whole
+                else None
+                for name in Step._fields[2:]
+            ),
+        )
+        for i in range(count)
+    ]
+
+
+@given(
+    kept=some_steps() | alike(),
+    beside=st.dictionaries(st.sampled_from(["entropy", "num_tokens", "more"]), known),
+    trained=st.booleans(),
+    off=st.sampled_from([0, 0, 0, 1]),
+)
+def test_steps_taken_as_columns_are_the_rows_that_they_are(
+    kept: list[Step], beside: dict[str, Any], trained: bool, off: int
+) -> None:
+    row = {"loss" if trained else "eval_loss": 1.0, "learning_rate": 2e-5, **beside}
+    row["step"] = kept[-1].step + off if kept else 3
+    one, other = Merger([{"loss": 2.0, "more": 5.0}]), Merger([{"loss": 2.0, "more": 5.0}])
+    rows = every_step.packed(kept)
+    as_rows = [*one.rows(every_step.unpacked(rows), row)]
+    as_columns = other.kept(rows, row)
+    sort = [dict(sorted(each.items())) for each in as_columns]
+    assert repr(sort) == repr([dict(sorted(each.items())) for each in as_rows])
+    assert repr(other._beside) == repr(one._beside)
+    if any(step.skipped is not None for step in kept):
+        return  # For no reason that there is: no report can tell it.
+    monitors = Monitor(), Monitor()
+    for monitor, given_rows in zip(monitors, (as_rows, as_columns), strict=True):
+        for _ in monitor.feed_entries(given_rows):
+            pass
+    assert repr(monitors[0].report()) == repr(monitors[1].report())
+
+
 @given(st.floats(width=32) | st.integers(-300, 300).map(lambda n: n / 1024))
 def test_numbers_have_the_digits_of_a_float32(number: float) -> None:
     (step,) = every_step.unpacked(every_step.packed([Step(1, 1.0, None, number)]))
@@ -65,14 +119,46 @@ def test_a_file_cut_off_anywhere_is_read_up_to_its_last_whole_row(
 
 def test_a_torn_row_is_replaced_by_the_next(tmp_path: Path) -> None:
     one, two, three = (Step(n, float(n), 1.0) for n in (1, 2, 3))
-    every_step.write(str(tmp_path), [one])
+    every_step.write(str(tmp_path), every_step.packed([one]))
     with (tmp_path / FILE).open("ab") as file:
         file.write(every_step.packed([two])[:7])
     assert every_step.read(str(tmp_path)) == [one]
-    every_step.write(str(tmp_path), [two, three])
+    every_step.write(str(tmp_path), every_step.packed([two, three]))
     assert every_step.read(str(tmp_path)) == [one, two, three]
-    every_step.write(str(tmp_path), [two], afresh=True)
+    every_step.write(str(tmp_path), every_step.packed([two]), afresh=True)
     assert every_step.read(str(tmp_path)) == [two]
+
+
+WRITES = """
+import sys
+from sftdiag.sources import every_step
+folder, step = sys.argv[1], 0
+while True:
+    steps = [every_step.Step(step + n, 1.0 / (step + n), 2.0) for n in range(1, 301)]
+    every_step.write(folder, every_step.packed(steps))
+    step += 300
+    print(step, flush=True)
+"""
+
+
+def test_kill_minus_9_at_any_moment(tmp_path: Path) -> None:
+    """What was written before stands there, to its last whole row; what comes next follows it."""
+    for attempt in range(8):
+        folder = str(tmp_path / str(attempt))
+        command = [sys.executable, "-c", WRITES, folder]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            first = int(process.stdout.readline())
+            time.sleep(random.Random(attempt).uniform(0.0, 0.02))
+            os.kill(process.pid, signal.SIGKILL)
+            written = max([first, *map(int, process.stdout.read().split())])
+        kept = every_step.read(folder)
+        assert [step.step for step in kept] == list(range(1, len(kept) + 1))
+        assert written <= len(kept) <= written + 300
+        losses = [1.0 / step.step for step in kept]
+        assert [step.loss for step in kept] == pytest.approx(losses, rel=1e-6)
+        every_step.write(folder, every_step.packed([Step(len(kept) + 1, 0.5)]))
+        assert every_step.read(folder) == [*kept, Step(len(kept) + 1, 0.5)]
 
 
 def test_a_column_more_or_less_is_no_obstacle(tmp_path: Path) -> None:

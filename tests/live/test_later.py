@@ -1,0 +1,144 @@
+"""Rows of a fast run wait a moment, where nothing acts; whatever may be sudden does not."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sftdiag
+from sftdiag.live import later
+from sftdiag.live.later import HIGHS, Later
+from sftdiag.sources import every_step
+from sftdiag.sources.every_step import Step, packed, unpacked
+
+finetune = pytest.importorskip("finetune", reason="needs the extra trainer")
+
+from transformers import TrainerCallback  # noqa: E402
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def steps(last: int, losses: list[float] | None = None, **changed: Any) -> list[Step]:
+    known = {"grad_norm": 1.0, "learning_rate": 1e-4, "epoch": 0.5, **changed}
+    losses = losses or [2.0, 1.5]
+    return [Step(last - len(losses) + 1 + n, loss, **known) for n, loss in enumerate(losses)]
+
+
+def begun(clock: Clock) -> Later:
+    """Return one that has seen a row, which is judged at once."""
+    rows = Later(clock)
+    assert not rows.takes(packed(steps(2)), {"step": 2, "loss": 1.75})
+    return rows
+
+
+def test_rows_wait_for_a_second() -> None:
+    clock = Clock()
+    rows = begun(clock)
+    for last, now in ((4, 0.1), (6, 0.9)):
+        clock.now = now
+        assert rows.takes(packed(steps(last)), {"step": last, "loss": 1.75})
+    clock.now = later.LONGEST
+    assert not rows.takes(packed(steps(8)), {"step": 8, "loss": 1.75})
+    # They are as one row, whose steps are those of both.
+    ((kept, row),) = rows.rest()
+    assert [step.step for step in unpacked(kept)] == [3, 4, 5, 6]
+    assert row["step"] == 6
+    assert rows.rest() == []
+
+
+def test_rows_that_say_something_else_besides_stay_apart() -> None:
+    clock = Clock()
+    rows = begun(clock)
+    for last, entropy in ((4, 0.5), (6, 0.5), (8, 0.6)):
+        assert rows.takes(packed(steps(last)), {"step": last, "loss": 1.75, "entropy": entropy})
+    assert [len(unpacked(kept)) for kept, _ in rows.rest()] == [4, 2]
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        [],
+        steps(4, [1.5, math.nan]),
+        steps(4, [1.5, math.inf]),
+        steps(4, [0.0, 1.5]),
+        steps(4, [1.5, -1.0]),
+        steps(4, [1.5, 2.1]),
+        steps(4, grad_norm=math.nan),
+        steps(4, grad_norm=0.0),
+        steps(4, learning_rate=None),
+        steps(4, learning_rate=2e-4),
+        steps(4, skipped=1.0),
+        steps(3),
+    ],
+)
+def test_what_may_be_sudden_does_not_wait(kept: list[Step]) -> None:
+    rows = begun(Clock())
+    assert not rows.takes(packed(kept), {"step": 4, "loss": 1.75})
+    assert rows.rest() == []
+
+
+def test_nor_does_a_row_that_stands_for_no_step() -> None:
+    rows = begun(Clock())
+    assert not rows.takes(packed(steps(4)), {"step": 4, "eval_loss": 1.75})
+    assert rows.takes(packed(steps(4, grad_norm=None)), {"step": 4, "loss": 1.75})
+
+
+def test_what_is_usual_is_what_came_lately() -> None:
+    rows = Later(Clock())
+    rows.takes(packed(steps(2, [9.0, 1.0])), {"step": 2, "loss": 5.0})
+    for last in range(4, 4 + 2 * HIGHS, 2):
+        assert rows.takes(packed(steps(last)), {"step": last, "loss": 1.75})
+    last += 2
+    assert not rows.takes(packed(steps(last, [8.0, 1.0])), {"step": last, "loss": 4.5})
+
+
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch, longest: float, fault: str) -> Any:
+    monkeypatch.setattr(later, "LONGEST", longest)
+    trainer = finetune.make_trainer(fault, folder, logging_steps=3, eval_steps=20)
+    callback = sftdiag.attach(trainer, ignore=["SFT4", "SFT5"])
+    asked = []
+
+    class Looks(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step in (31, 32, 95):
+                asked.append(repr(callback.report))
+
+    trainer.add_callback(Looks())
+    trainer.train()
+    trainer.save_state()
+    return callback, asked, folder
+
+
+@pytest.mark.parametrize("fault", ["none", "overfitting", "nan-weights", "learning-rate-too-high"])
+def test_it_changes_no_word(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a report at any step, of what is logged, or of what the files say later."""
+    said = []
+    for name, longest in (("at-once", 0.0), ("later", 1e9)):
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "sftdiag"):
+            callback, asked, folder = run(tmp_path / name, monkeypatch, longest, fault)
+        lines = [record.message for record in caplog.records]
+        findings = [finding.to_dict() for finding in callback.report.findings]
+        kept = every_step.read(str(folder))
+        log = (folder / "_sftdiag" / "log.jsonl").read_text().splitlines()
+        later_told = [finding.to_dict() for finding in sftdiag.analyze(folder).findings]
+        assert later_told == findings
+        steps_kept = repr([step._replace(seconds=None) for step in kept])
+        said.append((asked, lines, findings, steps_kept, log))
+    (asked, lines, *others), (asked_later, lines_later, *others_later) = said
+    assert others_later[:2] == others[:2]
+    assert len(others_later[2]) == len(others[2])
+    assert lines_later == lines
+    assert asked_later == asked
