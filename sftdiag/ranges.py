@@ -181,13 +181,6 @@ EFFECTIVE_BATCH: dict[str, tuple[Range, ...]] = {
 }
 """Rows an optimizer step: per device x accumulation x number of GPUs."""
 
-BATCH_BANDS = (
-    Band(0, 16, "batch_noisy"),
-    Band(16, 64, "batch_stable"),
-    Band(64, inf, "batch_large"),
-)
-"""The guide's rows are 4-8, 16-32 and 64-128; what lies between belongs to the row below it."""
-
 SMALLEST_BATCH = 4
 """The guide's table begins here, at "not recommended"."""
 

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     import argparse
 
 EXIT_OK = 0
-EXIT_FINDINGS = 1
 EXIT_ERROR = 2
-EXIT_INCONCLUSIVE = 3
 
 COMMANDS = {
     "analyze": "diagnose the log of one or more runs",

@@ -18,10 +18,6 @@ PROMPT_TOKENS = 256
 REFERENCE_TOKENS = 256
 """Longer reference answers are cut, and their end is not asked for."""
 
-END_TOKENS = 3
-"""Tokens from the end of an answer within which its end token stands: templates write a line break
-or two behind it."""
-
 Tokens = tuple[int, ...]
 
 

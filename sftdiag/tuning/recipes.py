@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import cos, inf, pi
 
-from sftdiag.ranges import ALL_LINEAR, LITTLE_DATA, Band, Range
+from sftdiag.ranges import ALL_LINEAR, LITTLE_DATA, MUCH_DATA, Band, Range
 from sftdiag.ranges import PRESETS as SOURCE
 from sftdiag.values import Value
 
@@ -43,7 +43,7 @@ PRESETS = (
     ),
     Preset(
         "standard",
-        Band(LITTLE_DATA, 50_001, "samples"),
+        Band(LITTLE_DATA, MUCH_DATA, "samples"),
         Band(3e9, 8.5e9, "parameters"),
         32,
         64,
@@ -54,7 +54,7 @@ PRESETS = (
     ),
     Preset(
         "aggressive",
-        Band(50_001, inf, "samples"),
+        Band(MUCH_DATA, inf, "samples"),
         Band(3e9, inf, "parameters"),
         64,
         128,

@@ -106,13 +106,7 @@ def test_the_schedule_is_that_of_transformers() -> None:
         schedule.step()
 
 
-@pytest.mark.parametrize(
-    ("batch", "name"),
-    [(4, "noisy"), (8, "noisy"), (16, "stable"), (32, "stable"), (64, "large"), (128, "large")],
-)
-def test_batch_rows(batch: int, name: str) -> None:
-    (band,) = [band for band in ranges.BATCH_BANDS if batch in band]
-    assert band.name == f"batch_{name}"
+def test_the_batch_is_told_beside_the_guides_others() -> None:
     reason = ask().setting("gradient_accumulation_steps").reason
     assert "= 32 rows" in reason
     assert "4 to 8 are noisy, 64 to 128" in reason

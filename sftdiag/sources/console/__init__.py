@@ -24,9 +24,6 @@ from sftdiag.sources.steps import SURVEYED_ROWS, Event, Plan, Survey
 
 FORMAT = "console"
 
-LINES_LOOKED_AT = 4000
-"""Lines of a file's beginning in which a row must be, or a bar of a training."""
-
 TAIL_BYTES = 1 << 18
 """Bytes of a long log's end in which its last bar and its closing row are looked for."""
 
