@@ -355,3 +355,10 @@ def test_a_loss_that_fell_a_little_from_a_blind_guess_is_not_healthy(
     report = sftdiag.analyze({"log_history": train_rows(losses)})
     assert (report.verdict, report.findings) == (verdict, ())
     assert (report.reason is None) == (verdict == "healthy")
+
+
+@pytest.mark.parametrize("row", [{"loss": 0.0}, {"loss": 0.0, "grad_norm": "nan"}, {"loss": "nan"}])
+def test_a_log_of_nothing_but_zeros_says_so_before_it_is_settled(row: Row) -> None:
+    report = sftdiag.analyze({"log_history": [{"step": 10, **row}]})
+    assert (report.verdict, report.findings) == ("inconclusive", ())
+    assert "other than 0 or NaN" in (report.reason or "")

@@ -315,6 +315,8 @@ class TrainLossFlatDetector(Detector):
         if (unusable := unusable_train_loss(signals)) is not None:
             return unusable
         count = len(signals.block_losses)
+        if count < LEAST_VALUES and not any(loss for _, loss in signals.recent):
+            return Skip("zeros_so_far", {"rows": signals.train_rows})
         if count < LEAST_VALUES:
             numbers = {"points": count, "needed": LEAST_VALUES, "rows": signals.train_rows}
             return Skip("rows_void" if signals.went_back else "few_points", numbers)

@@ -153,6 +153,7 @@ def test_rows_that_repeat_by_themselves_are_kept(tmp_path: Path) -> None:
         ),
         ("Epoch:[0/19](30/900) loss:1.5 lr:0.0002 epoch_Time:9.0min:", {"step": 30, "loss": "1.5"}),
         ("Epoch [1/3], Step [30/90], Loss: 1.5", {"step": 30, "loss": "1.5"}),
+        ("30 | loss 1.5000 | lr 3.000000e-04 | 104.61ms", {"step": 30, "loss": "1.5000"}),
         ("iter 30: loss 1.5, time 99.10ms, mfu 31.10%", {"step": 30, "loss": "1.5"}),
         (
             "Epoch: 1/3, step 4/9 completed (loss: 1.5):  50%|#####     | 5/10 [00:01<00:01]",
@@ -178,6 +179,7 @@ def test_rows_that_repeat_by_themselves_are_kept(tmp_path: Path) -> None:
         "xtuner-epochs",
         "batch-of-epoch",
         "step-in-brackets",
+        "number-first",
         "nanogpt",
         "loss-before-a-bar",
         "loss-behind-a-bar",
@@ -213,7 +215,20 @@ def test_steps_that_begin_anew_in_each_epoch_count_on(tmp_path: Path, line: str)
     rows = read(tmp_path, "\n".join(said))[1]
     assert [row["step"] for row in rows] == [*range(1, 13)]
     assert [round(float(row["loss"]), 1) for row in rows][::4] == [2.9, 1.9, 0.9]
-    assert all(row.get("epoch", row["step"] / 4) == row["step"] / 4 for row in rows)
+    for row in rows:
+        assert -(-row.get("epoch", row["step"] / 4) // 1) == -(-row["step"] // 4)
+
+
+def test_epochs_at_a_bar_of_the_whole_run_show_that_nothing_moves(tmp_path: Path) -> None:
+    said = [
+        f"Epoch {epoch}, Loss: {loss}:   6%|#  | {7 * (epoch - 1) + step}/42 [00:01<00:09"
+        for epoch in range(1, 4)
+        for step, loss in enumerate([0.9741, 1.3742, 1.239, 0.967, 1.0386, 1.1681, 1.224], 1)
+    ]
+    path = tmp_path / "run.log"
+    path.write_text("\n".join(said))
+    (finding,) = sftdiag.analyze(path).findings
+    assert (finding.code, finding.severity.label) == ("SFT101", "error")
 
 
 def test_a_bar_that_is_drawn_again_is_one_row(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ class Scanner:
         self._wrapped: list[str] = []
         self._drawn = (0, 0)
         self._before = 0
+        self._from_zero = False
         self._counted = pairs.Counted()
         self._progress = Progress()
 
@@ -118,15 +119,21 @@ class Scanner:
             self._wrapped = []
             yield from self.read(line)
 
-    def _described(self, line: str, loss: str, done: int, total: int) -> Iterator[Event]:
+    def _described(
+        self, line: str, loss: str, done: int, total: int, epoch: int | None
+    ) -> Iterator[Event]:
         """Read a script's own bar, drawn again and again, and anew in each epoch."""
         if done < self._drawn[0]:
             self._before += self._drawn[1]
-        step = self._before + done
+        row: dict[str, Any] = {"step": str(self._before + done), "loss": loss}
+        if epoch is not None:
+            self._from_zero = self._from_zero or epoch == 0
+            # Somewhere within it: the bar may be that of all epochs.
+            row["epoch"] = epoch - 0.5 + self._from_zero
         again = self._drawn == (done, total)
         self._drawn = (done, total)
         if not again and done:
-            yield from self._row({"step": str(step), "loss": loss}, "script", line)
+            yield from self._row(row, "script", line)
 
     def _plain(self, line: str) -> Iterator[Event]:
         if (iterations := pairs.planned(line)) is not None:

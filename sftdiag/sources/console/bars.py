@@ -12,6 +12,7 @@ _TRAINING = re.compile(r"(?:.*(?:\s|\]:?|>|^\d+:))?(?:train\w*:?|steps?:?)?", re
 
 _EPOCH = re.compile(r"Epoch (\d+)")
 _DESCRIBED = re.compile(r"\bloss\s*[:=]?\s*([-+]?\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)\b", re.I)
+_LABEL = re.compile(r"\bepoch\s*[:=#]?\s*[\[(]?\s*(\d{1,6})\b", re.I)
 _EVALUATION = re.compile(r"\b(?:eval|val(?:id)?|dev|test)", re.I)
 _POSTFIX = re.compile(r"[,\[]\s*([A-Za-z][\w/. ]{1,60})=([-+0-9.eEinfa]{1,24})(?=[,\]])")
 
@@ -31,14 +32,14 @@ def training(line: str) -> tuple[int, int] | None:
     return (done, total) if 0 <= done <= total and total > 1 else None
 
 
-def described(line: str) -> tuple[str, int, int] | None:
-    """Return the loss that a script shows at its training's bar, and the bar's (done, total).
+def described(line: str) -> tuple[str, int, int, int | None] | None:
+    """Return the loss that a script shows at its training's bar, (done, total), and the epoch.
 
     Examples:
         >>> described("Epoch: 1/3, step 4/10 completed (loss: 1.25):  50%|## | 5/10 [00:09<00:09")
-        ('1.25', 5, 10)
+        ('1.25', 5, 10, 1)
         >>> described("Train:  50%|## | 5/10 [00:09<00:09, 1.8s/it, loss=1.25]")
-        ('1.25', 5, 10)
+        ('1.25', 5, 10, None)
         >>> described("Validation, loss 1.25:  50%|## | 5/10 [00:09<00:09")
     """
     found = _BAR.search(line)
@@ -50,7 +51,9 @@ def described(line: str) -> tuple[str, int, int] | None:
         loss = dict(_POSTFIX.findall(line[found.end() - 1 :])).get("loss")
     if loss is None or _EVALUATION.search(before):
         return None
-    return loss, int(found[2][:15]), int(found[3][:15])
+    label = _LABEL.search(before)
+    epoch = int(label[1]) if label else None
+    return loss, int(found[2][:15]), int(found[3][:15]), epoch
 
 
 def metrics(line: str) -> dict[str, Any] | None:

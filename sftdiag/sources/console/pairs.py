@@ -53,6 +53,9 @@ _SCRIPT_STEP = re.compile(
     r"\b(?:(?:global_)?step|iter(?:ation)?)\s*[:=#]?\s*[\[(]?\s*(\d{1,12})(?:\s*/\s*(\d{1,12}))?",
     re.I,
 )
+_SCRIPT_FIRST = re.compile(r"^\s*(\d{1,12})()\s*\|\s*(?=[a-z_ ]*loss\b)", re.I)
+"""A step without a word, before the loss: ``10 | loss 9.37 | lr 3e-4``."""
+
 _SCRIPT_EPOCH = re.compile(r"\bepoch\s*[:=#]?\s*[\[(]?\s*(\d{1,6})(?:\s*/\s*\d{1,6})?", re.I)
 _SCRIPT_BATCH = re.compile(
     r"[\])]?[\s,|:]*(?:(?:batch|iter|iteration)\s*[:=#]?)?\s*[\[(]?\s*(\d{1,12})\s*/\s*(\d{1,12})",
@@ -195,7 +198,7 @@ def _mmengine(line: str) -> dict[str, Any] | None:
 def _script(line: str) -> dict[str, Any] | None:
     """A script's own line: a step and a loss, such as ``step 10 loss 1.5``."""
     epoch = _SCRIPT_EPOCH.search(line)
-    step = _SCRIPT_STEP.search(line)
+    step = _SCRIPT_STEP.search(line) or _SCRIPT_FIRST.match(line)
     if step is None and epoch is not None:
         step = _SCRIPT_BATCH.match(line, epoch.end())
     if step is None or _OURS.search(line):
