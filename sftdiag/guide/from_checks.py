@@ -48,10 +48,12 @@ def _unknown(case: Case, name: str) -> str:
     """Return the sentence of a check that could not judge, or how it is to be run here."""
     if name in case.checked.skipped:
         return "check_skipped"
-    from sftdiag.guide.dialect import OWN_LOOPS
+    framework = case.context.framework
+    if framework is None:
+        return "check_missing"
+    from sftdiag.guide.dialect import OWN_LOOPS  # loads where a framework is known
 
-    in_a_loop = case.context.framework in OWN_LOOPS
-    return "check_missing_in_a_loop" if in_a_loop else "check_missing"
+    return "check_missing_in_a_loop" if framework in OWN_LOOPS else "check_missing"
 
 
 def format_unknown(case: Case) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from sftdiag.findings import Cause, Finding, Report, Scalar, Severity, Status
@@ -16,8 +15,8 @@ MOST_CAUSES = 2
 
 ARROW = "->"
 
-_SHARES = re.compile(r"\s*[(（][^()（）]*%[^()（）]*[)）]")
-_CLAUSES = re.compile(r"[:;] |[：；]")
+_SHARES = r"\s*[(（][^()（）]*%[^()（）]*[)）]"
+_CLAUSES = r"[:;] |[：；]"
 
 LONG = 1e9
 """Numbers from here on are told by their power of ten."""
@@ -76,7 +75,9 @@ def in_short(message: str) -> str:
         >>> in_short("4 of 9 rows (44.4%, 95 % interval 10% to 80%) are cut; the tokenizer is not.")
         '4 of 9 rows are cut'
     """
-    (first, *_) = _CLAUSES.split(_SHARES.sub("", message), maxsplit=1)
+    import re  # compiled here: most reports of a healthy run have no cause to tell
+
+    (first, *_) = re.split(_CLAUSES, re.sub(_SHARES, "", message), maxsplit=1)
     return first.rstrip(".。")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -12,7 +11,7 @@ from sftdiag.errors import SourceError
 from sftdiag.findings import StepRows
 from sftdiag.hints import TYPE_CHECKING, Any
 from sftdiag.observations import Outcome
-from sftdiag.sources import journal, model_files, probes, states, step_rows, trainer_state
+from sftdiag.sources import decoding, journal, model_files, states, trainer_state
 from sftdiag.sources.finding import STDIN, find_runs
 from sftdiag.sources.states import STATE, checkpoints
 from sftdiag.values import EMPTY, Value
@@ -126,6 +125,8 @@ def _open_file(given: str, path: str, columns: Mapping[str, str], logging_steps:
 
         if seen := next((seen for f in folders if (seen := every_step.read(f))), []):
             entries = every_step.merged(list(entries), seen, beyond=True)
+    from sftdiag.sources import probes, step_rows
+
     if probed := next((rows for f in folders if (rows := probes.read(f))), []):
         entries = probes.merged(list(entries), probed)
     return Run(
@@ -180,7 +181,7 @@ def _open_state(given: str, state: str, columns: Mapping[str, str] = EMPTY) -> R
     if not any(os.path.isdir(os.path.join(each, KEPT)) for each in folders):
         known = own.filled_from(model_files.context(folders))
         return Run(given, entries, known, checkpoints=tuple(checkpoints(folders[-1])))
-    from sftdiag.sources import every_step
+    from sftdiag.sources import every_step, probes, step_rows
 
     known = kept(folders, CONTEXT_FILE, RunContext()).plausible()
     if known.max_steps is not None:
@@ -240,7 +241,7 @@ def _is_state(path: str) -> bool:
             data = file.read(PEEK_BYTES)
     except OSError:
         return True
-    text = data.decode(json.detect_encoding(data), "replace").lstrip("\ufeff \t\r\n")
+    text = data.decode(decoding.encoding(data), "replace").lstrip("\ufeff \t\r\n")
     if not text.startswith("{") or text[1:].lstrip()[:1] not in ('"', "}", ""):
         return False
     if '"log_history"' in text:
@@ -255,6 +256,8 @@ def kept(folders: tuple[str, ...], name: tuple[str, str], unknown: _Kept) -> _Ke
     for folder in folders:
         path = os.path.join(folder, *name)
         if os.path.isfile(path):
+            import json  # most runs keep none
+
             try:
                 with open(path, encoding="utf-8") as file:
                     return type(unknown).from_dict(json.load(file))

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 
@@ -50,6 +49,8 @@ def _first(folders: tuple[str, ...], name: str) -> Mapping[str, Any]:
     for folder in folders:
         path = os.path.join(folder, name)
         if os.path.isfile(path):
+            import json  # most logs have none beside them
+
             try:
                 with open(path, encoding="utf-8-sig") as file:
                     content = json.load(file)

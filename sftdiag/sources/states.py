@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 
@@ -62,6 +61,10 @@ def read(path: str) -> Any:
     if (value := decoding.quickly(content)) is not decoding.NOTHING:
         return value
     text = _text(path, content)
+    if (value := decoding.scanned(text)) is not decoding.NOTHING:
+        return value
+    import json  # says what is wrong with it
+
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -80,7 +83,7 @@ def read(path: str) -> Any:
 def _text(path: str, content: bytes) -> str:
     try:
         # By its first bytes: PowerShell writes UTF-16.
-        text = content.decode(json.detect_encoding(content))
+        text = content.decode(decoding.encoding(content))
     except UnicodeDecodeError as error:
         problem = f"is no text in UTF-8 (byte {error.start})"
         raise SourceError(path, f"{problem}; {trainer_state.EXPECTED}") from None

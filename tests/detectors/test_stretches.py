@@ -18,6 +18,7 @@ from mutated import files
 from sftdiag.context import RunContext
 from sftdiag.detectors import DETECTORS, Detector, _stretches
 from sftdiag.errors import SourceError
+from sftdiag.findings import Finding
 from sftdiag.monitor import Monitor
 from sftdiag.signals.rows import COLUMNS, SHORTEST, Lines, Rows, rows_of
 from sftdiag.signals.stream import Signals
@@ -196,15 +197,57 @@ CONTEXTS = (
 )
 
 
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
-@given(st.integers(0, 2**32), st.sampled_from(CONTEXTS))
-def test_whatever_happens_in_a_long_log(seed: int, context: RunContext) -> None:
+def changed_log(seed: int) -> list[Row]:
+    """Return a log of up to 1,200 steps to which up to five things happen."""
     draw = random.Random(seed)
     every = draw.choice([7, 50, 9_999])
     rows = long_log(draw.randrange(20, 1200), draw.choice([0.0, 0.01, 0.05, 0.2]), seed, every)
     for change in draw.choices((spiked, shifted, bumped, dropped), k=draw.randrange(6)):
         change(rows, draw)
-    same(rows, context)
+    return rows
+
+
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 2**32), st.sampled_from(CONTEXTS))
+def test_whatever_happens_in_a_long_log(seed: int, context: RunContext) -> None:
+    same(changed_log(seed), context)
+
+
+def in_bytes(monitor: Monitor) -> bytes:
+    """Return the report as ``--format json`` writes it."""
+    return json.dumps(monitor.report().to_dict(), ensure_ascii=False, allow_nan=False).encode()
+
+
+def fed_in_parts(monitor: Monitor, rows: Sequence[Row], draw: random.Random) -> list[Finding]:
+    """Feed a log as a callback that sees every step does; return what was told on the way."""
+    told: list[Finding] = []
+    start = 0
+    while start < len(rows):
+        end = start + draw.choice([1, 10, 50, 200])
+        for found in monitor.feed_entries(list(rows[start:end])):
+            told += found
+        start = end
+    return told
+
+
+PARTS, LOGS = 20, 10_000
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("part", range(PARTS))
+def test_ten_thousand_logs_offline_and_live(part: int) -> None:
+    """To the last byte: a file's replay, rows in parts, and each row alone; and what was told."""
+    fired = 0
+    for seed in range(part, LOGS, PARTS):
+        rows, context = changed_log(seed), CONTEXTS[seed // PARTS % len(CONTEXTS)]
+        alone, offline, parts = Monitor(context), Monitor(context), Monitor(context)
+        told = [finding for row in rows for finding in alone.feed_entry(row)]
+        offline.replay(list(rows), (Segment(0, context),))
+        assert fed_in_parts(parts, rows, random.Random(seed)) == told, seed
+        assert in_bytes(alone) == in_bytes(offline) == in_bytes(parts), seed
+        fired += bool(told)
+    # The logs are worth their time: many are told something of, and not all.
+    assert 0.1 * LOGS / PARTS < fired < LOGS / PARTS
 
 
 @settings(max_examples=25, suppress_health_check=list(HealthCheck))

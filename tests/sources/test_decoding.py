@@ -1,4 +1,4 @@
-"""msgspec decodes what json does, to the same value, or leaves it to json."""
+"""msgspec and the scanner alone decode what json does, to the same value, or leave it to json."""
 
 from __future__ import annotations
 
@@ -29,9 +29,15 @@ TOKENS = (b"-0", b"1e400", b"1e-400", b"NaN", b"[1,]", b"01", b"1.", b'"\xff"', 
 
 def like_json(content: bytes) -> None:
     found = decoding.quickly(content)
-    if found is decoding.NOTHING:
-        return
-    assert typed(json.loads(content)) == typed(found)
+    if found is not decoding.NOTHING:
+        assert typed(json.loads(content)) == typed(found)
+    assert decoding.encoding(content) == json.detect_encoding(content)
+    text = content.decode("utf-8", "replace")
+    try:
+        known = json.loads(text)
+    except (ValueError, RecursionError):
+        known = decoding.NOTHING
+    assert typed(decoding.scanned(text)) == typed(known)
 
 
 def typed(value: Any) -> Any:
@@ -69,13 +75,26 @@ def test_a_small_log_does_not_load_it_and_a_large_one_does(tmp_path: Path) -> No
     small = write_state(tmp_path / "small.json", rows)
     large = write_state(tmp_path / "large.json", rows * (1 + decoding.WORTH_BYTES // 20_000))
     assert large.stat().st_size > decoding.WORTH_BYTES
-    for path, expected in ((small, "False"), (large, "True")):
+    # The package json, whose import takes longer than reading a small log, is loaded for neither.
+    for path, expected in ((small, "False False"), (large, "True False")):
         code = (
             "import sys\nfrom sftdiag.sources import open_run\n"
-            f"open_run({str(path)!r})\nprint('msgspec' in sys.modules)"
+            f"open_run({str(path)!r})\nprint('msgspec' in sys.modules, 'json' in sys.modules)"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert done.stdout.strip() == expected, done.stderr
+
+
+def test_a_python_whose_scanner_asks_for_more_reads_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [*healthy(), {"step": 999, "loss": float("-inf"), "num_tokens": 10**30}]
+    path = write_state(tmp_path / "state.json", rows)
+    read = open_run(path)
+    for scanner in (None, lambda ways: ways.array_hook):
+        monkeypatch.setattr("_json.make_scanner", scanner, raising=False)
+        assert decoding.scanned("1") is decoding.NOTHING
+        assert typed(open_run(path).entries) == typed(read.entries)
 
 
 def test_without_it_json_reads_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

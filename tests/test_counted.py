@@ -1,0 +1,21 @@
+"""Sentences that count one of something say so in the singular."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sftdiag.texts import counted
+
+ONE = re.compile(r"(?<![\d.,])1 (step|record|log row|row|epoch|evaluation|token)s\b")
+PARTS = (
+    *("1 steps", "1 rows", "1 log rows", "1 epochs", "1 evaluations", "1 tokens", "1 records"),
+    *("2", "0.", "1,", " ", "_", "s", "x", "\u0663", "\u00e9", "1 step", "1 stepss"),
+)
+
+
+@given(st.lists(st.sampled_from(PARTS)).map("".join) | st.text())
+def test_as_a_regular_expression_would(text: str) -> None:
+    assert counted(text) == ONE.sub(r"1 \1", text)
