@@ -176,9 +176,12 @@ def _calmest(windows: float) -> float:
 
 def _detrended(values: list[float], mean: float) -> list[float]:
     """Return the residuals of a window's least-squares line."""
-    slope = sum(map(mul, _PLACES, values)) * 12 / _SQUARES
-    # By index: as fast as zip() in Python, and compiled twice as fast.
-    return [values[row] - mean - slope * _PLACES[row] for row in range(WINDOW)]
+    # By index, on names of its own: as fast as any other way in Python, and compiled in C.
+    places, slope = _PLACES, 0.0
+    for row in range(WINDOW):
+        slope += places[row] * values[row]
+    slope = slope * 12 / _SQUARES
+    return [values[row] - mean - slope * places[row] for row in range(WINDOW)]
 
 
 def _proves(past: Past, look: Look, rate: float | None, peak: float | None) -> bool:

@@ -198,9 +198,9 @@ class TrainLossFlatDetector(Detector):
 
     def _look(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Look at the whole loss, then at the evaluations, then at its last half."""
-        losses, blocks = signals.block_losses, signals.blocks
+        losses = signals.block_losses
         if may_be_within(TOLERANCE_SIGNED, losses):
-            whole = fall_of(losses)
+            whole, blocks = fall_of(losses), signals.blocks
             signs = signs_of_a_fault(signals, whole.level, blocks)
             if is_flat(signals, whole, signs) and not learns(signals, blocks, plain=not signs):
                 self._floor = not signs and knows_its_rows(whole.level, blocks)
@@ -213,14 +213,14 @@ class TrainLossFlatDetector(Detector):
 
     def _evaluated(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Look for evaluations that stand still beside a train loss that may only be noisy."""
-        losses, blocks = signals.block_losses, signals.blocks
+        losses = signals.block_losses
         still = _still_evaluations.still(signals.main_evaluations, signals)
         # Evaluations that agree to the last digit need no train loss that is flat, too.
         if still is None or not (
             "equal_evaluations" in still or may_be_within(TOLERANCE_SIGNED, losses)
         ):
             return ()
-        whole = fall_of(losses)
+        whole, blocks = fall_of(losses), signals.blocks
         moved = whole.lower > TOLERANCE * abs(whole.level) or opened_higher(losses)
         if moved or learns(signals, blocks, plain=True):
             return ()

@@ -13,7 +13,7 @@ import sys
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
-from itertools import chain, takewhile
+from itertools import takewhile
 from math import isfinite
 from operator import add, le
 
@@ -158,6 +158,18 @@ def _within_epoch(epochs: Sequence[Any]) -> int:
     return bisect_left(epochs, float(int(epochs[0]) + 1))
 
 
+def _are_ordinary(numbers: list[Any]) -> bool:
+    """Return whether all of them are floats above 0 that a float32 could be."""
+    least, most = SMALLEST, LARGEST
+    for number in numbers:
+        if type(number) is not float:
+            return False
+        value: float = number
+        if not least <= value <= most:
+            return False
+    return True
+
+
 def _checked(entries: Sequence[Entry], every: Mapping[str, Sequence[Any]]) -> Rows | None:
     """Return the rows where :func:`~sftdiag.records.parse_entry` takes all numbers as they are."""
     count = len(entries)
@@ -167,11 +179,7 @@ def _checked(entries: Sequence[Entry], every: Mapping[str, Sequence[Any]]) -> Ro
     if any(map(le, steps[1:], steps)):
         return None
     columns = {name: [*every[name][:count]] for name in COLUMNS if name in every}
-    numbers = [*chain.from_iterable(columns.values())]
-    # A sum is finite where each of them is; a NaN has no order.
-    if set(map(type, numbers)) != {float} or not isfinite(sum(numbers)):
-        return None
-    if min(numbers) < SMALLEST or max(numbers) > LARGEST:
+    if not all(map(_are_ordinary, columns.values())):
         return None
     if "epoch" in columns and max(columns["epoch"]) >= MAX_EPOCHS:
         return None
