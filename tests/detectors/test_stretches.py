@@ -18,7 +18,6 @@ from mutated import files
 from sftdiag.context import RunContext
 from sftdiag.detectors import DETECTORS, Detector, _stretches
 from sftdiag.errors import SourceError
-from sftdiag.findings import Finding
 from sftdiag.monitor import Monitor
 from sftdiag.signals.rows import COLUMNS, SHORTEST, Lines, Rows, rows_of
 from sftdiag.signals.stream import Signals
@@ -218,14 +217,14 @@ def in_bytes(monitor: Monitor) -> bytes:
     return json.dumps(monitor.report().to_dict(), ensure_ascii=False, allow_nan=False).encode()
 
 
-def fed_in_parts(monitor: Monitor, rows: Sequence[Row], draw: random.Random) -> list[Finding]:
+def fed_in_parts(monitor: Monitor, rows: Sequence[Row], draw: random.Random) -> list[Any]:
     """Feed a log as a callback that sees every step does; return what was told on the way."""
-    told: list[Finding] = []
+    told: list[Any] = []
     start = 0
     while start < len(rows):
         end = start + draw.choice([1, 10, 50, 200])
         for found in monitor.feed_entries(list(rows[start:end])):
-            told += found
+            told += (finding.to_dict() for finding in found)
         start = end
     return told
 
@@ -241,7 +240,7 @@ def test_ten_thousand_logs_offline_and_live(part: int) -> None:
     for seed in range(part, LOGS, PARTS):
         rows, context = changed_log(seed), CONTEXTS[seed // PARTS % len(CONTEXTS)]
         alone, offline, parts = Monitor(context), Monitor(context), Monitor(context)
-        told = [finding for row in rows for finding in alone.feed_entry(row)]
+        told = [finding.to_dict() for row in rows for finding in alone.feed_entry(row)]
         offline.replay(list(rows), (Segment(0, context),))
         assert fed_in_parts(parts, rows, random.Random(seed)) == told, seed
         assert in_bytes(alone) == in_bytes(offline) == in_bytes(parts), seed
