@@ -100,8 +100,8 @@ class HostRing(Ring):
 
     def numbers(self, start: int, end: int) -> list[float]:
         """See :meth:`Ring.numbers`."""
-        held = self._held[start:end]
-        return [value.item() if hasattr(value, "item") else value for value in held]
+        held, plain = self._held[start:end], (float, int)
+        return [value if type(value) in plain else value.item() for value in held]
 
     def clear(self, end: int) -> None:
         """See :meth:`Ring.clear`; here, since a tensor that goes behind a step costs time there."""

@@ -41,10 +41,10 @@ def begun(clock: Clock) -> Later:
     return rows
 
 
-def test_rows_wait_for_a_second() -> None:
+def test_rows_wait_for_seconds() -> None:
     clock = Clock()
     rows = begun(clock)
-    for last, now in ((4, 0.1), (6, 0.9)):
+    for last, now in ((4, 0.1), (6, 0.9 * later.LONGEST)):
         clock.now = now
         assert rows.takes(packed(steps(last)), {"step": last, "loss": 1.75})
     clock.now = later.LONGEST
