@@ -160,9 +160,14 @@ def live(
 
 
 def legend(panels: Sequence[svg.Panel], marks: Sequence[svg.Mark]) -> str:
-    """Return what the colours are; series that several panels show are named once."""
+    """Return what the colours are; series that several panels show are named once.
+
+    A panel that shows nothing but what its axis is called needs no colour: all begin with the same.
+    """
     items = []
     for panel in panels:
+        if list(panel.series) == [panel.name]:
+            continue
         for place, name in enumerate(panel.series):
             items.append(f'<li class="k{place % svg.COLOURS}"><b>—</b> {escape(name)}</li>')
     for mark in marks:
