@@ -154,6 +154,14 @@ def test_rows_that_repeat_by_themselves_are_kept(tmp_path: Path) -> None:
         ("Epoch:[0/19](30/900) loss:1.5 lr:0.0002 epoch_Time:9.0min:", {"step": 30, "loss": "1.5"}),
         ("Epoch [1/3], Step [30/90], Loss: 1.5", {"step": 30, "loss": "1.5"}),
         ("30 | loss 1.5000 | lr 3.000000e-04 | 104.61ms", {"step": 30, "loss": "1.5000"}),
+        ("Iteration 30/90: loss=1.5", {"step": 30, "loss": "1.5"}),
+        ("Batch 30/90, Loss: 1.5", {"step": 30, "loss": "1.5"}),
+        ("Epoch 1, Batch 30, Loss: 1.5", {"step": 30, "loss": "1.5"}),
+        (
+            "Epoch 3/9 - Train Loss: 1.5 - Val Loss: 2.5",
+            {"epoch": "3", "loss": "1.5", "eval_loss": "2.5", "step": 10},
+        ),
+        ("Epoch [3/9], Loss: 1.5", {"epoch": "3", "loss": "1.5"}),
         ("iter 30: loss 1.5, time 99.10ms, mfu 31.10%", {"step": 30, "loss": "1.5"}),
         (
             "Epoch: 1/3, step 4/9 completed (loss: 1.5):  50%|#####     | 5/10 [00:01<00:01]",
@@ -180,6 +188,11 @@ def test_rows_that_repeat_by_themselves_are_kept(tmp_path: Path) -> None:
         "batch-of-epoch",
         "step-in-brackets",
         "number-first",
+        "iteration-of",
+        "batch-of",
+        "epoch-and-batch",
+        "once-an-epoch",
+        "once-an-epoch-alone",
         "nanogpt",
         "loss-before-a-bar",
         "loss-behind-a-bar",
@@ -229,6 +242,12 @@ def test_epochs_at_a_bar_of_the_whole_run_show_that_nothing_moves(tmp_path: Path
     path.write_text("\n".join(said))
     (finding,) = sftdiag.analyze(path).findings
     assert (finding.code, finding.severity.label) == ("SFT101", "error")
+
+
+def test_an_epochs_mean_is_no_row_beside_those_of_its_steps(tmp_path: Path) -> None:
+    said = [f"step {step} loss {3 - 0.1 * step:.1f}" for step in range(1, 9)]
+    said[4:4] = ["Epoch 1/2 - Train Loss: 2.75 - Val Loss: 2.9"]
+    assert len(read(tmp_path, "\n".join([*said, "Epoch 2/2 - Train Loss: 2.35"]))[1]) == 8
 
 
 def test_a_bar_that_is_drawn_again_is_one_row(tmp_path: Path) -> None:

@@ -43,6 +43,9 @@ TRAINED = ("loss", "train_loss")
 STANDING = ("bar", *pairs.WRITERS)
 """Kinds of lines that show the last evaluation again and again, beside each train loss."""
 
+EPOCH = "epoch"
+"""The kind of a line that a script prints once an epoch."""
+
 _DICT, NO_NUMBER = re.compile(r"\{[^{}]*\}"), "nan"
 
 DIGITS = 4
@@ -148,6 +151,9 @@ class Scanner:
             yield from self._row(row, writer, line)
         elif (shown := self._table.row(line)) is not None:
             yield from self._row(self._progress.placed(shown, step_in(shown)), "table", line)
+        elif self.kinds.keys() <= {EPOCH} and (whole := pairs.of_an_epoch(line)) is not None:
+            # Where rows of single steps stand, it is their mean.
+            yield from self._row(whole, EPOCH, line)
 
     def _row(self, row: Mapping[str, Any], kind: str, line: str) -> Iterator[Event]:
         if match := _RANK.match(line):

@@ -56,6 +56,9 @@ _SCRIPT_STEP = re.compile(
 _SCRIPT_FIRST = re.compile(r"^\s*(\d{1,12})()\s*\|\s*(?=[a-z_ ]*loss\b)", re.I)
 """A step without a word, before the loss: ``10 | loss 9.37 | lr 3e-4``."""
 
+_SCRIPT_BATCHES = re.compile(
+    r"\bbatch\s*[:=#]?\s*[\[(]?\s*(\d{1,12})(?:\s*/\s*(\d{1,12}))?(?!\s*\w)", re.I
+)
 _SCRIPT_EPOCH = re.compile(r"\bepoch\s*[:=#]?\s*[\[(]?\s*(\d{1,6})(?:\s*/\s*\d{1,6})?", re.I)
 _SCRIPT_BATCH = re.compile(
     r"[\])]?[\s,|:]*(?:(?:batch|iter|iteration)\s*[:=#]?)?\s*[\[(]?\s*(\d{1,12})\s*/\s*(\d{1,12})",
@@ -110,7 +113,7 @@ def _iteration(line: str) -> dict[str, Any] | None:
     if match := _VALIDATION.search(line):
         return {"iteration": match[1], "eval_loss": match[2]}
     match = _ITERATION.search(line)
-    if match is None:
+    if match is None or "|" not in line:
         return None
     found: dict[str, Any] = {"iteration": match[1], "total_iterations": match[2]}
     nemo = _NEMO_EPOCH.search(line)
@@ -201,6 +204,7 @@ def _script(line: str) -> dict[str, Any] | None:
     step = _SCRIPT_STEP.search(line) or _SCRIPT_FIRST.match(line)
     if step is None and epoch is not None:
         step = _SCRIPT_BATCH.match(line, epoch.end())
+    step = step or _SCRIPT_BATCHES.search(line)
     if step is None or _OURS.search(line):
         return None
     found: dict[str, Any] = {}
@@ -213,6 +217,26 @@ def _script(line: str) -> dict[str, Any] | None:
     elif step[2]:
         found["total_steps"] = step[2]
     return found
+
+
+def of_an_epoch(line: str) -> dict[str, Any] | None:
+    """Return the row that a script prints once an epoch, or None; a train loss is in it.
+
+    Examples:
+        >>> of_an_epoch("Epoch 2/9 - Train Loss: 1.50 - Val Loss: 2.25")
+        {'loss': '1.50', 'Val Loss': '2.25', 'epoch': '2'}
+        >>> of_an_epoch("Epoch 2/9 begins")
+    """
+    epoch = _SCRIPT_EPOCH.search(line) if "oss" in line else None
+    if epoch is None or _OURS.search(line):
+        return None
+    found: dict[str, Any] = {}
+    for name, value in _SCRIPT.findall(line):
+        # Nowhere else in such a log stands the loss of single steps.
+        known = "loss" if canonical(name) in ("loss", "train_loss") else name
+        if plain(name) != "epoch":
+            found.setdefault(known, value)
+    return {**found, "epoch": epoch[1]} if "loss" in found else None
 
 
 class Counted:
