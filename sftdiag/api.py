@@ -146,7 +146,7 @@ def replayed(
     monitor.take_rows(run.rows)
     monitor.replay(run.entries, journal.segments(run.starts, known))
     report = monitor.report()
-    if run.format == TRAINER_STATE:
+    if run.format == TRAINER_STATE and not run.notes:
         return monitor, report
     from sftdiag.sources import notes
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from sftdiag.errors import ConfigError, SftdiagError
@@ -48,6 +49,7 @@ def server(root: str, lang: str = "en") -> Any:
     """
     try:
         from mcp.server.mcpserver import MCPServer
+        from mcp.server.mcpserver.exceptions import ToolError
     except ImportError:
         told = "sftdiag mcp needs the package mcp: pip install 'sftdiag[mcp]'"
         raise ConfigError(told).keyed("needs_mcp") from None
@@ -55,8 +57,21 @@ def server(root: str, lang: str = "en") -> Any:
         raise ConfigError(f"--root {root}: no such folder").keyed("no_root", root=root)
     made = MCPServer("sftdiag", instructions=ABOUT)
     for tool in tools(root, lang):
-        made.add_tool(tool)
+        made.add_tool(_telling(tool, ToolError))
     return made
+
+
+def _telling(tool: Callable[..., Any], tool_error: type[Exception]) -> Callable[..., Any]:
+    """Return the tool with its errors as those whose words the server hands to the agent."""
+
+    @wraps(tool)
+    def told(*given: Any, **named: Any) -> Any:
+        try:
+            return tool(*given, **named)
+        except ValueError as error:
+            raise tool_error(str(error)) from None
+
+    return told
 
 
 def tools(root: str, lang: str) -> list[Callable[..., Any]]:
@@ -114,7 +129,7 @@ def tools(root: str, lang: str) -> list[Callable[..., Any]]:
 
 
 class _as_value_error:
-    """Turns errors of ours into ValueError, whose line the protocol carries to the agent."""
+    """Turns errors of ours into ValueError, as those of a path are."""
 
     def __enter__(self) -> None:
         return None

@@ -50,7 +50,10 @@ def render(report: Report, answers: Answers | None = None) -> str:
 def _console() -> Any:
     from rich.console import Console
 
-    return Console(record=True, width=COLUMNS, file=io.StringIO(), highlight=False)
+    # In a notebook rich shows what it writes, to a file, too; the HTML alone is to be shown.
+    return Console(
+        record=True, width=COLUMNS, file=io.StringIO(), highlight=False, force_jupyter=False
+    )
 
 
 def _drawn(report: Report, panels: list[Panel], marks: list[Mark], words: Mapping[str, Any]) -> str:

@@ -98,7 +98,9 @@ def open_run(
         # A process that is killed while it saves leaves a torn one; the one before it is whole.
         for older in states.older(runs[0], state):
             try:
-                return _open_state(given, older, columns)
+                run = _open_state(given, older, columns)
+                torn, read = (os.path.relpath(each, runs[0]) for each in (state, older))
+                return run.replace(notes=(("torn", {"torn": torn, "read": read}),))
             except SourceError:
                 continue
         raise

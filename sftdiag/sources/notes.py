@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from sftdiag import texts
-from sftdiag.sources import Run
+from sftdiag.sources import TRAINER_STATE, Run
 
 
 def told(run: Run, language: str) -> tuple[str, ...]:
-    """Return a run's notes as sentences, the format first."""
+    """Return a run's notes as sentences, the format first, but of the Trainer's own log."""
     words = texts.load(__file__, "notes", language)
-    read_as = words["read_as"].format(format=words["formats"].get(run.format, run.format))
-    return (read_as, *(words[key].format(**values) for key, values in run.notes))
+    notes = tuple(words[key].format(**values) for key, values in run.notes)
+    if run.format == TRAINER_STATE:
+        return notes
+    return (words["read_as"].format(format=words["formats"].get(run.format, run.format)), *notes)

@@ -60,15 +60,18 @@ def test_a_client_lists_and_calls_the_tools(runs: Path) -> None:
     import anyio
     from mcp import Client
 
-    async def ask() -> tuple[set[str], str]:
+    async def ask() -> tuple[set[str], list[str]]:
         async with Client(server(str(runs))) as client:
             listed = await client.list_tools()
-            said = await client.call_tool("analyze", {"path": "overfitting"})
-            return {tool.name for tool in listed.tools}, str(said)
+            asked = [("analyze", "path", "overfitting"), ("explain", "code", "SFT999")]
+            asked += [("analyze", "path", path) for path in ("none", "../..")]
+            said = [await client.call_tool(tool, {name: value}) for tool, name, value in asked]
+            return {tool.name for tool in listed.tools}, [str(each) for each in said]
 
     names, said = anyio.run(ask)
     assert names == {"analyze", "explain", "compare", "fleet"}
-    assert "SFT201" in said
+    wanted = ("SFT201", "unknown code", "no such file or folder", "only paths below")
+    assert [word in told for word, told in zip(wanted, said, strict=True)] == [True] * 4
 
 
 def test_without_the_package_it_says_how(

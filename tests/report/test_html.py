@@ -110,6 +110,15 @@ def test_reduced_curves_keep_extremes_ends_and_marks(
     assert {p for p in points if p[0] in marked} <= set(kept)
 
 
+def test_a_notebook_shows_a_report_once(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rich takes a notebook's console for one, too, wherever it writes."""
+    twice: list[object] = []
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setattr("rich.jupyter.display", lambda segments, text: twice.append(text))
+    assert "SFT201" in sftdiag.analyze(runs / "overfitting")._repr_html_()
+    assert twice == []
+
+
 def test_a_notebook_shows_the_curves_of_the_page(runs: Path) -> None:
     report, course = made(runs / "overfitting")
     shown = read(report._repr_html_())

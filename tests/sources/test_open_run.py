@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import pickle
 import random
 from pathlib import Path
@@ -288,6 +289,9 @@ def test_a_torn_newest_checkpoint_does_not_hide_the_one_before(tmp_path: Path) -
     assert len(open_run(tmp_path).entries) == 4
     state.write_bytes(state.read_bytes()[:100])
     assert len(open_run(tmp_path).entries) == 2
+    (note,) = sftdiag.analyze(tmp_path).notes
+    newest, read = (os.path.join(f"checkpoint-{step}", "trainer_state.json") for step in (4, 2))
+    assert note == f"{newest} is damaged; what came after {read} is not known."
     (tmp_path / "checkpoint-2" / "trainer_state.json").write_bytes(b"{")
     with pytest.raises(SourceError, match=r"checkpoint-4.*ends too early"):
         open_run(tmp_path)
