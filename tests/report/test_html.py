@@ -17,7 +17,7 @@ import sftdiag
 from sftdiag.context import RunContext
 from sftdiag.errors import ConfigError
 from sftdiag.findings import Report
-from sftdiag.report import advice, html, markdown, text
+from sftdiag.report import advice, chart, html, markdown, svg, text
 from sftdiag.report.one_line import words_of
 from sftdiag.report.reduced import reduced
 from sftdiag.report.results import Results
@@ -235,3 +235,14 @@ def test_marks_are_named_beside_their_lines(runs: Path, lang: str) -> None:
     # None stands over another.
     places = re.findall(r'class="name[^>]* x="([\d.]+)" y="(\d+)"[^>]*text-anchor="(\w+)"', page)
     assert len(set(places)) == len(places) == 3
+
+
+def test_a_panel_of_one_series_has_its_name_at_the_axis_alone() -> None:
+    points = [(1, 2.0), (2, 1.0)]
+    panels = [
+        svg.Panel("loss", {"loss": points, "eval_loss": points}, 300),
+        svg.Panel("grad_norm", {"grad_norm": points}, 120),
+    ]
+    told = read(chart.legend(panels, [])).text
+    assert "eval_loss" in told
+    assert "grad_norm" not in told
