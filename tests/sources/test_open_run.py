@@ -22,7 +22,7 @@ STATE = json.dumps({"log_history": train_rows([1.0, 2.0])})
 BAD = {
     "empty": (b"", "is empty"),
     "blank": (b" \n", "is empty"),
-    "text": (b"epoch 1 loss 2.0", "text without a row of a log"),
+    "text": (b"epoch 1 ends, loss is low", "text without a row of a log"),
     "binary": (bytes(range(255, -1, -1)), "is no text"),
     "half": (STATE[: len(STATE) // 2].encode(), "JSON that ends too early (line 1)"),
     "a list": (b"[1, 2]", "text without a row of a log"),
