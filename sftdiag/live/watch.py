@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from threading import get_ident
 from typing import Any
 
 from sftdiag.context import RunContext
@@ -53,7 +54,7 @@ class Watch:
         self.passive = False
         self.agree: Callable[[str], bool] | None = None
         self.look_up: Callable[[Sequence[int]], Sequence[StepRows]] | None = None
-        self._merger, self._later = Merger(), Later()
+        self._merger, self._later, self._thread = Merger(), Later(), get_ident()
         self._logged: list[Mapping[str, Any]] = []
         self._asked: set[int] = set()
         self._stalls: list[Mapping[str, Any]] = []
@@ -102,7 +103,9 @@ class Watch:
             self._judge(rows, control)
 
     def catch_up(self) -> None:
-        """Judge the rows that wait."""
+        """Judge the rows that wait; from another thread nothing, in the middle of a step."""
+        if get_ident() != self._thread:
+            return
         if waiting := self._later.rest():
             self._keep_logged()
             for steps, row in waiting:

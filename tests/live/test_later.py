@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +143,29 @@ def test_it_changes_no_word(
     assert len(others_later[2]) == len(others[2])
     assert lines_later == lines
     assert asked_later == asked
+
+
+def test_who_asks_from_another_thread_is_told_what_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run goes on meanwhile: nothing is judged there."""
+    monkeypatch.setattr(later, "LONGEST", 1e9)
+    trainer = finetune.make_trainer("none", tmp_path, logging_steps=2, max_steps=40, eval_steps=100)
+    callback = sftdiag.attach(trainer, ignore=["SFT4", "SFT5"])
+    seen: list[int] = []
+
+    def ask() -> None:
+        seen.append(callback.report.summary.records)
+
+    class Asks(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == 35:
+                thread = threading.Thread(target=ask)
+                thread.start()
+                thread.join()
+                ask()
+
+    trainer.add_callback(Asks())
+    trainer.train()
+    elsewhere, here = seen
+    assert elsewhere < here == 34
