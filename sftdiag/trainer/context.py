@@ -37,7 +37,9 @@ def expect_trainer(given: Any, told: str = "expected") -> None:
     """
     if not isinstance(given, type) and hasattr(given, "args") and hasattr(given, "train_dataset"):
         return
-    what = given.__name__ if isinstance(given, type) else type(given).__name__
+    kind = given if isinstance(given, type) else type(given)
+    # Lightning's is called Trainer, too.
+    what = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
     raise ConfigError(
         f"{told} a transformers Trainer or one made of it, such as TRL's SFTTrainer; got {what}"
         + (" itself, not one of it" if isinstance(given, type) else "")

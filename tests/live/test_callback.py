@@ -212,7 +212,11 @@ def test_wrong_arguments_are_refused_before_training(tmp_path: Path) -> None:
     from transformers import Trainer
 
     for takes_a_trainer in (sftdiag.attach, sftdiag.preflight, sftdiag.smoke_test):
-        for given, what in ((None, "NoneType"), ("run/", "str"), (Trainer, "Trainer itself")):
+        for given, what in (
+            (None, "NoneType"),
+            ("run/", "str"),
+            (Trainer, "transformers.trainer.Trainer itself"),
+        ):
             with pytest.raises(sftdiag.ConfigError, match=f"expected a transformers .* got {what}"):
                 takes_a_trainer(given)
     trainer = finetune.make_trainer("none", tmp_path)
