@@ -53,7 +53,7 @@ LEAST_TOKENS = 0.995
 STRETCH = 10
 """Steps: one log row falls into each stretch."""
 WARM_UP_BLOCKS = 1
-FEWEST, MOST = 8, 100
+FEWEST, MOST = 8, 150
 """Blocks; as many as fit into the seconds, and eight for an interval at all."""
 LEAST_SECONDS = 0.055
 """Of a forward and backward pass: with the update that is a step of 60 ms."""
