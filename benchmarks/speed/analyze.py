@@ -3,6 +3,10 @@
     python -m benchmarks.speed.analyze --quick               # a minute: no million, no 10,000 runs
     python -m benchmarks.speed.analyze                       # prints the tables
     python -m benchmarks.speed.analyze --compiled C --peers BIN --write   # all, and the page
+    python -m benchmarks.speed.analyze --part logs --keep F.json ...      # some minutes of it
+
+All takes a quarter of an hour. A part is added to what the file of ``--keep`` holds, and the tables
+are those of all in it, so that the page can be made of parts: ``logs``, ``tools`` and ``fleet``.
 
 The peers are installed apart: ``python -m venv P; P/bin/pip install losslint runmedic
 finetune-doctor trainspotter trainproof``, and ``--peers P/bin``. So is the package with a compiled
@@ -14,6 +18,7 @@ unless it says otherwise.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -55,6 +60,15 @@ LIVE = (
     "from benchmarks.speed.live import microseconds_a_record\n"
     "print(*microseconds_a_record())\n"
 )
+
+
+PURE, COMPILED = "sftdiag", "sftdiag, compiled"
+"""The kinds of builds: of these sources, and with a compiled core."""
+
+PARTS = ("logs", "tools", "fleet")
+
+SLOW = 10.0
+"""Seconds from which a tool is measured once."""
 
 
 class Ours(NamedTuple):
@@ -106,7 +120,7 @@ def compiled_in(folder: Path) -> Ours:
     """
     # Nothing is imported from the working folder, where the sources are.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    ours = Ours("sftdiag, compiled", str(folder / "python"), environment | {"PYTHONSAFEPATH": "1"})
+    ours = Ours(COMPILED, str(folder / "python"), environment | {"PYTHONSAFEPATH": "1"})
     where = ours.printed("import sftdiag.records; print(sftdiag.records.__file__)").strip()
     if where.endswith(".py"):
         raise SystemExit(f"{where} is not compiled")
@@ -119,7 +133,6 @@ class Line(NamedTuple):
     name: str
     found: Ratio
     limit: float | None
-    compiled: Ratio | None = None
 
     @property
     def missed(self) -> bool:
@@ -128,23 +141,53 @@ class Line(NamedTuple):
             return False
         return self.found.middle > self.limit if self.limit > 0 else self.found.middle < -self.limit
 
+    @property
+    def allowed(self) -> str:
+        """The limit in words."""
+        if self.limit is None:
+            return "-"
+        return f"{self.limit:g}" if self.limit > 0 else f"at least {-self.limit:g}"
+
     def __str__(self) -> str:
-        limit = "-" if self.limit is None else f"{self.limit:g}"
-        if self.limit is not None and self.limit < 0:
-            limit = f"at least {-self.limit:g}"
-        state = " (missed)" if self.missed else ""
-        cells = (_cell(self.found), limit + state, _cell(self.compiled))
-        return f"| {self.name} | {' | '.join(cells)} |"
+        found = f"{self.found[0]:.2f} ({self.found[1]:.2f} to {self.found[2]:.2f})"
+        return f"{found}{' (missed)' * self.missed}"
 
 
-def _cell(found: Ratio | None) -> str:
-    return "-" if found is None else f"{found[0]:.2f} ({found[1]:.2f} to {found[2]:.2f})"
+class Part(NamedTuple):
+    """What one part measured: lines by the kind of build, rows of the table of tools, the load."""
+
+    lines: dict[str, list[Line]]
+    rows: list[str]
+    load: float
+    costs: list[str]
 
 
-def joined(pure: Sequence[Line], compiled: Sequence[Line]) -> list[Line]:
-    """Return the lines with what was found of the compiled package, where it was measured."""
-    known = {line.name: line.found for line in compiled}
-    return [line._replace(compiled=known.get(line.name)) for line in pure]
+def kept(path: Path | None) -> dict[str, Part]:
+    """Return the parts that a file holds; none without one."""
+    if path is None or not path.exists():
+        return {}
+    content = json.loads(path.read_text())
+    return {
+        name: Part(
+            {
+                kind: [Line(said, Ratio(*found), limit) for said, found, limit in lines]
+                for kind, lines in of.items()
+            },
+            *rest,
+        )
+        for name, (of, *rest) in content.items()
+    }
+
+
+def table(parts: Sequence[Part]) -> list[str]:
+    """Return the table of the ratios: of the package in Python, and compiled where it was."""
+    compiled = {line.name: line for part in parts for line in part.lines.get(COMPILED, [])}
+    lines = ["| | in Python, median (95 % interval) | compiled | at most |", "|---|---|---|---|"]
+    for part in parts:
+        for line in part.lines[PURE]:
+            other = compiled.get(line.name, "-")
+            lines.append(f"| {line.name} | {line} | {other} | {line.allowed} |")
+    return lines
 
 
 def of_cpu(found: Sequence[tuple[Used, Used]]) -> Ratio:
@@ -185,40 +228,44 @@ def of_load(
     yield Line(f"{records} records, peak memory / a process that only loads it", peak, 1.3)
 
 
-def of_fleet(
-    ours: Ours, root: Path, large: Path | None, times: int, rows: list[str]
-) -> Iterator[Line]:
+def of_fleet(ours: Ours, root: Path, large: Path | None, rows: list[str]) -> Iterator[Line]:
     """Yield how a fleet's time grows with its runs and falls with processes and a cache.
 
     Adds what 10,000 runs take to the rows of the table of tools.
     """
-    one = (*FLEET, "--no-cache")
+    one, look = (*FLEET, "--no-cache"), large or root
+    first: list[Used] = []
     if large is not None:
-        found = ours.pairs(1, (*one, str(large)), (*one, str(root)))
-        yield Line(
-            "10,000 runs / ten times 1,000 runs", ratio([a.cpu / b.cpu / 10 for a, b in found]), 1.1
-        )
-        rows.append(row(f"{ours.kind} fleet", "10,000 runs of 200 records", found[0][0]))
-    look = large or root
-    two = (*ANALYZE[:2], "fleet", "--jobs", "2", "--no-cache", str(look))
+        ratios = []
+        # A machine's pace drifts over half a minute: fewer runs are measured before and behind.
+        few = [ours.used(*one, str(root)) for _ in range(3)]
+        for _ in range(2):
+            first.append(ours.used(*one, str(large)))
+            later = [ours.used(*one, str(root)) for _ in range(3)]
+            ratios.append(first[-1].cpu / medians([*few, *later]).cpu / 10)
+            few = later
+        yield Line("10,000 runs / ten times 1,000 runs", ratio(ratios), 1.1)
+        rows.append(row(f"{ours.kind} fleet", "10,000 runs of 200 records", medians(first)))
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 2
+    times = 1 if large else 3
     if cores > 1:
+        two = (*ANALYZE[:2], "fleet", "--jobs", "2", "--no-cache", str(look))
         found = [
-            (ours.used(*one, str(look), cores=2), ours.used(*two, cores=2))
-            for _ in range(max(1, times // 5))
+            (ours.used(*one, str(look), cores=2), ours.used(*two, cores=2)) for _ in range(times)
         ]
         yield Line("fleet, one job / two jobs, clock", of_wall(found), -1.7)
-    first, again = (*one, str(look)), (*FLEET, str(look))
+    first = first or [ours.used(*one, str(look)) for _ in range(times)]
+    again = (*FLEET, str(look))
     ours.used(*again)
-    found = ours.pairs(max(1, times // 5), again, first)
-    yield Line("fleet, second look with nothing changed / first look", of_cpu(found), 0.1)
+    seen = [ours.used(*again).cpu / medians(first).cpu for _ in range(3)]
+    yield Line("fleet, second look with nothing changed / first look", ratio(seen), 0.1)
 
 
 def beside(
     builds: Sequence[Ours], peers: Path | None, logs: Sequence[tuple[str, Sequence[Path], int]]
 ) -> tuple[list[str], dict[tuple[str, str], Used | None]]:
     """Return the table of what every tool takes, and its numbers by tool and logs."""
-    rows = ["| | logs | CPU s | clock s | peak MiB |", "|---|---|---|---|---|"]
+    rows: list[str] = []
     taken: dict[tuple[str, str], Used | None] = {}
     for name, paths, times in logs:
         tools: dict[str, tuple[str, ...]] = {}
@@ -233,7 +280,9 @@ def beside(
             }
         for tool, command in tools.items():
             told = (*command, *map(str, paths))
-            found = [used(told, LIMIT, environment=known.get(tool)) for _ in range(times)]
+            found = [used(told, LIMIT, environment=known.get(tool))]
+            while len(found) < times and found[0] is not None and found[0].wall < SLOW:
+                found.append(used(told, LIMIT, environment=known.get(tool)))
             good = [one for one in found if one is not None]
             taken[tool, name] = medians(good) if len(good) == len(found) else None
             rows.append(row(tool, name, taken[tool, name]))
@@ -258,75 +307,97 @@ def against(
             yield Line(f"{logs}, sftdiag{command} / {peer}", Ratio(same, same, same), 1.0)
 
 
+def measured(part: str, compiled: Path | None, peers: Path | None, *, quick: bool) -> Part:
+    """Return what a part measures."""
+    times = 5 if quick else 15
+    rows: list[str] = []
+    parts_of_judging: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["SFTDIAG_CACHE"] = f"{folder}/cache"
+        builds = [Ours(PURE, sys.executable, dict(os.environ))]
+        if compiled is not None:
+            builds.append(compiled_in(compiled.absolute()))
+        lines: dict[str, list[Line]] = {ours.kind: [] for ours in builds}
+        small, sick, large, million, runs, many = (
+            Path(folder, name)
+            for name in ("small.json", "sick.json", "large.json", "million.json", "runs", "many")
+        )
+        if part != "fleet":
+            written("log", small, 1_000)
+            written("log", large, 100_000)
+            if not quick:
+                written("log", million, 1_000_000)
+        if part != "logs":
+            written("fleet", runs, 1_000)
+        if part == "logs":
+            written("sick", sick, 1_000)
+            for ours in builds:
+                lines[ours.kind] += of_start(ours, small, sick, 2 * times)
+                lines[ours.kind] += of_load(ours, large, "100,000", times // 2, 3.0)
+                if not quick:
+                    lines[ours.kind] += of_load(ours, million, "1,000,000", 3, None)
+                lines[ours.kind].append(Line("a live record, microseconds", ours.live, 15.0))
+            parts_of_judging = costs.table(costs.measured())
+        elif part == "tools":
+            logs: list[tuple[str, Sequence[Path], int]] = [
+                ("1,000 records", [small], 5),
+                ("100,000 records", [large], 1 if quick else 3),
+                ("1,000 runs of 200 records", sorted(runs.rglob("*.json")), 1 if quick else 3),
+            ]
+            if not quick:
+                logs.append(("1,000,000 records", [million], 1))
+            rows, taken = beside(builds, peers, logs)
+            for ours in builds:
+                lines[ours.kind] += against(taken, "100,000 records", ours.kind)
+                lines[ours.kind] += against(taken, logs[2][0], ours.kind, " fleet")
+        else:
+            if not quick:
+                written("fleet", many, 10_000)
+            for ours in builds:
+                lines[ours.kind] += of_fleet(ours, runs, None if quick else many, rows)
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return Part(lines, rows, load, parts_of_judging)
+
+
 def main() -> int:
     """Print the tables; return 1 when a limit of the project is missed."""
     parser = argparse.ArgumentParser(description="Times sftdiag analyze and fleet.")
     parser.add_argument("--write", action="store_true", help="write docs/speed.md too")
     parser.add_argument("--quick", action="store_true", help="only what takes a minute")
+    parser.add_argument("--part", choices=PARTS, action="append", help="measure this part only")
+    parser.add_argument("--keep", type=Path, help="add the parts to this file; show all in it")
     parser.add_argument("--peers", type=Path, help="the folder of the other tools' commands")
     parser.add_argument("--compiled", type=Path, help="that of an environment with a compiled core")
     options = parser.parse_args()
     # Installed packages have their bytecode; so does this one, whatever the environment says.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    times = 5 if options.quick else 15
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["SFTDIAG_CACHE"] = f"{folder}/cache"
-        small, sick, large = (Path(folder, f"{name}.json") for name in ("small", "sick", "large"))
-        written("log", small, 1_000)
-        written("sick", sick, 1_000)
-        written("log", large, 100_000)
-        builds = [Ours("sftdiag", sys.executable, dict(os.environ))]
-        if options.compiled:
-            builds.append(compiled_in(options.compiled.absolute()))
-        lines: dict[str, list[Line]] = {}
-        for ours in builds:
-            lines[ours.kind] = [
-                *of_start(ours, small, sick, 2 * times),
-                *of_load(ours, large, "100,000", times // 2, 3.0),
-            ]
-        logs: list[tuple[str, Sequence[Path], int]] = [
-            ("1,000 records", [small], 5),
-            ("100,000 records", [large], 1 if options.quick else 3),
-        ]
-        written("fleet", Path(folder, "runs"), 1_000)
-        fleet = sorted(Path(folder, "runs").rglob("*.json"))
-        logs.append(("1,000 runs of 200 records", fleet, 1 if options.quick else 3))
-        many = None
-        if not options.quick:
-            million = Path(folder, "million.json")
-            written("log", million, 1_000_000)
-            for ours in builds:
-                lines[ours.kind] += of_load(ours, million, "1,000,000", 3, None)
-            logs.append(("1,000,000 records", [million], 1))
-            many = Path(folder, "many")
-            written("fleet", many, 10_000)
-        rows, taken = beside(builds, options.peers, logs)
-        for ours in builds:
-            lines[ours.kind] += [
-                *against(taken, "100,000 records", ours.kind),
-                *against(taken, "1,000 runs of 200 records", ours.kind, " fleet"),
-                *of_fleet(ours, Path(folder, "runs"), many, times, rows),
-                Line("a live record, microseconds", ours.live, 15.0),
-            ]
-    found = joined(lines.pop("sftdiag"), [line for more in lines.values() for line in more])
-    head = ["| | median (95 % interval) | at most | compiled |", "|---|---|---|---|"]
-    tables = [*head, *map(str, found), "", *rows, "", *costs.table(costs.measured()), ""]
-    page = "\n".join(["# Speed", "", *note(quick=options.quick), "", *tables])
-    print(page)
+    known = kept(options.keep)
+    for name in options.part or PARTS:
+        known[name] = measured(name, options.compiled, options.peers, quick=options.quick)
+        if options.keep:
+            options.keep.write_text(json.dumps(known))
+    parts = [known[name] for name in PARTS if name in known]
+    rows = ["| | logs | CPU s | clock s | peak MiB |", "|---|---|---|---|---|"]
+    rows += [row for part in parts for row in part.rows]
+    told = [line for part in parts for line in part.costs]
+    load = max(part.load for part in parts)
+    page = ["# Speed", "", *note(load, quick=options.quick), "", *table(parts), "", *rows, ""]
+    text = "\n".join([*page, *told, ""])
+    print(text)
     if options.write:
-        DOCS.write_text(page)
+        DOCS.write_text(text)
+    found = [line for part in parts for lines in part.lines.values() for line in lines]
     return int(any(line.missed for line in found))
 
 
-def note(*, quick: bool) -> list[str]:
+def note(load: float, *, quick: bool) -> list[str]:
     """Return what was measured, and where."""
     command = "python -m benchmarks.speed.analyze " + "--quick " * quick
     command += "--compiled BIN --peers BIN --write"
-    load = f"{os.getloadavg()[0]:.0f}" if hasattr(os, "getloadavg") else "unknown"
     return [
         f"Printed by `{command}`, Python {sys.version.split()[0]}, one core of {os.cpu_count()}.",
         "CPU time of whole processes unless it says clock; ratios of runs in turn. The machine's",
-        f"load was {load}: above its cores others compete, and every time is longer. A tool",
+        f"load was {load:.0f}: above its cores others compete, and every time is longer. A tool",
         f"without numbers failed or took more than {LIMIT:.0f} s. Compiled: what",
         "`SFTDIAG_USE_MYPYC=1 pip install .` builds, with `signals/`, `detectors/` and",
         "`records.py` in C by mypyc; what it says of a log is the same to the last byte.",
