@@ -26,8 +26,8 @@ Scalar = float | int | str | bool | None
 class Severity(IntEnum):
     """How much a finding matters; ordered, so severities compare.
 
-    ``ERROR``: the run is broken or being wasted. ``WARNING``: the result will likely be worse
-    than it could be. ``INFO``: worth knowing.
+    ``ERROR``: the run is broken or being wasted, by its own proof. ``WARNING``: the result will
+    likely be worse than it could be, or what is seen may be meant. ``INFO``: worth knowing.
     """
 
     INFO = 1

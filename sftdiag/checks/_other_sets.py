@@ -87,7 +87,7 @@ def strangers(
         noise = there.error * sqrt(1 + there.rows / here.rows)
         if there.above - max(0.0, here.above) < SURE * noise or here.above > PART * there.above:
             continue
-        if _of_one_kind(split, other):
+        if of_one_kind(split, other):
             return Strangers(here, other.name, there)
     return None
 
@@ -97,7 +97,7 @@ def by_words(matches: Matches) -> Standing:
     return Standing.of([matches.rank(index) - CHANCE for index in range(len(matches.rows))])
 
 
-def _of_one_kind(one: Split, other: Split) -> bool:
+def of_one_kind(one: Split, other: Split) -> bool:
     """Return whether the prompts of two sets are of one kind, and their answers."""
     for reply in (False, True):
         here, there = _parts(one, reply=reply), _parts(other, reply=reply)

@@ -47,7 +47,7 @@ class ContentLeftOutCheck(Check):
 
     code: ClassVar[str] = "SFT424"
     name: ClassVar[str] = "content-left-out"
-    severity: ClassVar[Severity] = Severity.WARNING
+    severity: ClassVar[Severity] = Severity.ERROR
     causes: ClassVar[tuple[str, ...]] = ("chat-template",)
 
     def look(self, inputs: Inputs) -> Sequence[Observation] | Skip:

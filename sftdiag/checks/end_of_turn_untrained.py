@@ -6,16 +6,17 @@ generation counts, the tokenizer's and the model's, and those that the template 
 after replies. Then, that rows are trained beyond the last answer's end: the template writes the
 mark of another answer there, asked or not.
 
-An error where the token stands after no answer at all: not one row of the run can teach to stop,
-and nothing but the rows mends it. A warning where it is written and masked, or missing in a part
-of the rows: what is known of stopping is not unlearned. Labels and numbers of a few tokens, whose
+An error where it is trained after no answer at all, be it missing or masked: not one row of the
+run teaches to stop, and training on answers unlearns it. In fine-tunes of a small chat model, full
+and LoRA, an end that was masked cost over 10 nats afterwards, half of what the twins had learned.
+A warning where it is missing in a part of the rows. Labels and numbers of a few tokens, whose
 readers do not wait for an end, and answers that have an end mark of their own make a warning too.
 
 Cannot see: whether the model had learned to stop before.
 
 Example:
     >>> from sftdiag.samples import Sample, Split, Tokenization
-    >>> row = Sample((8, 9, 4, 2), (-100, -100, 4, -100), answers=((2, 3),))
+    >>> row = Sample((8, 9, 4, 2), (-100, -100, 4, -100), answers=((2, 3),))  # a label, no text
     >>> known = Tokenization(eos_token_ids=(2,), pad_token_id=2)
     >>> inputs = Inputs(train=Split("train", (row,), 1), tokenization=known)
     >>> [(one.severity.label, one.variant) for one in EndOfTurnUntrainedCheck().look(inputs)]
@@ -123,9 +124,10 @@ class EndOfTurnUntrainedCheck(Check):
         # A mask says what the answers are, also where no template's marks do.
         unknown = plain and all(s.supervised_tokens == len(s.labels) - 1 for s in split.samples)
         severity = Severity.INFO if unknown else Severity.WARNING
-        none_ends = kind == ABSENT and not unknown and counts[ABSENT] == counts.total()
+        none_ends = not unknown and not counts[TRAINED] and counts[kind] == counts.total()
         if none_ends and _need_ends([split.samples[i] for i in sorted(set(rows))], known):
-            severity, variant = Severity.ERROR, NEVER
+            severity = Severity.ERROR
+            variant = NEVER if kind == ABSENT else variant
         end = known.end_of_turn if known.end_of_turn is not None else known.eos_token_ids[0]
         return self.observation(
             severity,

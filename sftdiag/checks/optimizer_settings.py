@@ -48,6 +48,7 @@ from sftdiag.ranges import (
     ADAM_BETA2,
     ADAM_EPSILON,
     GRADIENT_CLIP,
+    LEAST_LEARNING_RATE,
     LOWEST_LEARNING_RATE,
     Range,
 )
@@ -75,7 +76,7 @@ class OptimizerSettingsCheck(Check):
 
     code: ClassVar[str] = "SFT512"
     name: ClassVar[str] = "optimizer-settings"
-    severity: ClassVar[Severity] = Severity.WARNING
+    severity: ClassVar[Severity] = Severity.ERROR
     causes: ClassVar[tuple[str, ...]] = ("optimizer-settings",)
     by_rows: ClassVar[bool] = False
 
@@ -100,12 +101,15 @@ class OptimizerSettingsCheck(Check):
         part = _part(clip, context.trainable_parameters)
         epsilon = context.adam_epsilon or ADAM_EPSILON[0].high
         starved = part is not None and part <= NEAR_EPSILON * epsilon
+        rate = context.learning_rate or 1.0
+        nothing = starved and part is not None and rate * part / epsilon <= LEAST_LEARNING_RATE
         yield self._setting(
             clip <= low / FAR or starved,
             "starved" if starved else "clip",
             {"value": clip, "part": part, "epsilon": epsilon},
             GRADIENT_CLIP,
             FixText("clip", changes={"SFTConfig.max_grad_norm": (clip, GRADIENT_CLIP[0].high)}),
+            nothing=nothing,
         )
 
     def _steps_of_sgd(self, context: RunContext) -> Iterator[Observation]:
@@ -176,9 +180,11 @@ class OptimizerSettingsCheck(Check):
         values: dict[str, Scalar],
         ranges: Sequence[Range],
         fix: FixText,
+        *,
+        nothing: bool = False,
     ) -> Observation:
         return self.observation(
-            Severity.WARNING if far else Severity.INFO,
+            Severity.ERROR if nothing else Severity.WARNING if far else Severity.INFO,
             series=ARGUMENTS,
             variant=variant,
             evidence={**values, **sources(ranges)},

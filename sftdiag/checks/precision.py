@@ -6,9 +6,10 @@ finish. A warning, too, where the weights that are trained are float16 themselve
 scales the loss, and Adam's eps of 1e-8 is 0 in float16, whose smallest number is 6e-8, so that a
 weight without a gradient becomes 0/0. And where the weights that the optimizer steps are bfloat16,
 at a rate so small that nine of ten of them cannot take a step: bfloat16 has 8 bits, and what is
-less than half of the last one is rounded away.
+less than half of the last one is rounded away; an error where that holds of Adam's largest steps.
 
-Cannot see: whether the GPU has bf16 (NVIDIA: Ampere and newer).
+Cannot see: an optimizer that keeps what rounding takes off (its weights' scale is not looked at);
+whether the GPU has bf16 (NVIDIA: Ampere and newer).
 
 Example:
     >>> from sftdiag.context import RunContext
@@ -43,13 +44,17 @@ from sftdiag.observations import FixText, Observation, Skip
 HALF_A_BIT = 2.0**-9
 """Of a number: what is less than half of the last of bfloat16's 8 bits changes no number."""
 
+LARGEST_STEP = 0.1 / 0.001**0.5
+"""Times the rate: no step of Adam is larger, at its usual betas of 0.9 and 0.999 (Kingma and Ba
+2015, section 2.1)."""
+
 
 class PrecisionCheck(Check):
     """See the module."""
 
     code: ClassVar[str] = "SFT509"
     name: ClassVar[str] = "precision"
-    severity: ClassVar[Severity] = Severity.WARNING
+    severity: ClassVar[Severity] = Severity.ERROR
     causes: ClassVar[tuple[str, ...]] = ("quantization-or-dtype",)
     by_rows: ClassVar[bool] = False
 
@@ -90,8 +95,10 @@ class PrecisionCheck(Check):
         least = HALF_A_BIT * scale
         if rate >= least or not context.adaptive:
             return None
+        never = context.optim is not None and context.optim.startswith("adamw")
+        never = never and LARGEST_STEP * rate < least
         return self.observation(
-            Severity.WARNING,
+            Severity.ERROR if never else Severity.WARNING,
             series=ARGUMENTS,
             variant="rounded",
             evidence={"learning_rate": rate, "scale": scale, "least": least},

@@ -2,7 +2,9 @@
 
 Sees: values above every source; a note. Far above (weight decay of 1, half of the label or half of
 the activations) is a warning, as is a weight decay that takes a tenth off every weight over the
-run: a step takes off the rate times the decay.
+run: a step takes off the rate times the decay. An error is what no gradient can make up for: a
+smoothing that puts more of each target on other tokens than on the right one, and a decay that
+takes so much that three matrices in a row keep half, by steps larger than Adam's own.
 
 Cannot see: whether it is meant against overfitting, and an optimizer of your own.
 
@@ -12,6 +14,7 @@ Example:
     >>> for context in (
     ...     RunContext(weight_decay=0.01, label_smoothing=0.0, model_dropout=0.1),
     ...     RunContext(weight_decay=0.3),
+    ...     RunContext(label_smoothing=0.5),
     ...     RunContext(label_smoothing=0.9),
     ...     RunContext(weight_decay=0.1, learning_rate=1e-2, max_steps=1000),
     ... ):
@@ -19,6 +22,7 @@ Example:
     []
     ['info']
     ['warning']
+    ['error']
     ['warning']
 
 References:
@@ -48,6 +52,15 @@ HALF = 0.5
 LOST = 0.1
 """Share of every weight that the decay takes off over the run, as far as no gradient holds it."""
 
+MELTED = 1.0 - HALF ** (1 / 3)
+"""The same from which three matrices one after the other, as a gated MLP has them, give less than
+half of what they gave."""
+
+STRONGER = 50.0
+"""Weight decay above which it takes more off a weight of 0.02, as layers of width 2500 have them,
+than Adam's step of about the rate can put back. At 100, 46 % taken off cost a fine-tune of a small
+model 44 % of what its healthy twins learned; a smoothing of 0.9 left it worse than its base."""
+
 MEAN_RATE = 0.5
 """Of the peak, as a schedule that falls to 0 has it."""
 
@@ -66,7 +79,7 @@ class RegularizationCheck(Check):
 
     code: ClassVar[str] = "SFT511"
     name: ClassVar[str] = "regularization"
-    severity: ClassVar[Severity] = Severity.WARNING
+    severity: ClassVar[Severity] = Severity.ERROR
     causes: ClassVar[tuple[str, ...]] = ("regularization",)
     by_rows: ClassVar[bool] = False
 
@@ -87,13 +100,22 @@ class RegularizationCheck(Check):
             melts = one.variant == "decay" and lost is not None and lost >= LOST
             if one.value <= high and not melts:
                 continue
+            far = Severity.WARNING if melts or one.value >= one.far else Severity.INFO
             yield self.observation(
-                Severity.WARNING if melts or one.value >= one.far else Severity.INFO,
+                Severity.ERROR if _ruins(one, lost) else far,
                 series=ARGUMENTS,
                 variant="melts" if melts else one.variant,
                 evidence={"value": one.value, "lost": lost, **sources(one.ranges)},
                 fixes=(FixText(one.variant, changes={one.argument: (one.value, one.usual)}),),
             )
+
+
+def _ruins(one: _Setting, lost: float | None) -> bool:
+    """Return whether the setting alone keeps the model from learning its targets."""
+    if one.variant == "smoothing":
+        return one.value is not None and one.value > HALF
+    melted = one.variant == "decay" and lost is not None and lost >= MELTED
+    return melted and one.value is not None and one.value > STRONGER
 
 
 def _settings(context: RunContext) -> tuple[_Setting, ...]:

@@ -47,7 +47,7 @@ class TemplateMismatchCheck(Check):
 
     code: ClassVar[str] = "SFT410"
     name: ClassVar[str] = "template-mismatch"
-    severity: ClassVar[Severity] = Severity.WARNING
+    severity: ClassVar[Severity] = Severity.ERROR
     causes: ClassVar[tuple[str, ...]] = ("chat-template", "eval-distribution")
 
     def look(self, inputs: Inputs) -> Sequence[Observation] | Skip:

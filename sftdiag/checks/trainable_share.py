@@ -3,7 +3,8 @@
 Sees: a model of which no parameter gets a gradient, an error: torch then ends the run at its first
 backward pass with "does not require grad". And a model without an adapter of whose parameters less
 than one in a thousand gets a gradient: the norms or the biases alone, as where freezing was not
-undone, or was written for another model's names.
+undone, or was written for another model's names. An error, too, where fewer weights are trained
+than the norms of any such model have.
 
 Cannot see: whether it is meant (BitFit trains the biases); a head or a few layers by themselves
 are a choice that some make, and pass.
@@ -11,7 +12,7 @@ are a choice that some make, and pass.
 Example:
     >>> from sftdiag.context import RunContext
     >>> check = TrainableShareCheck()
-    >>> for trained in (7_000_000_000, 130_000_000, 266_000, 0):
+    >>> for trained in (7_000_000_000, 130_000_000, 266_000, 4096, 0):
     ...     context = RunContext(
     ...         method="full", trainable_parameters=trained, total_parameters=7_000_000_000
     ...     )
@@ -19,6 +20,7 @@ Example:
     7000000000 []
     130000000 []
     266000 ['warning']
+    4096 ['error']
     0 ['error']
 
 References:
@@ -33,10 +35,16 @@ from typing import ClassVar
 from sftdiag.checks.base import ARGUMENTS, Check, Inputs
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
+from sftdiag.ranges import SMALLEST_MODEL
 
 LEAST_SHARE = 1e-3
 """Norms and biases together are a ten-thousandth to a thousandth of a transformer, an output head
 or one of 100 layers a hundredth."""
+
+FEWEST = 20_000
+"""Trained weights below which a model of those that the ranges speak of trains not even its norms:
+SmolLM2-135M has 35,136 in them, GPT-2 of 124 million 38,400. Of two bases the last norm alone, 576
+and 512 weights, learned 1 and 3 % of what the healthy twins did."""
 
 
 class TrainableShareCheck(Check):
@@ -71,9 +79,11 @@ class TrainableShareCheck(Check):
             return Skip("no_parameters")
         if share >= LEAST_SHARE:
             return ()
+        trained, total = context.trainable_parameters, context.total_parameters
+        least = total is not None and total >= SMALLEST_MODEL and (trained or 0) < FEWEST
         return [
             self.observation(
-                Severity.WARNING,
+                Severity.ERROR if least else Severity.WARNING,
                 series=ARGUMENTS,
                 evidence={
                     "trained": context.trainable_parameters,

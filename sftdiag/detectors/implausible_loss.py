@@ -9,7 +9,9 @@ What the level alone proves, in variants:
   known accumulation steps: a sum, not a mean;
 - ``blind``: within half a percent of ln V in every row: a blind guess that does not move;
 - ``random_weights``: first loss and entropy those of a blind guess, no token right: the pretrained
-  weights are not there, whatever falls later;
+  weights are not there, whatever falls later; an error where this run cannot make up for them: an
+  adapter trains none of them, and answers alone, of fewer tokens than the model has weights, teach
+  it no language;
 - ``resting``: half of the plan is done and the loss has never been below 6 nats, though it began no
   blind guess: far above what a pretrained model has on text;
 - ``low_eval``, ``low_train``: near 0 within the first epoch, where no row was seen twice; not where
@@ -40,6 +42,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf, log
 
+from sftdiag.context import RunContext
 from sftdiag.detectors._levels import (
     ABOVE,
     FAR,
@@ -207,7 +210,9 @@ class ImplausibleLossDetector(Detector):
         blind = entropy >= low and low <= record.metrics["loss"] <= high
         if not blind or not speak_of(signals.context.total_parameters):
             return ()
-        return self._fire(signals, record.step, "random_weights", Severity.WARNING, guess)
+        hopeless = _stays_random(signals.context)
+        severity = Severity.ERROR if hopeless else Severity.WARNING
+        return self._fire(signals, record.step, "random_weights", severity, guess)
 
     def _high(self, signals: Signals, step: int, variant: str) -> Sequence[Detection]:
         """Fire for a loss above ln V: a sum where one explains it, else by what it costs."""
@@ -302,3 +307,18 @@ class ImplausibleLossDetector(Detector):
         if unusable is None and signals.context.custom_loss:
             return Skip("custom_loss")
         return unusable
+
+
+def _stays_random(known: RunContext) -> bool:
+    """Return whether a run that begins with random weights surely ends without a language model.
+
+    Hoffmann et al. (2022): a model is trained from nothing with some 20 tokens a weight. Of a small
+    model's runs that saw a hundredth of one, all ended above the loss of the base that they lacked.
+    """
+    if known.method not in (None, "full"):
+        return True
+    rows, length, size = known.effective_batch_size, known.max_length, known.total_parameters
+    if rows is None or length is None or size is None or known.max_steps is None:
+        return False
+    answers = bool(known.assistant_only_loss or known.completion_only_loss)
+    return answers and known.max_steps * rows * length < size

@@ -8,7 +8,7 @@ from sftdiag import checks as checks_package
 from sftdiag import texts
 from sftdiag.checks.base import ARGUMENTS
 from sftdiag.config import Settings
-from sftdiag.findings import Cause, Finding, Fix, Report, Scalar, Status, Summary
+from sftdiag.findings import Cause, Finding, Fix, Report, Scalar, Severity, Status, Summary
 from sftdiag.guide import arbitration
 from sftdiag.observations import Observation, Outcome, Skip
 
@@ -35,7 +35,8 @@ def selected(outcome: Outcome, settings: Settings) -> Outcome:
 def findings(outcome: Outcome, lang: str) -> tuple[Finding, ...]:
     """Return one finding an observation, in one language.
 
-    What the training rows show explains the same in an evaluation set, which was made like them.
+    What the training rows show explains the same in an evaluation set, which was made like them. A
+    cause is as severe as what it is proven to lead to, which alone would be told and acted on.
     """
     found = [_finding(o, lang) for o in outcome.observations]
     claims = tuple(
@@ -43,12 +44,22 @@ def findings(outcome: Outcome, lang: str) -> tuple[Finding, ...]:
     )
     first: dict[str, str] = {}
     explained = []
+    worst = {finding.id: finding.severity for finding in found}
     for finding, claim in zip(found, claims, strict=True):
         earlier = first.setdefault(finding.code, finding.id)
         same = earlier if earlier != finding.id else None
-        cause = arbitration.explained_by(claim, claims) or same
-        explained.append(finding.replace(consequence_of=cause))
-    return tuple(explained)
+        cause = arbitration.explained_by(claim, claims)
+        if cause is not None:
+            worst[cause] = max(worst[cause], finding.severity)
+        explained.append(finding.replace(consequence_of=cause or same))
+    return tuple(_raised(finding, worst[finding.id]) for finding in explained)
+
+
+def _raised(finding: Finding, severity: Severity) -> Finding:
+    """Return the finding at this severity, which it had from its step on."""
+    if severity is finding.severity:
+        return finding
+    return finding.replace(severity=severity, fired={severity.label: finding.fired_step})
 
 
 def finding_id(seen: Observation) -> str:

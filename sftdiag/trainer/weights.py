@@ -13,6 +13,10 @@ from sftdiag.context import RunContext
 TENSORS, NUMBERS = 8, 1024
 """Weights that are looked at, evenly spaced, and numbers of each: enough for a tenth of them."""
 
+ROUNDS = ("torch.", "transformers.", "bitsandbytes.", "apex.")
+"""Where optimizers come from that round to the nearest number; others may round at random, or keep
+what rounding took off."""
+
 SHARE = 0.1
 """The quantile of their magnitude: nine of ten weights are larger."""
 
@@ -39,7 +43,7 @@ def look(model: Any, optimizer: Any = None, *, alone: bool = True) -> RunContext
     trained = [p for p in all_of_it if p.requires_grad]
     total = count(all_of_it)
     dtype = _stepped_in(trained, optimizer)
-    plain = dtype == "bfloat16" and alone
+    plain = dtype == "bfloat16" and alone and _rounds(optimizer)
     return RunContext(
         trainable_parameters=None if total is None else count(trained),
         total_parameters=total,
@@ -81,6 +85,13 @@ def _stepped_in(trained: list[Any], optimizer: Any) -> str | None:
         return None
     dtype = getattr(held if held is not None else next(iter(trained), None), "dtype", None)
     return None if dtype is None else str(dtype).removeprefix("torch.")
+
+
+def _rounds(optimizer: Any) -> bool:
+    """Return whether the optimizer, inside of whatever wraps it, rounds to the nearest number."""
+    while (inner := getattr(optimizer, "optimizer", None)) is not None:
+        optimizer = inner
+    return optimizer is None or type(optimizer).__module__.startswith(ROUNDS)
 
 
 def _held(optimizer: Any) -> Iterator[Any]:

@@ -45,7 +45,7 @@ def test_shuffled_training_rows_beside_sound_evaluation_rows(seed: int) -> None:
     found = look(mixed_up(train, seed), evaluated)
     assert not isinstance(found, Skip)
     ((severity, series, other),) = [(o.severity, o.series, o.evidence["other"]) for o in found]
-    assert (severity, series, other) == (Severity.WARNING, "train", "eval")
+    assert (severity, series, other) == (Severity.ERROR, "train", "eval")
     assert found[0].evidence["rank"] == pytest.approx(0.5, abs=0.05)
     assert float(found[0].evidence["other_rank"] or 0) > 0.6
     (told,) = preflight.findings(Outcome(tuple(found)), "en")
@@ -56,7 +56,21 @@ def test_and_the_other_way_round() -> None:
     train, evaluated = drawn(4)
     found = look(train, mixed_up(evaluated, 4))
     assert not isinstance(found, Skip)
-    assert [(o.variant, o.series) for o in found] == [("strange", "eval")]
+    # The model that comes of it is sound: its evaluation misleads.
+    told = [(o.variant, o.series, o.severity) for o in found]
+    assert told == [("strange", "eval", Severity.WARNING)]
+
+
+def test_a_set_with_its_own_answers_proves_a_slip() -> None:
+    """Prompts that take up the answer before theirs do so in the evaluation rows, too."""
+    train, evaluated = drawn(8)
+    slipped = strangers(train, [*train[1:], train[0]])
+    found = look(slipped, evaluated)
+    assert not isinstance(found, Skip)
+    assert [(o.variant, o.severity) for o in found] == [("previous", Severity.ERROR)]
+    found = look(slipped, strangers(evaluated, [*evaluated[1:], evaluated[0]]))
+    assert not isinstance(found, Skip)
+    assert {o.severity for o in found} == {Severity.WARNING}
 
 
 @pytest.mark.parametrize("seed", range(6))

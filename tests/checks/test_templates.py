@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sftdiag.checks.answers_truncated import AnswersTruncatedCheck
 from sftdiag.checks.base import Inputs
 from sftdiag.checks.content_left_out import ContentLeftOutCheck
@@ -90,6 +92,27 @@ def test_an_end_that_stands_after_no_answer_at_all_is_an_error() -> None:
     marked = tuple(Sample((5, 6, *text, 99), (-100, -100, *text, 99)) for _ in range(30))
     (own,) = EndOfTurnUntrainedCheck().look(Inputs(train=split(*marked), tokenization=known))
     assert (own.severity.label, own.variant) == ("warning", "absent")
+
+
+@pytest.mark.parametrize("pad", [EOS, 1])
+def test_an_end_that_is_masked_after_every_answer_is_an_error(pad: int) -> None:
+    known = Tokenization(eos_token_ids=(EOS,), pad_token_id=pad)
+
+    def told(answer: tuple[int, ...], ends: int) -> tuple[str, str]:
+        """Return what is said of thirty rows with this answer; of so many the end is trained."""
+        rows = []
+        for number in range(30):
+            ids = (5, 6, *answer, 20 + number, EOS)
+            end = EOS if number < ends else -100
+            rows.append(Sample(ids, (-100, -100, *ids[2:-1], end), answers=((2, len(ids) - 1),)))
+        (one,) = EndOfTurnUntrainedCheck().look(Inputs(train=split(*rows), tokenization=known))
+        return one.severity.label, one.variant
+
+    text, kind = tuple(range(60, 68)), "pad_is_end" if pad == EOS else "masked"
+    assert told(text, 0) == ("error", kind)
+    # One row teaches to stop; a label's reader takes the first token.
+    assert told(text, 1) == ("warning", kind)
+    assert told((), 0) == ("warning", kind)
 
 
 def test_rows_that_go_on_after_the_last_end() -> None:

@@ -103,6 +103,33 @@ def test_weights_that_are_not_there_are_named_at_once_whatever_falls_later() -> 
     assert mine(rows, RunContext(vocab_size=49_152, total_parameters=500_000)) == []
 
 
+def test_random_weights_are_an_error_where_the_run_cannot_make_up_for_them() -> None:
+    losses = [decay(i, 100, 10.8, 3.0) for i in range(100)]
+    rows = train_rows(noisy(losses, 0.01), **LEARNING, entropy=10.7, mean_token_accuracy=0.0)
+    answers = RunContext(
+        method="full",
+        vocab_size=49_152,
+        total_parameters=135_000_000,
+        max_steps=100,
+        per_device_train_batch_size=8,
+        gradient_accumulation_steps=1,
+        world_size=1,
+        max_length=512,
+        assistant_only_loss=True,
+    )
+
+    def severity(known: RunContext) -> str:
+        (finding,) = mine(rows, known)
+        return finding.severity.label
+
+    assert severity(answers) == "error"
+    assert severity(RunContext(method="lora", vocab_size=49_152)) == "error"
+    # More tokens than weights, or whole texts: from scratch, perhaps on purpose.
+    assert severity(answers.replace(max_steps=40_000)) == "warning"
+    assert severity(answers.replace(assistant_only_loss=None)) == "warning"
+    assert severity(answers.replace(max_length=None)) == "warning"
+
+
 def test_a_loss_that_begins_high_and_rests_there() -> None:
     losses = noisy([max(7.4, 18.0 - 2 * i) for i in range(100)], 0.01)
     (finding,) = mine(train_rows(losses, **LEARNING), RunContext(max_steps=100))

@@ -118,7 +118,10 @@ def test_calls_that_the_template_does_not_write(tmp_path: Path) -> None:
         result = {"role": "tool", "content": f"by the {number}"}
         rows.append({"messages": [asked, called, result, answered]})
     report = look(tmp_path, rows, templates.tokenizer(templates.CHATML))
-    assert codes(report) == ["SFT424 warning"]
+    # An error by what it leads to: empty answers in every row.
+    assert codes(report) == ["SFT424 error"]
+    (empty,) = (finding for finding in report.findings if finding.code == "SFT421")
+    assert empty.consequence_of == report.primary_id
 
 
 def test_shared_roles(tmp_path: Path) -> None:

@@ -71,3 +71,16 @@ def test_an_optimizer_of_another_copy_holds_nothing_of_the_model() -> None:
     assert weights.look(model, torch.optim.SGD(other.parameters()), alone=False) == found.replace(
         outside_optimizer=None
     )
+
+
+def test_an_optimizer_that_may_round_at_random_has_no_scale() -> None:
+    """What it takes to move a bfloat16 weight is known of torch's optimizers, not of any other."""
+    model = torch.nn.Linear(64, 64, dtype=torch.bfloat16)
+    plain = torch.optim.AdamW(model.parameters())
+    assert weights.look(model, plain).weight_scale
+    assert weights.look(model, SimpleNamespace(optimizer=plain)).weight_scale
+
+    class Stochastic(torch.optim.AdamW):
+        pass
+
+    assert weights.look(model, Stochastic(model.parameters())).weight_scale is None

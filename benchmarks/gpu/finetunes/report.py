@@ -47,8 +47,9 @@ batch, the optimizer and its peak rate, the steps between two log rows, and the 
 
 STOPPING = """
 All of this is judged with `stop_on="error"`: what is certain to ruin the run, or proven to be
-wasted. Most faults that are seen before step 1 are warnings, since a run with them trains
-something: a part of the answers, a worse model, or one whose evaluation misleads.
+wasted ([severities](concepts.md)). What is seen before step 1 stays a warning where a run with it
+trains something (a part of the answers, a worse model, or one whose evaluation misleads) or where
+it may be meant (rows in another template, thinking that is left out).
 `stop_on="warning"` stops for these, too. *Truly* counts the runs that the matrix took for healthy
 and whose warning is true, with its reason in what is missed.
 """.strip()

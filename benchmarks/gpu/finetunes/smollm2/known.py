@@ -1,6 +1,7 @@
 """What sftdiag knows of the stored runs before step 1, by the checks as they are today.
 
-Made on any machine: the trainer is built as it was, and asked without training.
+Made on any machine: the trainer is built as it was, and asked without training; of the settings,
+weights and optimizer what was kept of the run counts.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from benchmarks.gpu.finetunes.results import ENDING, read, spec_of, write
 from benchmarks.gpu.finetunes.smollm2 import faults, sources
 from benchmarks.gpu.finetunes.smollm2.bench import Tunes
 from sftdiag.checks import run_checks
+from sftdiag.context import RunContext
 from sftdiag.rows.preflight import from_trainer
 
 
@@ -56,9 +58,10 @@ def again(folder: Path, rows: Path, base: Path, only: str = "") -> int:
         bench = WithoutGpu(base, sources.read(rows), Path(scratch), tiny=False)
         for path in sorted(folder.glob(f"{only}*{ENDING}")):
             result = read(path)
-            checked = run_checks(
-                from_trainer(bench.trainer(spec_of(result), Path(scratch) / "run"))
-            ).to_dict()
+            seen = from_trainer(bench.trainer(spec_of(result), Path(scratch) / "run"))
+            # What the GPU's weights, optimizer and schedule said, which there are none of here.
+            live = RunContext.from_dict(result["context"]).filled_from(seen.context)
+            checked = run_checks(seen.replace(context=live)).to_dict()
             loud = [s["code"] for s in checked["observations"] if s["severity"] != "info"]
             print(path.name, loud, flush=True)
             if checked != result["checked"]:
