@@ -14,10 +14,6 @@ SECOND_ALIKE: Mapping[str, tuple[str, ...]] = {
     "by which an answer could be told from a stranger's": (
         "answers-of-others-neighbour.lora.pairs.commands.500x2.b8.adamw-0.0005.log2.s1",
     ),
-    "named before step 1 by SFT421 and SFT424; the answers that are left repeat the tool's result "
-    "and come to cost next to nothing, which SFT111 tells, with the template as its proven cause": (
-        "content-left-out-calls.full.messages.tools.800x1.b8.adamw-0.0001.log2.s0",
-    ),
     "true: the evaluation loss rose by 4 to 5 % while the train loss fell; the matrix, fixed "
     "before the first run, took three and four epochs of 240 rows for healthy": (
         "healthy-plain.full.messages.words.240x3.b8.adamw-0.0001.log2.s0",
