@@ -313,6 +313,8 @@ def main() -> int:
                         chosen.to.write_text(json.dumps(results, indent=1) + "\n")
     print(table(results))
     if chosen.write:
+        for seen in results.values():
+            seen.pop("stretches", None)
         stored = json.loads(STORED.read_text()) if STORED.exists() else {}
         STORED.write_text(json.dumps(stored | results, indent=1) + "\n")
         command = "`python -m benchmarks.gpu.overhead --write`"
