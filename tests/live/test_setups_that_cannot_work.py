@@ -99,7 +99,7 @@ SETUPS: dict[str, tuple[str, str, Made]] = {
     "another optimizer's weights": ("SFT515", "error", spare_optimizer),
     "reentrant checkpoints behind frozen embeddings": ("SFT516", "error", cut_off),
     "embeddings untied": ("SFT514", "warning", untied),
-    "bfloat16 rounds the steps": ("SFT509", "warning", rounded),
+    "bfloat16 rounds the steps": ("SFT509", "error", rounded),
     "the worst perplexity for the best": (
         "SFT517", "warning", lambda f: setups.plain(f, ROWS, metric_for_best_model="perplexity"),
     ),
@@ -108,7 +108,7 @@ SETUPS: dict[str, tuple[str, str, Made]] = {
         "SFT512", "warning", lambda f: setups.plain(f, ROWS, adam_beta1=0.999, adam_beta2=0.9),
     ),
     "labels smoothed away": (
-        "SFT511", "warning", lambda f: setups.plain(f, ROWS, label_smoothing_factor=0.9),
+        "SFT511", "error", lambda f: setups.plain(f, ROWS, label_smoothing_factor=0.9),
     ),
     "a large decay": ("SFT511", "warning", lambda f: setups.plain(f, ROWS, weight_decay=10.0)),
 }  # fmt: skip
