@@ -217,7 +217,6 @@ def measure(folder: Path, size: Size, seconds: float) -> dict[str, Any]:
         batch=batch,
         steps=steps,
         logging_steps=STRETCH,
-        pure=size.compiled,
         compiled=size.compiled,
     )
     watched = sftdiag.attach(trainer, ignore=["SFT4", "SFT5"])
@@ -246,7 +245,6 @@ def measure(folder: Path, size: Size, seconds: float) -> dict[str, Any]:
         "blocks": len(ratios),
         "ratio": list(ratio(ratios)),
         "typical": list(alternating.typical_ratio(stretches)),
-        "stretches": [[round(step * 1e6) for step in stretch.steps] for stretch in stretches],
         "ratios": [round(each, 5) for each in ratios],
     }
 
@@ -273,8 +271,7 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
             f"| {low:.4f} to {high:.4f} | {typical} "
             f"| {inside:.3f} ms a step, {inside / step:.2%} of it{least} |"
         )
-    notes = [f"{name}: {seen['note']}" for name, seen in results.items() if "note" in seen]
-    return "\n".join([*lines, *(line for note in notes for line in ("", note))])
+    return "\n".join(lines)
 
 
 BARS = f"""\
@@ -313,8 +310,6 @@ def main() -> int:
                         chosen.to.write_text(json.dumps(results, indent=1) + "\n")
     print(table(results))
     if chosen.write:
-        for seen in results.values():
-            seen.pop("stretches", None)
         stored = json.loads(STORED.read_text()) if STORED.exists() else {}
         STORED.write_text(json.dumps(stored | results, indent=1) + "\n")
         command = "`python -m benchmarks.gpu.overhead --write`"

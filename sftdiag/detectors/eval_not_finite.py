@@ -1,8 +1,7 @@
 """SFT203 eval-not-finite: the evaluation loss is NaN or infinite while the training loss is not.
 
 Fires at the first evaluation of a series, or at the second in a row once one was finite, and does
-not resolve by itself. When the
-training loss is lost as well, SFT106 explains it.
+not resolve by itself. When the training loss is lost as well, SFT106 explains it.
 
 Cannot see it where the trainer drops NaN batches from the mean, as it does when any batch is finite
 (``logging_nan_inf_filter``).

@@ -125,8 +125,7 @@ def _checkpoint(run: Run, best: Evaluation | None, until: int | None) -> int | N
     """Return the step of the sound checkpoint nearest the best evaluation."""
     read = run.format == TRAINER_STATE
     saved = run.checkpoints if read else checkpoints(_folder(run.path))
-    good = [step for step in saved if until is None or step <= until]
-    return nearest(good, best.step if best is not None else None)
+    return nearest(saved, best.step if best is not None else None, until)
 
 
 def _is_known(finding: Finding) -> bool:

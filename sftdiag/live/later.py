@@ -7,16 +7,14 @@ told of it; those in which anything sudden may stand never wait.
 
 from __future__ import annotations
 
-import sys
 import time
-from array import array
 from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import chain
 from math import isfinite
 from typing import Any
 
-from sftdiag.sources.every_step import PLACES, UNKNOWN, WIDTH, beside
+from sftdiag.sources.every_step import PLACES, UNKNOWN, WIDTH, beside, numbers_of
 
 LONGEST = 5.0
 """Seconds that a row waits at most: nobody acts on a warning sooner, and detectors that are visited
@@ -66,9 +64,7 @@ class Later:
 
     def _usual(self, steps: bytes, row: Mapping[str, Any]) -> bool:
         """Return whether nothing sudden can stand in these steps, and the row is their mean."""
-        numbers = array("f", steps)
-        if sys.byteorder == "big":
-            numbers.byteswap()
+        numbers = numbers_of(steps)
         losses, norms, rates, skipped = (numbers[PLACES[name] :: WIDTH] for name in _LOOKED_AT)
         if not losses or "loss" not in row or numbers[-WIDTH] != row.get("step"):
             return False

@@ -56,14 +56,13 @@ class StepEvents(TrainerCallback):
     smoke: SmokeWatch
     _faults: Faults
     _watch: Watch | None
-    _merger: Merger
     _agreement: Agreement
     _monitor: Monitor
 
     def _begin_steps(self, watch: Watch, state: TrainerState, loader: Any) -> None:
         """Follow the trainer from now on."""
         self._end_steps()
-        self._merger, self._guarded = Merger(state.log_history), None
+        watch.merger, self._guarded = Merger(state.log_history), None
         if self.steps is not None:
             begin = partial(self.steps.begin, loader, state.global_step)
             self._faults.run(PART, begin, None)
@@ -188,7 +187,7 @@ class StepEvents(TrainerCallback):
             return
         if signals.off is not None and watch.monitor.signals.context.step_signals is None:
             watch.learn(RunContext(step_signals=signals.off), control)
-        watch.feed_steps(self._merger, steps, row, control)
+        watch.feed_steps(steps, row, control)
         self._faults.run("the rows", watch.find_rows, None)
         if self._guarded is not None and self._guarded.stopped:
             watch.stopped_by("SFT113")

@@ -103,7 +103,7 @@ def back_to(steps: Iterable[int], cause: Finding, monitor: Monitor) -> int | Non
     goal = best[1].step if best is not None else cause.onset_step
     if isinstance(known := cause.evidence.get("last_good_step"), int):
         goal = until = known
-    return nearest([step for step in steps if until is None or step <= until], goal)
+    return nearest(steps, goal, until)
 
 
 def stop_text(stop: Stop, monitor: Monitor, args: Any, state: Any) -> str:
@@ -139,9 +139,15 @@ def _model_follows(monitor: Monitor, args: Any, state: Any) -> bool:
     return not best and monitor.signals.context.framework in WRITES_A_MODEL
 
 
-def nearest(steps: Iterable[int], goal: int | None) -> int | None:
-    """Return the step nearest to the goal, the earlier of two; None without a step or a goal."""
-    return None if goal is None else min(steps, key=lambda step: abs(step - goal), default=None)
+def nearest(steps: Iterable[int], goal: int | None, until: int | None) -> int | None:
+    """Return the step nearest to the goal, the earlier of two, of those up to the last that counts.
+
+    None without a step or a goal.
+    """
+    if goal is None:
+        return None
+    counted = (step for step in steps if until is None or step <= until)
+    return min(counted, key=lambda step: abs(step - goal), default=None)
 
 
 def run_folder(args: Any, state: Any) -> str | None:

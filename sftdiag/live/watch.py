@@ -36,6 +36,7 @@ class Watch:
         waiting: the ranks have not met yet: rows are kept, and nothing is acted on.
         passive: nothing is ever acted on, since a rank is missing.
         agree: returns whether all ranks are about to do the same; None where there is one rank.
+        merger: puts steps in the place of the log rows that are their means.
         look_up: returns the rows of steps on all ranks; None where rows are not followed.
     """
 
@@ -54,7 +55,8 @@ class Watch:
         self.passive = False
         self.agree: Callable[[str], bool] | None = None
         self.look_up: Callable[[Sequence[int]], Sequence[StepRows]] | None = None
-        self._merger, self._later, self._thread = Merger(), Later(), get_ident()
+        self.merger = Merger()
+        self._later, self._thread = Later(), get_ident()
         self._logged: list[Mapping[str, Any]] = []
         self._asked: set[int] = set()
         self._stalls: list[Mapping[str, Any]] = []
@@ -76,18 +78,14 @@ class Watch:
         else:
             self._judge(rows, control)
 
-    def feed_steps(
-        self, merger: Merger, steps: bytes, row: Mapping[str, Any], control: Any
-    ) -> None:
+    def feed_steps(self, steps: bytes, row: Mapping[str, Any], control: Any) -> None:
         """Take in the next row of the log, and the steps for whose mean it stands.
 
         Args:
-            merger: puts them in its place.
             steps: those since the last row, as rows of their file, where they are kept apart.
             row: of the log.
             control: the trainer's, in which a stop is asked for.
         """
-        self._merger = merger
         self._logged.append(row)
         self.keep_steps(steps)
         # What acts does so at once, and all ranks at the same row.
@@ -96,7 +94,7 @@ class Watch:
             return
         self.catch_up()
         self._keep_logged()
-        rows = merger.kept(steps, row)
+        rows = self.merger.kept(steps, row)
         if self.waiting:
             self._rows += rows
         else:
@@ -109,7 +107,7 @@ class Watch:
         if waiting := self._later.rest():
             self._keep_logged()
             for steps, row in waiting:
-                self._judge(self._merger.kept(steps, row), None)
+                self._judge(self.merger.kept(steps, row), None)
             self.find_rows()
 
     def _keep_logged(self) -> None:

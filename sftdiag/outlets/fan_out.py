@@ -76,12 +76,8 @@ class Outlets:
 
     def keep_log_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Keep rows of the log, for a run that saves no checkpoint."""
-        if "log.jsonl" in self._faults.off:
-            return
-        try:
-            self._write(LOG_FILE, partial(kept_log.append, rows=rows))
-        except Exception as error:
-            self._faults.failed("log.jsonl", error)
+        write = partial(self._write, LOG_FILE, partial(kept_log.append, rows=rows))
+        self._faults.run("log.jsonl", write, None)
 
     def keep_rows(self, kept: Sequence[StepRows], *, afresh: bool = False) -> None:
         """Keep which rows steps were made of; ``afresh``: instead of what is kept already."""

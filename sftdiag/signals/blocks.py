@@ -93,16 +93,16 @@ class Columns:
     @property
     def grad_norms(self) -> list[float | None]:
         """The mean gradient norm of each, or None."""
-        return self.companions[COMPANIONS.index("grad_norm")]
+        return self.of("grad_norm")
 
     @property
     def accuracies(self) -> list[float | None]:
         """The mean token accuracy of each, or None."""
-        return self.companions[COMPANIONS.index("mean_token_accuracy")]
+        return self.of("mean_token_accuracy")
 
-    def companion(self, name: str) -> Iterable[tuple[int, float | None]]:
-        """Return the last step of each and its mean of one of :data:`COMPANIONS`."""
-        return zip(self.last_steps, self.companions[COMPANIONS.index(name)], strict=True)
+    def of(self, name: str) -> list[float | None]:
+        """Return the mean of one of :data:`COMPANIONS` of each, or None."""
+        return self.companions[COMPANIONS.index(name)]
 
     def merged(self) -> Columns:
         """Return the blocks in pairs, an even number of them."""

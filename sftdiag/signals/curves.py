@@ -19,8 +19,14 @@ def curves(parts: Sequence[Signals]) -> tuple[Curve, ...]:
         for name, points in signals.evaluations.items():
             series.setdefault(name, []).extend((point.step, point.loss) for point in points)
     for name in BESIDE:
-        told = [pair for signals in parts for pair in signals.columns.companion(name)]
-        series[name] = [(step, value) for step, value in told if value is not None]
+        series[name] = [
+            (step, value)
+            for signals in parts
+            for step, value in zip(
+                signals.columns.last_steps, signals.columns.of(name), strict=True
+            )
+            if value is not None
+        ]
     lost = [gap for signals in parts for gap in signals.gaps]
     found = []
     for name, pairs in series.items():

@@ -107,8 +107,13 @@ PLACES = {name: place for place, name in enumerate(_COLUMNS)}
 _IN_A_ROW = {"seconds": "step_seconds", "tokens": "step_tokens"}
 """What a column is called in a row of the log, where that is something else."""
 
+_NAMES = tuple(_IN_A_ROW.get(name, name) for name in _COLUMNS)
+
+_BEFORE, _BEHIND = slice(2, PLACES["skipped"]), slice(PLACES[MEASURED[0]], None)
+"""The columns behind the loss in such a row: before what the log row says besides, and behind."""
+
 _OF_A_ROW = [
-    (PLACES[name], _IN_A_ROW.get(name, name)) for name in (*_COLUMNS[1:7], *MEASURED, "skipped")
+    (PLACES[name], _NAMES[PLACES[name]]) for name in (*_COLUMNS[1:7], *MEASURED, "skipped")
 ]
 """The columns' places and names, in the order of such a row."""
 
@@ -132,6 +137,14 @@ def packed(steps: Iterable[tuple[Any, ...]]) -> bytes:
     if sys.byteorder == "big":
         rows.byteswap()
     return rows.tobytes()
+
+
+def numbers_of(rows: bytes) -> array[float]:
+    """Return the numbers of the file's whole rows, :data:`WIDTH` of each."""
+    numbers = array("f", rows)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
 
 
 def unpacked(rows: bytes, columns: Sequence[str] = _COLUMNS) -> list[Step]:
@@ -161,9 +174,7 @@ def columns_of(rows: bytes) -> tuple[list[int], dict[str, list[float]]] | None:
 
     None where the rows do not all have the same, or one is no plain training step.
     """
-    numbers = array("f", rows)
-    if sys.byteorder == "big":
-        numbers.byteswap()
+    numbers = numbers_of(rows)
     count = len(numbers) // WIDTH
     steps = [int(step) for step in numbers[::WIDTH]]
     columns: dict[str, list[float]] = {}
@@ -317,30 +328,24 @@ def beside(row: Row) -> Row:
 
 
 def _row(step: Step, beside: Mapping[str, Any]) -> Row:
-    number, loss, norm, rate, epoch, seconds, tokens, skipped, *_, entropy, accuracy = step
-    row: dict[str, Any]
-    if skipped is not None:
+    if step.skipped is not None:
         kept = ((name, getattr(step, name)) for name in ("loss", "grad_norm", *OF_A_SKIP))
-        row = {f"{GUARD_PREFIX}{name}": value for name, value in kept if value is not None}
-        return {"step": number, "epoch": epoch, **row}
+        told = {f"{GUARD_PREFIX}{name}": value for name, value in kept if value is not None}
+        return {"step": step.step, "epoch": step.epoch, **told}
     # A NaN whose gradient is exactly 0 is 0 / 0: a batch without a label, which trainers log as 0.
-    row = {"step": number, "loss": 0.0 if loss != loss and norm == 0.0 else loss}
-    if norm is not None:
-        row["grad_norm"] = norm
-    if rate is not None:
-        row["learning_rate"] = rate
-    if epoch is not None:
-        row["epoch"] = epoch
-    if seconds is not None:
-        row["step_seconds"] = seconds
-    if tokens is not None:
-        row["step_tokens"] = tokens
-    row.update(beside)
-    if entropy is not None:
-        row["entropy"] = entropy
-    if accuracy is not None:
-        row["mean_token_accuracy"] = accuracy
-    return row
+    loss = 0.0 if step.loss != step.loss and step.grad_norm == 0.0 else step.loss
+    return {
+        "step": step.step,
+        "loss": loss,
+        **_told(step, _BEFORE),
+        **beside,
+        **_told(step, _BEHIND),
+    }
+
+
+def _told(step: Sequence[Any], part: slice) -> Row:
+    pairs = zip(_NAMES[part], step[part], strict=True)
+    return {name: value for name, value in pairs if value is not None}
 
 
 def merged(entries: Sequence[Row], steps: Sequence[Step], *, beyond: bool = True) -> list[Row]:
