@@ -15,6 +15,7 @@ from benchmarks.gpu.ranks import real_runs, report
 from benchmarks.gpu.ranks.launch import ALONE, LIMIT, over, run, told
 
 BACKENDS = ("ddp", "fsdp2", "zero2", "zero3")
+DEVICES = tuple(real_runs.PLACES)
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -108,7 +109,7 @@ def main() -> int:
     real.add_argument("--base", type=Path, required=True, help="made by benchmarks.search.runs")
     real.add_argument("--rows", type=Path, required=True, help="likewise")
     real.add_argument("--cost", action="store_true", help="measure what watching costs instead")
-    real.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    real.add_argument("--device", choices=DEVICES, default="cuda")
     real.add_argument("--backends", nargs="+", choices=BACKENDS)
     real.add_argument("--cases", nargs="+", help="some of them; all unless given")
     real.add_argument("--limit", type=int, default=120, help="seconds for a case")

@@ -67,12 +67,13 @@ class Bench:
         rank: this one's number.
         world: how many there are.
         folder: where the runs go, the same on every rank.
-        cuda: train on GPUs, in bf16.
+        device: ``"cuda"``, in bf16, a GPU a rank; ``"one-gpu"``, one for all ranks, which then
+            talk by gloo, since NCCL refuses; or ``"cpu"``.
     """
 
-    def __init__(self, backend: str, rank: int, world: int, folder: Path, *, cuda: bool) -> None:
-        self.backend, self.rank, self.world, self.cuda = backend, rank, world, cuda
-        self.folder = folder
+    def __init__(self, backend: str, rank: int, world: int, folder: Path, device: str) -> None:
+        self.backend, self.rank, self.world, self.folder = backend, rank, world, folder
+        self.cuda, self._shared = device != "cpu", device == "one-gpu"
         self._count = 0
 
     @property
@@ -107,7 +108,8 @@ class Bench:
     def spread(self) -> dict[str, Any]:
         """Return the arguments of the device and the backend."""
         device = {"use_cpu": not self.cuda, "bf16": self.cuda, "dataloader_pin_memory": False}
-        return {**device, **self._sharded()}
+        by = {"ddp_backend": "gloo"} if self._shared else {}
+        return {**device, **by, **self._sharded()}
 
     def _sharded(self) -> dict[str, Any]:
         if self.backend == "fsdp2":

@@ -40,7 +40,7 @@ def run(
 
     Args:
         backend: see :class:`~benchmarks.gpu.ranks.bench.Bench`.
-        device: ``"cuda"`` or ``"cpu"``.
+        device: ``"cuda"``, ``"one-gpu"`` or ``"cpu"``.
         cases: in their order, ``NAME:COUNT``.
         limit: seconds for each.
         deadline: when to end, on the clock of time.monotonic.
@@ -82,10 +82,10 @@ def over(backends: Sequence[str], device: str, one: Callable[[str], int]) -> int
 
     Args:
         backends: their names.
-        device: ``"cuda"`` or ``"cpu"``.
+        device: ``"cuda"``, ``"one-gpu"`` or ``"cpu"``.
         one: does it for one and returns how much went wrong.
     """
-    at_once = len(backends) if device == "cuda" else 1
+    at_once = 1 if device == "cpu" else len(backends)
     with ThreadPoolExecutor(at_once) as pool:
         return int(any(list(pool.map(one, backends))))
 
@@ -119,7 +119,7 @@ def _launch(
     quiet = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     log = folder / "log"
     with log.open("w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **quiet})
+        process = subprocess.Popen(command, stdout=out, stderr=out, env={**quiet, **os.environ})
         try:
             code = process.wait(timeout=max(1.0, seconds))
         except subprocess.TimeoutExpired:

@@ -23,6 +23,9 @@ STEPS, AT = 32, 15
 
 METHODS = {"full": "full", "lora": "LoRA"}
 
+PLACES = {"cuda": "", "one-gpu": ", gloo on one GPU", "cpu": ", gloo on the CPU"}
+"""Devices, and how the page calls those that are not a GPU a rank."""
+
 ABOUT = {
     "plain": "healthy, without sftdiag, twice",
     "watched": 'healthy, `guard=True`, `stop_on="warning"`',
@@ -63,7 +66,8 @@ def make(chosen: argparse.Namespace) -> int:
             deadline=deadline,
             suite="benchmarks.gpu.ranks.real",
         )
-        name = "cost" if chosen.cost else backend
+        more = "" if chosen.device == "cuda" else f"-{chosen.device}"
+        name = ("cost" if chosen.cost else backend) + more
         kept = {**result, "cases": {key: _kept(seen) for key, seen in result["cases"].items()}}
         (chosen.out / f"{name}.json").write_text(json.dumps(kept) + "\n")
         return told(name, len(result["cases"]), len(names), problems(kept))
@@ -93,7 +97,8 @@ def _wrong(result: Result) -> list[str]:
         name = key.partition(":")[0]
         problem = _problem(name, seen, result)
         if problem:
-            wrong.append(f"{result['backend']} {name}: {problem}")
+            where = f"{result['backend']}{PLACES[result['device']]}"
+            wrong.append(f"{where} {name}: {problem}")
     return wrong
 
 
@@ -162,17 +167,19 @@ def lines(folder: Path, names: Mapping[str, str]) -> list[str]:
         names: what the page calls the backends.
     """
     results = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-    results = sorted(results, key=lambda result: list(names).index(result["backend"]))
+    order = [(device, backend) for device in PLACES for backend in names]
+    results = sorted(results, key=lambda each: order.index((each["device"], each["backend"])))
     made = [result for result in results if any(k.startswith("plain") for k in result["cases"])]
     costs = [result for result in results if any(k.startswith("cost") for k in result["cases"])]
     if not results:
         return []
     return [
         "\n## A real model\n",
-        "SmolLM2-135M-Instruct, two GPUs, bf16, on tokenized conversations, one epoch of",
-        f"{STEPS} steps, a log row every fourth, evaluated twice; the fault comes after step {AT}.",
-        "A cell: the step at which the run ended on both ranks; what was found; the last",
-        "evaluation; –: not made. Under DeepSpeed the guard says that it can skip nothing.\n",
+        "SmolLM2-135M-Instruct, on two GPUs by NCCL in bf16 unless the column says otherwise,",
+        f"on tokenized conversations, one epoch of {STEPS} steps, a log row every fourth, two",
+        f"evaluations; the fault comes after step {AT}. On the CPU: fp32, {2 * STEPS} rows, one a",
+        "step and rank. A cell: the step at which the run ended on both ranks; what was found; the",
+        "last evaluation; –: not made. Under DeepSpeed the guard says that it can skip nothing.\n",
         *_table(made, names),
         *_costs(costs),
         *(f"- {line}" for result in results for line in _wrong(result)),
@@ -187,7 +194,7 @@ def _table(results: Sequence[Result], names: Mapping[str, str]) -> list[str]:
         for method, said in METHODS.items():
             cells = " | ".join(_cell(kind, method, result) for result in results)
             rows.append(f"| {about}; {said} | {cells} |")
-    heads = " | ".join(names[result["backend"]] for result in results)
+    heads = " | ".join(names[each["backend"]] + PLACES[each["device"]] for each in results)
     return [f"| case | {heads} |", "|---|" + "---|" * len(results), *rows, ""]
 
 

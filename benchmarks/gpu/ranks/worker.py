@@ -60,7 +60,7 @@ def main(
     logging.getLogger("sftdiag").addHandler(told)
     logging.getLogger("sftdiag").setLevel(logging.INFO)
     out = folder / f"rank-{rank}.jsonl"
-    bench = cases.bench(backend, rank, world, folder / "runs", cuda=device == "cuda")
+    bench = cases.bench(backend, rank, world, folder / "runs", device)
     bench.trainer()  # which starts the process group, in whatever time that takes
     for name in wanted:
         # Hundreds of steps, where it is seldom logged, take ZeRO-3 longer than that.
