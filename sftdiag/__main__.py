@@ -12,9 +12,12 @@ def run() -> int:
     """Run the command line as a process of its own; return the exit code where it has not ended."""
     # What reads a log once makes no garbage in cycles; nor do the imports, so before them.
     gc.disable()
-    from sftdiag.cli.main import main
+    from sftdiag.cli.bytecode import Bytecode
 
-    code = main()
+    with Bytecode(__spec__):
+        from sftdiag.cli.main import main
+
+        code = main()
     # What is held goes with the process: nothing is looked for in it at the end.
     gc.freeze()
     if _nothing_waits_for_the_end():

@@ -76,11 +76,11 @@ def _read(path: str) -> dict[str, Any]:
     with open(path, "rb") as file:
         tables = tomllib.load(file)
     if not sys.dont_write_bytecode:
-        _keep(kept, marshal.dumps((key, tables)))
+        write_whole(kept, marshal.dumps((key, tables)))
     return tables
 
 
-def _keep(path: str, content: bytes) -> None:
+def write_whole(path: str, content: bytes) -> None:
     """Write a file whole or not at all; a folder that cannot be written to keeps nothing."""
     unfinished = f"{path}.{os.getpid()}"
     try:
