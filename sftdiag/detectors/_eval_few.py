@@ -18,7 +18,8 @@ sooner."""
 
 FEW_RISE_LEARNED = 0.05
 """None of 14,010 generated healthy runs rose so twice in their first 5 evaluations while the train
-loss fell by FEW_FALL; 6 of 15 labelled runs that overfit have after 3."""
+loss fell by FEW_FALL; 6 of 15 labelled runs that overfit have after 3. Beside a train loss that has
+collapsed it is the bar of the first of two evaluations, where the last is at FEW_RISE."""
 
 FEW_SINCE_FIRST = 4
 """More than so many, of which all others lie FEW_RISE_LEARNED above the first while the train loss
@@ -41,7 +42,7 @@ def severity_of_few(
     clear = learned.sure and learned.share >= FEW_FALL
     if not learned.share:
         return None
-    if collapsed and rise.recent > FEW_RISE * abs(rise.level):
+    if collapsed and _by_heart(losses, rise):
         return Severity.ERROR
     if stands_out(losses):
         return Severity.WARNING
@@ -53,3 +54,9 @@ def severity_of_few(
     least = (1 + FEW_RISE_LEARNED) * losses[0]
     since_first = len(losses) > FEW_SINCE_FIRST and min(losses[1:]) > least > 0.0
     return Severity.WARNING if since_first else None
+
+
+def _by_heart(losses: Sequence[float], rise: Rise) -> bool:
+    """Return whether two evaluations are up by so much that only rows learned by heart do it."""
+    size, last = abs(rise.level), losses[-1] - rise.level
+    return rise.recent > FEW_RISE_LEARNED * size and last > FEW_RISE * size

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
+from sftdiag.context import RANDOM
 from sftdiag.detectors.train_loss_rebound import NOISE_FACTOR, learns
 from sftdiag.findings import Scalar
 from sftdiag.signals.blocks import Closing
-from sftdiag.signals.climb import WINDOW_BLOCKS, WINDOW_STEPS, Climb, climb_of, may_climb
+from sftdiag.signals.climb import (
+    ABOVE_START,
+    WINDOW_BLOCKS,
+    WINDOW_STEPS,
+    Climb,
+    climb_of,
+    may_climb,
+    window_size,
+)
 from sftdiag.signals.noise import mean, noise_of, second_differences
 from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals
@@ -47,13 +57,20 @@ FIRST_EPOCH = 1.0
 
 
 class Rise(Value):
-    """A rise: what it rose from and at which step, what to, in which series."""
+    """A rise: what it rose from and at which step, what to, in which series.
+
+    ``lost_since``: the step at which a window begins that is above where the run began, too, and
+    that no order of the rows explains; None where none is. ``evaluated``: the lowest evaluation
+    before that.
+    """
 
     series: str
     first: float
     lowest: float
     step: int
     recent: float
+    lost_since: int | None = None
+    evaluated: float = -inf
 
     @property
     def numbers(self) -> dict[str, Scalar]:
@@ -77,12 +94,15 @@ def of_train_loss(signals: Signals) -> Rise | None:
     blocks = (b.learning_rate for b in signals.blocks if b.last_step >= climb.lowest_step)
     if not _climbed_since(signals, next(blocks, None), climb.lowest_step):
         return None
-    if signals.last_step - WINDOW_STEPS < climb.lowest_step:
-        return None
-    stays_up = low_end(last_period(signals)) > (1.0 + MIN_RISE) * climb.lowest
+    lost_since = _loses_all(signals, climb)
+    stays_up = lost_since is not None or _stays_up(signals, climb)
     if not stays_up or not _evaluations_agree(signals, climb):
         return None
-    return Rise("loss", climb.start, climb.lowest, climb.lowest_step, climb.recent)
+    found = Rise("loss", climb.start, climb.lowest, climb.lowest_step, climb.recent)
+    if lost_since is None:
+        return found
+    before = [point.loss for point in signals.main_evaluations if point.step < lost_since]
+    return found.replace(lost_since=lost_since, evaluated=min(before, default=-inf))
 
 
 def may_rise(signals: Signals, rows: Rows, closing: Closing) -> bool:
@@ -124,13 +144,14 @@ def of_evaluations(signals: Signals) -> Rise | None:
     return Rise(series, losses[0], best.loss, best.step, recent)
 
 
-def up_since(signals: Signals, step: int, level: float) -> bool:
+def up_since(signals: Signals, step: int, level: float, evaluated: float) -> bool:
     """Return whether evaluations, or most of the plan, say that the loss is up since a leap.
 
     Args:
         signals: the run so far.
-        step: the step of the leap.
+        step: the step of the leap, or at which the loss was seen above the start.
         level: what counts as up.
+        evaluated: what evaluations must be above, too.
     """
     rows = [block.loss for block in signals.blocks if block.last_step > step]
     if signals.learning_rate_rises or min(rows, default=0.0) <= level:
@@ -138,7 +159,7 @@ def up_since(signals: Signals, step: int, level: float) -> bool:
     if signals.max_steps and signals.last_step - step >= MOST_OF_PLAN * signals.max_steps:
         return True
     points = [point.loss for point in signals.main_evaluations if point.step >= step]
-    return len(points) >= UP_EVALUATIONS and min(points) > level
+    return len(points) >= UP_EVALUATIONS and min(points) > max(level, evaluated)
 
 
 def evaluations_fall(signals: Signals, first_step: int) -> bool:
@@ -160,6 +181,26 @@ def low_end(losses: Sequence[float]) -> float:
     """Return the mean of the lowest fifth of some losses."""
     lowest = sorted(losses)[: max(1, len(losses) // LOW_END)]
     return sum(lowest) / len(lowest)
+
+
+def _loses_all(signals: Signals, climb: Climb) -> int | None:
+    """Return where the last window begins, if it is above the first, of rows taken at random.
+
+    They have no saw-tooth and no block of another kind, so that no period need be waited for.
+    """
+    context = signals.context
+    # A stream has no sampler, whatever the argument says.
+    at_random = context.sampler == RANDOM and context.train_samples is not None
+    size = window_size(signals)
+    if not at_random or size is None or climb.recent <= ABOVE_START * climb.start:
+        return None
+    return signals.blocks[-size].first_step
+
+
+def _stays_up(signals: Signals, climb: Climb) -> bool:
+    if signals.last_step - WINDOW_STEPS < climb.lowest_step:
+        return False
+    return low_end(last_period(signals)) > (1.0 + MIN_RISE) * climb.lowest
 
 
 def _near_the_peak(signals: Signals) -> bool:

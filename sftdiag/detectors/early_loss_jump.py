@@ -9,8 +9,10 @@ a multiple of the first rows, which SFT104 tells until the loss is back there, i
 
 Or, milder: the loss fell during the warm-up, then rose again while the rate went on to its peak,
 and the lowest fifth of a whole period stays above where it was; or evaluations of the first epoch
-did. A train loss that is still up two periods after its onset is an error, and so are evaluations
-that stay up for two periods more; after a leap already two evaluations, or most of the plan.
+did. Where rows are known to be taken at random, one window that is clearly above the first says so,
+too. A train loss that is still up two periods after its onset is an error, and so are evaluations
+that stay up for two periods more; after a leap, or above where rows at random began, already two
+evaluations, or most of the plan.
 
 Cannot see a milder excess of the rate, which only ends somewhat high; says nothing when token
 accuracy rises in the jump, as with losses that are weighted by the model's own probability (DFT).
@@ -114,6 +116,7 @@ class EarlyLossJumpDetector(Detector):
         self._peak_step = 0
         self._agreed = False
         self._leapt = False
+        self._evaluated = -inf
         self._first_step: int | None = None
         self._first_accuracy: float | None = None
 
@@ -166,6 +169,9 @@ class EarlyLossJumpDetector(Detector):
         if rise is None:
             return ()
         level = (1.0 + MIN_RISE) * rise.lowest
+        if rise.lost_since is not None:
+            self._leapt, self._peak_step, level = True, rise.lost_since, rise.first
+            self._evaluated = rise.evaluated
         if rise.series != "loss":
             level = rise.lowest + STANDS * (rise.recent - rise.lowest)
         return self._fire(signals, step, rise.step, rise.numbers, variant, level, rise.series)
@@ -194,7 +200,7 @@ class EarlyLossJumpDetector(Detector):
 
     def _train_stays_up(self, signals: Signals, *, lasted: bool) -> bool | None:
         """Return whether the train loss is still up; None where nothing says so yet."""
-        if self._leapt and up_since(signals, self._peak_step, self._level):
+        if self._leapt and up_since(signals, self._peak_step, self._level, self._evaluated):
             return True
         if not lasted or not signals.block_closed:
             return None

@@ -9,7 +9,8 @@ Seen in four ways, each by its own proof:
   is a warning by itself, and an error with a sign that there was something to learn: the level of a
   blind guess, a rate below every range, a gradient of 0, weak or huge, a low token accuracy, or
   steps that are clipped to so little (of SGD; of Adam beside its epsilon) that the whole plan
-  cannot take the loss down;
+  cannot take the loss down. Such steps, and those of Adam at a rate below every range, are an error
+  from the fifth row on, whatever the warm-up: what the plan cannot do need not be waited for;
 - the evaluations, made on the same rows each time: all of them within 0.34 %;
 - the learning rate: exactly 0 in every row after the first (error), or with more than a tenth of
   the plan left (warning);
@@ -43,8 +44,9 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 
 from sftdiag.detectors import _still_evaluations
-from sftdiag.detectors._clipped_steps import may_be_short
+from sftdiag.detectors._clipped_steps import SCHEDULES, may_be_short, most_fall, most_fall_at
 from sftdiag.detectors._flat_signs import (
+    CLIPPED_FALL,
     CORROBORATING,
     FLOOR_LIKELY_LOSS,
     knows_its_rows,
@@ -67,6 +69,7 @@ from sftdiag.detectors._still_rate import StillRate
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.hints import ClassVar
+from sftdiag.ranges import LOWEST_LEARNING_RATE
 from sftdiag.records import EVAL, TRAIN, LogRecord
 from sftdiag.signals.blocks import Block, Closing
 from sftdiag.signals.noise import mean, noise_scale
@@ -84,14 +87,19 @@ ZERO_GRADIENT_ROWS = 5
 """Rows from the first on, each with a gradient norm of exactly 0, that say alone that nothing is
 trained: on healthy public logs it is 0 for at most three rows, and never in the first ones."""
 
+ROWS_OF_GRADIENTS = 5
+"""Rows whose largest gradient norm is taken: a batch's holds its noise beside the mean gradient's,
+which alone takes the loss down."""
+
 MIN_SHARE = 0.1
 """Share of the planned steps that must be done, where the plan is known and a sign is there."""
 
 STUCK = "stuck"
 """The variant of a loss that fell first."""
 
-CLIPPED, DAMPED = "clipped", "damped"
-"""The variants of steps that cannot take the loss down: of SGD, and of Adam by its epsilon."""
+CLIPPED, DAMPED, TINY = "clipped", "damped", "tiny_steps"
+"""The variants of steps that cannot take the loss down: of SGD, of Adam by its epsilon, and by its
+rate."""
 
 PLAIN = frozenset({"unmoved", "either", "evaluations"})
 """Variants that are a warning while no sign is there."""
@@ -129,7 +137,9 @@ class TrainLossFlatDetector(Detector):
             return self._fire(signals, record.step, signals.blocks, {"repeats": True}, "repeats")
         if not signals.block_closed and record.kind != EVAL:
             return ()
-        if active is None and (found := self._untrained(signals, record.step)):
+        if active is None and (
+            found := self._untrained(signals, record.step) or self._unmovable(signals, record.step)
+        ):
             return found
         if _is_early(signals) or self._wait(signals) is not None:
             return ()
@@ -195,6 +205,30 @@ class TrainLossFlatDetector(Detector):
         if whole.lower > TOLERANCE * whole.level:
             return ()
         return self._fire(signals, step, signals.blocks, {"zero_grad_norm": 0.0})
+
+    def _unmovable(self, signals: Signals, step: int) -> Sequence[Detection]:
+        """Look for steps with which the whole plan cannot take the loss down; none is waited for.
+
+        To first order, with the largest gradient so far: weights that hardly move keep theirs.
+        """
+        losses, blocks = signals.block_losses, signals.blocks
+        if len(losses) < ROWS_OF_GRADIENTS or unusable_train_loss(signals) is not None:
+            return ()
+        level = sum(losses) / len(losses)
+        fall, tiny = most_fall(signals), _asks_for_tiny_steps(signals)
+        if fall is None and tiny is not None:
+            fall = most_fall_at(signals)
+        if fall is None or not fall < CLIPPED_FALL * level:
+            return ()
+        whole, points = fall_of(losses), signals.main_evaluations
+        learned = bool(points) and points[-1].loss < (1 - TOLERANCE) * points[0].loss
+        if learned or whole.lower > TOLERANCE * level:
+            return ()
+        signs = signs_of_a_fault(signals, level, blocks)
+        if "most_fall" in signs:
+            return self._fire(signals, step, blocks, signs, _proven(signs))
+        numbers = {**signs, "tiny_learning_rate": tiny, "most_fall": fall}
+        return self._fire(signals, step, blocks, numbers, TINY)
 
     def _look(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Look at the whole loss, then at the evaluations, then at its last half."""
@@ -349,6 +383,15 @@ class TrainLossFlatDetector(Detector):
 
 def _is_early(signals: Signals) -> bool:
     return signals.progress is not None and signals.progress < MIN_SHARE
+
+
+def _asks_for_tiny_steps(signals: Signals) -> float | None:
+    """Return the rate asked for where it is below every range, and no schedule goes beyond it."""
+    known = signals.context
+    asked, seen = known.learning_rate, tiny_rate(signals)
+    if asked is None or seen is None or known.lr_scheduler_type not in SCHEDULES:
+        return None
+    return asked if 0.0 < asked < LOWEST_LEARNING_RATE and seen <= asked else None
 
 
 def _proven(signs: Mapping[str, Scalar]) -> str:

@@ -207,3 +207,56 @@ def test_a_first_row_below_evaluations_that_fall_was_low_by_chance() -> None:
         rows.append(row)
         rows.append({"step": row["step"], "eval_loss": 0.8 - 0.002 * row["step"]})
     assert told(rows) == []
+
+
+AT_RANDOM = RunContext(sampler="random", train_samples=1000, max_steps=125)
+
+
+def above_the_start(back: int = 10_000, evaluated: float = 6.0) -> list[Row]:
+    """A loss that falls in the warm-up, and from its peak on stands above where it began."""
+    noise = random.Random(0)
+    rows: list[Row] = []
+    for step in range(1, 126):
+        level = 5.0 - 0.2 * min(step, 6) if step <= 10 else min(6.2, 4.0 + 0.4 * (step - 10))
+        level = 4.0 if step >= back else level
+        rate = 3e-3 * min(1.0, step / 13) * (1 - step / 1000)
+        rows.append({"step": step, "loss": level * noise.gauss(1, 0.06), "learning_rate": rate})
+        if step % 12 == 0:
+            rows.append({"step": step, "eval_loss": 4.9 if step == 12 else evaluated})
+    return rows
+
+
+def of_jumps(rows: list[Row], context: RunContext) -> list[Finding]:
+    return [found for found in feed(rows, context) if found.code == "SFT109"]
+
+
+def test_rows_at_random_show_within_a_window_that_more_is_lost_than_was_learned() -> None:
+    *_, risen = of_jumps(above_the_start(), AT_RANDOM)
+    assert (risen.fired["warning"] <= 26, risen.fired["error"]) == (True, 36)
+    assert risen.causes[0].id == "learning-rate-too-high"
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        AT_RANDOM.replace(sampler="sequential"),
+        AT_RANDOM.replace(sampler="group_by_length"),
+        AT_RANDOM.replace(train_samples=None),
+        RunContext(max_steps=125),
+    ],
+)
+def test_rows_whose_order_may_explain_it_are_waited_for(context: RunContext) -> None:
+    fired = [found.fired["warning"] for found in of_jumps(above_the_start(), context)]
+    assert min(fired, default=200) > 50
+
+
+def test_a_rise_above_the_start_that_comes_back_is_no_error() -> None:
+    seen = of_jumps(above_the_start(back=30, evaluated=4.2), AT_RANDOM)
+    assert [found.severity.label for found in seen if found.severity.label == "error"] == []
+
+
+def test_an_evaluation_that_did_not_rise_makes_no_error_of_it() -> None:
+    """The evaluation rows are harder, and were as hard before."""
+    before = [{"step": 0, "eval_loss": 6.5}]
+    seen = of_jumps(before + above_the_start(evaluated=6.4), AT_RANDOM)
+    assert [found for found in seen if found.fired.get("error", 200) <= 60] == []

@@ -224,7 +224,10 @@ def test_few_evaluations_are_enough_where_the_train_loss_collapses() -> None:
     context = RunContext(max_steps=rows[-1]["step"] * 10 // 4)
     third, fourth = [row["step"] for row in rows if "eval_loss" in row][2:]
     name = "eval-loss-rising"
-    assert fired(rows, context) == [(name, "warning", third), (name, "error", fourth)]
+    assert fired(rows, context) == [(name, "error", third)]
+    slower = evaluations([3.56, 3.72, 3.92, 4.19], [3.2, 2.0, 1.2, 0.6])
+    assert fired(slower, context)[-1] == (name, "error", fourth)
+    assert (name, "error", third) not in fired(slower, context)
     late = RunContext(max_steps=rows[-1]["step"] * 5 // 4)
     assert "error" not in {severity for _, severity, _ in fired(rows, late)}
     assert fired(evaluations(losses, [3.2, 3.1, 3.0, 2.9]), context) == []

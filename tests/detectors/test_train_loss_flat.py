@@ -355,3 +355,76 @@ def test_steps_that_may_take_the_loss_down_are_not_called_clipped(
 ) -> None:
     rows = clipped_rows(grad_norm=grad_norm, rate=rate)
     assert not any("most_fall" in found.evidence for found in feed(rows[:40], context))
+
+
+WARMED_UP = RunContext(
+    optim="adamw_torch",
+    learning_rate=1e-8,
+    lr_scheduler_type="cosine",
+    warmup_steps=10,
+    schedule_steps=100,
+    max_steps=100,
+    trainable_parameters=10**8,
+    max_grad_norm=1.0,
+    adam_epsilon=1e-8,
+)
+
+
+def opening(rate: float = 1e-8, **more: float) -> list[Row]:
+    """Return the first rows of a warm-up."""
+    return [
+        {"step": step + 1, "loss": loss, "grad_norm": 20.0, "learning_rate": rate * step / 10}
+        | more
+        for step, loss in enumerate(noisy([4.5] * 6, 0.08))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("context", "variant"),
+    [
+        pytest.param(WARMED_UP, "a step of Adam moves a weight", id="Adam at a tiny rate"),
+        pytest.param(
+            WARMED_UP.replace(optim="sgd", learning_rate=0.1, max_grad_norm=1e-3),
+            "Every step is clipped",
+            id="clipped SGD",
+        ),
+        pytest.param(
+            WARMED_UP.replace(learning_rate=1e-3, adam_epsilon=10.0),
+            "Adam divides by no less",
+            id="Adam's epsilon",
+        ),
+    ],
+)
+def test_what_the_whole_plan_cannot_do_is_not_waited_for(context: RunContext, variant: str) -> None:
+    (found,) = feed(opening(context.learning_rate or 0.0), context)
+    assert (found.code, found.severity.label, found.fired_step) == ("SFT101", "error", 5)
+    assert variant in found.message
+    assert found.causes[0].status.name == "CONFIRMED"
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        pytest.param(WARMED_UP.replace(learning_rate=1e-5), id="a rate that is in use"),
+        pytest.param(WARMED_UP.replace(learning_rate=None), id="it may go on climbing"),
+        pytest.param(WARMED_UP.replace(lr_scheduler_type="one_cycle"), id="another schedule"),
+        pytest.param(WARMED_UP.replace(optim="adafactor"), id="another optimizer"),
+        pytest.param(WARMED_UP.replace(trainable_parameters=10**10), id="many weights"),
+        pytest.param(WARMED_UP.replace(trainable_parameters=None), id="unknown weights"),
+        pytest.param(WARMED_UP.replace(max_steps=100_000), id="a long plan"),
+        pytest.param(WARMED_UP.replace(max_steps=None), id="no plan"),
+    ],
+)
+def test_what_the_plan_may_do_is_waited_for(context: RunContext) -> None:
+    assert feed(opening(context.learning_rate or 1e-8), context) == []
+
+
+def test_a_loss_that_falls_all_the_same_is_not_told_that_it_cannot() -> None:
+    rows = opening()
+    for row in rows:
+        row["loss"] = 4.5 * 0.9 ** row["step"]
+    assert feed(rows, WARMED_UP) == []
+    evaluated = opening()
+    evaluated[1:1] = [{"step": 1, "eval_loss": 4.5}]
+    evaluated[5:5] = [{"step": 4, "eval_loss": 4.0}]
+    assert feed(evaluated, WARMED_UP) == []
