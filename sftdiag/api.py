@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 
-from sftdiag.config import Settings, Trigger, load_settings
-from sftdiag.context import RunContext
+from sftdiag.columns import chosen
+from sftdiag.config import Settings, Trigger, count, load_settings
+from sftdiag.context import RunContext, of_user
 from sftdiag.errors import SourceError
 from sftdiag.findings import Report, Severity
 from sftdiag.hints import Any
@@ -126,7 +127,9 @@ def analyze(
         ('error', 'SFT107', 3)
     """
     settings = resolve_settings(select=select, ignore=ignore, lang=lang)
-    return replay(_open(path, columns or {}, logging_steps), settings, context)
+    known = None if context is None else of_user(context)
+    spacing = None if logging_steps is None else count("logging_steps", logging_steps, 1)
+    return replay(_open(path, chosen(columns or {}), spacing), settings, known)
 
 
 def replay(run: Run, settings: Settings, context: RunContext | None = None) -> Report:

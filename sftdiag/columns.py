@@ -105,10 +105,23 @@ def given(arguments: Iterable[str]) -> dict[str, str]:
         name, mark, column = (word.strip() for word in part.partition("="))
         if not mark or not column:
             raise ConfigError(f"--columns takes NAME=COLUMN, such as loss=my/loss; got {part!r}")
-        if name not in KNOWN and not name.startswith("eval_"):
-            raise ConfigError(f"--columns: no metric {name!r}; expected {', '.join(KNOWN)}")
         own[name] = column
-    return own
+    return chosen(own, "--columns")
+
+
+def chosen(own: object, named: str = "columns") -> dict[str, str]:
+    """Return the Trainer's names to a log's, as a user chose them.
+
+    Raises:
+        ConfigError: they are no names, or one is none of :data:`KNOWN`.
+    """
+    pairs = own.items() if isinstance(own, Mapping) else ((None, own),)
+    for name, column in pairs:
+        if not isinstance(name, str) or not isinstance(column, str):
+            raise ConfigError(f'{named} takes names, such as {{"loss": "my/loss"}}; got {own!r}')
+        if name not in KNOWN and not name.startswith("eval_"):
+            raise ConfigError(f"{named}: no metric {name!r}; expected {', '.join(KNOWN)}")
+    return dict(pairs)
 
 
 class Columns:

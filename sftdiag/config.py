@@ -76,8 +76,30 @@ class Settings(Value):
 
 
 def is_enabled(wanted: bool = True) -> bool:
-    """Return whether sftdiag is on: it is wanted, and no ``SFTDIAG_DISABLE=1`` turns it off."""
-    return wanted and os.environ.get("SFTDIAG_DISABLE", "") in ("", "0")
+    """Return whether sftdiag is on: it is wanted, and no ``SFTDIAG_DISABLE=1`` turns it off.
+
+    Raises:
+        ConfigError: ``wanted`` is neither True nor False.
+    """
+    disabled = os.environ.get("SFTDIAG_DISABLE", "").strip().lower()
+    return _switch("enabled", wanted) and not (disabled and _SWITCHES.get(disabled, True))
+
+
+def count(key: str, value: Any, least: int = 0) -> int:
+    """Return a whole number that is at least so large.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if type(value) is not int or value < least:
+        raise ConfigError(f"{key} must be {least} or more, got {value!r}")
+    return value
+
+
+def _switch(key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{key} must be true or false, got {value!r}")
+    return value
 
 
 def matches(selectors: Iterable[str], code: str, name: str) -> bool:
@@ -212,13 +234,9 @@ def _convert(key: str, value: Any) -> Any:
     if key in ("stop_on", "raise_on"):
         return value if isinstance(value, (Severity, Mapping)) else selectors(value, key)
     if key in ("train_on_prompt", "save_on_stop"):
-        if not isinstance(value, bool):
-            raise ConfigError(f"{key} must be true or false, got {value!r}")
-        return value
+        return _switch(key, value)
     if key == "grace_steps":
-        if type(value) is not int or value < 0:
-            raise ConfigError(f"{key} must be 0 or more steps, got {value!r}")
-        return value
+        return count(key, value)
     if not isinstance(value, str):
         raise ConfigError(f"{key} must be a string, got {value!r}")
     return value

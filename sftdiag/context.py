@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import log
 
+from sftdiag.errors import ConfigError
 from sftdiag.values import Value
 
 RANDOM, SEQUENTIAL, BY_LENGTH = "random", "sequential", "group_by_length"
@@ -215,6 +216,37 @@ class RunContext(Value):
         own = self.__dict__
         missing = {n: v for n, v in other.__dict__.items() if v is not None and own[n] is None}
         return self.replace(**missing) if missing else self
+
+
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "True or False", "str": "a text"}
+
+
+def of_user(context: object) -> RunContext:
+    """Return a context that a user made; numbers may be 0-d arrays, or texts as YAML reads 2e-5.
+
+    Raises:
+        ConfigError: it is no context, or a field is of another type or a number that no run has.
+    """
+    if not isinstance(context, RunContext):
+        told = f"context is a sftdiag.RunContext(...), got {type(context).__name__}"
+        raise ConfigError(told)
+    read = {}
+    for name in context.fields:
+        value = getattr(context, name)
+        if value is None:
+            continue
+        plain = value.item() if hasattr(value, "item") else value
+        try:
+            read[name] = getattr(RunContext.from_dict(RunContext(**{name: plain}).to_dict()), name)
+        except ValueError:
+            kind = str(RunContext.__annotations__[name]).removesuffix(" | None")
+            told = f"RunContext: {name} must be {_KINDS.get(kind, kind)}, got {value!r}"
+            raise ConfigError(told) from None
+    known = RunContext(**read)
+    for name, value in known.plausible().to_dict().items():
+        if value is None and name in read:
+            raise ConfigError(f"RunContext: no run has {name} {read[name]!r}")
+    return known
 
 
 def _is_absurd(value: object) -> bool:

@@ -360,7 +360,18 @@ class Monitor:
 
     def _say(self, skip: Skip) -> str:
         words = texts.load(detectors_package.__file__, "skipped", self.settings.lang)
-        return str(words[skip.key].format(**skip.values))
+        in_a_loop = f"{skip.key}_in_a_loop"
+        key = in_a_loop if in_a_loop in words and self._in_own_loop() else skip.key
+        return str(words[key].format(**skip.values))
+
+    def _in_own_loop(self) -> bool:
+        """Return whether what trains has none of the Trainer's settings."""
+        framework = self.signals.context.framework
+        if framework is None:
+            return False
+        from sftdiag.guide.dialect import OWN_LOOPS  # loads where a framework is known
+
+        return framework in OWN_LOOPS
 
     def _change(self, name: str, old: Any, new: Any) -> str:
         return self._word(name, {}) if name.endswith("_fingerprint") else f"{name} {old} -> {new}"

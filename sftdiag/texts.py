@@ -20,7 +20,10 @@ LANGUAGES = ("en", "zh")
 Texts = Mapping[str, Any]
 """The texts of a unit in one language."""
 
-_COUNTED = ("steps", "records", "log rows", "rows", "epochs", "evaluations", "tokens")
+_COUNTED = (
+    *("steps", "records", "log rows", "rows", "epochs", "evaluations", "tokens"),
+    *("training rows", "evaluation rows", "samples", "prompts", "runs", "trials", "ranks"),
+)
 _ONES = tuple(f"1 {what}" for what in _COUNTED)
 
 

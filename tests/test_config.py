@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sftdiag.api import make_settings, project_settings
-from sftdiag.config import Settings, from_environment, load_settings
+from sftdiag.config import Settings, from_environment, is_enabled, load_settings
 from sftdiag.errors import ConfigError
 from sftdiag.findings import Severity
 
@@ -37,7 +37,7 @@ def test_a_pyproject_without_our_table_is_passed_over(tmp_path: Path) -> None:
         ("ignore = [3]", "ignore must be codes or names"),
         ("lang = 3", "lang must be a string"),
         ("stop-on = 3", "stop_on must be codes or names"),
-        ("grace-steps = -1", "grace_steps must be 0 or more steps, got -1"),
+        ("grace-steps = -1", "grace_steps must be 0 or more, got -1"),
         ("save-on-stop = 'yes'", "save_on_stop must be true or false"),
         ("lang = ", "expected TOML"),
     ],
@@ -92,7 +92,7 @@ def test_other_words_of_the_environment_are_no_settings() -> None:
     [
         ("SFTDIAG_LANG", "fr", "lang must be one of en, zh; got 'fr'"),
         ("SFTDIAG_FAIL_ON", "fatal", "severity must be one of info, warning, error"),
-        ("SFTDIAG_GRACE_STEPS", "-1", "grace_steps must be 0 or more steps, got '-1'"),
+        ("SFTDIAG_GRACE_STEPS", "-1", "grace_steps must be 0 or more, got '-1'"),
         ("SFTDIAG_SAVE_ON_STOP", "perhaps", "save_on_stop must be true or false"),
         ("SFTDIAG_STOP_ON", "eror", "eror"),
         ("SFTDIAG_STOPON", "error", "no such setting; did you mean stop_on?"),
@@ -137,3 +137,12 @@ def test_selectors_of_a_wrong_type_are_refused(tmp_path: Path, value: object) ->
 def test_an_odd_pyproject_has_no_settings(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("tool = 3  # tool.sftdiag\n")
     assert load_settings(str(tmp_path)) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("told", "on"),
+    [("", True), ("0", True), ("false", True), ("No", True), ("1", False), ("yes", False)],
+)
+def test_the_environment_turns_it_off(told: str, on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SFTDIAG_DISABLE", told)
+    assert is_enabled() is on

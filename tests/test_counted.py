@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from sftdiag.texts import counted
 
-ONE = re.compile(r"(?<![\d.,])1 (step|record|log row|row|epoch|evaluation|token)s\b")
+COUNTED = "step|record|log row|row|epoch|evaluation|token|training row|evaluation row|sample|prompt"
+ONE = re.compile(rf"(?<![\d.,])1 ({COUNTED}|run|trial|rank)s\b")
 PARTS = (
     *("1 steps", "1 rows", "1 log rows", "1 epochs", "1 evaluations", "1 tokens", "1 records"),
+    *("1 training rows", "1 samples", "1 prompts", "1 runs", "1 trials", "1 ranks"),
     *("2", "0.", "1,", " ", "_", "s", "x", "\u0663", "\u00e9", "1 step", "1 stepss"),
 )
 

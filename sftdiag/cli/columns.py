@@ -39,7 +39,8 @@ def run(options: argparse.Namespace) -> int:
     for path in find_runs(options.path):
         log = read(path)
         rows = list(log.entries)
-        print(words["head"].format(path=path, format=log.format, rows=len(rows)))
+        rows_of = texts.counted(words["rows"].format(rows=len(rows)))
+        print(words["head"].format(path=path, format=log.format, rows=rows_of))
         seen = log.columns or {str(name): str(name) for row in rows for name in row}
         known = {name: target for name, target in seen.items() if target}
         wide, wider = (max(map(len, names), default=0) for names in (known.values(), known))

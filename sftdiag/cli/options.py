@@ -102,6 +102,14 @@ def positive(text: str) -> int:
     return number
 
 
+def seconds(text: str) -> float:
+    """Return a time above zero, as argparse's type."""
+    time = float(text)
+    if not 0.0 < time < float("inf"):
+        raise ValueError
+    return time
+
+
 @contextmanager
 def progress_bar(lang: str, *, shown: bool = True) -> Iterator[Callable[[float], None] | None]:
     """Show a bar on a terminal's standard error; yield what takes the share that is done."""

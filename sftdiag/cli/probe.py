@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sftdiag.api import resolve_settings
 from sftdiag.cli import output
 from sftdiag.cli.analyze import exit_code
-from sftdiag.cli.options import add_verdict
+from sftdiag.cli.options import add_verdict, seconds
 from sftdiag.errors import ConfigError
 from sftdiag.report import FORMATS
 from sftdiag.report.results import Results
@@ -44,7 +44,10 @@ def register(commands: Any, formatter_class: Any) -> None:
         "--texts", metavar="FILE", help="general text, a paragraph a line, instead of ours"
     )
     parser.add_argument(
-        "--seconds", type=float, default=SECONDS, help="time for each probe (default: %(default)g)"
+        "--seconds",
+        type=seconds,
+        default=SECONDS,
+        help="time for each probe (default: %(default)g)",
     )
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     add_verdict(parser)

@@ -54,7 +54,8 @@ def run(options: argparse.Namespace) -> int:
         held, total = _texts(options.data, wanted)
         trained = opened.context.train_samples
         if trained is not None and trained != total:
-            print(words["other_data"].format(trained=trained, given=total), file=sys.stderr)
+            told = words["other_data"].format(trained=trained, given=total)
+            print(texts.counted(told), file=sys.stderr)
             held = {}
 
     def text(rows: StepRows, row: int) -> str | None:

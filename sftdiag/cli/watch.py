@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from sftdiag import texts
 from sftdiag.api import resolve_settings
-from sftdiag.cli.options import Reader, add_reading, add_selection, add_verdict, reader
+from sftdiag.cli.options import (
+    Reader,
+    add_reading,
+    add_selection,
+    add_verdict,
+    reader,
+    seconds,
+)
 from sftdiag.cli.watched import Watched, progress
 from sftdiag.errors import SourceError
 from sftdiag.findings import Finding, Report, Severity
@@ -51,10 +58,14 @@ def register(commands: Any, formatter_class: Any) -> None:
     )
     parser.add_argument("--once", action="store_true", help="look once, and end")
     parser.add_argument(
-        "--every", type=float, default=EVERY, metavar="S", help="seconds between looks (default: 2)"
+        "--every",
+        type=seconds,
+        default=EVERY,
+        metavar="S",
+        help="seconds between looks (default: 2)",
     )
     parser.add_argument(
-        "--stall", type=float, metavar="S", help="seconds without a row that are told as a stall"
+        "--stall", type=seconds, metavar="S", help="seconds without a row that are told as a stall"
     )
     add_selection(parser)
     add_verdict(parser)

@@ -60,8 +60,7 @@ def counts(fleet: Fleet) -> str:
 
 def number(runs: int, lang: str) -> str:
     """Return a number of runs."""
-    said = words(lang)
-    return str(said["one_run"] if runs == 1 else said["runs"].format(runs=runs))
+    return texts.counted(words(lang)["runs"].format(runs=runs))
 
 
 def group(of: Group, lang: str) -> str:
@@ -76,5 +75,6 @@ def lost(fleet: Fleet) -> list[str]:
     steps = sum(row.wasted_steps or 0 for row in fleet.rows)
     done = sum(row.last_step or 0 for row in fleet.rows)
     known = [row.wasted_gpu_hours for row in fleet.rows if row.wasted_gpu_hours is not None]
-    lines = [said["lost"].format(steps=steps, share=steps / done)] if steps and done else []
+    after = said["lost"].format(steps=steps, share=steps / done) if steps and done else None
+    lines = [texts.counted(after)] if after is not None else []
     return [*lines, said["lost_hours"].format(hours=hours(sum(known)))] if known else lines

@@ -14,7 +14,7 @@ from math import isfinite
 from typing import Any
 
 from sftdiag.columns import canonical
-from sftdiag.context import RunContext
+from sftdiag.context import RunContext, of_user
 from sftdiag.errors import UnhealthyRunError
 from sftdiag.findings import Report
 from sftdiag.frameworks._by_loop import ByLoop
@@ -70,7 +70,8 @@ class DiagnosticsCallback(ByLoop, Callback):  # type: ignore[misc]
         context: RunContext | None = None,
         **options: Any,
     ) -> None:
-        self._folder, self._known, self._options = output_dir, context or RunContext(), options
+        self._folder, self._options = output_dir, options
+        self._known = RunContext() if context is None else of_user(context)
         try:
             self._follow(Loop(None, **options))
         except TypeError as error:

@@ -48,6 +48,7 @@ INSTEAD = MappingProxyType(
         "stopping": r"EarlyStoppingCallback",
         "clip_and_warm_up": r"max_grad_norm=1\.0[)）]",
         "clip": r"(?:clip the gradient|裁剪梯度|裁剪得更低).*max_grad_norm",
+        "evaluate": r"eval_strategy",
     }
 )
 """Key of dialect.toml to what a sentence has that it stands for."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import Any
 
+from sftdiag.config import count
 from sftdiag.context import RunContext
 from sftdiag.detectors._spikes import SpikeFinder
 from sftdiag.errors import ConfigError
@@ -49,10 +50,11 @@ class Guard(Value):
     def _validate(self) -> None:
         if self.skip not in ("non-finite", "none"):
             raise ConfigError(f'Guard(skip=...) is "non-finite" or "none", got {self.skip!r}')
-        if self.most_in_a_row < 1 or not 0 < self.most_share <= 1:
-            raise ConfigError("Guard: most_in_a_row is 1 or more, most_share above 0 and at most 1")
-        if self.rollback < 0 or not 0 < self.scale <= 1:
-            raise ConfigError("Guard: rollback is 0 or more, scale above 0 and at most 1")
+        count("Guard: most_in_a_row", self.most_in_a_row, 1)
+        count("Guard: rollback", self.rollback)
+        for name, share in (("most_share", self.most_share), ("scale", self.scale)):
+            if not isinstance(share, (int, float)) or not 0 < share <= 1:
+                raise ConfigError(f"Guard: {name} must be above 0 and at most 1, got {share!r}")
 
     @classmethod
     def parse(cls, given: Any) -> Guard | None:

@@ -64,28 +64,34 @@ class GivenRows:
             row.setdefault("loss", row.pop("train_loss"))
         if not is_row(row):
             return None
-        if (known := whole(step)) is not None:
+        if (known := self.step(step)) is not None:
             row["step"] = known
         elif row.get("step") is None:
             row["step"] = last + ("loss" in row)
         return self._numbering.take(row)
 
+    def step(self, given: object) -> int | None:
+        """Return a step as a whole number; None, and said once, where it is none that a run has."""
+        known = _whole(given)
+        if known is None and given is not None:
+            self._say("step", f"is no number of steps but {_kind(given)}, and is not looked at")
+        return known
+
+    def metric(self, name: str, given: object) -> float | None:
+        """Return a metric's number; None, and said once where it counts, where it is none."""
+        read = _number(given)
+        if read is None and given is not None:
+            self._odd(name, given)
+        return read
+
     def _numbers(self, given: Mapping[Any, Any]) -> dict[str, float]:
-        numbers = {}
-        for key, value in given.items():
-            name, read = str(key), number(value)
-            if read is not None:
-                numbers[name] = read
-            elif value is not None:
-                self._odd(name, value)
-        return numbers
+        read = {str(key): self.metric(str(key), value) for key, value in given.items()}
+        return {name: value for name, value in read.items() if value is not None}
 
     def _odd(self, name: str, value: Any) -> None:
         self._columns.learn((name,))
         if self._columns.seen[name] in TOLD or name in TOLD:
-            shape = getattr(value, "shape", None)
-            kind = type(value).__name__ + (f" of shape {tuple(shape)}" if shape else "")
-            self._say(name, f"is no single number but {kind}, and is not looked at")
+            self._say(name, f"is no single number but {_kind(value)}, and is not looked at")
 
     def _say(self, about: str, told: str) -> None:
         if self._tells and about not in self._said:
@@ -93,7 +99,7 @@ class GivenRows:
             say(logging.WARNING, f"{about} {told}")
 
 
-def number(value: Any) -> float | None:
+def _number(value: Any) -> float | None:
     """Return a number, or that of a tensor or array of one element; None for anything else."""
     try:
         return as_float(value.item() if hasattr(value, "item") else value)
@@ -101,6 +107,12 @@ def number(value: Any) -> float | None:
         return None  # A tensor of several elements, each library in its own words.
 
 
-def whole(step: Any) -> int | None:
-    """Return a step as a whole number; None where it is none that a run has."""
-    return as_step(step.item() if hasattr(step, "item") else step)
+def _whole(step: Any) -> int | None:
+    return as_step(step) if type(step) is int else as_step(_number(step))
+
+
+def _kind(value: object) -> str:
+    shape = getattr(value, "shape", None)
+    if shape is None and isinstance(value, (int, float)):
+        return repr(value)
+    return type(value).__name__ + (f" of shape {tuple(shape)}" if shape else "")

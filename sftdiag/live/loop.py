@@ -13,15 +13,15 @@ from types import SimpleNamespace, TracebackType
 from typing import Any, Self, TypeVar
 
 from sftdiag.api import Selectors, make_settings, project_settings
-from sftdiag.columns import Columns
-from sftdiag.config import Trigger, is_enabled
-from sftdiag.context import RunContext
+from sftdiag.columns import Columns, chosen
+from sftdiag.config import Trigger, count, is_enabled
+from sftdiag.context import RunContext, of_user
 from sftdiag.errors import ConfigError
-from sftdiag.faults import Faults
+from sftdiag.faults import Faults, say
 from sftdiag.findings import Report
 from sftdiag.guide.dialect import LOOP
 from sftdiag.live.bad_steps import STOPPED, BadSteps, Guard
-from sftdiag.live.given_rows import GivenRows, number, whole
+from sftdiag.live.given_rows import GivenRows
 from sftdiag.live.resume import opened, past, resumed
 from sftdiag.live.row_log import RowLog
 from sftdiag.live.stopping import weights_worse
@@ -66,7 +66,7 @@ class Loop:
 
     Raises:
         ConfigError: a code, name, severity, language or address does not exist, here, in the file
-            or in the environment.
+            or in the environment; or another argument is of another type.
 
     Examples:
         >>> with Loop(stop_on="error") as run:
@@ -108,10 +108,11 @@ class Loop:
         )
         self.policy = Policy.of(self.settings)
         self.webhook = Webhook.of(webhook)
-        self._first = (rank if rank is not None else _rank()) == 0
+        self._first = (_rank() if rank is None else count("rank", rank)) == 0
         self._faults = Faults(logging.ERROR if self._first else logging.DEBUG)
-        self._known = (context or RunContext()).filled_from(RunContext(framework=LOOP))
-        self._given = GivenRows(columns, self._first)
+        known = RunContext() if context is None else of_user(context)
+        self._known = known.filled_from(RunContext(framework=LOOP))
+        self._given = GivenRows(chosen(columns), self._first)
         self._monitor = Monitor(self._known, self.settings, on_fault=self._faults.failed)
         self._watch: Watch | None = None
         self._closed = False
@@ -130,7 +131,7 @@ class Loop:
             save_total_limit=None,
         )
         self._state = SimpleNamespace(
-            global_step=start_step,
+            global_step=count("start_step", start_step),
             max_steps=self._known.max_steps,
             best_model_checkpoint=None,
             best_global_step=None,
@@ -269,7 +270,14 @@ class Loop:
             rows: the numbers of its training rows.
         """
         self._skips = False
-        self._judge(whole(step), number(loss), number(grad_norm), number(lr), epoch, rows)
+        self._judge(
+            self._given.step(step),
+            self._given.metric("loss", loss),
+            self._given.metric("grad_norm", grad_norm),
+            self._given.metric("lr", lr),
+            epoch,
+            rows,
+        )
         return self._skips
 
     @unharmed
@@ -307,8 +315,15 @@ class Loop:
             self._watch.stopped_by("SFT113")
 
     def learn(self, **known: Any) -> None:
-        """Take in what becomes known of the run, as fields of :class:`sftdiag.RunContext`."""
-        self._learn(RunContext(**known))
+        """Take in what becomes known of the run, as fields of :class:`sftdiag.RunContext`.
+
+        Values that no run has are told in a line, and nothing is taken in: the loop goes on.
+        """
+        try:
+            self._learn(of_user(RunContext(**known)))
+        except ConfigError as error:
+            if self._first:
+                say(logging.WARNING, f"learn(): {error}")
 
     @unharmed
     def _learn(self, known: RunContext) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from sftdiag import texts
 from sftdiag.api import Selectors, resolve_settings
 from sftdiag.checks import run_checks
-from sftdiag.config import Settings
+from sftdiag.config import Settings, count
 from sftdiag.context import RunContext
 from sftdiag.errors import ConfigError
 from sftdiag.faults import say
@@ -83,8 +83,7 @@ def smoke_test(
             dataset, too little memory), a rank does not come, or an option is wrong.
     """
     trainer_context.expect_trainer(trainer)
-    if steps < 1:
-        raise ConfigError(f"steps must be 1 or more, got {steps!r}")
+    count("steps", steps, 1)
     settings = resolve_settings(select=select, ignore=ignore, lang=lang)
     settings = settings.replace(ignore=settings.ignore | BY_EVALUATION)
     ranks = SmokeRanks(trainer.args, settings.lang)
@@ -94,7 +93,8 @@ def smoke_test(
     words = texts.load(judging.__file__, "smoke", settings.lang)
     if trainer.is_world_process_zero():
         size = as_size(snapshot.size)
-        say(logging.INFO, words["running"].format(steps=steps, size=size), always=True)
+        running = texts.counted(words["running"].format(steps=steps, size=size))
+        say(logging.INFO, running, always=True)
     watch = _Watch(settings, steps)
     failure = None
     try:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sftdiag import texts
+from sftdiag.config import count
 from sftdiag.context import RunContext
-from sftdiag.errors import ConfigError
 from sftdiag.faults import say
 from sftdiag.findings import Report
 from sftdiag.records import as_float
@@ -43,9 +43,7 @@ class SmokeWatch:
     """
 
     def __init__(self, steps: int | None, lang: str) -> None:
-        if steps is not None and steps < 1:
-            raise ConfigError(f"smoke_steps must be 1 or more, got {steps!r}")
-        self.steps = steps
+        self.steps = None if steps is None else count("smoke_steps", steps, 1)
         self.result: SmokeTest | None = None
         self._words = texts.load(judging.__file__, "smoke", lang)
         self.waiting = False
@@ -78,7 +76,8 @@ class SmokeWatch:
         self.waiting = False
         self.result = judge(report, self._losses, gradients=self._gradients)
         step = state.global_step
-        line = f"{self._words['after'].format(step=step)}{self.result.line}"
+        after = texts.counted(self._words["after"].format(step=step))
+        line = f"{after}{self.result.line}"
         rate, peak = as_float(logs.get("learning_rate")), context.learning_rate
         warmup = context.warmup_steps or 0
         if rate is not None and peak and step < warmup:

@@ -50,7 +50,7 @@ class Examples:
         heading = words["row"].format(
             tokens=len(sample.input_ids), trained=sample.supervised_tokens
         )
-        yield Line(2, ((heading, "bold"),))
+        yield Line(2, ((texts.counted(heading), "bold"),))
         yield Line(4, tuple(self._parts(sample)))
 
     def _parts(self, sample: Sample) -> Iterator[tuple[str, str]]:

@@ -170,7 +170,7 @@ def rows_seen(rows: tuple[RowsSeen, ...], words: Mapping[str, Any]) -> Iterator[
         total = "?" if seen.total is None else f"{seen.total:,}"
         kind = words["rows_train" if seen.split == "train" else "rows_of"].format(split=seen.split)
         text = words[key].format(rows=seen.rows, total=total, kind=kind, undetected=seen.undetected)
-        yield Line(0, ((text, "dim"),))
+        yield Line(0, ((texts.counted(text), "dim"),))
 
 
 def setting(value: object) -> str:

@@ -89,16 +89,15 @@ def about(result: SearchResult) -> list[str]:
     facts, trials = result.facts, result.trials
     samples = "?" if facts.samples is None else f"{facts.samples:,}"
     method = said["full"] if facts.method == "full" else LABELS.get(facts.method, facts.method)
-    lines = [said["about"].format(method=method, samples=samples, rows=facts.rows)]
-    lines.append(
-        said["counts"].format(
-            trials=len(trials),
-            complete=sum(trial.outcome.state == COMPLETE for trial in trials),
-            pruned=len(result.pruned),
-            failed=len(result.failed),
-            time=duration(result.seconds, result.language),
-        )
+    lines = [texts.counted(said["about"].format(method=method, samples=samples, rows=facts.rows))]
+    counts = said["counts"].format(
+        trials=len(trials),
+        complete=sum(trial.outcome.state == COMPLETE for trial in trials),
+        pruned=len(result.pruned),
+        failed=len(result.failed),
+        time=duration(result.seconds, result.language),
     )
+    lines.append(texts.counted(counts))
     if result.gpu_seconds:
         time = duration(result.gpu_seconds, result.language)
         lines.append(said["gpu_time"].format(time=time))

@@ -9,7 +9,7 @@ from sftdiag.sources import TRAINER_STATE, Run
 def told(run: Run, language: str) -> tuple[str, ...]:
     """Return a run's notes as sentences, the format first, but of the Trainer's own log."""
     words = texts.load(__file__, "notes", language)
-    notes = tuple(words[key].format(**values) for key, values in run.notes)
+    notes = tuple(texts.counted(words[key].format(**values)) for key, values in run.notes)
     if run.format == TRAINER_STATE:
         return notes
     return (words["read_as"].format(format=words["formats"].get(run.format, run.format)), *notes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sftdiag import texts
 from sftdiag.tuning import memory, recipes
 from sftdiag.tuning.choice import LABELS, Choice
 from sftdiag.tuning.numbers import number, size
@@ -21,16 +22,15 @@ def about(choice: Choice) -> str:
     if setup.covered:
         share, tokens = setup.covered
         lengths = choice.words["lengths_known"].format(share=share, tokens=tokens)
-    return str(
-        choice.words["about"].format(
-            samples=setup.samples,
-            parameters=size(setup.parameters),
-            method=LABELS[choice.method],
-            gpus=setup.gpus,
-            gpu_memory=gib,
-            lengths=lengths,
-        )
+    told = choice.words["about"].format(
+        samples=setup.samples,
+        parameters=size(setup.parameters),
+        method=LABELS[choice.method],
+        gpus=setup.gpus,
+        gpu_memory=gib,
+        lengths=lengths,
     )
+    return texts.counted(told)
 
 
 def plan(choice: Choice, settings: tuple[Setting, ...]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Choice:
 
     def say(self, part: str, key: str, **values: Any) -> str:
         """Return a sentence of the texts with its numbers."""
-        return str(self.words[part][key].format(**values))
+        return texts.counted(self.words[part][key].format(**values))
 
     def setting(
         self,

@@ -20,7 +20,8 @@ def write_to(console: Any, lengths: Lengths, lang: str = "en") -> None:
 
     words = texts.load(__file__, "lengths", lang)
     mean = lengths.tokens / lengths.rows
-    console.print(words["summary"].format(rows=lengths.rows, tokens=lengths.tokens, mean=mean))
+    summary = words["summary"].format(rows=lengths.rows, tokens=lengths.tokens, mean=mean)
+    console.print(texts.counted(summary))
     quantiles = lengths.quantiles
     shown = "   ".join(f"{share:.0%} {tokens:,}" for share, tokens in quantiles.items())
     console.print(f"{words['quantiles']}: {shown}")
@@ -36,7 +37,7 @@ def write_to(console: Any, lengths: Lengths, lang: str = "en") -> None:
     chosen = words["chosen"].format(
         length=lengths.max_length, share=COVERAGE.high, tokens=lengths.quantile(COVERAGE.high)
     )
-    console.print(Text(chosen, "bold green"))
+    console.print(Text(texts.counted(chosen), "bold green"))
 
 
 def bar(share: float) -> str:

@@ -18,6 +18,7 @@ def files(tmp_path: Path) -> Path:
     finetune.make_tokenizer().save_pretrained(tmp_path / "tokenizer")
     rows = finetune.conversations(finetune.FAULTS["none"], 100, seed=1)
     rows.to_parquet(tmp_path / "rows.parquet")
+    rows.select([0]).to_json(tmp_path / "one.jsonl")
     (tmp_path / "empty.jsonl").touch()
     return tmp_path
 
@@ -32,6 +33,11 @@ def test_the_table_and_json(files: Path) -> None:
     data = json.loads(call(*arguments, "--format", "json").stdout)
     assert data["rows"] == 100
     assert data["max_length"] == 32
+
+
+def test_one_row_is_told_in_the_singular(files: Path) -> None:
+    done = call("lengths", files / "one.jsonl", "--tokenizer", files / "tokenizer")
+    assert done.stdout.startswith("1 row, ")
 
 
 def test_recommend_measures_the_data(files: Path) -> None:

@@ -55,6 +55,13 @@ def test_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["watch", str(tmp_path / "no"), "--once"]) == 2
 
 
+@pytest.mark.parametrize("option", ["--every", "--stall"])
+@pytest.mark.parametrize("given", ["-1", "0", "nan", "inf", "soon"])
+def test_a_time_is_above_0(option: str, given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["watch", "log.jsonl", option, given]) == 2
+    assert f"argument {option}: invalid seconds value: '{given}'" in capsys.readouterr().err
+
+
 def test_standard_input_ends_the_watch() -> None:
     done = call("-", text=lines(ROWS))
     assert done.returncode == 1

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -373,3 +374,57 @@ def test_fixes_name_the_checkpoint_that_the_loop_told_of(lang: str, told: str) -
     assert run.report.primary is not None
     fixes = [fix.text for cause in run.report.primary.causes for fix in cause.fixes]
     assert any(told in fix for fix in fixes)
+
+
+def test_a_step_that_is_none_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    numpy = pytest.importorskip("numpy")
+    with caplog.at_level(logging.WARNING, "sftdiag"), sftdiag.Loop(guard=True) as run:
+        for odd in ("x", -1, math.nan, numpy.ones(2)):
+            run.log(step=odd, loss=2.0)
+        run.skip(step="x", loss=2.0)  # type: ignore[arg-type]
+        run.skip(step=9, loss="low")
+        run.log(step=numpy.int64(7), loss=2.0)
+    assert [record.message for record in caplog.records] == [
+        "step is no number of steps but str, and is not looked at",
+        "loss is no single number but str, and is not looked at",
+    ]
+    assert run.report.summary.last_step == 7
+
+
+@pytest.mark.parametrize(
+    ("argument", "told"),
+    [
+        ({"enabled": "no"}, "enabled must be true or false, got 'no'"),
+        ({"start_step": "x"}, "start_step must be 0 or more, got 'x'"),
+        ({"rank": "0"}, "rank must be 0 or more, got '0'"),
+        ({"columns": "loss"}, 'columns takes names, such as {"loss": "my/loss"}; got \'loss\''),
+        ({"columns": {"los": "nll"}}, "columns: no metric 'los'; expected step, loss"),
+        ({"context": {"max_steps": 9}}, "context is a sftdiag.RunContext(...), got dict"),
+    ],
+)
+def test_an_argument_of_another_type_is_refused(argument: dict[str, Any], told: str) -> None:
+    with pytest.raises(sftdiag.ConfigError, match=re.escape(told)):
+        sftdiag.Loop(**argument)
+
+
+def test_what_is_learned_and_no_run_has_is_said_and_harms_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING, "sftdiag"), sftdiag.Loop() as run:
+        run.learn(max_steps="many")
+        run.learn(learning_rate="2e-5", max_steps=10)
+        run.log(step=1, loss=2.0)
+    assert [record.message for record in caplog.records if "learn" in record.message] == [
+        "learn(): RunContext: max_steps must be a whole number, got 'many'"
+    ]
+    assert run.report.summary.max_steps == 10
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_no_setting_of_the_trainer_is_asked_for(lang: str) -> None:
+    with sftdiag.Loop(lang=lang) as run:
+        for step in range(1, 5):
+            run.log(step=step, loss=2.0)
+    told = " ".join(run.report.skipped.values())
+    assert "eval_loss" in told
+    assert not re.search(r"eval_strategy|logging_steps|DiagnosticsCallback", told)

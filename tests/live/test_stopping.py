@@ -105,7 +105,7 @@ def test_in_the_grace_period_nothing_stops(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("steps", [-1, 0.5, "10", True])
 def test_a_grace_that_is_no_step_count_is_refused(steps: Any) -> None:
-    with pytest.raises(sftdiag.ConfigError, match="grace_steps must be 0 or more steps"):
+    with pytest.raises(sftdiag.ConfigError, match="grace_steps must be 0 or more"):
         sftdiag.DiagnosticsCallback(grace_steps=steps)
 
 
