@@ -173,7 +173,7 @@ class Monitor:
         if not signals.update(record):
             return []
         changed = self._rewind(record.step) if signals.rewound else []
-        for detector in self._on_rows if record.kind == TRAIN else self._listeners(record):
+        for detector in self._listeners(record):
             try:
                 detections = detector.update(signals, record)
             except Exception as fault:
@@ -225,7 +225,9 @@ class Monitor:
         return min(known, key=lambda best: best[1].loss, default=None)
 
     def _listeners(self, record: LogRecord) -> Sequence[Detector | Probe]:
-        """Return those that look at this record, which is no train row."""
+        """Return those that look at this record."""
+        if record.kind == TRAIN:
+            return self._on_steady_rows if self.signals.rate_rise is None else self._on_rows
         if record.kind in ASIDE:
             return [detector for detector in self._detectors if detector.only == record.kind]
         if record.kind != PROBE:
@@ -252,6 +254,7 @@ class Monitor:
         self._detectors = detectors
         self._on_records = tuple(d for d in detectors if not d.only)
         self._on_rows = tuple(d for d in self._on_records if not d.evaluations_only)
+        self._on_steady_rows = tuple(d for d in self._on_rows if not d.rises_only)
 
     def _break(self, code: str, fault: Exception) -> None:
         """Switch off what raised; raise where no one asked to be told."""

@@ -27,6 +27,7 @@ class Detector(ABC):
         only: the one kind of record that it looks at; None: those of training and evaluation.
         seldom: few runs have what it looks at; where one has not, it is not named at all.
         evaluations_only: it says nothing of train rows, and is not shown them.
+        rises_only: of train rows it is shown those only with which the learning rate rises.
     """
 
     code: ClassVar[str]
@@ -36,6 +37,7 @@ class Detector(ABC):
     only: ClassVar[str | None] = None
     seldom: ClassVar[bool] = False
     evaluations_only: ClassVar[bool] = False
+    rises_only: ClassVar[bool] = False
 
     _active: Detection | None = None
     """The detection that is not over, of a detector that follows one at a time."""

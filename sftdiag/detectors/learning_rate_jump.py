@@ -32,15 +32,16 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
 
+from sftdiag.context import RunContext
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.detectors.learning_rate_restarted import LEAST_MOVE, NEVER_RISES
 from sftdiag.findings import Detection, Severity
 from sftdiag.hints import ClassVar
 from sftdiag.ranges import FAR
-from sftdiag.records import TRAIN, LogRecord
+from sftdiag.records import LogRecord
 from sftdiag.signals.rows import Rows
+from sftdiag.signals.schedule import RateRise
 from sftdiag.signals.stream import Signals
 
 JUMP = 3.0
@@ -64,71 +65,41 @@ class LearningRateJumpDetector(Detector):
     name: ClassVar[str] = "learning-rate-jump"
     severity: ClassVar[Severity] = Severity.ERROR
     seldom: ClassVar[bool] = True
+    rises_only: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._fired = False
-        self._step = -1
-        self._rate: float | None = None
-        self._rose = False
-        self._top = 0.0
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
-        rate = record.metrics.get("learning_rate") if record.kind == TRAIN else None
-        if rate is None or not isfinite(rate) or rate < 0.0:
+        rise, rate = signals.rate_rise, signals.learning_rate
+        if self._fired or rise is None or rate is None:
             return ()
-        found: Sequence[Detection] = ()
-        if not self._fired and self._jumps(signals, record.step, rate):
-            self._fired = True
-            found = (self._found(signals, record.step, rate),)
-        self._go_on(record.step, rate)
-        return found
+        if not _jumps(signals.context, record.step, rate, rise):
+            return ()
+        self._fired = True
+        return (self._found(signals, record.step, rise),)
 
     def passes(self, signals: Signals, rows: Rows) -> bool:
         """See :meth:`Detector.passes`."""
         rates, asked = rows.get("learning_rate"), signals.context.learning_rate
         if rates is None or self._fired or asked is None:
             return True
-        return max(rates) < JUMP * max(asked, self._top)
+        return max(rates) < JUMP * max(asked, signals.peak_learning_rate or 0.0)
 
-    def take(self, signals: Signals, rows: Rows) -> None:
-        """See :meth:`Detector.take`."""
-        rates = rows.get("learning_rate")
-        if rates is not None:
-            self._top = max(self._top, *rates[:-1])
-            self._rate = rates[-2]
-            self._go_on(rows.steps[-1], rates[-1])
-
-    def _go_on(self, step: int, rate: float) -> None:
-        self._rose = self._rate is not None and rate > self._rate
-        self._step, self._rate, self._top = step, rate, max(self._top, rate)
-
-    def _jumps(self, signals: Signals, step: int, rate: float) -> bool:
-        known = signals.context
-        asked, last = known.learning_rate, self._rate
-        if not asked or last is None or rate < JUMP * max(asked, self._top):
-            return False
-        resumed = any(self._step <= at < step for at in known.resumed_steps or ())
-        if self._top < REACHED * asked or self._rose or resumed or step <= self._step:
-            return False
-        # What differs from a schedule's name stands behind a comma.
-        scheduler = (known.lr_scheduler_type or "").split(",")[0]
-        came_down = last < (1.0 - LEAST_MOVE) * self._top
-        return scheduler in PLANNED or (came_down and scheduler != GREEDY)
-
-    def _found(self, signals: Signals, step: int, rate: float) -> Detection:
-        asked = signals.context.learning_rate or 0.0
-        peak = max(asked, self._top)
+    def _found(self, signals: Signals, step: int, rise: RateRise) -> Detection:
+        asked, rate = signals.context.learning_rate or 0.0, signals.learning_rate or 0.0
+        peak = max(asked, rise.peak)
         return Detection(
             self.code,
             self.name,
             Severity.ERROR if rate >= FAR * peak else Severity.WARNING,
             step,
-            self._step,
+            rise.step,
             "learning_rate",
             {
-                "step_before": self._step,
-                "rate_before": self._rate,
+                "step_before": rise.step,
+                "rate_before": rise.rate,
                 "rate_after": rate,
                 "peak": peak,
                 "times": rate / peak,
@@ -139,9 +110,22 @@ class LearningRateJumpDetector(Detector):
 
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""
-        if self._rate is None:
+        if signals.learning_rate is None:
             return Skip("no_learning_rate")
         asked = signals.context.learning_rate
-        if self._fired or (asked and self._top >= REACHED * asked):
+        if self._fired or (asked and (signals.peak_learning_rate or 0.0) >= REACHED * asked):
             return None
         return Skip("no_planned_rate")
+
+
+def _jumps(known: RunContext, step: int, rate: float, rise: RateRise) -> bool:
+    asked = known.learning_rate
+    if not asked or rate < JUMP * max(asked, rise.peak):
+        return False
+    resumed = any(rise.step <= at < step for at in known.resumed_steps or ())
+    if rise.peak < REACHED * asked or rise.goes_on or resumed or step <= rise.step:
+        return False
+    # What differs from a schedule's name stands behind a comma.
+    scheduler = (known.lr_scheduler_type or "").split(",")[0]
+    came_down = rise.rate < (1.0 - LEAST_MOVE) * rise.peak
+    return scheduler in PLANNED or (came_down and scheduler != GREEDY)

@@ -1,4 +1,4 @@
-"""The learning rate's steps: does it stand still where it had moved at every record?"""
+"""The learning rate's steps: does it stand still where it moved at every record; where it rises."""
 
 from __future__ import annotations
 
@@ -9,6 +9,24 @@ from sftdiag.signals.rows import Rows
 MOVED = 4
 """Records in a row at which the rate moved before one that stands still is news: schedules that
 hold a value for some records, and logs that round the rate, do not move at each of so many."""
+
+
+class RateRise:
+    """The learning rate rose with the newest train row: how it was before.
+
+    One is made of every row of a warm-up, so it is no Value.
+
+    Attributes:
+        step: the last row before with a rate.
+        rate: that row's.
+        peak: the highest rate before.
+        goes_on: it had risen with that row, too.
+    """
+
+    __slots__ = ("goes_on", "peak", "rate", "step")
+
+    def __init__(self, step: int, rate: float, peak: float, *, goes_on: bool) -> None:
+        self.step, self.rate, self.peak, self.goes_on = step, rate, peak, goes_on
 
 
 class Schedule:

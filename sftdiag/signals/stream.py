@@ -19,7 +19,7 @@ from sftdiag.signals.evaluations import Evaluation, train_level
 from sftdiag.signals.leap import Leap, LeapWatch
 from sftdiag.signals.main_series import MainSeries
 from sftdiag.signals.rows import LONGEST, Rows
-from sftdiag.signals.schedule import Schedule
+from sftdiag.signals.schedule import RateRise, Schedule
 from sftdiag.signals.staircase import Staircase
 from sftdiag.signals.zeros import NAN_KINDS, Zeros
 
@@ -59,6 +59,7 @@ class Signals(MainSeries):
         easy_answers: as the checks of the rows say, see :class:`~sftdiag.observations.Outcome`.
         checkpoints: the steps of those that are known to be there.
         gaps: where the train loss was lost and came back: the last step before, the first after.
+        rate_rise: how the learning rate was before it rose with the newest record, or None.
         first_learning_rate: the first that was logged, also where its row's loss was lost.
         row_lost: the newest train record's loss is NaN or infinite, as the record itself says.
         lost: likewise, or a 0 that hides one, going by the rows around it.
@@ -91,6 +92,8 @@ class Signals(MainSeries):
         self.peak_learning_rate: float | None = None
         self.peak_learning_rate_step = 0
         self.learning_rate_rises = False
+        self.rate_rise: RateRise | None = None
+        self._rate_step = 0
         self.first_loss: float | None = None
         self.opening: list[float] = []
         self.recent: deque[tuple[float | None, float]] = deque(maxlen=RECENT)
@@ -114,7 +117,7 @@ class Signals(MainSeries):
             after it.
         """
         self.block_closed = self.rewound = False
-        self.leap = None
+        self.leap = self.rate_rise = None
         kind, step, epoch = record.kind, record.step, record.epoch
         if kind == PROBE or kind in ASIDE:
             return True
@@ -151,8 +154,12 @@ class Signals(MainSeries):
             self.objective = record.objective()
         rate = metrics.get("learning_rate")
         if rate is not None and isfinite(rate):
-            self.learning_rate_rises = self.learning_rate is not None and rate > self.learning_rate
-            self.learning_rate = rate
+            last, goes_on = self.learning_rate, self.learning_rate_rises
+            if last is not None and rate > last:
+                peak = self.peak_learning_rate or 0.0
+                self.rate_rise = RateRise(self._rate_step, last, peak, goes_on=goes_on)
+            self.learning_rate_rises = self.rate_rise is not None
+            self.learning_rate, self._rate_step = rate, step
             if self.first_learning_rate is None:
                 self.first_learning_rate = rate
             if self.peak_learning_rate is None or rate > self.peak_learning_rate:
@@ -226,7 +233,7 @@ class Signals(MainSeries):
     def take(self, rows: Rows) -> None:
         """Take in rows that passed, as if one by one."""
         self.rewound = self.row_lost = self.lost = False
-        self.leap = self.zero = None
+        self.leap = self.zero = self.rate_rise = None
         if self._lost_since is not None:
             self._end_gap(rows.steps[0])
         self.block_closed = bool(rows.closings) and rows.closings[-1].rows == rows.count
@@ -239,8 +246,14 @@ class Signals(MainSeries):
         self.last_step = max(rows.steps[-1], self.last_step)
         if (rates := rows.get("learning_rate")) is not None:
             highest = max(rates)
-            self.learning_rate_rises = rates[-1] > rates[-2]
-            self.learning_rate = rates[-1]
+            if rates[-1] > rates[-2]:
+                peak, goes_on = (
+                    max(self.peak_learning_rate or 0.0, *rates[:-1]),
+                    rates[-2] > rates[-3],
+                )
+                self.rate_rise = RateRise(rows.steps[-2], rates[-2], peak, goes_on=goes_on)
+            self.learning_rate_rises = self.rate_rise is not None
+            self.learning_rate, self._rate_step = rates[-1], rows.steps[-1]
             if self.first_learning_rate is None:
                 self.first_learning_rate = rates[0]
             if self.peak_learning_rate is None or highest > self.peak_learning_rate:
