@@ -13,8 +13,9 @@ in blocks (with, without, without, with): a drift of the machine's speed slows b
 gives one ratio; printed are their median and its 95 % interval, from order statistics. Beside it
 stands the ratio by the typical time of a stretch, from the median seconds of each of its steps by
 its place after the log row: the machine's stalls, which take either now and then, are in neither.
-What is inside the callback's events and in the wrapped methods is timed beside it. On the CPU it
-trains a tiny model.
+What is inside the callback's events is timed beside it, and what the trainer's methods that attach
+wraps take beyond themselves: the whole of the wrapper, its call included. On the CPU it trains a
+tiny model.
 
 A small model's step is soon one in which the GPU waits for the host to launch kernels: the host's
 own noise is then all that is measured. The 135 M size is trained as it is where speed counts:
@@ -101,22 +102,26 @@ class Alternate(alternating.Alternate):
         seconds: float,
         stretch: int = STRETCH,
     ) -> None:
-        assert watched.steps is not None
         super().__init__(trainer, watched, stretch)
-        self.time(watched.steps, ["_begins", "_trained", "_clipped"])
-        self._trainer = trainer
         self._began = 0.0
         self._seconds = seconds
         self._watched = watched
         self._numbers = row_log._numbers
         self._plain: dict[str, Any] = {}
+        self._wrapped = (trainer, "training_step"), (trainer.accelerator, "clip_grad_norm_")
+        for owner, name in self._wrapped:
+            setattr(owner, name, self._timed(getattr(owner, name), sign=-1))
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Time what attach has put around the trainer's methods, less what is in there."""
+        for owner, name in self._wrapped:
+            setattr(owner, name, self._timed(getattr(owner, name)))
 
     def switch(self, *, on: bool) -> None:
         """Give the trainer its own methods back, or those that attach put there, too."""
         super().switch(on=on)
         row_log._numbers = self._numbers if on else (lambda batch: batch)
-        pairs = ((self._trainer, "training_step"), (self._trainer.accelerator, "clip_grad_norm_"))
-        for owner, name in pairs:
+        for owner, name in self._wrapped:
             if on:
                 vars(owner)[name] = self._plain.pop(name)
             else:

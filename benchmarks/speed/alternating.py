@@ -71,11 +71,14 @@ class Alternate(TrainerCallback):
         for name in names:
             setattr(owner, name, self._timed(getattr(owner, name)))
 
-    def _timed(self, method: Callable[..., None]) -> Callable[..., None]:
-        def timed(*args: Any, **kwargs: Any) -> None:
+    def _timed(self, method: Callable[..., Any], sign: int = 1) -> Callable[..., Any]:
+        """Return the method, whose time counts; with -1 as what it is no part of."""
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
             start = time.perf_counter()
-            method(*args, **kwargs)
-            self._inside += time.perf_counter() - start
+            result = method(*args, **kwargs)
+            self._inside += sign * (time.perf_counter() - start)
+            return result
 
         return timed
 

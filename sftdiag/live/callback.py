@@ -21,6 +21,7 @@ from sftdiag.faults import Faults
 from sftdiag.findings import Report
 from sftdiag.live.adapter import AdapterLook
 from sftdiag.live.agreement import Agreement, Start, Word, joined
+from sftdiag.live.made_step import Taken
 from sftdiag.live.ranks import Ranks
 from sftdiag.live.resume import Past, opened, past, resumed
 from sftdiag.live.smoke_watch import SmokeWatch
@@ -250,7 +251,7 @@ class DiagnosticsCallback(StepEvents):
         state: TrainerState,
         control: TrainerControl,
         logs: Mapping[str, Any],
-        steps: bytes,
+        steps: Taken,
         model: Any,
     ) -> None:
         step = state.global_step

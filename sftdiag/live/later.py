@@ -10,11 +10,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from itertools import chain
 from math import isfinite
 from typing import Any
 
-from sftdiag.sources.every_step import PLACES, UNKNOWN, WIDTH, beside, numbers_of
+from sftdiag.live.made_step import Taken
+from sftdiag.sources.every_step import beside
 
 LONGEST = 5.0
 """Seconds that a row waits at most: nobody acts on a warning sooner, and detectors that are visited
@@ -23,6 +23,10 @@ as seldom cost a run less than a thousandth of its time."""
 HIGHS = 16
 """Log rows whose highest loss bounds what is usual: one as high may be a spike. Of rows that say
 nothing new one in seventeen is the highest."""
+
+KEPT = 1.0
+"""Seconds after which steps that wait are in their file all the same: those that a run loses which
+is killed in between are ordinary ones, and a file written as seldom costs next to nothing."""
 
 Waiting = tuple[bytes, Mapping[str, Any]]
 """Steps, as rows of :mod:`sftdiag.sources.every_step`, and the log row that is their mean."""
@@ -37,48 +41,63 @@ class Later:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._judged = clock() - LONGEST
+        self._judged = self._kept = clock() - LONGEST
         self._highs: deque[float] = deque(maxlen=HIGHS)
         self._peak = 0.0
-        self._waiting: list[Waiting] = []
+        self._waiting: list[tuple[Taken, Mapping[str, Any]]] = []
 
-    def takes(self, steps: bytes, row: Mapping[str, Any]) -> bool:
+    def takes(self, steps: Taken, row: Mapping[str, Any]) -> bool:
         """Take in a log row and its steps, if they may wait; else they are judged by the caller."""
         now = self._clock()
-        usual = self._usual(steps, row)
-        if not usual or now - self._judged >= LONGEST:
+        if not self._usual(steps, row) or now - self._judged >= LONGEST:
             self._judged = now
             return False
-        last = self._waiting[-1] if self._waiting else None
-        if last is not None and beside(last[1]) == beside(row):
-            # Rows that say the same besides are one to whoever judges them.
-            self._waiting[-1] = last[0] + steps, row
-        else:
-            self._waiting.append((steps, row))
+        self._waiting.append((steps, row))
+        return True
+
+    def keeps(self) -> bool:
+        """Return whether it is time to write down what waits; it is then taken as written."""
+        now = self._clock()
+        if now - self._kept < KEPT:
+            return False
+        self._kept = now
         return True
 
     def rest(self) -> list[Waiting]:
         """Return what waits, oldest first, and keep it no longer."""
         waiting, self._waiting = self._waiting, []
-        return waiting
+        together: list[tuple[list[bytes], Mapping[str, Any]]] = []
+        said: Mapping[str, Any] | None = None
+        for steps, row in waiting:
+            besides = beside(row)
+            if together and besides == said:
+                # Rows that say the same besides are one to whoever judges them.
+                together[-1] = [*together[-1][0], steps.rows], row
+            else:
+                together.append(([steps.rows], row))
+            said = besides
+        return [(b"".join(rows), row) for rows, row in together]
 
-    def _usual(self, steps: bytes, row: Mapping[str, Any]) -> bool:
+    def _usual(self, steps: Taken, row: Mapping[str, Any]) -> bool:
         """Return whether nothing sudden can stand in these steps, and the row is their mean."""
-        numbers = numbers_of(steps)
-        losses, norms, rates, skipped = (numbers[PLACES[name] :: WIDTH] for name in _LOOKED_AT)
-        if not losses or "loss" not in row or numbers[-WIDTH] != row.get("step"):
+        if not steps or "loss" not in row or steps.column("step")[-1] != row.get("step"):
             return False
+        losses, norms, rates, skipped = map(steps.column, _LOOKED_AT)
         high, before = max(losses), max(self._highs, default=0.0)
         self._highs.append(high)
         # A warm-up is not waited for either.
+        if not rates or None in rates:
+            return False
         peak, self._peak = self._peak, max(self._peak, *rates)
-        if self._peak > peak or UNKNOWN in rates:
+        if self._peak > peak or skipped.count(None) < len(skipped):
+            return False
+        known = [] if norms.count(None) == len(norms) else norms
+        if None in known:
             return False
         # A sum is finite where each of them is.
-        if high > before or not isfinite(sum(chain(losses, norms))):
+        if high > before or not isfinite(sum(losses) + sum(known)):
             return False
-        known = min(norms) > 0.0 or norms.count(UNKNOWN) == len(norms)
-        return min(losses) > 0.0 and known and skipped.count(UNKNOWN) == len(skipped)
+        return min(losses) > 0.0 and min(known, default=1.0) > 0.0
 
 
 _LOOKED_AT = ("loss", "grad_norm", "learning_rate", "skipped")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise, repeat, zip_longest
 from math import isfinite, prod, sqrt
 from typing import Any
 
-from sftdiag.sources.every_step import MEASURED
+from sftdiag.sources.every_step import MEASURED, PLACES, packed_columns
 
 AGREES = 1e-3
 """Share by which a log row's loss may differ from the mean of its steps: losses in bfloat16 are
@@ -19,21 +20,54 @@ ROUNDED = 1e-4
 Skip = tuple[float | None, float | None, float | None]
 
 
-Made = tuple[int, int, bool, int, Any, float | None, float | None, float, int, Skip]
-"""A step that is made, as far as it is known before its losses are brought over:
-
-- steps done with it;
-- micro-batches, whose losses stand in the ring, one after another;
-- whether its gradient norm stands there after them;
-- in how many parts the ranks have that: see :func:`part_of_norm`;
-- the learning rate that it was made with, where it is a float;
-- epochs done with it;
-- when the step before it ended, None where something else came between, and when it did;
-- tokens in its batches;
-- why it was kept out of the weights, the usual loss then and the bound above it.
-"""
-
 NOT_SKIPPED: Skip = (None, None, None)
+"""Why a step was kept out of the weights, the usual loss then and the bound above it."""
+
+
+class Taken:
+    """Steps that were brought over.
+
+    Args:
+        columns: as in the rows of :mod:`sftdiag.sources.every_step`; None for one of which nothing
+            is known, as for those behind the last.
+    """
+
+    def __init__(self, *columns: Sequence[Any] | None) -> None:
+        self.columns = columns
+        self._rows: bytes | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.columns)
+
+    def column(self, name: str) -> Sequence[Any]:
+        """Return a column; of one of which nothing is known, nothing."""
+        place = PLACES[name]
+        return (self.columns[place] if place < len(self.columns) else None) or ()
+
+    @property
+    def rows(self) -> bytes:
+        """Them as rows of their file, made where they are first asked for."""
+        if self._rows is None:
+            self._rows = packed_columns(self.columns)
+        return self._rows
+
+
+def joined(parts: Sequence[Taken]) -> Taken:
+    """Return steps that were brought over one after another as one."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = zip_longest(*(part.columns for part in parts))
+    counts = [len(part.column("step")) for part in parts]
+    return Taken(
+        *(
+            [
+                value
+                for column, count in zip(columns, counts, strict=True)
+                for value in (column or repeat(None, count))
+            ]
+            for columns in whole
+        )
+    )
 
 
 def whole_norm(mean: float, parts: int) -> float:
@@ -60,8 +94,24 @@ def part_of_norm(norm: Any) -> tuple[Any, int] | None:
     return (own.square() if parts > 1 else own), parts
 
 
-def measured(trainer: Any, batches: Sequence[int]) -> list[list[float | None]]:
+def last_of_each(norms: Sequence[Any], ends: Sequence[int]) -> list[Any]:
+    """Return the last gradient norm of each step; None where it has none that is one number.
+
+    Args:
+        norms: of all steps.
+        ends: how many there were by the end of each.
+    """
+    single = [
+        [norm for norm in norms[start:end] if isinstance(norm, (int, float)) or norm.numel() == 1]
+        for start, end in pairwise((0, *ends))
+    ]
+    return [of_step[-1] if of_step else None for of_step in single]
+
+
+def measured(trainer: Any, batches: Sequence[int]) -> Sequence[Sequence[float | None]]:
     """Return the means over steps' micro-batches of what TRL keeps as numbers for its log.
+
+    A column for each of :data:`~sftdiag.sources.every_step.MEASURED`; none of other trainers.
 
     Args:
         trainer: adds a number a micro-batch, and forgets them once its log row is written.
@@ -69,10 +119,9 @@ def measured(trainer: Any, batches: Sequence[int]) -> list[list[float | None]]:
     """
     kept = getattr(trainer, "_metrics", None)
     if not isinstance(kept, dict):
-        return [[None] * len(MEASURED)] * len(batches)
+        return ()
     lists = kept.get("train", {})
-    columns: list[Sequence[float | None]] = [_means(lists.get(n, ()), batches) for n in MEASURED]
-    return [list(row) for row in zip(*columns, strict=True)]
+    return [_means(lists.get(name, ()), batches) for name in MEASURED]
 
 
 def _means(values: Sequence[float], batches: Sequence[int]) -> Sequence[float | None]:

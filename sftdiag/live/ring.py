@@ -1,7 +1,7 @@
-"""Ring: losses and gradient norms in the order they come, kept on the device until a log row.
+"""Ring: losses in the order they come, kept on the device until a log row.
 
-On an accelerator each is one small copy into a tensor there, and all come over in one: nothing
-waits for the device in between. On the CPU there is nothing to wait for.
+On an accelerator each is one small copy into a tensor there, and all come over in one, gradient
+norms with them: nothing waits for the device in between. On the CPU there is nothing to wait for.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 ON_THE_DEVICE = 4096
-"""Values: the losses and norms of 1,000 steps and more, in 16 KB."""
+"""Losses, in 16 KB: with their norms those of 1,000 steps and more."""
 
 ON_THE_HOST = 1024
 """The same, as tensors of half a kilobyte each."""
 
 
 class Ring:
-    """Keeps single numbers on the device, one after another.
+    """Keeps losses on the device, one after another.
 
     Args:
         room: how many.
         device: the trainer's.
 
     Attributes:
-        keep: keeps a number, or a tensor of one element and without a graph.
+        keep: keeps a tensor without a graph.
     """
 
     keep: Callable[[Any], None]
@@ -35,24 +35,36 @@ class Ring:
         self.room, self._end = room, 0
         self._kept = torch.zeros(room, device=device)
         self._slots = self._kept.unbind()
+        self._scalars = True
         self.keep = self._copy
 
     def _copy(self, value: Any) -> None:
         # By value: a compiled model's graph writes its next loss to the same place.
-        slot = self._slots[self._end]
-        if isinstance(value, (int, float)):
-            slot.fill_(value)
+        end = self._end
+        self._end = end + 1
+        if value.dim():
+            self._scalars = False
         else:
-            slot.copy_(value.reshape(()) if value.dim() else value)
-        self._end += 1
+            self._slots[end].copy_(value)
 
-    def drop(self) -> None:
-        """Let go of the last one."""
-        self._end -= 1
+    def holds_scalars(self) -> bool:
+        """Return whether all that was kept were tensors without a dimension."""
+        return self._scalars
 
-    def numbers(self, start: int, end: int) -> list[float]:
-        """Return those from one place to another, in one copy; this waits for the device."""
-        values: list[float] = self._kept[start:end].tolist()
+    def numbers(self, start: int, end: int, others: Sequence[Any] = ()) -> list[float]:
+        """Return those from one place to another, in one copy; this waits for the device.
+
+        Args:
+            start: the first place.
+            end: the place behind the last.
+            others: numbers or tensors of one element, which come after them.
+        """
+        import torch
+
+        kept = self._kept[start:end]
+        if others:
+            kept = torch.cat((kept, self._stacked(others)))
+        values: list[float] = kept.tolist()
         return values
 
     def clear(self, end: int) -> None:
@@ -62,24 +74,50 @@ class Ring:
             self._kept[:left] = self._kept[end : self._end].clone()
         self._end = left
 
-    def mean(self, numbers: Sequence[float] | None = None, last: float = 0.0) -> list[float]:
-        """Return the mean over the ranks, each of which comes here.
+    def tensor(self, end: int, others: Sequence[Any]) -> Any:
+        """Return those up to a place and others after them in as much room as on every rank."""
+        whole = self._kept.clone()
+        if others:
+            whole[end : end + len(others)] = self._stacked(others)
+        whole[-1] = 0.0
+        return whole
+
+    def _stacked(self, values: Sequence[Any]) -> Any:
+        import torch
+
+        first = values[0]
+        if all(
+            isinstance(value, torch.Tensor)
+            and (value.device, value.dtype) == (self._kept.device, first.dtype)
+            for value in values
+        ):
+            return torch.stack([value.reshape(()) for value in values]).to(self._kept.dtype)
+        return self._kept.new_tensor([float(value) for value in values])
+
+    def mean(self, mine: Any) -> tuple[list[float], bool]:
+        """Return the mean over the ranks, each of which comes here, and whether one has failed.
 
         Args:
-            numbers: of these; None: of all that is kept, to the last place.
-            last: what stands in the last place then, whatever is kept.
+            mine: what :meth:`tensor` returned; None on a rank that has failed.
         """
+        if mine is None:
+            mine = self._on_the_device([0.0] * (self.room - 1) + [1.0])
+        *values, failed = self._reduced(mine)
+        return values, bool(failed)
+
+    def mean_of(self, numbers: Sequence[float]) -> list[float]:
+        """Return the mean of numbers over the ranks, each of which comes here."""
+        return self._reduced(self._on_the_device(numbers))
+
+    def _reduced(self, mine: Any) -> list[float]:
         from torch import distributed
 
-        mine = self._on_the_device(numbers)
-        if numbers is None:
-            mine[-1] = last
         distributed.all_reduce(mine)
         values: list[float] = (mine / distributed.get_world_size()).tolist()
         return values
 
-    def _on_the_device(self, numbers: Sequence[float] | None) -> Any:
-        return self._kept.clone() if numbers is None else self._kept.new_tensor(numbers)
+    def _on_the_device(self, numbers: Sequence[float]) -> Any:
+        return self._kept.new_tensor(numbers)
 
 
 class HostRing(Ring):
@@ -94,25 +132,26 @@ class HostRing(Ring):
         # No function of ours: behind a step every one that is called is a cold one.
         self.keep = self._held.append
 
-    def drop(self) -> None:
-        """See :meth:`Ring.drop`."""
-        self._held.pop()
+    def holds_scalars(self) -> bool:
+        """See :meth:`Ring.holds_scalars`."""
+        return not any(value.dim() for value in self._held)
 
-    def numbers(self, start: int, end: int) -> list[float]:
+    def numbers(self, start: int, end: int, others: Sequence[Any] = ()) -> list[float]:
         """See :meth:`Ring.numbers`."""
-        held, plain = self._held[start:end], (float, int)
-        return [value if type(value) in plain else value.item() for value in held]
+        return [*map(float, (*self._held[start:end], *others))]
 
     def clear(self, end: int) -> None:
         """See :meth:`Ring.clear`; here, since a tensor that goes behind a step costs time there."""
         del self._held[:end]
 
-    def _on_the_device(self, numbers: Sequence[float] | None) -> Any:
+    def tensor(self, end: int, others: Sequence[Any]) -> Any:
+        """See :meth:`Ring.tensor`."""
+        numbers = self.numbers(0, end, others)
+        return self._on_the_device(numbers + [0.0] * (self.room - len(numbers)))
+
+    def _on_the_device(self, numbers: Sequence[float]) -> Any:
         import torch
 
-        if numbers is None:
-            numbers = self.numbers(0, self.room)
-            numbers += [0.0] * (self.room - len(numbers))
         return torch.tensor(numbers, dtype=torch.float32, device=self._device)
 
 

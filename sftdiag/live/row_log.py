@@ -18,7 +18,7 @@ from sftdiag.findings import StepRows
 MOST = 2**16
 """Row numbers kept, 8 bytes each: half a megabyte, and of 128 rows a step the last 400 steps."""
 
-AT_ONCE = 16
+AT_ONCE = 64
 """Steps whose rows are put in their places together: behind each step it would be slow."""
 
 OF_A_BATCH, OF_A_STEP = 12, 24

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from sftdiag.live import row_losses
 from sftdiag.live.agreement import Agreement
 from sftdiag.live.bad_steps import Guard
 from sftdiag.live.guard import GuardedSteps
+from sftdiag.live.made_step import Taken
 from sftdiag.live.smoke_watch import SmokeWatch
 from sftdiag.live.step_signals import StepSignals
 from sftdiag.live.unharmed import unharmed
@@ -54,6 +56,8 @@ class StepEvents(TrainerCallback):
     _guarded: GuardedSteps | None = None
     _watchdog: Watchdog | None = None
     smoke: SmokeWatch
+    _noted: Callable[[TrainerState], bool] | None = None
+    _at_exit: Callable[[], None] | None = None
     _faults: Faults
     _watch: Watch | None
     _agreement: Agreement
@@ -74,10 +78,15 @@ class StepEvents(TrainerCallback):
         if self._guarded is not None or self.smoke.waiting:
             # The event of its name, of the runs that need it: others are not kept at every step.
             vars(self)["on_pre_optimizer_step"] = self._before_step
-        first = self.steps is not None and state.is_world_process_zero
-        self._watchdog = Watchdog(watch.stands_still) if first else None
-        if self._watchdog is not None:
-            self._watchdog.begin()
+        self._watchdog, self._noted = None, None
+        if self.steps is not None:
+            self._watchdog = dog = Watchdog(watch.stands_still)
+            self._noted = self._faults.run(PART, partial(self.steps.ended, dog), None)
+            if state.is_world_process_zero:
+                dog.begin()
+            # Of a run that an error ends, no event says so.
+            self._at_exit = watch.keep_what_waits
+            atexit.register(self._at_exit)
 
     def _beat(self, state: TrainerState) -> None:
         """Note a sign of life."""
@@ -135,24 +144,26 @@ class StepEvents(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Note that the step is done, at every step and so with few calls.
+        """Note that the step is done, at every step and so with few calls."""
+        try:
+            if self._noted is not None and self._noted(state):
+                return
+        except Exception as error:
+            self._faults.failed(PART, error)
+        self._step_done(args, state, control)
 
-        The ranks meet once: by the end of a step each has begun it.
+    def _step_done(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl
+    ) -> None:
+        """See whether the step took unusually long, and have the ranks meet.
+
+        They do so once: by the end of a step each has begun it.
         """
-        signals, watch, watchdog = self.steps, self._watch, self._watchdog
+        watch = self._watch
         if not self.enabled:
             return
-        step, now = state.global_step, None
-        if signals is not None:
-            try:
-                now = signals.stepped(step, state.epoch)
-            except Exception as error:
-                self._faults.failed(PART, error)
-        if watchdog is not None:
-            if now is not None and now - watchdog.last < watchdog.usual:
-                watchdog.last, watchdog.step = now, step
-            else:
-                self._faults.run("the watchdog", partial(self._beat, state), None, always=True)
+        if self._watchdog is not None:
+            self._faults.run("the watchdog", partial(self._beat, state), None, always=True)
         if watch is not None and watch.waiting:
             self._meet(watch, args, state, control)
 
@@ -172,14 +183,14 @@ class StepEvents(TrainerCallback):
             tell = partial(ranks.fail, self._faults.last)
             self._faults.run("the ranks", tell, None, always=True)
 
-    def _steps_since(self, row: Mapping[str, Any]) -> bytes:
+    def _steps_since(self, row: Mapping[str, Any]) -> Taken:
         """Return the steps since the last row of the log: every rank comes here at each row."""
         if self.steps is None:
-            return b""
+            return Taken()
         take = partial(self.steps.take, row.get("loss"))
-        return self._faults.run(PART, take, b"", always=True)
+        return self._faults.run(PART, take, Taken(), always=True)
 
-    def _feed(self, watch: Watch, row: Mapping[str, Any], steps: bytes, control: Any) -> None:
+    def _feed(self, watch: Watch, row: Mapping[str, Any], steps: Taken, control: Any) -> None:
         """Feed a row of the log, and before it the steps since the last one, as they are kept."""
         signals = self.steps
         if signals is None:
@@ -187,8 +198,8 @@ class StepEvents(TrainerCallback):
             return
         if signals.off is not None and watch.monitor.signals.context.step_signals is None:
             watch.learn(RunContext(step_signals=signals.off), control)
-        watch.feed_steps(steps, row, control)
-        self._faults.run("the rows", watch.find_rows, None)
+        if watch.feed_steps(steps, row, control):
+            self._faults.run("the rows", watch.find_rows, None)
         if self._guarded is not None and self._guarded.stopped:
             watch.stopped_by("SFT113")
 
@@ -262,6 +273,9 @@ class StepEvents(TrainerCallback):
 
     def _end_steps(self) -> None:
         vars(self).pop("on_pre_optimizer_step", None)
+        self._noted = None
+        if self._at_exit is not None:
+            atexit.unregister(self._at_exit)
         if self.steps is not None:
             self.steps.end()
         if self._watchdog is not None:

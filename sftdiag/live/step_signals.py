@@ -8,23 +8,25 @@ are what it logs: where it disagrees, its rows count and the report says so.
 
 from __future__ import annotations
 
-import functools
-import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from sftdiag.findings import StepRows
 from sftdiag.live.made_step import (
     NOT_SKIPPED,
-    Made,
+    Skip,
+    Taken,
     agree,
+    joined,
+    last_of_each,
     measured,
     part_of_norm,
     whole_norm,
 )
 from sftdiag.live.ring import ring_of
 from sftdiag.live.row_log import AT_ONCE, RowLog
-from sftdiag.sources.every_step import packed
+from sftdiag.live.tape import Pulse, Tape
 from sftdiag.trainer import schedules
 
 NO_SCALAR, DISAGREES, RANK_MISSING, FAULT = "no_scalar", "disagrees", "rank_missing", "fault"
@@ -55,13 +57,14 @@ class StepSignals:
         self._reset()
 
     def _reset(self) -> None:
-        self._steps: list[Made] = []
-        self._begin = self._batches = self._tokens = self._placed = 0
-        self._normed, self._parts, self._skip = False, 1, NOT_SKIPPED
-        self._rate: Any = None
-        self._ready = b""
+        self._tape = Tape(self.broke)
+        self._placed = 0
+        self._parts = 1
+        self._skips: dict[int, Skip] = {}
+        self._clock = 0.0
+        self._untimed = {0}
+        self._ready: list[Taken] = []
         self._losses: list[float] = []
-        self._clock: float | None = None
 
     def begin(self, loader: Any = None, step: int = 0) -> None:
         """Start afresh and follow the trainer from now on.
@@ -75,20 +78,32 @@ class StepSignals:
         self._reset()
         args = self.trainer.args
         self.alone = args.world_size == 1
-        from torch import Tensor
-
-        self._plain = Tensor
         per_step = args.gradient_accumulation_steps + 1
         # One place is left for what the ranks tell each other.
         self._ring = ring_of(args.device, per_step + 1)
-        self._most = (self._ring.room - 1) // per_step
-        self._keep = self._ring.keep
-        self._rates = schedules.rates_of(self.trainer)
+        most = (self._ring.room - 1) // per_step
+        self._every = min(most, AT_ONCE)
+        # Reached where the tape is looked at.
+        self._most = most - most % self._every
         if loader is not None:
             self.rows.begin(loader, args, step)
-        self._in_stream = self.rows.trained if self.rows.by_place else None
-        self._wrap(self.trainer, "training_step", self._trained, self._begins)
-        self._wrap(self.trainer.accelerator, "clip_grad_norm_", self._clipped)
+        in_stream = self.rows.trained if self.rows.by_place else None
+        rate, tape = schedules.rate_of(self.trainer), self._tape
+        keep = self._ring.keep
+        self._wrap(
+            self.trainer,
+            "training_step",
+            lambda method: tape.training_step(method, keep, rate, in_stream),
+        )
+        self._wrap(
+            self.trainer.accelerator,
+            "clip_grad_norm_",
+            lambda method: tape.clip_grad_norm_(method, self._clipped),
+        )
+
+    def ended(self, pulse: Pulse) -> Callable[[Any], bool]:
+        """Return what notes the end of a step: see :meth:`sftdiag.live.tape.Tape.step_end`."""
+        return self._tape.step_end(pulse, self._look, self._every)
 
     def broke(self) -> None:
         """Note that something failed on this rank: the others are told with the next values."""
@@ -103,87 +118,36 @@ class StepSignals:
         self.rows.end()
 
     def _wrap(
-        self,
-        owner: Any,
-        name: str,
-        seen: Callable[[Any], None],
-        before: Callable[[tuple[Any, ...], Any], None] | None = None,
+        self, owner: Any, name: str, seeing: Callable[[Callable[..., Any]], Callable[..., Any]]
     ) -> None:
-        """Have what a method returns seen, by an attribute of this instance alone.
+        """Have a method's calls seen, by an attribute of this instance alone.
 
         Args:
             owner: has the method.
             name: its name.
-            seen: is given what it returns.
-            before: is given what it is called with, before it is.
+            seeing: returns what is called instead, given the method.
         """
-        original, own = getattr(owner, name), vars(owner).get(name)
-
-        @functools.wraps(original)
-        def seeing(*args: Any, **kwargs: Any) -> Any:
-            if before is not None:
-                try:
-                    before(args, kwargs)
-                except Exception:
-                    self.broke()
-            result = original(*args, **kwargs)
-            try:
-                seen(result)
-            except Exception:
-                self.broke()
-            return result
+        own = vars(owner).get(name)
+        ours = seeing(getattr(owner, name))
 
         def undo() -> None:
-            if vars(owner).get(name) is not seeing:
+            if vars(owner).get(name) is not ours:
                 return  # Someone wrapped it once more; what we return is what the method returns.
             if own is None:
                 delattr(owner, name)
             else:
                 setattr(owner, name, own)
 
-        setattr(owner, name, seeing)
+        setattr(owner, name, ours)
         self._undo.append(undo)
 
-    def _begins(self, args: tuple[Any, ...], kwargs: Any) -> None:
-        """Note what is known of a micro-batch before it is trained on.
-
-        A step fills the caches with its own: what is asked behind it takes thrice the time.
-        """
-        self._batches += 1
-        inputs = args[1] if len(args) > 1 else kwargs.get("inputs")
-        ids: Any = inputs.get("input_ids") if hasattr(inputs, "get") else None
-        if self._in_stream is not None:
-            self._in_stream(ids)
-        if hasattr(ids, "numel"):
-            self._tokens += ids.numel()
-        self._rate = self._rates()[0]
-
-    def _trained(self, loss: Any) -> None:
-        """Keep the loss of a micro-batch, as the trainer adds it up."""
-        if self.off is not None:
-            return
-        if loss.dim():
-            self.off = NO_SCALAR
-            return
-        self._keep(loss.detach() if loss.requires_grad else loss)
-
     def _clipped(self, norm: Any) -> None:
-        """Keep the gradient norm that the trainer logs of its step: that of its last call."""
-        if self.off is not None:
-            return
-        if type(norm) is self._plain:
-            if norm.numel() != 1:
-                return
-            norm = norm.detach() if norm.requires_grad else norm
-        elif not isinstance(norm, (int, float)):
-            kept = part_of_norm(norm) if hasattr(norm, "device_mesh") else None
-            if kept is None:
-                return
-            norm, self._parts = kept
-        if self._normed:
-            self._ring.drop()
-        self._keep(norm)
-        self._normed = True
+        """Keep a gradient norm that is no plain tensor, where it is one at all."""
+        if isinstance(norm, (int, float)):
+            self._tape.norms.append(norm)
+        elif hasattr(norm, "device_mesh") and (kept := part_of_norm(norm)) is not None:
+            part, self._parts = kept
+            self._tape.norms.append(part)
 
     def now(self) -> tuple[float, float | None]:
         """Return the loss and the gradient norm of the step that is being made, now.
@@ -191,14 +155,21 @@ class StepSignals:
         This waits for the device. With several ranks it is their mean: every rank must ask, also
         one where something failed, and all of them know that then.
         """
-        losses = self._ring.numbers(self._begin, self._begin + self._batches + self._normed)
-        norm = losses.pop() if self._normed else None
+        tape = self._tape
+        batches, norms = (tape.ended[-1][3], tape.ended[-1][4]) if tape.ended else (0, 0)
+        (own,) = last_of_each(tape.norms[norms:], [len(tape.norms) - norms])
+        last = [] if own is None else [own]
+        self._check()
+        values = [0.0] * (len(tape.batches) - batches + len(last))
+        if self.off is None:
+            values = self._ring.numbers(batches, len(tape.batches), last)
+        norm = values.pop() if last else None
         if self.alone:
-            return sum(losses), norm
-        words = [sum(losses), norm or 0.0, float(self._normed), 0.0]
+            return sum(values), norm
+        words = [sum(values), norm or 0.0, float(norm is not None), 0.0]
         if self.off is not None:
             words = [0.0, 0.0, 0.0, 1.0]
-        loss, norm, normed, failed = self._ring.mean(words)
+        loss, norm, normed, failed = self._ring.mean_of(words)
         if failed:
             self.off = self.off or FAULT
         return loss, whole_norm(norm, self._parts) if normed else None
@@ -211,31 +182,27 @@ class StepSignals:
             level: the usual loss.
             bound: the rise above it that is not unusual.
         """
-        self._skip = float(reason), level, bound
+        self._skips[len(self._tape.ended)] = float(reason), level, bound
 
-    def stepped(self, step: int, epoch: float | None) -> float:
-        """Note that an optimizer step is done; return the time."""
-        now, clock = time.monotonic(), self._clock
-        self._clock = now
-        batches, normed = self._batches, self._normed
-        tokens, skip = self._tokens, self._skip
-        made = step, batches, normed, self._parts, self._rate, epoch, clock, now, tokens, skip
-        self._steps.append(made)
-        self._begin += batches + normed
-        self._batches = self._tokens = 0
-        self._normed, self._parts, self._skip = False, 1, NOT_SKIPPED
-        if step % AT_ONCE == 0:
-            self._place_rows()
-        if len(self._steps) == self._most:
+    def _look(self) -> None:
+        """Let nothing grow where no log row comes for long."""
+        self._place_rows()
+        self._check()
+        # With several ranks all bring theirs over after equally many steps.
+        if len(self._tape.ended) >= self._most or (self.alone and self.off is not None):
             self._empty()
-        return now
 
     def _place_rows(self) -> None:
         """Tell the row log of the steps made since it was told last."""
-        placed, self._placed = self._placed, len(self._steps)
+        ended, placed = self._tape.ended, self._placed
+        if placed == len(ended):
+            return
+        self._placed = len(ended)
+        before = ended[placed - 1][3] if placed else 0
         try:
-            for made in self._steps[placed:]:
-                self.rows.stepped(made[0], made[5], made[1])
+            for step, epoch, _, batches, _ in ended[placed:]:
+                self.rows.stepped(step, epoch, batches - before)
+                before = batches
         except Exception:
             # The steps count all the same: ranks bring theirs over after equally many.
             self.broke()
@@ -252,66 +219,100 @@ class StepSignals:
 
     def paused(self) -> None:
         """Note that what comes next is no step: its time is none of the next one's."""
-        self._clock = None
+        self._untimed.add(len(self._tape.ended))
 
-    def take(self, loss: float | None = None) -> bytes:
+    def take(self, loss: float | None = None) -> Taken:
         """Bring over the steps since the last call.
 
         Args:
             loss: of the trainer's log row that is their mean, if it is one.
 
         Returns:
-            Them, as rows of :mod:`sftdiag.sources.every_step`, or none where they are not what
-            the trainer logs.
+            Them, or none where they are not what the trainer logs.
         """
         self._empty()
-        steps, self._ready = self._ready, b""
+        ready, self._ready = self._ready, []
         if loss is not None:
             losses, self._losses = self._losses, []
             if losses and self.off is None and not agree(losses, loss):
                 self.off = DISAGREES
-        return steps if self.off is None else b""
+        return joined(ready) if self.off is None else Taken()
+
+    def _check(self) -> None:
+        if not self._ring.holds_scalars():
+            self.off = self.off or NO_SCALAR
 
     def _empty(self) -> None:
-        """Copy the ring to the host, once; with several ranks, their mean."""
-        if not self._steps:
+        """Copy what is kept to the host, once; with several ranks, their mean."""
+        tape = self._tape
+        if not tape.ended:
             return
         self._place_rows()
-        batches, beside = [made[1] for made in self._steps], list[list[float | None]]()
+        steps, epochs, times, batches, norms = zip(*tape.ended, strict=True)
+        done, untimed, skips = batches[-1], self._untimed, self._skips
+        clock, noted = self._clock, tape.batches[:done]
+        starts = 0, *batches
+        counts = [b - a for a, b in pairwise(starts)]
+        beside: Sequence[Sequence[float | None]] = ()
+        own: list[Any] = []
         try:
-            beside = measured(self.trainer, batches)
+            self._check()
+            own = last_of_each(tape.norms, norms)
+            beside = measured(self.trainer, counts)
         except Exception:
             self.broke()
-        values = self._values()
-        self._ring.clear(self._begin)
-        steps, self._steps = self._steps, []
-        self._begin = self._placed = 0
+        values = self._values(done, [norm for norm in own if norm is not None])
+        tape.forget()
+        self._ring.clear(done)
+        self._clock, self._placed, self._skips = times[-1], 0, {}
+        self._untimed = {0} if len(steps) in untimed else set()
         if self.off is not None:
             return
-        place, found = 0, []
-        for made, kept in zip(steps, beside, strict=True):
-            step, count, normed, parts, rate, epoch, clock, now, tokens, skip = made
-            loss, place = sum(values[place : place + count]), place + count + normed
-            norm = whole_norm(values[place - 1], parts) if normed else None
-            # A tensor would have to be waited for; the log row says it.
-            told = float(rate) if isinstance(rate, (int, float)) else None
-            seconds = now - clock if clock is not None else None
-            found.append((step, loss, norm, told, epoch, seconds, tokens or None, *skip, *kept))
-            self._losses.append(loss)
-        self._ready += packed(found)
+        rest = iter(values[done:])
+        losses = [sum(values[a:b]) for a, b in pairwise(starts)]
+        self._losses += losses
+        seconds: list[float | None] = [b - a for a, b in pairwise((clock, *times))]
+        for place in untimed.intersection(range(len(steps))):
+            seconds[place] = None
+        self._ready.append(
+            Taken(
+                steps,
+                losses,
+                [None if norm is None else whole_norm(next(rest), self._parts) for norm in own],
+                [_known(noted[b - 1][1]) if b > a else None for a, b in pairwise(starts)],
+                epochs,
+                seconds,
+                [sum(n for n, _ in noted[a:b]) or None for a, b in pairwise(starts)],
+                *zip(*(skips.get(place, NOT_SKIPPED) for place in range(len(steps))), strict=True)
+                if skips
+                else (None, None, None),
+                *beside,
+            )
+        )
 
-    def _values(self) -> list[float]:
-        """Return what is in the ring, averaged over the ranks as the trainer averages its log.
+    def _values(self, done: int, norms: Sequence[Any]) -> list[float]:
+        """Return losses and norms, averaged over the ranks as the trainer averages its log.
 
         Every rank comes here at the same step, also one where something failed: it says so in the
         last slot, and all go by the log rows from then on.
         """
-        if self.alone:
-            return self._ring.numbers(0, self._begin)
-        if not self.shared:
+        mine: Any = None
+        try:
+            if self.off is None and self.alone:
+                return self._ring.numbers(0, done, norms)
+            if self.off is None and self.shared:
+                mine = self._ring.tensor(done, norms)
+        except Exception:
+            self.broke()
+        if self.alone or not self.shared:
             self.off = self.off or RANK_MISSING
-            return [0.0] * self._begin
-        *values, failed = self._ring.mean(last=float(self.off is not None))
+            return []
+        values, failed = self._ring.mean(mine)
         if failed:
             self.off = self.off or FAULT
         return values
+
+
+def _known(rate: Any) -> float | None:
+    """Return a rate; a tensor would have to be waited for, and the log row says it."""
+    return float(rate) if isinstance(rate, (int, float)) else None

@@ -10,6 +10,7 @@ from sftdiag.context import RunContext
 from sftdiag.errors import UnhealthyRunError
 from sftdiag.findings import Finding, StepRows
 from sftdiag.live.later import Later
+from sftdiag.live.made_step import Taken
 from sftdiag.live.stopping import ROTATION, Checkpoints, Stop, hindrance, saving_loses, stop_text
 from sftdiag.monitor import Monitor
 from sftdiag.observations import Outcome
@@ -58,6 +59,7 @@ class Watch:
         self.merger = Merger()
         self._later, self._thread = Later(), get_ident()
         self._logged: list[Mapping[str, Any]] = []
+        self._steps: list[Taken] = []
         self._asked: set[int] = set()
         self._stalls: list[Mapping[str, Any]] = []
         self._rows: list[Mapping[str, Any]] = []
@@ -78,27 +80,30 @@ class Watch:
         else:
             self._judge(rows, control)
 
-    def feed_steps(self, steps: bytes, row: Mapping[str, Any], control: Any) -> None:
-        """Take in the next row of the log, and the steps for whose mean it stands.
+    def feed_steps(self, steps: Taken, row: Mapping[str, Any], control: Any) -> bool:
+        """Take in the next row of the log; return whether it was judged, and does not wait.
 
         Args:
-            steps: those since the last row, as rows of their file, where they are kept apart.
+            steps: those since the last row, for whose mean it stands, where they are kept apart.
             row: of the log.
             control: the trainer's, in which a stop is asked for.
         """
         self._logged.append(row)
-        self.keep_steps(steps)
+        self._steps.append(steps)
         # What acts does so at once, and all ranks at the same row.
         alone = self.agree is None and not self.waiting
         if alone and not self._policy.acts and self._later.takes(steps, row):
-            return
+            if self._later.keeps():
+                self.keep_what_waits()
+            return False
         self.catch_up()
         self._keep_logged()
-        rows = self.merger.kept(steps, row)
+        rows = self.merger.kept(steps.rows, row)
         if self.waiting:
             self._rows += rows
         else:
             self._judge(rows, control)
+        return True
 
     def catch_up(self) -> None:
         """Judge the rows that wait; from another thread nothing, in the middle of a step."""
@@ -110,8 +115,14 @@ class Watch:
                 self._judge(self.merger.kept(steps, row), None)
             self.find_rows()
 
+    def keep_what_waits(self) -> None:
+        """Keep the steps that came; of a run that is killed they tell what its log rows said."""
+        steps, self._steps = self._steps, []
+        self.keep_steps(b"".join(each.rows for each in steps))
+
     def _keep_logged(self) -> None:
-        """Keep the log rows that came; of a run that is killed the steps tell what they said."""
+        """Keep the steps and log rows that came."""
+        self.keep_what_waits()
         rows, self._logged = self._logged, []
         if self._outlets is not None and rows:
             self._outlets.keep_log_rows(rows)

@@ -125,9 +125,22 @@ OF_STEPS = frozenset({"loss", "grad_norm", "learning_rate", "epoch", "step"})
 
 def packed(steps: Iterable[tuple[Any, ...]]) -> bytes:
     """Return steps, or what a :class:`Step` is made of, as the file's rows."""
-    known = [step for step in steps if step[0] <= LAST_STEP]
-    rows = array("f", [UNKNOWN]) * (WIDTH * len(known))
-    for place, column in enumerate(zip(*known, strict=True)):
+    return packed_columns([*zip(*steps, strict=True)])
+
+
+def packed_columns(columns: Sequence[Sequence[Any] | None]) -> bytes:
+    """Return the same, of their columns; None for one of which nothing is known."""
+    if not columns or columns[0] is None:
+        return b""
+    steps = columns[0]
+    count = sum(step <= LAST_STEP for step in steps)
+    rows: array[float] = array("f", [UNKNOWN]) * (WIDTH * count)
+    for place, column in enumerate(columns):
+        if column is None:
+            continue
+        if count < len(column):
+            pairs = zip(steps, column, strict=True)
+            column = [value for step, value in pairs if step <= LAST_STEP]
         if None in column:
             if column.count(None) == len(column):
                 continue

@@ -7,8 +7,7 @@ checkpoint or neither. Reads attributes only.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sftdiag.detectors.learning_rate_restarted import PLATEAU
@@ -109,7 +108,7 @@ def lost_state(state: Any, kwargs: Mapping[str, Any]) -> tuple[int, ...] | None:
     return (step,) if done == 0 and not len(held) else ()
 
 
-def rates_of(trainer: Any) -> Callable[[], Sequence[Any]]:
+def rate_of(trainer: Any) -> Callable[[], Any]:
     """Return what tells the rate of the step that is being made, at any time before it is done.
 
     Transformers' schedules are all of one kind, whose optimizer is asked: it steps with the rate of
@@ -124,11 +123,13 @@ def rates_of(trainer: Any) -> Callable[[], Sequence[Any]]:
         held: Any = _optimizer_of(inner)
         if held is not None and held is _optimizer_of(trainer):
             # A state that is loaded brings other groups: they are looked up anew.
-            return lambda: (held.param_groups[0]["lr"],)
+            return lambda: held.param_groups[0]["lr"]
         # What get_last_lr() returns, which behind a step is a cold function.
-        own = hasattr(inner, "_last_lr") and type(inner).get_last_lr is LRScheduler.get_last_lr
-        return partial(getattr, inner, "_last_lr") if own else inner.get_last_lr
-    return lambda: (trainer._get_learning_rate(),)
+        if hasattr(inner, "_last_lr") and type(inner).get_last_lr is LRScheduler.get_last_lr:
+            return lambda: inner._last_lr[0]
+        return lambda: inner.get_last_lr()[0]
+    rate: Callable[[], Any] = trainer._get_learning_rate
+    return rate
 
 
 def _optimizer_of(owner: Any) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,9 @@ import pytest
 import sftdiag
 from sftdiag.live import later
 from sftdiag.live.later import HIGHS, Later
+from sftdiag.live.made_step import Taken
 from sftdiag.sources import every_step
-from sftdiag.sources.every_step import Step, packed, unpacked
+from sftdiag.sources.every_step import Step, unpacked
 
 finetune = pytest.importorskip("finetune", reason="needs the extra trainer")
 
@@ -35,10 +38,14 @@ def steps(last: int, losses: list[float] | None = None, **changed: Any) -> list[
     return [Step(last - len(losses) + 1 + n, loss, **known) for n, loss in enumerate(losses)]
 
 
+def taken(kept: list[Step]) -> Taken:
+    return Taken(*zip(*kept, strict=True))
+
+
 def begun(clock: Clock) -> Later:
     """Return one that has seen a row, which is judged at once."""
     rows = Later(clock)
-    assert not rows.takes(packed(steps(2)), {"step": 2, "loss": 1.75})
+    assert not rows.takes(taken(steps(2)), {"step": 2, "loss": 1.75})
     return rows
 
 
@@ -47,9 +54,9 @@ def test_rows_wait_for_seconds() -> None:
     rows = begun(clock)
     for last, now in ((4, 0.1), (6, 0.9 * later.LONGEST)):
         clock.now = now
-        assert rows.takes(packed(steps(last)), {"step": last, "loss": 1.75})
+        assert rows.takes(taken(steps(last)), {"step": last, "loss": 1.75})
     clock.now = later.LONGEST
-    assert not rows.takes(packed(steps(8)), {"step": 8, "loss": 1.75})
+    assert not rows.takes(taken(steps(8)), {"step": 8, "loss": 1.75})
     # They are as one row, whose steps are those of both.
     ((kept, row),) = rows.rest()
     assert [step.step for step in unpacked(kept)] == [3, 4, 5, 6]
@@ -61,7 +68,7 @@ def test_rows_that_say_something_else_besides_stay_apart() -> None:
     clock = Clock()
     rows = begun(clock)
     for last, entropy in ((4, 0.5), (6, 0.5), (8, 0.6)):
-        assert rows.takes(packed(steps(last)), {"step": last, "loss": 1.75, "entropy": entropy})
+        assert rows.takes(taken(steps(last)), {"step": last, "loss": 1.75, "entropy": entropy})
     assert [len(unpacked(kept)) for kept, _ in rows.rest()] == [4, 2]
 
 
@@ -84,27 +91,68 @@ def test_rows_that_say_something_else_besides_stay_apart() -> None:
 )
 def test_what_may_be_sudden_does_not_wait(kept: list[Step]) -> None:
     rows = begun(Clock())
-    assert not rows.takes(packed(kept), {"step": 4, "loss": 1.75})
+    assert not rows.takes(taken(kept), {"step": 4, "loss": 1.75})
     assert rows.rest() == []
 
 
 def test_nor_does_a_row_that_stands_for_no_step() -> None:
     rows = begun(Clock())
-    assert not rows.takes(packed(steps(4)), {"step": 4, "eval_loss": 1.75})
-    assert rows.takes(packed(steps(4, grad_norm=None)), {"step": 4, "loss": 1.75})
+    assert not rows.takes(taken(steps(4)), {"step": 4, "eval_loss": 1.75})
+    assert rows.takes(taken(steps(4, grad_norm=None)), {"step": 4, "loss": 1.75})
 
 
 def test_what_is_usual_is_what_came_lately() -> None:
     rows = Later(Clock())
-    rows.takes(packed(steps(2, [9.0, 1.0])), {"step": 2, "loss": 5.0})
+    rows.takes(taken(steps(2, [9.0, 1.0])), {"step": 2, "loss": 5.0})
     for last in range(4, 4 + 2 * HIGHS, 2):
-        assert rows.takes(packed(steps(last)), {"step": last, "loss": 1.75})
+        assert rows.takes(taken(steps(last)), {"step": last, "loss": 1.75})
     last += 2
-    assert not rows.takes(packed(steps(last, [8.0, 1.0])), {"step": last, "loss": 4.5})
+    assert not rows.takes(taken(steps(last, [8.0, 1.0])), {"step": last, "loss": 4.5})
+
+
+def test_what_waits_is_written_down_every_second() -> None:
+    clock = Clock()
+    rows = begun(clock)
+    assert rows.keeps()
+    clock.now = 0.9 * later.KEPT
+    assert not rows.keeps()
+    clock.now = later.KEPT
+    assert rows.keeps()
+
+
+RAISES = """
+import sys
+sys.path.insert(0, {examples!r})
+import finetune, sftdiag
+from sftdiag.live import later
+from transformers import TrainerCallback
+
+later.KEPT = 1e9
+
+class Ends(TrainerCallback):
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == 30:
+            raise RuntimeError("CUDA out of memory")
+
+trainer = finetune.make_trainer("none", {folder!r}, logging_steps=2, eval_strategy="no")
+trainer.add_callback(Ends())
+sftdiag.attach(trainer, ignore=["SFT4", "SFT5"])
+trainer.train()
+"""
+
+
+@pytest.mark.slow
+def test_a_run_that_an_error_ends_leaves_the_steps_that_waited(tmp_path: Path) -> None:
+    examples = str(Path(finetune.__file__).parent)
+    script = RAISES.format(examples=examples, folder=str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert b"CUDA out of memory" in done.stderr
+    assert [step.step for step in every_step.read(str(tmp_path))] == [*range(1, 31)]
 
 
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch, longest: float, fault: str) -> Any:
     monkeypatch.setattr(later, "LONGEST", longest)
+    monkeypatch.setattr(later, "KEPT", longest)
     trainer = finetune.make_trainer(fault, folder, logging_steps=3, eval_steps=20)
     callback = sftdiag.attach(trainer, ignore=["SFT4", "SFT5"])
     asked = []

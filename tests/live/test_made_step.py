@@ -10,7 +10,15 @@ import pytest
 
 torch: Any = pytest.importorskip("torch", reason="needs the extra trainer")
 
-from sftdiag.live.made_step import measured, part_of_norm, whole_norm  # noqa: E402
+from sftdiag.live.made_step import (  # noqa: E402
+    Taken,
+    joined,
+    last_of_each,
+    measured,
+    part_of_norm,
+    whole_norm,
+)
+from sftdiag.sources.every_step import unpacked  # noqa: E402
 
 SHARE = [3.0, 4.0]
 """Each rank's gradients: a norm of 5."""
@@ -63,8 +71,23 @@ class Measuring:
 def test_what_a_trainer_measures_is_shared_out_from_the_last_step_on() -> None:
     """Of steps from before it forgot its numbers nothing is known."""
     trainer = Measuring(1.0, 3.0, 4.0, 6.0)
-    assert measured(trainer, [2, 2]) == [[2.0, None], [5.0, None]]
-    assert measured(trainer, [1, 1, 2]) == [[1.0, None], [3.0, None], [5.0, None]]
-    assert measured(trainer, [3, 2, 2]) == [[None, None], [2.0, None], [5.0, None]]
-    assert measured(trainer, [2, 0]) == [[5.0, None], [None, None]]
-    assert measured(object(), [2]) == [[None, None]]
+    unknown = [None, None]
+    assert measured(trainer, [2, 2]) == [[2.0, 5.0], unknown]
+    assert measured(trainer, [1, 1, 2]) == [[1.0, 3.0, 5.0], [*unknown, None]]
+    assert measured(trainer, [3, 2, 2]) == [[None, 2.0, 5.0], [*unknown, None]]
+    assert measured(trainer, [2, 0]) == [[5.0, None], unknown]
+    assert measured(object(), [2]) == ()
+
+
+def test_a_step_has_the_last_norm_of_one_number() -> None:
+    several = torch.tensor([5.0, 6.0])
+    assert last_of_each([1.0, 2.0, several, 3.0, several], [2, 3, 3, 5]) == [2.0, None, None, 3.0]
+
+
+def test_steps_brought_over_in_parts_are_one() -> None:
+    one = Taken([1, 2], [0.5, 0.25], None, [1e-3, None])
+    other = Taken([3], [0.125], [2.0])
+    whole = joined([one, other])
+    assert whole.rows == one.rows + other.rows
+    assert [step.step for step in unpacked(whole.rows)] == [1, 2, 3]
+    assert (joined([one]), bool(joined([])), Taken().rows) == (one, False, b"")

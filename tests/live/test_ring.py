@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,23 +19,48 @@ KINDS = [ring.Ring, ring.HostRing]
 @pytest.mark.parametrize("kind", KINDS)
 def test_numbers_come_back_in_order(kind: type) -> None:
     kept = kind(8, torch.device("cpu"))
-    for value in (1.5, torch.tensor(2.25), torch.tensor([3.0]), 9, 4):
-        kept.keep(value)
-    kept.drop()
-    kept.drop()
-    kept.keep(4)
+    for value in (1.5, 2.25, 3.0):
+        kept.keep(torch.tensor(value))
     kept.keep(torch.tensor(float("nan"), dtype=torch.bfloat16))
-    *others, last = kept.numbers(0, 5)
-    assert others == [1.5, 2.25, 3.0, 4.0]
+    *others, last = kept.numbers(0, 4)
+    assert others == [1.5, 2.25, 3.0]
     assert last != last
     # What is behind those that go is still there.
     kept.clear(2)
     kept.keep(torch.tensor(7.0))
-    assert kept.numbers(0, 2) == [3.0, 4.0]
-    assert kept.numbers(3, 4) == [7.0]
-    kept.clear(4)
+    assert kept.numbers(0, 1) == [3.0]
+    assert kept.numbers(2, 3) == [7.0]
+    kept.clear(3)
     kept.keep(torch.tensor(8.0))
     assert kept.numbers(0, 1) == [8.0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "others",
+    [
+        [torch.tensor(2.0), torch.tensor([3.0])],
+        [torch.tensor(2.0, dtype=torch.bfloat16), torch.tensor(3.0, dtype=torch.float64)],
+        [2, torch.tensor(3.0)],
+    ],
+)
+def test_norms_of_any_kind_come_after_them(kind: type, others: list[Any]) -> None:
+    kept = kind(8, torch.device("cpu"))
+    for value in (1.0, 4.0):
+        kept.keep(torch.tensor(value))
+    assert kept.numbers(0, 1, others) == [1.0, 2.0, 3.0]
+    assert kept.tensor(1, others)[:3].tolist() == [1.0, 2.0, 3.0]
+    assert kept.tensor(1, others).shape == (8,)
+    assert kept.numbers(0, 2) == [1.0, 4.0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_loss_with_a_dimension_is_told(kind: type) -> None:
+    kept = kind(4, torch.device("cpu"))
+    kept.keep(torch.tensor(1.0))
+    assert kept.holds_scalars()
+    kept.keep(torch.tensor([1.0, 2.0]))
+    assert not kept.holds_scalars()
 
 
 def test_on_an_accelerator_a_loss_is_kept_by_value() -> None:

@@ -16,6 +16,7 @@ import pytest
 import sftdiag
 from sftdiag.findings import Report
 from sftdiag.sources import every_step
+from sftdiag.trainer import schedules
 
 finetune = pytest.importorskip("finetune", reason="needs the extra trainer")
 
@@ -111,6 +112,28 @@ def test_a_rate_that_a_callback_sets_is_known_at_its_step(tmp_path: Path) -> Non
     assert told(sftdiag.analyze(tmp_path)) == told(callback.report)
 
 
+def test_a_loss_of_several_numbers_is_left_to_the_log(tmp_path: Path) -> None:
+    trainer = make(tmp_path, max_steps=12, logging_steps=4, eval_strategy="no")
+    plain = trainer.training_step
+    trainer.training_step = lambda *given: plain(*given).reshape(1)
+    callback = sftdiag.attach(trainer)
+    transformers = pytest.importorskip("transformers")
+
+    class Sums(transformers.TrainerCallback):  # type: ignore[misc]
+        """The trainer itself takes no such loss: what is around ours makes one of it."""
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            ours = trainer.training_step
+            trainer.training_step = lambda *given: ours(*given).sum()
+
+    trainer.add_callback(Sums())
+    trainer.train()
+    assert callback.report.summary.records == 3
+    assert callback.steps is not None
+    assert callback.steps.off == "no_scalar"
+    assert every_step.read(str(tmp_path)) == []
+
+
 @pytest.mark.parametrize("every", [10, 50])
 def test_a_nan_is_known_at_its_step_whatever_logging_steps_is(every: int, tmp_path: Path) -> None:
     """Its onset is exact; the run stops at the log row that follows."""
@@ -143,11 +166,12 @@ def test_where_the_log_shows_something_else_the_log_counts(tmp_path: Path) -> No
     assert told(sftdiag.analyze(tmp_path)) == told(callback.report)
 
 
-def test_a_fault_costs_the_steps_and_not_the_run(tmp_path: Path) -> None:
+def test_a_fault_costs_the_steps_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedules, "rate_of", lambda trainer: lambda: 1 / 0)
     trainer = make(tmp_path, max_steps=20, logging_steps=5, eval_strategy="no")
     callback = sftdiag.attach(trainer)
-    assert callback.steps is not None
-    callback.steps._trained = lambda *seen: 1 / 0  # type: ignore[assignment,return-value]
     trainer.train()
     assert trainer.state.global_step == 20
     assert callback.report.summary.records == 4
