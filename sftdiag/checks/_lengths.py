@@ -24,7 +24,7 @@ def cap_of(inputs: Inputs, split: Split) -> int | None:
     if inputs.context.max_length is not None:
         return inputs.context.max_length
     longest = max(len(sample.input_ids) for sample in split.samples)
-    if any(_is_shorter(sample) for sample in split.samples):
+    if any(was_cut(sample) for sample in split.samples):
         return longest
     if split.format != TOKENS:
         return None
@@ -48,7 +48,7 @@ def cut_rows(inputs: Inputs, split: Split) -> list[int]:
     cut = []
     for index, sample in enumerate(split.samples):
         if sample.full_tokens is not None:
-            is_cut = _is_shorter(sample)
+            is_cut = was_cut(sample)
         else:
             is_cut = len(sample.input_ids) >= cap and bool(stops) and not _ended(inputs, sample)
         if is_cut:
@@ -72,10 +72,11 @@ def _lost_its_answers(sample: Sample) -> bool:
     given = (sample.row or {}).get("labels")
     if isinstance(given, (list, tuple)):
         return len(given) > len(sample.labels) and any(label != IGNORE_INDEX for label in given)
-    return _is_shorter(sample) and bool(sample.full_answer_tokens) and not sample.answer_tokens
+    return was_cut(sample) and bool(sample.full_answer_tokens) and not sample.answer_tokens
 
 
-def _is_shorter(sample: Sample) -> bool:
+def was_cut(sample: Sample) -> bool:
+    """Return whether a row is known to have been longer."""
     return sample.full_tokens is not None and sample.full_tokens > len(sample.input_ids)
 
 

@@ -30,24 +30,19 @@ References:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
+from sftdiag.checks._answer_ends import ABSENT, MASKED, TRAINED, ends_of, need_ends
 from sftdiag.checks._lengths import cut_rows
 from sftdiag.checks._shares import share_of_rows
-from sftdiag.checks.base import LEAST_ROWS, SHORT_ANSWER, Check, Inputs, labelled, without_rows
+from sftdiag.checks.base import Check, Inputs, labelled, without_rows
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
 from sftdiag.samples import PROMPT_COMPLETION, TEXT, TOKENS, Sample, Split, Tokenization
 
-TRAINED, MASKED, ABSENT = "trained", "masked", "absent"
-
 NEVER = "never"
 """The variant of an end that stands after no answer."""
-
-OWN_MARK = 0.9
-"""Share of the answers that end with one token, which stands nowhere else in the rows, from which
-that token is an end mark of their own: sentences differ in theirs, and texts hold several."""
 
 RARELY = 0.5
 """Share of the answers that must teach to stop: below it, not stopping is the likelier lesson."""
@@ -75,7 +70,7 @@ class EndOfTurnUntrainedCheck(Check):
         ends = [
             (index, end)
             for index in labelled(split.samples)
-            for end in _ends(split.samples[index], known)
+            for end in ends_of(split.samples[index], known)
             if not (end == ABSENT and index in cut)
         ]
         counts = Counter(end for _, end in ends)
@@ -113,8 +108,8 @@ class EndOfTurnUntrainedCheck(Check):
         variant = "pad_is_end" if pad_is_end else kind
         fixes = {
             "pad_is_end": FixText("own_pad_token"),
-            MASKED: FixText("mask"),
-            ABSENT: FixText("append"),
+            "masked": FixText("mask"),
+            "absent": FixText("append"),
         }
         beside = any(s.row is not None and TEXT in s.row for s in split.samples)
         if kind == ABSENT and split.format == PROMPT_COMPLETION and beside:
@@ -125,7 +120,7 @@ class EndOfTurnUntrainedCheck(Check):
         unknown = plain and all(s.supervised_tokens == len(s.labels) - 1 for s in split.samples)
         severity = Severity.INFO if unknown else Severity.WARNING
         none_ends = not unknown and not counts[TRAINED] and counts[kind] == counts.total()
-        if none_ends and _need_ends([split.samples[i] for i in sorted(set(rows))], known):
+        if none_ends and need_ends([split.samples[i] for i in sorted(set(rows))], known):
             severity = Severity.ERROR
             variant = NEVER if kind == ABSENT else variant
         end = known.end_of_turn if known.end_of_turn is not None else known.eos_token_ids[0]
@@ -143,57 +138,9 @@ class EndOfTurnUntrainedCheck(Check):
         )
 
 
-def _need_ends(samples: Sequence[Sample], known: Tokenization) -> bool:
-    """Return whether answers without an end are texts, and have no mark of their own; of a few no.
-
-    Answers of labels and numbers are no texts.
-    """
-    spans = ((sample, range(*span)) for sample in samples for span in _answers(sample, known))
-    said = [
-        [sample.input_ids[place] for place in span if sample.is_supervised(place)]
-        for sample, span in spans
-    ]
-    if len(said) < LEAST_ROWS or sorted(map(len, said))[len(said) // 2] < SHORT_ANSWER:
-        return False
-    last, count = Counter(answer[-1] for answer in said).most_common(1)[0]
-    ends = sum(
-        sample.input_ids[end - 1] == last
-        for sample in samples
-        for _, end in sample.answers or _answers(sample, known)
-    )
-    elsewhere = sum(sample.input_ids.count(last) for sample in samples) > ends
-    return elsewhere or count < OWN_MARK * len(said)
-
-
-def _answers(sample: Sample, known: Tokenization) -> Iterator[tuple[int, int]]:
-    """Yield where the answers stand that are trained."""
-    for start, end in sample.answers if sample.answers else ((0, _last_word(sample, known)),):
-        if end > start and sample.is_supervised(end - 1):
-            yield start, end
-
-
-def _ends(sample: Sample, known: Tokenization) -> Iterator[str]:
-    """Yield what became of the end of each answer that is trained."""
-    for _, end in _answers(sample, known):
-        if end == len(sample.input_ids) or sample.input_ids[end] not in known.stops:
-            yield ABSENT
-        else:
-            yield TRAINED if sample.is_supervised(end) else MASKED
-
-
 def _goes_on(sample: Sample, known: Tokenization) -> bool:
     """Return whether the mark of another answer is trained at the end of a row."""
     end = known.without_header(sample.input_ids)
     return end < len(sample.input_ids) and all(
         sample.is_supervised(place) for place in range(end, len(sample.input_ids))
     )
-
-
-def _last_word(sample: Sample, known: Tokenization) -> int:
-    """Return where the text of a row without known answers ends."""
-    end = known.without_header(sample.input_ids)
-    while end > 1 and sample.input_ids[end - 1] in known.turns.blanks:
-        end -= 1
-    while end > 1 and sample.input_ids[end - 1] in known.stops:
-        end -= 1
-    return end

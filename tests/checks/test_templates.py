@@ -150,6 +150,49 @@ def test_lengths_that_agree_are_no_cut_where_shorter_rows_end_likewise() -> None
     assert not isinstance(check.look(Inputs(train=plain, tokenization=known)), list)
 
 
+def cut(number: int, *, full: int = 30, trained: int = 3) -> Sample:
+    """Return a row that was cut within its reply, of ``full`` tokens then."""
+    prompt, reply = (6, number + 20), tuple(range(40 + number, 50 + number))
+    labels = (-100,) * (len(prompt) + len(reply) - trained) + reply[len(reply) - trained :]
+    return Sample(
+        (*prompt, *reply),
+        labels,
+        answers=((2, 12),),
+        full_tokens=full,
+        full_answer_tokens=full - 3,
+    )
+
+
+def test_replies_that_all_are_cut_teach_no_end() -> None:
+    """As where ends are masked; not where a row has its end, or where none has a label."""
+    rows = [cut(number, trained=10) for number in range(30)]
+    known = Tokenization(eos_token_ids=(EOS,))
+    check = AnswersTruncatedCheck()
+
+    def found(*rows: Sample, known: Tokenization | None = known) -> tuple[str, str]:
+        inputs = Inputs(RunContext(max_length=12), split(*rows), tokenization=known)
+        (one,) = check.look(inputs)
+        return one.severity.label, one.variant
+
+    assert found(*rows) == ("error", "no_end")
+    whole_row = Sample((6, 7, 41, EOS), (-100, -100, 41, EOS), answers=((2, 3),), full_tokens=4)
+    assert found(*rows, whole_row) == ("warning", "default")
+    before = Sample((6, 7, 8), (-100,) * 3, full_tokens=30, full_answer_tokens=20)
+    assert found(*rows, before) == ("error", "no_end")
+    first_turn = Sample(
+        (6, 7, 41, EOS, 6, 9, 42, 43),
+        (-100, -100, 41, EOS, -100, -100, 42, 43),
+        answers=((2, 3), (6, 8)),
+        full_tokens=30,
+        full_answer_tokens=20,
+    )
+    assert found(*rows, first_turn) == ("warning", "default")
+    assert found(*rows[:5]) == ("warning", "default")
+    unseen = [row.replace(full_answer_tokens=None) for row in rows]
+    assert found(*unseen)[0] == "warning"
+    assert found(*rows, known=None)[0] == "warning"
+
+
 def test_roles_that_no_template_knows() -> None:
     row = whole((5, 6), roles=("human", "gpt"))
     known = Tokenization(has_template=True)
