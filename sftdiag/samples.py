@@ -140,6 +140,12 @@ class Split(Value):
     converted: str | None = None
     unbatched: str | None = None
 
+    @property
+    def is_paired(self) -> bool:
+        """Whether the raw rows have a prompt and a completion each, texts or conversations."""
+        rows = (sample.row or {} for sample in self.samples)
+        return any("prompt" in row and "completion" in row for row in rows)
+
 
 class Tokenization(Value):
     """What is known of the tokenizer and its chat template, as token ids.
@@ -156,6 +162,8 @@ class Tokenization(Value):
         has_template: whether there is a chat template.
         generation_markers: whether it marks what the assistant says.
         end_of_turn_marked: whether the end of turn is inside these marks; None when unknown.
+        replaceable: whether TRL puts a version with these marks in the place of a template that
+            has none, as it does for the families that it knows; None when unknown.
         differs_from_saved: whether the template is another than the one saved with the tokenizer;
             None when there is none to compare.
         adds_bos: whether the tokenizer puts ``bos_token_id`` before a plain text.
@@ -183,6 +191,7 @@ class Tokenization(Value):
     names: Mapping[str, str] = EMPTY
     generation_eos_ids: tuple[int, ...] = ()
     trained_token_ids: tuple[int, ...] = ()
+    replaceable: bool | None = None
 
     @property
     def stops(self) -> frozenset[int]:

@@ -39,7 +39,15 @@ from sftdiag.checks._shares import share_of_rows
 from sftdiag.checks.base import Check, Inputs, labelled, without_rows
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
-from sftdiag.samples import PROMPT_COMPLETION, TEXT, TOKENS, Sample, Split, Tokenization
+from sftdiag.samples import (
+    CONVERSATION,
+    PROMPT_COMPLETION,
+    TEXT,
+    TOKENS,
+    Sample,
+    Split,
+    Tokenization,
+)
 
 NEVER = "never"
 """The variant of an end that stands after no answer."""
@@ -114,6 +122,9 @@ class EndOfTurnUntrainedCheck(Check):
         beside = any(s.row is not None and TEXT in s.row for s in split.samples)
         if kind == ABSENT and split.format == PROMPT_COMPLETION and beside:
             fixes[ABSENT] = FixText("text_column")
+        if kind == ABSENT and split.format == CONVERSATION:
+            # What ends an answer here is the template's to write.
+            fixes[ABSENT] = FixText("saved" if known.differs_from_saved else "template")
         fix = fixes[variant]
         plain = split.format in (TEXT, TOKENS) and not any(s.answers for s in split.samples)
         # A mask says what the answers are, also where no template's marks do.

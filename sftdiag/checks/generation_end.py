@@ -53,7 +53,7 @@ class GenerationEndCheck(Check):
         if not known.generation_eos_ids:
             return Skip("no_generation_config")
         if known.end_of_turn is None:
-            return Skip("no_template")
+            return Skip("no_end_of_turn" if known.has_template else "no_template")
         end = known.end_of_turn
         if end in known.eos_token_ids:
             return ()

@@ -47,7 +47,8 @@ class GenerationMarkersCheck(Check):
             return Skip("no_template")
         wanted = inputs.context.assistant_only_loss
         if not known.generation_markers:
-            if not wanted and (inputs.train_on_prompt or not _whole(inputs.train)):
+            unused = inputs.train_on_prompt or inputs.train.is_paired or not _whole(inputs.train)
+            if not wanted and unused:
                 return ()
             severity = Severity.ERROR if wanted else Severity.INFO
             return [self._found(severity, "missing" if wanted else "unused", "add")]

@@ -3,8 +3,8 @@
 Sees: labels on tokens outside the replies, where the replies are known: the chat template's own
 marks are found in the row, or it has a prompt and a completion. Conversations that are trained
 whole are a warning; ``text`` and tokenized rows are a note, since they may be meant so, and so is
-``completion_only_loss=False``, which says that they are. Nothing is said with
-``train_on_prompt=True``.
+``completion_only_loss=False``, which says that they are, of rows with a prompt and a completion,
+texts or conversations. Nothing is said with ``train_on_prompt=True``.
 
 Cannot see: replies in rows that no known template wrote.
 
@@ -19,7 +19,9 @@ Example:
     [('warning', 0.6)]
 
 References:
-    TRL 1.16: assistant_only_loss is False unless set, so that ``messages`` rows are trained whole.
+    TRL 1.16: assistant_only_loss is False unless set, so that ``messages`` rows are trained whole;
+    set to True it is refused with a template that has no generation marks, but for the families of
+    which TRL has a version with marks.
 """
 
 from __future__ import annotations
@@ -32,7 +34,14 @@ from sftdiag.checks.base import Check, Inputs, unmasked, without_rows
 from sftdiag.context import RunContext
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
-from sftdiag.samples import CONVERSATION, IGNORE_INDEX, PROMPT_COMPLETION, Sample, Split
+from sftdiag.samples import (
+    CONVERSATION,
+    IGNORE_INDEX,
+    PROMPT_COMPLETION,
+    Sample,
+    Split,
+    Tokenization,
+)
 
 AFTER = 3
 """Tokens after a reply that belong to it: what ends the turn, and a line break or two."""
@@ -85,7 +94,7 @@ class PromptTrainedCheck(Check):
                     "supervised_share": supervised / tokens,
                     "answer_share": answers / tokens,
                 },
-                fixes=_fixes(split, inputs.context),
+                fixes=_fixes(split, inputs.context, inputs.tokenization),
                 example=trained[0],
             )
         ]
@@ -104,19 +113,19 @@ def _outside(sample: Sample, before: int, last: int) -> tuple[int, int]:
 
 
 def _severity(split: Split, context: RunContext) -> Severity:
-    if split.format == CONVERSATION:
-        return Severity.WARNING
-    chosen = context.completion_only_loss is False
-    if split.format == PROMPT_COMPLETION and not chosen:
-        return Severity.WARNING
-    return Severity.INFO
+    if split.is_paired and context.completion_only_loss is False:
+        return Severity.INFO
+    known = split.format in (CONVERSATION, PROMPT_COMPLETION)
+    return Severity.WARNING if known else Severity.INFO
 
 
-def _fixes(split: Split, context: RunContext) -> tuple[FixText, ...]:
-    if split.format == CONVERSATION and context.assistant_only_loss is False:
-        change = {"SFTConfig.assistant_only_loss": (False, True)}
-        return FixText("assistant_only", changes=change), FixText("on_purpose")
-    if split.format == PROMPT_COMPLETION and context.completion_only_loss is False:
+def _fixes(split: Split, context: RunContext, known: Tokenization) -> tuple[FixText, ...]:
+    if split.is_paired and context.completion_only_loss is False:
         change = {"SFTConfig.completion_only_loss": (False, True)}
         return FixText("completion_only", changes=change), FixText("on_purpose")
+    if split.format == CONVERSATION and context.assistant_only_loss is False:
+        change = {"SFTConfig.assistant_only_loss": (False, True)}
+        marked = known.generation_markers or known.replaceable
+        key = "assistant_only" if marked else "assistant_only_marked"
+        return FixText(key, changes=change), FixText("on_purpose")
     return FixText("rows"), FixText("on_purpose")

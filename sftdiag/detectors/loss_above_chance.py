@@ -4,7 +4,8 @@ Cross entropy far above the entropy of the predictions means that the model is s
 else than its labels; with a token accuracy near 0 the labels are not the text that it reads.
 Training then teaches it to be unsure, so both signs fade within some records: they are looked for
 at the start. Where only the vocabulary is known, a loss that stays above ln V for ten records says
-the same, unless an evaluation loss lies below it (a train loss that is summed, not averaged).
+the same, unless an evaluation loss lies below it (a train loss that is summed, not averaged). A
+loss beyond what any labels cost is a sum, which SFT111 tells, and the user's own has no level.
 
 Cannot see labels that are wrong in part, nor tell shifted labels from those of another row. A high
 first loss alone never fires: unusual data starts high too, with one token in ten predicted.
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sftdiag.detectors._levels import FAR, chance
 from sftdiag.detectors.base import Detector, Skip, too_few, unusable_train_loss
 from sftdiag.findings import Detection, Severity
 from sftdiag.hints import ClassVar
@@ -87,10 +89,12 @@ class LossAboveChanceDetector(Detector):
         self._columns.update(TELLING.intersection(record.metrics))
         if record.kind != TRAIN or signals.objective is not None or signals.row_lost:
             return ()
+        if signals.context.custom_loss:
+            return ()
         accuracy, entropy = record.finite("mean_token_accuracy"), record.finite("entropy")
         if self._active is not None:
-            chance = signals.context.chance_loss
-            below = chance is not None and median([loss for _, loss in signals.recent]) < chance
+            guess = signals.context.chance_loss
+            below = guess is not None and median([loss for _, loss in signals.recent]) < guess
             by_chance = self._active.variant == "chance"
             if not (below if by_chance else accuracy is not None and accuracy >= SOME_ACCURACY):
                 return ()
@@ -104,7 +108,8 @@ class LossAboveChanceDetector(Detector):
         if accuracy is not None and entropy is not None:
             self._logged = True
             ratio = FIRST_RATIO if self._seen == 1 else NEXT_RATIO
-            wrong = accuracy < NO_ACCURACY and entropy > 0.0 and loss > ratio * entropy
+            sure = entropy > 0.0 and ratio * entropy < loss <= FAR * chance(signals)
+            wrong = accuracy < NO_ACCURACY and sure
             self._wrong += wrong and self._wrong == self._seen - 1
             fires = self._seen == RECORDS and self._wrong == RECORDS
             self._looked = self._seen >= RECORDS
@@ -136,7 +141,7 @@ class LossAboveChanceDetector(Detector):
 
     def passes(self, signals: Signals, rows: Rows) -> bool:
         """See :meth:`Detector.passes`."""
-        if self._looked and self._active is None:
+        if signals.context.custom_loss or (self._looked and self._active is None):
             return True
         logged = TELLING.intersection(rows.columns)
         if self._active is not None or not logged <= self._columns:
@@ -147,24 +152,26 @@ class LossAboveChanceDetector(Detector):
 
     def take(self, signals: Signals, rows: Rows) -> None:
         """See :meth:`Detector.take`."""
-        if not self._looked and self._seen:
+        if not self._looked and self._seen and not signals.context.custom_loss:
             self._seen += rows.count
 
     def _stays_above_chance(self, signals: Signals) -> bool:
-        chance = signals.context.chance_loss
-        if chance is None or self._seen < CHANCE_RECORDS or signals.learning_rate_rises:
+        guess = signals.context.chance_loss
+        if guess is None or self._seen < CHANCE_RECORDS or signals.learning_rate_rises:
             return False
         self._looked = True
         best = signals.best_evaluation()
-        if best is not None and best[1].loss < chance:
+        if best is not None and best[1].loss < guess:
             return False
         level = median(signals.opening[-RECORDS - 3 :])
-        return ABOVE_CHANCE * chance <= level <= MOST * chance
+        return ABOVE_CHANCE * guess <= level <= MOST * guess
 
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""
         if (unusable := unusable_train_loss(signals)) is not None:
             return unusable
+        if signals.context.custom_loss:
+            return Skip("custom_loss")
         if self._logged or self._active is not None:
             return None
         if signals.context.chance_loss is None:

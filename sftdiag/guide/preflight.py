@@ -148,7 +148,7 @@ def _evidence(seen: Observation) -> dict[str, Scalar]:
 
 
 def _phrases(evidence: Mapping[str, Scalar], lang: str) -> dict[str, Scalar]:
-    """Return the evidence with each share that has an interval as a phrase."""
+    """Return the evidence with each share that has an interval, and each range, as a phrase."""
     words = texts.load(checks_package.__file__, "shares", lang)
     phrases: dict[str, Scalar] = dict(evidence)
     for name in evidence:
@@ -156,4 +156,9 @@ def _phrases(evidence: Mapping[str, Scalar], lang: str) -> dict[str, Scalar]:
         if low is not None and high is not None and name.startswith("share"):
             key = "known" if low == high else "estimated"
             phrases[name] = words[key].format(share=evidence[name], low=low, high=high)
+    for name in ("guide", "newer"):
+        low, high = evidence.get(f"{name}_low"), evidence.get(f"{name}_high")
+        if low is not None and high is not None:
+            key = "one" if low == high else "range"
+            phrases[f"{name}_range"] = words[key].format(low=low, high=high)
     return phrases

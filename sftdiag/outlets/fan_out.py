@@ -47,6 +47,7 @@ class Outlets:
         self._trackers = trackers.in_use(args.report_to)
         self._told: set[tuple[str, str]] = set()
         self._alerted: set[str] = set()
+        self._unwritten: set[tuple[str, str]] = set()
 
     def start(self, segment: Segment, trial: str | None) -> None:
         """Note that training begins, and with which settings."""
@@ -95,9 +96,11 @@ class Outlets:
         try:
             write(folder)
         except OSError as error:
-            path = os.path.join(folder, *name)
-            problem = error.strerror or type(error).__name__
-            say(logging.WARNING, f"{path} cannot be written ({problem}); the run goes on")
+            if name not in self._unwritten:
+                self._unwritten.add(name)
+                path = os.path.join(folder, *name)
+                problem = error.strerror or type(error).__name__
+                say(logging.WARNING, f"{path} cannot be written ({problem}); the run goes on")
 
     def tell(self, finding: Finding, *, aside: bool = False) -> None:
         """Tell of a finding that fired, rose or resolved; of each once.

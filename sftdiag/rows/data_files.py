@@ -59,7 +59,7 @@ def inspect_data(
         # Before the tokenizer's library is loaded, which takes seconds.
         _look_at_columns(path)
     loaded = load_tokenizer(os.fspath(tokenizer))
-    template = _training_template(loaded) if assistant_only_loss else None
+    template = tokenization.training_template(loaded) if assistant_only_loss else None
     known = tokenization.read(loaded, template=template)
     if known is None:
         told = "expected a tokenizer of text"
@@ -204,15 +204,3 @@ def _no_columns(path: str | os.PathLike[str], row: Any, number: int) -> SourceEr
     shown = ", ".join(row) or "-"
     told = f"row {number}: expected {EXPECTED}, as the tokenizer takes it; the columns are {shown}"
     return SourceError(os.fspath(path), told).keyed("columns", number=number, shown=shown)
-
-
-def _training_template(tokenizer: Any) -> str | None:
-    """Return TRL's version of a known template with generation marks; None keeps the own one."""
-    try:
-        from trl.chat_template_utils import get_training_chat_template
-
-        template = get_training_chat_template(tokenizer)
-    except Exception:
-        # Another TRL, or a template that it does not know: the checks say what the own one lacks.
-        return None
-    return template if isinstance(template, str) else None

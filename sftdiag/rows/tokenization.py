@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from typing import Any
 
 from sftdiag.rows import turns
@@ -43,6 +44,7 @@ def read(tokenizer: Any, model: Any = None, template: str | None = None) -> Toke
         generation_eos_ids=generation,
         has_template=used is not None,
         generation_markers=marked,
+        replaceable=None if marked or used is None else _replaceable(tokenizer),
         end_of_turn_marked=_end_is_marked(tokenizer, used, learned.end) if marked else None,
         differs_from_saved=_differs_from_saved(tokenizer, own),
         adds_bos=bos is not None and list(tokenizer("a")["input_ids"][:1]) == [bos],
@@ -62,6 +64,23 @@ def text_tokenizer(processor: Any) -> Any:
     """Return the tokenizer of a processor, or the tokenizer itself; None when there is none."""
     tokenizer = getattr(processor, "tokenizer", processor)
     return tokenizer if hasattr(tokenizer, "convert_ids_to_tokens") else None
+
+
+def training_template(tokenizer: Any) -> str | None:
+    """Return TRL's version of a known template with generation marks; None keeps the own one."""
+    try:
+        from trl.chat_template_utils import get_training_chat_template
+
+        template = get_training_chat_template(tokenizer)
+    except Exception:
+        # Another TRL, or a template that it does not know: the checks say what the own one lacks.
+        return None
+    return template if isinstance(template, str) else None
+
+
+def _replaceable(tokenizer: Any) -> bool | None:
+    """Return whether TRL has a version of the template with marks; None where it is not loaded."""
+    return training_template(tokenizer) is not None if "trl" in sys.modules else None
 
 
 def _generation_eos(tokenizer: Any, model: Any) -> tuple[int, ...]:

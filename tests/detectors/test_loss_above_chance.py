@@ -70,3 +70,14 @@ def test_the_vocabulary_is_tried_when_the_warm_up_is_over() -> None:
         row["learning_rate"] = min(30, row["step"]) * 1e-6
     names = {name for name, *_ in fired(rows, RunContext(vocab_size=32_000))}
     assert "loss-above-chance" in names
+
+
+def test_a_sum_and_a_loss_of_the_users_own_say_nothing_of_the_labels() -> None:
+    """Of a model that knows nothing yet, a loss that is added up: no labels cost so much."""
+    context = RunContext(vocab_size=32_000)
+    named = {finding.code for finding in feed(wrong(loss=465.0), context)}
+    assert "SFT108" not in named
+    assert "SFT111" in named
+    own = context.replace(custom_loss=True)
+    assert [f.code for f in feed(wrong(), own) if f.code == "SFT108"] == []
+    assert [f.code for f in feed(wrong(), context) if f.code == "SFT108"] == ["SFT108"]

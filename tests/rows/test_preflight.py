@@ -401,3 +401,45 @@ def test_a_later_analyze_knows_what_the_checks_said(tmp_path: Path) -> None:
     assert [finding.code for finding in offline.findings] == ["SFT405"]
     assert sftdiag.analyze(tmp_path, ignore="SFT405").findings == ()
     assert "助手" in sftdiag.analyze(tmp_path, lang="zh").findings[0].causes[0].fixes[0].text
+
+
+def test_rows_with_a_completion_are_masked_by_completion_only_loss(tmp_path: Path) -> None:
+    """Where their prompts are trained, texts and conversations are told the same setting."""
+    for make in (setups.prompt_completion, setups.prompt_completion_messages):
+        rows = make(setups.PAIRS)
+        report = sftdiag.preflight(setups.sft(tmp_path, rows, completion_only_loss=False))
+        (found,) = (f for f in report.findings if f.code == "SFT405")
+        assert found.severity.label == "info"
+        assert found.causes[0].fixes[0].changes == {"SFTConfig.completion_only_loss": (False, True)}
+        assert "SFT409" not in {f.code for f in report.findings}
+
+
+def test_a_template_that_trl_would_refuse_is_to_be_marked_first(tmp_path: Path) -> None:
+    known = setups.tokenizer(template=setups.UNMARKED)
+    rows = setups.messages(setups.PAIRS)
+    with pytest.raises(ValueError, match="generation"):
+        setups.sft(tmp_path, rows, known=known, assistant_only_loss=True)
+    (unmarked,) = sftdiag.preflight(setups.sft(tmp_path, rows, known=known)).at_least("warning")
+    marked = sftdiag.preflight(setups.sft(tmp_path, rows)).at_least("warning")[0]
+    for found, told in ((unmarked, True), (marked, False)):
+        fix = found.causes[0].fixes[0]
+        assert (found.code, "{% generation %}" in fix.text) == ("SFT405", told)
+        assert fix.changes == {"SFTConfig.assistant_only_loss": (False, True)}
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_an_end_that_the_template_does_not_write_is_the_templates_to_write(
+    tmp_path: Path, saved: bool
+) -> None:
+    known = setups.tokenizer()
+    if saved:
+        known.save_pretrained(tmp_path / "tokenizer")
+        known = type(known).from_pretrained(tmp_path / "tokenizer")
+    known.chat_template = known.chat_template.replace(" <|end|>", "")
+    rows = setups.prompt_completion_messages(setups.PAIRS)
+    report = sftdiag.preflight(setups.sft(tmp_path, rows, known=known))
+    found = next(f for f in report.findings if f.code == "SFT406")
+    (fix,) = found.causes[0].fixes
+    assert "chat template" in fix.text
+    assert ("saved beside the tokenizer" in fix.text) == saved
+    assert "no token that ends a turn" in report.skipped["generation-end"]
