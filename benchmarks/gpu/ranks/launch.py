@@ -116,10 +116,14 @@ def _launch(
         *("-m", "benchmarks.gpu.ranks.worker", suite, plain, device, str(folder), str(limit)),
         *cases,
     ]
-    quiet = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    quiet["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
+    if device == "cpu":
+        # Barriers of accelerate take a GPU where there is one.
+        quiet["CUDA_VISIBLE_DEVICES"] = ""
     log = folder / "log"
     with log.open("w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, env={**quiet, **os.environ})
+        process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **quiet})
         try:
             code = process.wait(timeout=max(1.0, seconds))
         except subprocess.TimeoutExpired:

@@ -49,6 +49,9 @@ def main(
 ) -> None:
     """Do the cases."""
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    if device == "one-gpu":
+        # Barriers and DeepSpeed take the GPU of this number.
+        os.environ["LOCAL_RANK"] = "0"
     from transformers.utils import logging as theirs
 
     from benchmarks.gpu.ranks import delays
