@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 
-from sftdiag.columns import chosen
 from sftdiag.config import Settings, Trigger, count, load_settings
 from sftdiag.context import RunContext, of_user
 from sftdiag.errors import SourceError
@@ -129,7 +128,13 @@ def analyze(
     settings = resolve_settings(select=select, ignore=ignore, lang=lang)
     known = None if context is None else of_user(context)
     spacing = None if logging_steps is None else count("logging_steps", logging_steps, 1)
-    return replay(_open(path, chosen(columns or {}), spacing), settings, known)
+    own: Mapping[str, str] = EMPTY
+    if columns:
+        # The names of columns load regular expressions, and most logs need none of them.
+        from sftdiag.columns import chosen
+
+        own = chosen(columns)
+    return replay(_open(path, own, spacing), settings, known)
 
 
 def replay(run: Run, settings: Settings, context: RunContext | None = None) -> Report:

@@ -69,7 +69,9 @@ def _read(path: str) -> dict[str, Any]:
     key = (state.st_mtime_ns, state.st_size)
     try:
         with open(kept, "rb") as file:
-            known, tables = marshal.load(file)
+            content = file.read()
+        # Whole: from a file marshal asks for a byte at a time.
+        known, tables = marshal.loads(content)
         if known == key and isinstance(tables, dict):
             return tables
     except (OSError, EOFError, ValueError, TypeError):
