@@ -18,11 +18,22 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "loss": (
         *("training_loss", "loss_train", "loss_step", "lm_loss", "reduced_train_loss", "ce_loss"),
         *("train_loss_step", "train/loss_step", "sft_loss", "step_loss", "avg_loss", "loss_value"),
+        *("loss/train", "losses/train", "sft/loss"),
+        *("total_loss", "mean_loss", "loss_mean", "loss_avg", "batch_loss", "cross_entropy"),
+        *("cross_entropy_loss", "nll_loss", "token_loss"),
     ),
     "eval_loss": (
         *("val_loss", "validation_loss", "valid_loss", "dev_loss", "eval/loss", "val/loss"),
         *("validation/loss", "valid/loss", "dev/loss", "val_loss_epoch", "loss_val", "loss_eval"),
         *("evaluation_loss", "val/loss_epoch", "lm_loss_validation", "eval_loss_epoch"),
+        *(
+            "loss/val",
+            "loss/eval",
+            "loss/validation",
+            "losses/val",
+            "losses/eval",
+            "full_valid_loss",
+        ),
     ),
     "learning_rate": (
         *("learning_rate_0", "lr_adamw", "lr_adam", "lr_sgd", "lr_adamw/pg1", "lr_adam/pg1"),

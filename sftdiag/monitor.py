@@ -14,6 +14,7 @@ from sftdiag.detectors import (
     DETECTORS,
     Detector,
     Skip,
+    ends_lost,
     has_learned,
     rate_beyond_any,
     stands_high,
@@ -357,6 +358,8 @@ class Monitor:
             return "inconclusive", self._say(beyond)
         elif LEARNING in skips and not has_learned(self.signals):
             return "inconclusive", self._say(skips[LEARNING])
+        elif (lost := ends_lost(self.signals)) is not None:
+            return "inconclusive", self._say(lost)
         elif (high := stands_high(self.signals)) is not None:
             return "inconclusive", self._say(high)
         return (worst.label if worst is not None else "healthy"), None

@@ -62,6 +62,14 @@ stay finite."""
 SMALLEST = 2.0**-149
 """The smallest float32 above 0: what is smaller is 0, and the inverse of what is left finite."""
 
+_NOT_FINITE: Mapping[str, float] = {
+    **dict.fromkeys(("1.#qnan", "1.#snan", "1.#ind", "-1.#ind", "-1.#qnan", "#num!"), nan),
+    **dict.fromkeys(("nan(ind)", "-nan(ind)"), nan),
+    "1.#inf": inf,
+    "-1.#inf": -inf,
+}
+"""What Windows and spreadsheets write for numbers that are none, which Python does not read."""
+
 MAX_STEPS = 10**12
 """No run and no plan has more optimizer steps, nor tokens, where a tool counts those as steps."""
 
@@ -70,9 +78,12 @@ MAX_EPOCHS = 1e6
 
 # One of these in a train row means that the loss is not a likelihood of labels:
 # TRL's GRPO, PPO and RLOO log rewards, its DPO, ORPO, KTO and CPO trainers log rewards/chosen and
-# logps, its RewardTrainer log mean_reward.
+# logps, its RewardTrainer log mean_reward; NeMo's and OpenRLHF's DPO log what stands behind.
 _REINFORCEMENT_KEYS = frozenset({"reward", "reward_std", "objective/kl", "frac_reward_zero_std"})
-_PREFERENCE_KEYS = frozenset({"rewards/chosen", "logps/chosen", "mean_reward", "rewards/margins"})
+_PREFERENCE_KEYS = frozenset(
+    {"rewards/chosen", "logps/chosen", "mean_reward", "rewards/margins"}
+    | {"chosen_rewards", "rewards_chosen_mean", "chosen_reward", "preference_loss"}
+)
 
 
 class LogRecord(Value):
@@ -178,7 +189,7 @@ def as_float(value: object) -> float | None:
         except OverflowError:
             return inf if value > 0 else -inf  # type: ignore[operator]
         except (TypeError, ValueError, RuntimeError):
-            return None
+            return _NOT_FINITE.get(value.strip().lower()) if isinstance(value, str) else None
     if SMALLEST <= number <= LARGEST:
         return number
     size = abs(number)

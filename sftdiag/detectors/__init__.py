@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sftdiag.detectors._learning import has_learned, rate_beyond_any
-from sftdiag.detectors._levels import stands_high
+from sftdiag.detectors._levels import ends_lost, stands_high
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.detectors.early_loss_jump import EarlyLossJumpDetector
 from sftdiag.detectors.eval_loss_rising import EvalLossRisingDetector
@@ -50,4 +50,12 @@ DETECTORS: tuple[type[Detector], ...] = (
 )
 """In the order of their codes."""
 
-__all__ = ["DETECTORS", "Detector", "Skip", "has_learned", "rate_beyond_any", "stands_high"]
+__all__ = [
+    "DETECTORS",
+    "Detector",
+    "Skip",
+    "ends_lost",
+    "has_learned",
+    "rate_beyond_any",
+    "stands_high",
+]

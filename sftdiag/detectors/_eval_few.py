@@ -21,6 +21,18 @@ FEW_RISE_LEARNED = 0.05
 loss fell by FEW_FALL; 6 of 15 labelled runs that overfit have after 3. Beside a train loss that has
 collapsed it is the bar of the first of two evaluations, where the last is at FEW_RISE."""
 
+FEW_GREAT = 0.25
+"""Rise of two evaluations for which nothing is waited: no healthy series of the corpus has half."""
+
+FEW_CLIMB = (0.02, 0.15)
+"""Rise of the two evaluations since the best that climb, where the train loss has collapsed as in
+``_eval_wasted.COLLAPSE``: the first is beyond what evaluations on the same rows differ by in a run
+that stands, and rows that are learned by heart take the second up several times as far."""
+
+FEW_LEARNED = 0.4
+"""That fall of the train loss: healthy runs of three evaluations fall by half at the most while
+their evaluation loss stands, within 3 % of its best."""
+
 FEW_SINCE_FIRST = 4
 """More than so many, of which all others lie FEW_RISE_LEARNED above the first while the train loss
 falls: a healthy run's first is its worst, so it is the best of five by so much for one reason."""
@@ -46,10 +58,16 @@ def severity_of_few(
         return Severity.ERROR
     if stands_out(losses):
         return Severity.WARNING
+    if rise.recent > FEW_GREAT * abs(rise.level):
+        return Severity.WARNING
     if missing > clear and not collapsed:
         return None
     bar = FEW_RISE_LEARNED if clear else FEW_RISE
     if rise.recent > bar * abs(rise.level):
+        return Severity.WARNING
+    by_heart = clear and learned.share >= FEW_LEARNED
+    first, second = (share * abs(rise.level) for share in FEW_CLIMB)
+    if by_heart and rise.recent > first and losses[-1] - rise.level > second:
         return Severity.WARNING
     least = (1 + FEW_RISE_LEARNED) * losses[0]
     since_first = len(losses) > FEW_SINCE_FIRST and min(losses[1:]) > least > 0.0

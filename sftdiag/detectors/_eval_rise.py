@@ -26,6 +26,10 @@ TRAIN_NOISE_FACTOR = 2.0
 CLEAR_NOISE_FACTOR = 3.0
 """The same where fewer evaluations of the rise must do."""
 
+TOGETHER = 3
+"""Evaluations at either end whose train losses are weighed together where one alone is too noisy:
+with a row an evaluation, the one beside the best may be a lucky one."""
+
 MAX_SHARE = 10.0
 """Shares beyond this are of a best near 0, and are not told."""
 
@@ -214,6 +218,19 @@ def train_fall(points: Sequence[Evaluation], index: int, peak_step: int) -> Fall
         return Fall(1.0 - _train_loss(last) / before, True)
     fall = before - _train_loss(last)
     noise = sqrt(noise**2 + last.train_noise**2)
+    if fall <= max(TRAIN_FALL * abs(before), TRAIN_NOISE_FACTOR * noise):
+        return _fall_together(rows[first is not rows[0] :])
+    return Fall(fall / abs(before), fall > CLEAR_NOISE_FACTOR * noise)
+
+
+def _fall_together(rows: Sequence[Evaluation]) -> Fall:
+    """Return the fall between the first and the last TOGETHER of these, if it is beyond noise."""
+    if len(rows) < 2 * TOGETHER:
+        return Fall()
+    ends = (rows[:TOGETHER], rows[-TOGETHER:])
+    before, after = (sum(map(_train_loss, end)) / TOGETHER for end in ends)
+    noise = sqrt(sum(point.train_noise**2 for end in ends for point in end)) / TOGETHER
+    fall = before - after
     if fall <= max(TRAIN_FALL * abs(before), TRAIN_NOISE_FACTOR * noise):
         return Fall()
     return Fall(fall / abs(before), fall > CLEAR_NOISE_FACTOR * noise)

@@ -211,6 +211,16 @@ def stands_high(signals: Signals) -> Skip | None:
     return Skip("stands_high", {"first": first, "loss": last, "usual": RESTING})
 
 
+def ends_lost(signals: Signals) -> Skip | None:
+    """Return that the newest loss is NaN or infinite, which a second one would make sure, or None.
+
+    Where :mod:`sftdiag.detectors.non_finite` has spoken, that says more.
+    """
+    if not signals.row_lost or signals.objective is not None:
+        return None
+    return Skip("ends_lost", {"step": signals.last_train_step})
+
+
 def span(signals: Signals) -> int:
     """Return the steps that the newest row is the mean over."""
     before = signals.previous_train_step

@@ -107,6 +107,15 @@ PERSISTENT / evaluations, since other seeds differ by the level of some evaluati
 that all show. Half of OverfitGuard's overfitting histories rose by less than 1 % so early."""
 
 
+GREAT_RISE = 0.25
+"""Share of the best by which three evaluations in a row lie above it, while the train loss fell
+by GREAT_FALL, for which the series' own noise is not asked: weights that swing so far do not learn
+their rows meanwhile."""
+
+GREAT_FALL = 0.4
+"""Fall of the train loss since the best, as a share, as in ``_eval_wasted.COLLAPSE``."""
+
+
 class EvalLossRisingDetector(Detector):
     """Fires per evaluation series; resolves when the loss comes back to its best."""
 
@@ -231,11 +240,15 @@ def _severity(
     ):
         wasting = wasted(signals, losses, rise, learned, bar, clear=clear)
         return Severity.ERROR if wasting else Severity.WARNING
+    if learned.sure and learned.share >= GREAT_FALL and rise.lasting > GREAT_RISE * size:
+        return Severity.WARNING
     since = points[-1].number - points[rise.index].number
     if rise.lasting <= min(1.0, PERSISTENT / max(1, since)) * MIN_RISE * size:
         return None
     # So many evaluations weighed together show what is within the noise of each.
     together = since >= PERSISTENT and _beyond_its_noise(floor_since(losses, rise), rise)
+    if together and clear and rise.lasting > FEW_RISE * size:
+        return Severity.WARNING
     return Severity.INFO if rise.lasting > noise or together else None
 
 

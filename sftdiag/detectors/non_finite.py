@@ -127,6 +127,10 @@ class NonFiniteDetector(Detector):
             never = self._last_finite is None
             needed = RETURNING_ZEROS if signals.zeros.returned else FIRST_ZEROS if never else needed
         broke = self._lost_gradient and signals.context.precision != "fp16"
+        # What a loss scaler skips leaves the next loss finite: an infinite gradient did harm here.
+        norm = record.get("grad_norm")
+        unscaled = signals.context.precision != "fp16" and zero is None
+        broke = broke or (unscaled and self._broke > 0 and norm is not None and isnan(norm))
         # The row in which it broke was at a level that only broken weights have.
         broke = broke or (zero == HIDDEN and (signals.zeros.loss_before or 0.0) > BROKEN)
         if self._dead.records + broke >= needed:

@@ -319,7 +319,11 @@ class Signals(MainSeries):
         self.learning_rate = None
         self._summary_step = None
         self.rewound = self.went_back = True
-        self.edge.went_back()
+        if self.first_step is not None and step <= self.first_step:
+            # It begins anew, as where two runs stand in one file: that was no resume.
+            self.edge = Edge()
+        else:
+            self.edge.went_back()
         self.last_step = step
         self.recent.clear()
         self.staircase, self.schedule, self.zeros = Staircase(), Schedule(), Zeros()

@@ -50,6 +50,38 @@ def test_few_evaluations(losses: list[float]) -> None:
     assert [name for name, *_ in fired(evaluations(losses))] == ["eval-loss-rising"]
 
 
+def test_a_climb_of_three_evaluations_takes_rows_that_are_learned_by_heart() -> None:
+    train = [1.1, 0.55, 0.2]
+    told = fired(evaluations([1.2, 1.25, 1.45], train))
+    assert [(name, severity) for name, severity, _ in told] == [("eval-loss-rising", "warning")]
+    assert fired(evaluations([1.2, 1.25, 1.3], train)) == []
+    assert fired(evaluations([1.2, 1.21, 1.45], train)) == []
+    assert fired(evaluations([1.2, 1.25, 1.45], [1.1, 1.0, 0.9])) == []
+
+
+def test_two_evaluations_far_above_the_best_are_waited_for_by_no_plan() -> None:
+    """With a row an evaluation, as in a table of epochs."""
+    assert fired(evaluations([1.0, 1.5, 2.1], [0.6, 0.4, 0.3], every=1)) != []
+    assert fired(evaluations([1.0, 1.5, 2.1], [0.6, 0.62, 0.64], every=1)) == []
+
+
+@pytest.mark.parametrize("lucky", [0.3, 0.45])
+def test_one_lucky_train_row_beside_the_best_hides_no_fall(lucky: float) -> None:
+    losses = [0.30, 0.27, 0.42, 0.30, 0.28, 0.33, 0.40, 0.39, 0.41, 0.44]
+    train = [0.92, lucky, 0.50, 0.46, 0.31, 0.37, 0.18, 0.18, 0.09, 0.17]
+    assert [n for n, *_ in fired(evaluations(losses, train, every=1))] == ["eval-loss-rising"]
+    risen = [0.92, lucky, 0.50, 0.46, 0.48, 0.47, 0.48, 0.52, 0.49, 0.55]
+    assert fired(evaluations(losses, risen, every=1)) == []
+
+
+def test_a_large_rise_within_the_noise_of_one_is_a_warning_where_many_show_it() -> None:
+    losses = [0.29, 0.32, 0.33, 0.28, 0.34, 0.34, 0.37, 0.37, 0.40, 0.39, 0.38, 0.39, 0.39, 0.38]
+    train = [0.15, 0.12, 0.11, 0.13, 0.06, 0.06, 0.06, 0.1, 0.04, 0.05, 0.06, 0.07, 0.05, 0.04]
+    losses, train = [*losses, 0.375, 0.38], [*train, 0.03, 0.02]
+    told = fired(evaluations(losses, train, every=1))
+    assert ("eval-loss-rising", "warning") in {(name, severity) for name, severity, _ in told}
+
+
 @pytest.mark.parametrize(
     "losses",
     [

@@ -43,6 +43,27 @@ def test_two_records_without_a_finite_loss(bad: dict[str, float]) -> None:
     assert finding.evidence["last_good_step"] == 10
 
 
+def test_one_record_is_enough_behind_a_gradient_that_did_harm() -> None:
+    """A loss scaler skips an infinite gradient, and the next loss is finite."""
+    broke = [{"loss": 9.0, "grad_norm": inf}, {"loss": nan, "grad_norm": nan}]
+    rows = log(*[GOOD] * 5, *broke)
+    assert ("non-finite", "error", 7) in fired(rows)
+    assert "non-finite" not in {n for n, *_ in fired(rows, RunContext(precision="fp16"))}
+    scattered = fired(log(*[GOOD] * 5, {"loss": 2.0, "grad_norm": inf}, *[GOOD] * 5))
+    assert "non-finite" not in {name for name, *_ in scattered}
+
+
+@pytest.mark.parametrize("bad", [{"loss": nan}, {"loss": 0.0, "grad_norm": nan}])
+def test_a_log_that_ends_in_one_lost_record_is_not_healthy(bad: dict[str, float]) -> None:
+    rows = log(*[{"loss": 3.0 - 0.02 * n, "grad_norm": 1.0} for n in range(60)])
+    assert sftdiag.analyze({"log_history": rows}).verdict == "healthy"
+    report = sftdiag.analyze({"log_history": [*rows, {"step": 61, **bad}]})
+    assert (report.verdict, report.findings) == ("inconclusive", ())
+    assert "61" in (report.reason or "")
+    again = [*rows, {"step": 61, **bad}, {"step": 62, "loss": 1.8, "grad_norm": 1.0}]
+    assert sftdiag.analyze({"log_history": again}).verdict == "healthy"
+
+
 def test_the_record_in_which_it_broke_is_the_onset() -> None:
     """With logging_steps above 1 the first window still averages finite losses."""
     rows = log(*[GOOD] * 5, {"loss": 1.1, "grad_norm": nan}, *[{"loss": 0.0, "grad_norm": nan}] * 3)

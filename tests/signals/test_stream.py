@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from logs import signals_of
 
+import sftdiag
 from sftdiag.context import RunContext
 from sftdiag.signals.blocks import MAX_BLOCKS
 from sftdiag.signals.stream import MAX_EVALS
@@ -68,6 +69,15 @@ def test_a_log_that_goes_back_voids_what_came_after() -> None:
     )
     assert signals.block_losses[-1] == 1.0
     assert signals.evaluations["eval_loss"] == []
+
+
+def test_two_runs_in_one_file_are_no_resume() -> None:
+    """The second begins where the first did: high, and without what that had learned."""
+    one = [{"step": n, "loss": 2.0 - 0.03 * n, "epoch": n / 30} for n in range(1, 31)]
+    assert sftdiag.analyze({"log_history": one * 2}).findings == ()
+    resumed = [{**row, "step": row["step"] + 20} for row in one]
+    found = sftdiag.analyze({"log_history": [*one, *resumed]}).findings
+    assert [finding.name for finding in found] == ["train-loss-rebound"]
 
 
 def test_the_train_loss_beside_an_evaluation_is_that_of_the_rows_just_before() -> None:

@@ -115,6 +115,15 @@ def test_rows_that_repeat_by_themselves_are_kept(tmp_path: Path) -> None:
             {"step": 12, "loss": "nan", "grad_norm": "nan"},
         ),
         (
+            " iteration       30/     900 | elapsed time per iteration (ms): 99.0 | learning rate "
+            "1.500E-06 | lm loss NAN | loss scale 64.0 |",
+            {"step": 30, "loss": "NAN", "learning_rate": "1.500E-06"},
+        ),
+        (
+            " validation loss at iteration 30 | LM loss: 2.500000E+00 | LM PPL: 1.218249E+01",
+            {"step": 30, "eval_loss": "2.500000E+00"},
+        ),
+        (
             " [2026-01-01 10:00:00] iteration       12/     100 | learning rate: 1.500000E-06 | "
             "loss scale: 4096.0 | number of skipped iterations:   1 | "
             "number of nan iterations:   1 |",
@@ -175,6 +184,8 @@ def test_rows_that_repeat_by_themselves_are_kept(tmp_path: Path) -> None:
         "torchtune",
         "megatron",
         "megatron-nan",
+        "megatron-without-colons",
+        "megatron-evaluation",
         "megatron-skipped",
         "nemo",
         "litgpt",
@@ -313,6 +324,37 @@ def test_tables(tmp_path: Path, text: str) -> None:
         (10, "1.5", "2.5"),
         (20, None, "2.25"),
     ]
+
+
+def test_a_table_of_epochs_with_times_and_words_between_its_rows(tmp_path: Path) -> None:
+    text = "epoch     train_loss  valid_loss  time    \n" + "".join(
+        f"{n}         {1.5 / n:.6f}    {2.5 + n:.6f}    00:0{n}     \nnow at its best: {n}.\n"
+        for n in (1, 2, 3)
+    )
+    rows = read(tmp_path, text)[1]
+    assert [(float(r["loss"]), float(r["eval_loss"])) for r in rows] == [
+        (1.5, 3.5),
+        (0.75, 4.5),
+        (0.5, 5.5),
+    ]
+    assert len({row["step"] for row in rows}) == 3
+
+
+@pytest.mark.parametrize(
+    "written", ["NAN", "-nan", "+Inf", "1.#QNAN", "-1.#IND", "1.#INF", "-nan(ind)", "Infinity"]
+)
+@pytest.mark.parametrize(
+    "line", ["step {0} | loss: {1} | lr: 2e-5", "{0},{1},2e-5"], ids=["console", "csv"]
+)
+def test_a_loss_that_is_no_number_however_it_is_written(
+    tmp_path: Path, line: str, written: str
+) -> None:
+    path = tmp_path / "log.txt"
+    head = "" if "loss" in line else "step,loss,lr\n"
+    good = [line.format(n, 2.0 - 0.01 * n) for n in range(1, 21)]
+    path.write_text(head + "\n".join([*good, *(line.format(n, written) for n in (21, 22))]))
+    (finding,) = sftdiag.analyze(path).findings
+    assert (finding.name, finding.onset_step) == ("non-finite", 21)
 
 
 @pytest.mark.parametrize("make", [healthy, overfitting])

@@ -10,7 +10,11 @@ from typing import Any
 from sftdiag.columns import canonical, plain
 
 _TORCHTUNE = re.compile(r"^\s*Step (\d{1,12}) \| (\S+:\S+(?: \S+:\S+)*)\s*$")
-_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf|NaN|Infinity|n/a)"
+_NUMBER = (
+    r"[-+]?(?i:\d+\.#(?:qnan|snan|ind|inf)|\d+\.?\d*(?:e[-+]?\d+)?"
+    r"|nan(?:\(ind\))?|inf(?:inity)?|n/a)"
+)
+"""Also as C prints what is none: in capitals, and on Windows as ``1.#QNAN`` or ``-nan(ind)``."""
 
 _ITERATION = re.compile(r"\biteration\s*:?\s+(\d{1,12})\s*/\s*(\d{1,12})\b", re.I)
 _NEMO_EPOCH = re.compile(r"\bTraining epoch (\d+)")
@@ -21,13 +25,15 @@ _SKIPPED = "number of skipped iterations"
 """Steps since the last line that float16's scale skipped: after none but those a line of
 megatron-core 0.19 says 0 for the loss."""
 
-_PART = re.compile(rf"\s*([A-Za-z][\w /.\-()]{{0,60}}?)\s*[:=]\s*({_NUMBER})\s*%?\s*$")
+_PART = re.compile(rf"\s*([A-Za-z][\w /.\-()]{{0,60}}?)(?:\s*[:=]\s*|\s+)({_NUMBER})\s*%?\s*$")
+"""Megatron's forks of before 2020 write no colon: ``lm loss 6.7E+00 |``."""
+
 _LITGPT = re.compile(
     rf"Epoch (\d+) \| iter (\d+) step (\d+) \| loss train: ({_NUMBER}),\s*val: ({_NUMBER})"
 )
 _LITGPT_VALUE = re.compile(rf"^iter (\d+): val loss ({_NUMBER})")
 _VALIDATION = re.compile(
-    rf"validation loss at iteration (\d+).{{0,80}}?lm loss value: ({_NUMBER})", re.I
+    rf"validation loss at iteration (\d+).{{0,80}}?lm loss(?: value)?: ({_NUMBER})", re.I
 )
 _MLX = re.compile(
     rf"\bIter (\d{{1,12}}): (Train|Val) loss ({_NUMBER})(?:, Learning Rate ({_NUMBER}))?", re.I

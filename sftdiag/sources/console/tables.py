@@ -18,7 +18,12 @@ _PROGRESS = re.compile(
 )
 """What the Trainer writes above its table in a notebook."""
 
-_VALUE = re.compile(r"[-+]?(?:\d[\d,_]*\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf|NaN|No log)")
+_VALUE = re.compile(
+    r"[-+]?(?:\d[\d,_]*\.?\d*(?:[eE][-+]?\d+)?|\.\d+|(?i:nan|inf)|No log)|"
+    + (_TIME := r"\d{1,4}:\d\d(?::\d\d)?")
+)
+_DURATION = re.compile(_TIME)
+"""fastai's last column."""
 
 
 SHOWN = 0.05
@@ -90,7 +95,8 @@ class Table:
         if self.names is None:
             return None
         if len(cells) != len(self.names) or not all(map(_VALUE.fullmatch, cells)):
-            if cells and not set(line) <= set("|-: \t"):
+            # A callback's sentence between two rows ends no table: it has no second cell.
+            if len(cells) > 1 and not set(line) <= set("|-: \t"):
                 self.names = None
             return None
         return named(self.names, cells)
@@ -106,9 +112,19 @@ def is_header(cells: list[str]) -> bool:
 
 
 def named(names: list[str], cells: list[str]) -> dict[str, Any]:
-    """Return a row's numbers by name; a loss that was not logged yet is left out."""
+    """Return a row's numbers by name; a loss that was not logged yet is left out.
+
+    Examples:
+        >>> named(["epoch", "train_loss", "valid_loss", "time"], ["1", "0.5", "0.7", "00:23"])
+        {'epoch': '1', 'loss': '0.5', 'valid_loss': '0.7'}
+    """
+    known = [canonical(name) for name in names]
+    if "loss" not in known and "train_loss" in known:
+        # A table of epochs has no other train loss: it is no mean of the run.
+        names = ["loss" if of == "train_loss" else n for n, of in zip(names, known, strict=True)]
     pairs = zip(names, cells, strict=False)
-    return {name: cell.replace(",", "") for name, cell in pairs if cell and cell != "No log"}
+    kept = ((name, cell) for name, cell in pairs if cell and cell != "No log")
+    return {n: c.replace(",", "") for n, c in kept if not _DURATION.fullmatch(c)}
 
 
 def html(text: str) -> Iterator[dict[str, Any]]:
