@@ -22,6 +22,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import torch
+
 LIMIT = 60
 """Seconds for a case in which its processes were let run."""
 
@@ -50,8 +52,9 @@ def main(
     """Do the cases."""
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if device == "one-gpu":
-        # Barriers and DeepSpeed take the GPU of this number.
+        # Barriers and DeepSpeed take the GPU of this number; DeepSpeed would not ask for gloo.
         os.environ["LOCAL_RANK"] = "0"
+        torch.distributed.init_process_group("gloo")
     from transformers.utils import logging as theirs
 
     from benchmarks.gpu.ranks import delays
@@ -82,8 +85,6 @@ def main(
             file.write(json.dumps(seen) + "\n")
         bench.clear()
         watchdog.over.set()
-    import torch
-
     # A rank that leaves while the other still talks to it is aborted by gloo.
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
