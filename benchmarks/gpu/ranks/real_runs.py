@@ -177,7 +177,7 @@ def lines(folder: Path, names: Mapping[str, str]) -> list[str]:
         "\n## A real model\n",
         "SmolLM2-135M-Instruct, on two GPUs by NCCL in bf16 unless the column says otherwise",
         "(NCCL takes no two ranks on one GPU, gloo does), on tokenized conversations, one epoch",
-        f"of {STEPS} steps, a log row every fourth, two evaluations; the fault comes after step {AT}.",
+        f"of {STEPS} steps, a log row every fourth, two evaluations; the fault is after step {AT}.",
         "A cell: the step at which the run ended on both ranks; what was found; the last",
         "evaluation; –: not made. Under DeepSpeed the guard says that it can skip nothing.\n",
         *_table(made, names),
