@@ -51,7 +51,7 @@ wasted ([severities](concepts.md)). What is seen before step 1 stays a warning w
 trains something (a part of the answers, a worse model, or one whose evaluation misleads) or where
 it may be meant (rows in another template, thinking that is left out).
 `stop_on="warning"` stops for these, too. *Truly* counts the runs that the matrix took for healthy
-and whose warning is true, with its reason in what is missed.
+and whose warning is true all the same, with its reason in what is missed.
 """.strip()
 
 CUT = """
@@ -124,7 +124,7 @@ class Scores:
     @property
     def reached(self) -> list[bars.Reached]:
         """What must be reached, and what is."""
-        return bars.reached(self.runs, self.scored, self.healthy, self.bound)
+        return bars.reached(self.runs, self.scored, self.healthy, self.bound, self.reasons)
 
     @property
     def stopping(self) -> list[bars.Stopping]:
