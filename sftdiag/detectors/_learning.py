@@ -143,12 +143,12 @@ def has_learned(signals: Signals) -> bool:
     """
     if signals.objective is not None:
         return False
-    losses, blocks = signals.block_losses, signals.blocks
-    if not blocks:
+    losses = signals.block_losses
+    if not losses:
         return _still_evaluations.fell(signals.main_evaluations, signals)
     if fall_of(losses).lower > 0.0 or opened_higher(losses):
         return True
-    return learns(signals, blocks, plain=True)
+    return learns(signals, signals.blocks, plain=True)
 
 
 def is_flat(signals: Signals, whole: Fall, signs: Mapping[str, Scalar]) -> bool:

@@ -140,25 +140,24 @@ class SpikeFinder:
         if not inside:
             return False
         losses = [*calm, *rows.losses]
-        before = len(calm)
-        self._largest_then = self.largest
+        before, largest = len(calm), self.largest
         for start in range(max(before, FEW_CALM_ROWS), len(losses), CALM_ROWS):
-            some = losses[start : start + CALM_ROWS]
             # Half of any window lies at its median or above: no median is below this.
             near = sorted(losses[max(0, start - CALM_ROWS) : start + CALM_ROWS])
             least = near[(min(CALM_ROWS, start) - 1) // 2]
-            if max(some) - least <= self._largest_then:
-                continue
-            for place, loss in enumerate(some, start=start):
-                if loss - least <= self._largest_then:
+            for place, loss in enumerate(losses[start : start + CALM_ROWS], start):
+                if loss - least <= largest:
                     continue
                 ordered = sorted(losses[max(0, place - CALM_ROWS) : place])
                 level = ordered[CALM_ROWS // 2] if place >= CALM_ROWS else median(ordered)
                 rise = loss - level
+                if rise <= largest:
+                    continue
                 told = self.rows + place - before >= OPENING_ROWS
-                if told and rise > max(TAIL_FACTOR * self._largest_then, LEVEL_SHARE * level):
+                if told and rise > max(TAIL_FACTOR * largest, LEVEL_SHARE * level):
                     return False
-                self._largest_then = max(rise, self._largest_then)
+                largest = rise
+        self._largest_then = largest
         return True
 
     def take_all(self, rows: Rows) -> None:

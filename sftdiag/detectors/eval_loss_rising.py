@@ -134,7 +134,7 @@ class EvalLossRisingDetector(Detector):
         if signals.objective is not None or record.kind == TRAIN:
             return ()
         found: list[Detection] = []
-        for series in record.eval_losses():
+        for series in signals.eval_losses:
             points = signals.evaluations.get(series, [])
             if points and points[-1].step == record.step:
                 found += self._judge(signals, series, points)

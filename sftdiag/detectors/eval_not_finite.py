@@ -53,7 +53,7 @@ class EvalNotFiniteDetector(Detector):
         if record.kind != EVAL:
             return ()
         found = []
-        for series, loss in record.eval_losses().items():
+        for series, loss in signals.eval_losses.items():
             if isfinite(loss):
                 self._rows[series] = 0
                 self._finite.add(series)

@@ -96,7 +96,7 @@ class StepsSkippedDetector(Detector):
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
         if record.kind != TRAIN:
-            self._evaluated(signals, record)
+            self._evaluated(signals)
             return ()
         grad_norm = record.metrics.get("grad_norm")
         if grad_norm is None:
@@ -181,10 +181,10 @@ class StepsSkippedDetector(Detector):
         held, same = signals.schedule.still_steps > 0, self._same > 1
         return BOTH if held and same else STILL if held else SAME if same else "default"
 
-    def _evaluated(self, signals: Signals, record: LogRecord) -> None:
+    def _evaluated(self, signals: Signals) -> None:
         """Count the evaluations of the main series that agree to the last digit."""
         series = signals.main_series
-        loss = record.eval_losses().get(series or "")
+        loss = signals.eval_losses.get(series or "")
         if series is None or loss is None or not isfinite(loss):
             return
         self._same = self._same + 1 if self._evaluation == (series, loss) else 1

@@ -75,7 +75,7 @@ class ZeroLossDetector(Detector):
         if record.kind == TRAIN and signals.zero is None and not signals.row_lost:
             return self._alive(record, record.metrics["loss"])
         if record.kind != TRAIN:
-            losses = record.eval_losses().values()
+            losses = signals.eval_losses.values()
             both = bool(losses) and not any(losses) and zeros.records == signals.train_rows > 0
             unlabelled = both and signals.zero in (MASKED, BLANK) and self._active is None
             return self._fire(signals, record) if unlabelled else ()

@@ -82,13 +82,11 @@ class Columns:
             [mine + other for mine, other in zip(self.companions, later.companions, strict=True)],
         )
 
-    def parts(self, place: int) -> tuple[Columns, Columns]:
-        """Return those before a place, and the rest."""
-        return self._part(slice(place)), self._part(slice(place, None))
-
-    def _part(self, part: slice) -> Columns:
-        companions = [column[part] for column in self.companions]
-        return Columns(self.first_steps[part], self.last_steps[part], self.losses[part], companions)
+    def first(self, count: int) -> Columns:
+        """Return the first so many."""
+        companions = [column[:count] for column in self.companions]
+        steps = self.first_steps[:count], self.last_steps[:count]
+        return Columns(*steps, self.losses[:count], companions)
 
     @property
     def grad_norms(self) -> list[float | None]:
@@ -233,7 +231,7 @@ class Blocks:
             seen = end
             if len(closed.losses) == MAX_BLOCKS:
                 if before < MAX_BLOCKS - 1:
-                    found.append(Closing(before, closed.parts(MAX_BLOCKS - 1)[0], end, width))
+                    found.append(Closing(before, closed.first(MAX_BLOCKS - 1), end, width))
                 # What all of them say now is looked at once the last one closes.
                 closed, width = closed.merged(), 2 * width
                 before = MAX_BLOCKS // 2 - 1
@@ -298,7 +296,7 @@ class Blocks:
     def rewind(self, step: int) -> None:
         """Forget the rows from this step on; blocks are as wide as before unless none is left."""
         left = [last for last in self.columns.last_steps if last < step]
-        self.columns, self._made = self.columns.parts(len(left))[0], []
+        self.columns, self._made = self.columns.first(len(left)), []
         if not left:
             self._width = 1
         self._open()
@@ -324,6 +322,8 @@ def _means(
         end: the row behind the last block.
         width: rows of each block.
     """
+    if width == 1 and column is not None:
+        return [*column[first:end]]
     filled: list[Any] = []
     if column is None:
         if begun:
@@ -334,4 +334,4 @@ def _means(
     totals: Sequence[float] = column[first:end:width]
     for place in range(first + 1, min(first + width, end)):
         totals = [*map(add, totals, column[place:end:width])]
-    return [*filled, *(totals if width == 1 else (each / width for each in totals))]
+    return filled + [each / width for each in totals]

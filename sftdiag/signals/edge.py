@@ -85,9 +85,11 @@ class Edge:
         lowest = min(rows.low, min(self._calm, default=rows.low))
         if rows.high <= RISE * lowest:
             return True
-        losses, bar = [*self._calm, *rows.losses], RISE * lowest
+        losses = [*self._calm, *rows.losses]
+        # The last one alone says of most rows that they are no jump.
         return not any(
-            losses[place] > bar and losses[place] > RISE * max(losses[place - CALM_ROWS : place])
+            losses[place] > RISE * losses[place - 1]
+            and losses[place] > RISE * max(losses[place - CALM_ROWS : place])
             for place in range(max(CALM_ROWS, len(self._calm)), len(losses))
         )
 

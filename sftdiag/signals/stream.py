@@ -9,6 +9,7 @@ all others see finite numbers only.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from math import isfinite
 
 from sftdiag.context import RunContext
@@ -58,6 +59,7 @@ class Signals(MainSeries):
     Attributes:
         easy_answers: as the checks of the rows say, see :class:`~sftdiag.observations.Outcome`.
         checkpoints: the steps of those that are known to be there.
+        eval_losses: the newest evaluation record's losses, by series.
         gaps: where the train loss was lost and came back: the last step before, the first after.
         rate_rise: how the learning rate was before it rose with the newest record, or None.
         first_learning_rate: the first that was logged, also where its row's loss was lost.
@@ -85,6 +87,7 @@ class Signals(MainSeries):
         self.begins_in_mid_run = False
         self.zero: str | None = None
         self.row_lost = self.lost = False
+        self.eval_losses: Mapping[str, float] = {}
         self.evaluations: dict[str, list[Evaluation]] = {}
         self.evaluations_seen: dict[str, int] = {}
         self.learning_rate: float | None = None
@@ -141,6 +144,7 @@ class Signals(MainSeries):
         if kind == TRAIN:
             self._update_train(record, epoch)
         elif kind == EVAL:
+            self.eval_losses = record.eval_losses()
             self._update_eval(record)
         return True
 
@@ -274,7 +278,7 @@ class Signals(MainSeries):
         self._blocks.take(rows)
 
     def _update_eval(self, record: LogRecord) -> None:
-        losses = record.eval_losses()
+        losses = self.eval_losses
         self.zeros.evaluated(losses)
         for series, loss in losses.items():
             if series not in self.evaluations_seen and len(self.evaluations_seen) == MAX_SERIES:

@@ -7,6 +7,7 @@ log rounds to, or where the trainer writes 0 for a NaN (``logging_nan_inf_filter
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from math import isfinite, log
 
 from sftdiag.records import LogRecord
@@ -118,7 +119,7 @@ class Zeros:
         self.witness = None
         self._losses.extend(rows.losses[-BEFORE:])
 
-    def evaluated(self, losses: dict[str, float]) -> None:
+    def evaluated(self, losses: Mapping[str, float]) -> None:
         """Take an evaluation in: one that is not finite says what the zeros before it were."""
         lost = any(not isfinite(loss) for loss in losses.values())
         if lost and self.streak.records and self._losses and self.witness is None:
