@@ -174,7 +174,8 @@ class Monitor:
         if not signals.update(record):
             return []
         changed = self._rewind(record.step) if signals.rewound else []
-        for detector in self._listeners(record):
+        on_rows = self._on_steady_rows if signals.rate_rise is None else self._on_rows
+        for detector in on_rows if record.kind == TRAIN else self._listeners(record):
             try:
                 detections = detector.update(signals, record)
             except Exception as fault:
@@ -226,9 +227,7 @@ class Monitor:
         return min(known, key=lambda best: best[1].loss, default=None)
 
     def _listeners(self, record: LogRecord) -> Sequence[Detector | Probe]:
-        """Return those that look at this record."""
-        if record.kind == TRAIN:
-            return self._on_steady_rows if self.signals.rate_rise is None else self._on_rows
+        """Return those that look at this record, which is no train row."""
         if record.kind in ASIDE:
             return [detector for detector in self._detectors if detector.only == record.kind]
         if record.kind != PROBE:
@@ -312,7 +311,8 @@ class Monitor:
     def report(self) -> Report:
         """Return the diagnosis so far; valid at any time."""
         findings = self._findings()
-        skips = self._skips()
+        units = self._units()
+        skips = unjudged(units, self._broken, self.settings, self.signals)
         verdict, reason = self._verdict(findings, skips)
         parts = [part for part in (*self._earlier, self.signals) if part.records]
         return Report(
@@ -329,7 +329,7 @@ class Monitor:
             reason,
             arbitration.primary(findings),
             findings,
-            (*(d.name for d in self._units() if d.name not in skips), *self.checked.ran),
+            (*(d.name for d in units if d.name not in skips), *self.checked.ran),
             {**{name: self._say(skip) for name, skip in skips.items()}, **self._checks.skipped()},
             self.checked.rows,
             curves((*self._earlier, self.signals)),
@@ -339,9 +339,6 @@ class Monitor:
     def _units(self) -> tuple[Detector | Probe, ...]:
         seen = (d for d in self._detectors if not d.seldom or d.skip(self.signals) is None)
         return (*seen, *self._probes)
-
-    def _skips(self) -> dict[str, Skip]:
-        return unjudged(self._units(), self._broken, self.settings, self.signals)
 
     def _verdict(
         self, findings: tuple[Finding, ...], skips: Mapping[str, Skip]

@@ -55,11 +55,11 @@ def most_fall(signals: Signals) -> float | None:
 
     None, too, where a block of steps was not clipped: its gradient alone sets its pace.
     """
-    context, blocks = signals.context, signals.blocks
+    context = signals.context
     clip, least = context.max_grad_norm, divides_by(context)
     if not clip or not least or not may_be_short(context):
         return None
-    if any(block.grad_norm is None or block.grad_norm <= clip for block in blocks):
+    if any(norm is None or norm <= clip for norm in signals.columns.grad_norms):
         return None
     return _along(signals, clip / least)
 

@@ -44,7 +44,10 @@ class Course:
 
     def add(self, row: Rate) -> None:
         """Take the next row in."""
-        self.extend((row.step,), (row.rate,))
+        self._steps.append(row.step)
+        self._rates.append(row.rate)
+        if len(self._steps) == ROWS:
+            self._thin_out()
 
     def extend(self, steps: Sequence[int], rates: Sequence[float]) -> None:
         """Take rows in, as one by one: their steps and rates."""
@@ -55,7 +58,11 @@ class Course:
             self._rates += rates[place : place + room]
             place += room
             if len(self._steps) == ROWS:
-                del self._steps[ROWS // 2 + 1 :: 2], self._rates[ROWS // 2 + 1 :: 2]
+                self._thin_out()
+
+    def _thin_out(self) -> None:
+        """Let every second of the later points go."""
+        del self._steps[ROWS // 2 + 1 :: 2], self._rates[ROWS // 2 + 1 :: 2]
 
     @property
     def is_known(self) -> bool:

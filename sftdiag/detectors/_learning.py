@@ -64,15 +64,13 @@ def surely_moves(closing: Closing, tolerance: float) -> bool:
 
     ``Fall.within`` is not true of any of them: the fall alone says so, or its least error.
     """
-    sums = closing.sums
+    sums, share = closing.sums, tolerance / SURELY_BELOW
     squares: Squares | None = None
-    for count in closing.counts:
-        if count < LEAST_VALUES:
-            continue
-        third = count // 3
-        fall = (sums[third] - sums[count] + sums[count - third]) / third
-        bound = tolerance * sums[count] / count / SURELY_BELOW
-        if not -2 * bound <= fall <= bound:
+    for count in range(max(LEAST_VALUES, closing.before + 1), len(sums)):
+        third, total = count // 3, sums[count]
+        fall = (sums[third] - total + sums[count - third]) / third
+        bound = share * total / count
+        if fall > bound or fall < -2 * bound:
             continue
         if squares is None:
             squares = Squares(closing)

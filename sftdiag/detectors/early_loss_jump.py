@@ -128,6 +128,8 @@ class EarlyLossJumpDetector(Detector):
             return self._stays_up(signals, record)
         if record.kind == EVAL:
             return self._after_a_fall(signals, record.step, of_evaluations(signals), "evaluation")
+        if self._over and not signals.block_closed:
+            return ()
         found = () if self._over else self._above_the_first(signals, record)
         rise = of_train_loss(signals) if signals.block_closed else None
         return found or self._after_a_fall(signals, record.step, rise, "after_fall")

@@ -152,7 +152,7 @@ class EvalLossRisingDetector(Detector):
         active = self._rising.get(series)
         losses = [point.loss for point in points]
         few = len(losses) < FEW_EVALUATIONS
-        if active is None and not few and min(losses[-2:]) <= min(losses):
+        if active is None and min(losses[-1:] if few else losses[-2:]) <= min(losses):
             return ()
         rise = first_rise(losses) if few else smoothed_rise(losses)
         best, last = points[rise.index], points[-1]

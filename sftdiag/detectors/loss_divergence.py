@@ -93,7 +93,9 @@ class LossDivergenceDetector(Detector):
         leapt: Sequence[Detection] = ()
         if signals.leap is not None:
             leapt = self._leap(signals, record.step)
-        if leapt or (leapt := self._in_the_first_row(signals, record)):
+        if not leapt and signals.train_rows == 2:
+            leapt = self._in_the_first_row(signals, record)
+        if leapt:
             return leapt
         if not signals.block_closed:
             low = record.kind == TRAIN and record.metrics["loss"] <= ABOVE_START * self._start
@@ -176,7 +178,7 @@ class LossDivergenceDetector(Detector):
 
     def _in_the_first_row(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """Look for a first row that no start of a run has, behind which no weight moves."""
-        if signals.train_rows != 2 or not is_dead(signals, record):
+        if not is_dead(signals, record):
             return ()
         loss, first, steps = record.metrics["loss"], signals.first_loss, signals.first_step
         self._blown = True

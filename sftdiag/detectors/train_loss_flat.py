@@ -211,19 +211,22 @@ class TrainLossFlatDetector(Detector):
 
         To first order, with the largest gradient so far: weights that hardly move keep theirs.
         """
-        losses, blocks = signals.block_losses, signals.blocks
+        losses = signals.block_losses
         if len(losses) < ROWS_OF_GRADIENTS or unusable_train_loss(signals) is not None:
             return ()
-        level = sum(losses) / len(losses)
         fall, tiny = most_fall(signals), _asks_for_tiny_steps(signals)
         if fall is None and tiny is not None:
             fall = most_fall_at(signals)
-        if fall is None or not fall < CLIPPED_FALL * level:
+        if fall is None:
+            return ()
+        level = sum(losses) / len(losses)
+        if not fall < CLIPPED_FALL * level:
             return ()
         whole, points = fall_of(losses), signals.main_evaluations
         learned = bool(points) and points[-1].loss < (1 - TOLERANCE) * points[0].loss
         if learned or whole.lower > TOLERANCE * level:
             return ()
+        blocks = signals.blocks
         signs = signs_of_a_fault(signals, level, blocks)
         if "most_fall" in signs:
             return self._fire(signals, step, blocks, signs, _proven(signs))

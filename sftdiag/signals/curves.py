@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import compress
 
 from sftdiag.findings import Curve
 from sftdiag.signals.stream import Signals
@@ -13,28 +14,28 @@ BESIDE = ("grad_norm", "learning_rate")
 
 def curves(parts: Sequence[Signals]) -> tuple[Curve, ...]:
     """Return the train loss, the evaluation series, and what else is drawn, over a run's parts."""
-    series: dict[str, list[tuple[int, float]]] = {"loss": []}
+    series: dict[str, tuple[list[int], list[float]]] = {"loss": ([], [])}
+
+    def add(name: str, steps: Iterable[int], values: Iterable[float]) -> None:
+        known = series.setdefault(name, ([], []))
+        known[0].extend(steps)
+        known[1].extend(values)
+
     for signals in parts:
-        series["loss"] += zip(signals.columns.last_steps, signals.block_losses, strict=True)
+        add("loss", signals.columns.last_steps, signals.block_losses)
         for name, points in signals.evaluations.items():
-            series.setdefault(name, []).extend((point.step, point.loss) for point in points)
-    for name in BESIDE:
-        series[name] = [
-            (step, value)
-            for signals in parts
-            for step, value in zip(
-                signals.columns.last_steps, signals.columns.of(name), strict=True
-            )
-            if value is not None
-        ]
+            add(name, [point.step for point in points], [point.loss for point in points])
+    for signals in parts:
+        for name in BESIDE:
+            steps, values = signals.columns.last_steps, signals.columns.of(name)
+            known = [value is not None for value in values]
+            add(name, compress(steps, known), [value for value in values if value is not None])
     lost = [gap for signals in parts for gap in signals.gaps]
-    found = []
-    for name, pairs in series.items():
-        if pairs:
-            steps, values = zip(*pairs, strict=True)
-            gaps = interrupted(steps, lost) if name == "loss" else ()
-            found.append(Curve(name, steps, values, gaps))
-    return tuple(found)
+    return tuple(
+        Curve(name, (*steps,), (*values,), interrupted(steps, lost) if name == "loss" else ())
+        for name, (steps, values) in series.items()
+        if steps
+    )
 
 
 def interrupted(steps: Sequence[int], lost: Sequence[tuple[int, int]]) -> tuple[int, ...]:

@@ -36,8 +36,10 @@ def entries(path: str, content: Any) -> list[Mapping[str, Any]]:
         raise SourceError(path, f"{EXPECTED}; log_history is a JSON {_kind(rows)}")
     if not rows:
         raise SourceError(path, "log_history is empty: nothing has been logged yet")
+    if {*map(type, rows)} == {dict}:
+        return rows
     for index, row in enumerate(rows):
-        if type(row) is not dict and not isinstance(row, Mapping):
+        if not isinstance(row, Mapping):
             raise SourceError(
                 path, f"log_history[{index}]: expected an object, got a JSON {_kind(row)}"
             )
