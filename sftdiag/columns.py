@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sftdiag.errors import ConfigError
-from sftdiag.records import LOGGED, MAX_STEPS
+from sftdiag.records import LOGGED, MAX_STEPS, objective_of
 from sftdiag.values import EMPTY
 
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -92,6 +92,9 @@ def canonical(name: str) -> str | None:
     if (known := _LOOKUP.get(key)) is not None:
         return known
     if key.startswith("eval_") or key in ("train_loss", "train_runtime", "total_flos"):
+        return key
+    if key != name and objective_of((key,)) is not None:
+        # Model cards write it with a capital: it says that the loss is of something else.
         return key
     for split in _EVAL:
         if key.startswith(split):

@@ -34,7 +34,7 @@ from sftdiag.detectors._one_rank import OneRank
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.hints import ClassVar
-from sftdiag.records import TRAIN, LogRecord
+from sftdiag.records import EVAL, TRAIN, LogRecord
 from sftdiag.signals.rows import Rows
 from sftdiag.signals.streak import Streak
 from sftdiag.signals.stream import Signals
@@ -80,6 +80,7 @@ class NonFiniteDetector(Detector):
         self._broke = 0
         self._lost_gradient = False
         self._last_dead = 0
+        self._last_lost: LogRecord | None = None
         self._last_good: int | None = None
         self._last_finite: int | None = None
         self._last_rate: float | None = None
@@ -87,6 +88,8 @@ class NonFiniteDetector(Detector):
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
+        if record.kind == EVAL:
+            return self._evaluated(record)
         if record.kind != TRAIN:
             return ()
         zero = signals.zero if signals.objective is None else None
@@ -119,6 +122,7 @@ class NonFiniteDetector(Detector):
             self._dead.add(record.step, signals.previous_train_step)
         self._all_dead += 1
         self._last_dead = record.step
+        self._last_lost = record
         self._first_dead = self._first_dead or self._dead.onset
         if self._active is not None:
             return ()
@@ -138,6 +142,17 @@ class NonFiniteDetector(Detector):
         if self._all_dead >= max(MANY_DEAD, DEAD_SHARE * signals.train_rows):
             return self._fire(record, self._first_dead, OFTEN, self._numbers(record))
         return ()
+
+    def _evaluated(self, record: LogRecord) -> Sequence[Detection]:
+        """Return that other rows are NaN, too, right behind a record that is: no bad batch."""
+        lost = self._last_lost
+        if self._active is not None or lost is None or self._dead.records == 0:
+            return ()
+        losses = record.eval_losses().values()
+        if not losses or any(map(isfinite, losses)) or self._last_finite is None:
+            return ()
+        onset = self._broke or self._dead.onset
+        return self._fire(record, onset, "default", self._numbers(lost))
 
     def _finite(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         passed, step = self._dead.records > 0, record.step

@@ -241,7 +241,8 @@ class TrainLossFlatDetector(Detector):
             signs = signs_of_a_fault(signals, whole.level, blocks)
             if is_flat(signals, whole, signs) and not learns(signals, blocks, plain=not signs):
                 self._floor = not signs and knows_its_rows(whole.level, blocks)
-                if self._floor:
+                # What was learned may lie before a log that begins in mid-run.
+                if self._floor or (signals.begins_in_mid_run and not signs):
                     return ()
                 plain = "either" if whole.level < FLOOR_LIKELY_LOSS else "unmoved"
                 return self._fire(signals, step, blocks, signs, _proven(signs) if signs else plain)
@@ -371,6 +372,8 @@ class TrainLossFlatDetector(Detector):
         waiting = self._wait(signals)
         if waiting is not None or has_learned(signals):
             return waiting
+        if signals.begins_in_mid_run:
+            return Skip("no_first_records")
         if self._floor:
             return Skip("floor_or_nothing", {"loss": signals.block_losses[-1]})
         seen = fall_of(signals.block_losses)

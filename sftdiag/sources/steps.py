@@ -32,6 +32,9 @@ MOST_TOTALS = 200
 LIKELY_SPACING = 10
 """Where nothing tells it: TRL's default, and the most frequent one in public logs (72 of 182)."""
 
+BEGINS_LATE = 2.5
+"""Times the epochs between two rows: a first row later than that has lost the rows before it."""
+
 ENOUGH = 0.4
 """Share of the rows that a bar behind them must agree on: those whose bar was not redrawn, or came
 out of a buffer in a lump, do not."""
@@ -184,6 +187,11 @@ class Survey:
         """Return the spacing that the last bar bounds, by the rows before it."""
         behind = [(row, done[bar]) for row, done in enumerate(self._behind) if bar in done]
         row, done = behind[-1] if behind else (len(self.epochs) - 1, end)
+        epoch, each = self.epochs[row] if self.epochs else None, self._epochs_each()
+        first = self.epochs[0] if self.epochs else None
+        if epoch and each and first and behind and first > BEGINS_LATE * each:
+            # The rows before are cut off: the bar's steps are those of its epochs.
+            return max(1, round(each * done / epoch))
         return self._from_end(done, row + 1)
 
     def _from_end(self, end: int, count: int) -> int | None:

@@ -53,6 +53,17 @@ def test_one_record_is_enough_behind_a_gradient_that_did_harm() -> None:
     assert "non-finite" not in {name for name, *_ in scattered}
 
 
+def test_a_lost_record_is_enough_beside_an_evaluation_that_is_lost() -> None:
+    """Those are other rows: no bad batch, broken weights."""
+    rows = log(*[GOOD] * 3, {"loss": nan})
+    assert ("non-finite", "error", 4) in fired([*rows, {"step": 4, "eval_loss": nan}])
+    assert fired([*rows, {"step": 4, "eval_loss": 2.0}]) == []
+    assert (
+        fired([*log(*[GOOD] * 3), {"step": 3, "eval_loss": 2.0}, {"step": 3, "eval_loss": nan}])
+        == []
+    )
+
+
 @pytest.mark.parametrize("bad", [{"loss": nan}, {"loss": 0.0, "grad_norm": nan}])
 def test_a_log_that_ends_in_one_lost_record_is_not_healthy(bad: dict[str, float]) -> None:
     rows = log(*[{"loss": 3.0 - 0.02 * n, "grad_norm": 1.0} for n in range(60)])

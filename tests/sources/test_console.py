@@ -340,6 +340,42 @@ def test_a_table_of_epochs_with_times_and_words_between_its_rows(tmp_path: Path)
     assert len({row["step"] for row in rows}) == 3
 
 
+def test_cells_of_words_percents_and_bold_numbers(tmp_path: Path) -> None:
+    text = (
+        "| Epoch | Training Loss | Validation Loss | Accuracy | Note |\n|:---:|---:|---:|---|---|\n"
+        "| **001** | 3.5 | 3.25 | 41.5% | random words |\n| 2 | N/A | 2.5 | N/A | better |\n"
+        "| 3 | **2.0** | **2.25** | 58% | best so far |\n| 4 | low | 2.75 | 60% | no row |\n"
+    )
+    rows = read(tmp_path, text)[1]
+    told = [(int(r["epoch"]), r.get("loss"), r["eval_loss"]) for r in rows]
+    assert told == [(1, "3.5", "3.25"), (2, None, "2.5"), (3, "2.0", "2.25")]
+
+
+def test_a_card_of_preferences_is_not_judged(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(
+        "| Training Loss | Epoch | Step | Validation Loss | Rewards/chosen | Kl |\n"
+        "|:-:|:-:|:-:|:-:|:-:|:-:|\n"
+        + "".join(
+            f"| {0.5 / n} | {n}.0 | {50 * n} | 0.4 | {2.0 * n} | 0.1 |\n" for n in range(1, 6)
+        )
+    )
+    report = sftdiag.analyze(path)
+    assert (report.verdict, report.findings) == ("inconclusive", ())
+    assert "preference" in (report.reason or "")
+
+
+def test_a_piece_without_its_beginning_has_the_steps_of_its_bar(tmp_path: Path) -> None:
+    row = "{{'loss': {:.4f}, 'learning_rate': 1e-05, 'epoch': {:.3f}}}"
+    piece = [row.format(1.02 + 0.003 * (-1) ** n, 0.425 + 0.025 * n) for n in range(11)]
+    text = "\n".join([*piece, " 68%|######8   | 135/200 [1:10:00<0:40:00, 31.1s/it]"])
+    run, rows = read(tmp_path, text)
+    assert ([rows[0]["step"], rows[-1]["step"]], run.context.max_steps) == ([85, 135], 200)
+    report = sftdiag.analyze(tmp_path / "log.txt")
+    assert (report.verdict, report.findings) == ("inconclusive", ())
+    assert "mid-run" in (report.reason or "")
+
+
 @pytest.mark.parametrize(
     "written", ["NAN", "-nan", "+Inf", "1.#QNAN", "-1.#IND", "1.#INF", "-nan(ind)", "Infinity"]
 )

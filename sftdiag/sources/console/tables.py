@@ -25,6 +25,13 @@ _VALUE = re.compile(
 _DURATION = re.compile(_TIME)
 """fastai's last column."""
 
+_NOT_LOGGED = frozenset({"no log", "n/a", "-", "none"})
+_SET_OFF = "*`_ "
+"""What Markdown sets a cell off with, such as the best or the last one."""
+
+_METRICS = frozenset({"loss", "eval_loss", "train_loss", "learning_rate", "grad_norm"})
+_PLACES = frozenset({"step", "epoch"})
+
 
 SHOWN = 0.05
 """How far the epoch shown there may lag behind the steps, in epochs: it is drawn before them."""
@@ -88,18 +95,43 @@ class Table:
         """Return the row that a line is, or None."""
         if self.names is None and "oss" not in line:
             return None
-        cells = [cell for cell in _SPLIT.split(line.strip().strip("|").strip()) if cell]
+        text = (cell.strip(_SET_OFF) for cell in _SPLIT.split(line.strip().strip("|").strip()))
+        cells = [cell for cell in text if cell]
         if is_header(cells):
             self.names = cells
             return None
         if self.names is None:
             return None
-        if len(cells) != len(self.names) or not all(map(_VALUE.fullmatch, cells)):
+        words = "|" in line or "\t" in line
+        if len(cells) != len(self.names) or not _is_row(self.names, cells, words=words):
             # A callback's sentence between two rows ends no table: it has no second cell.
             if len(cells) > 1 and not set(line) <= set("|-: \t"):
                 self.names = None
             return None
         return named(self.names, cells)
+
+
+def _is_row(names: list[str], cells: list[str], *, words: bool) -> bool:
+    """Return whether the cells are a row's; of metrics that are not known they may be ``words``.
+
+    Examples:
+        >>> _is_row(["Epoch", "Loss", "Observation"], ["3", "1.25", "still falling"], words=True)
+        True
+        >>> _is_row(["Epoch", "Loss", "Observation"], ["3", "low", "still falling"], words=True)
+        False
+    """
+    numbers = [_VALUE.fullmatch(cell) is not None for cell in cells]
+    if all(numbers):
+        return True
+    if not words:
+        return False
+    place = loss = False
+    for name, cell, number in zip(names, cells, numbers, strict=True):
+        metric, at = canonical(name) in _METRICS, plain(name) in _PLACES
+        if (metric or at) and not number and cell.lower() not in _NOT_LOGGED:
+            return False
+        place, loss = place or (at and number), loss or (metric and number)
+    return place and loss
 
 
 def is_header(cells: list[str]) -> bool:
@@ -123,8 +155,9 @@ def named(names: list[str], cells: list[str]) -> dict[str, Any]:
         # A table of epochs has no other train loss: it is no mean of the run.
         names = ["loss" if of == "train_loss" else n for n, of in zip(names, known, strict=True)]
     pairs = zip(names, cells, strict=False)
-    kept = ((name, cell) for name, cell in pairs if cell and cell != "No log")
-    return {n: c.replace(",", "") for n, c in kept if not _DURATION.fullmatch(c)}
+    kept = ((name, cell) for name, cell in pairs if cell.lower() not in _NOT_LOGGED)
+    numbers = ((n, c) for n, c in kept if _VALUE.fullmatch(c) and not _DURATION.fullmatch(c))
+    return {name: cell.replace(",", "") for name, cell in numbers}
 
 
 def html(text: str) -> Iterator[dict[str, Any]]:
