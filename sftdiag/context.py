@@ -93,6 +93,8 @@ class RunContext(Value):
         lora_b_zero_step: a step after which every B of the adapter was still exactly 0.
         lora_b_sharded: the adapter was spread over the ranks, so whether B left 0 was not seen.
         resumed_steps: steps after which the run was resumed; empty when it began at step 0.
+        stream_pass: the pass over a training stream, from 2 on, that the run was resumed in; None
+            where it was resumed in none, or knows its place.
         lost_state_steps: steps after which the run was resumed with an optimizer and a scheduler
             that had no state; empty when what it was resumed with had one.
         step_signals: why the single steps could not be seen although the trainer was known.
@@ -161,6 +163,7 @@ class RunContext(Value):
     lora_b_sharded: bool | None = None
     resumed_steps: tuple[int, ...] | None = None
     lost_state_steps: tuple[int, ...] | None = None
+    stream_pass: int | None = None
     step_signals: str | None = None
     versions: Mapping[str, str] | None = None
     framework: str | None = None

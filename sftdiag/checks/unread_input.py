@@ -3,10 +3,11 @@
 Sees: a formatting function beside conversations, which TRL trains without it; a
 train_sampling_strategy that is nearly one of transformers' and is taken for none, so that the rows
 are drawn at random; labels that rows come with and that the collator makes anew, so that what they
-mask is trained; replies with a weight of 0 that are trained nevertheless; rows of a file whose
-columns TRL does not read (a note: they were read as LLaMA-Factory and ms-swift read them). And a
-collator that takes each row and no two of unlike length together, since it does not pad their
-labels: with more than one row a batch such a run ends at its first step, which is an error.
+mask is trained; replies with a weight of 0 that are trained nevertheless; the place in a stream
+that a run is resumed at, in its second pass or a later one; rows of a file whose columns TRL does
+not read (a note: they were read as LLaMA-Factory and ms-swift read them). And a collator that takes
+each row and no two of unlike length together, since it does not pad their labels: with more than
+one row a batch such a run ends at its first step, which is an error.
 
 Cannot see: arguments of scripts of your own.
 
@@ -20,6 +21,8 @@ References:
     TRL 1.16, SFTTrainer._prepare_dataset: messages come before what a formatting function made.
     transformers 5.23, Trainer._get_train_sampler: any other name is random;
         DataCollatorForLanguageModeling: pads input_ids by the tokenizer, labels are their copy.
+        Trainer._init_training_state: of a stream, whose steps a pass are not known, all batches are
+        counted off in one pass (findings/resumed_stream_begins_its_pass_anew.sh).
     OpenAI's fine-tuning format: a message's weight is 0 where it is not to be trained.
 """
 
@@ -80,6 +83,7 @@ class UnreadInputCheck(Check):
                     fixes=(FixText("strategy", changes=change),),
                 )
         yield from self._weights(inputs.train)
+        yield from self._place(inputs)
         if inputs.train.converted is not None:
             yield self.observation(
                 Severity.INFO,
@@ -110,6 +114,17 @@ class UnreadInputCheck(Check):
                 evidence=share_of_rows(len(rows), split),
                 fixes=(FixText("collator"),),
                 example=rows[0],
+            )
+
+    def _place(self, inputs: Inputs) -> Iterator[Observation]:
+        if inputs.context.stream_pass is not None:
+            yield self.observation(
+                Severity.WARNING,
+                cause=self.causes[1],
+                series=ARGUMENTS,
+                variant="place",
+                evidence={"step": inputs.step, "pass": inputs.context.stream_pass},
+                fixes=(FixText("first_pass"), FixText("skip")),
             )
 
     def _weights(self, split: Split) -> Iterator[Observation]:

@@ -20,7 +20,9 @@ FROM_THE_START = 0.4
 0.65 where prompts are trained too (benchmarks/gpu/runs). A better rate gains later: 0.5 of a gain
 of 16 % at ten times the rate is the most seen, and is within the noise of the evaluations."""
 
-INCIDENTAL = frozenset({"resumed_steps", "lost_state_steps", "versions", "train_fingerprint"})
+INCIDENTAL = frozenset(
+    {"resumed_steps", "lost_state_steps", "stream_pass", "versions", "train_fingerprint"}
+)
 """Settings that are no choice of the user's."""
 
 

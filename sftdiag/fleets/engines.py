@@ -23,6 +23,9 @@ LARGEST_TASK = 32
 TASKS_A_JOB = 4
 """Tasks a process at least, so that none waits long for the last one."""
 
+NEEDS_RAY = "this needs Ray: pip install 'sftdiag[ray]'"
+"""Said where Ray is asked for and not installed."""
+
 RETRIES = 3
 """Times that Ray runs a task again whose worker died."""
 
@@ -130,6 +133,5 @@ def _ray() -> Any:
     try:
         import ray
     except ImportError:
-        told = "this needs Ray: pip install 'sftdiag[ray]'"
-        raise SftdiagError(told).keyed("needs_ray") from None
+        raise SftdiagError(NEEDS_RAY).keyed("needs_ray") from None
     return ray

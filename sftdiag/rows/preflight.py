@@ -140,6 +140,8 @@ class RunChecks:
         """
         if self._trainer is not None:
             seen = from_trainer(self._trainer)
+            place = trainer_context.stream_pass(args, state, kwargs)
+            seen = seen.replace(context=seen.context.replace(stream_pass=place))
         else:
             seen = from_callback(args, state, kwargs)
         self._inputs = seen.replace(

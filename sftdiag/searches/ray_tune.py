@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from sftdiag.fleets.engines import RETRIES, cluster
+from sftdiag.fleets.engines import NEEDS_RAY, RETRIES, cluster
 from sftdiag.live.trials import finished
 from sftdiag.searches.outcome import FAILED, Point
 from sftdiag.searches.settings import usual_start
@@ -29,7 +29,7 @@ try:
     import ray
     from ray import tune
 except ImportError as error:
-    raise ImportError("this needs Ray: pip install 'sftdiag[ray]'") from error
+    raise ImportError(NEEDS_RAY) from error
 
 if TYPE_CHECKING:
     from sftdiag.searches.driver import Worker

@@ -126,6 +126,7 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContex
         sampler=versions.sampling(args),
         resumed_steps=_resumed(state),
         lost_state_steps=schedules.lost_state(state, kwargs),
+        stream_pass=stream_pass(args, state, kwargs),
         versions=_versions(),
         framework=versions.words(args),
     )
@@ -196,6 +197,19 @@ def _planned_steps(args: Any, rows: int | None) -> int:
 def _resumed(state: Any) -> tuple[int, ...] | None:
     step = getattr(state, "global_step", None)
     return None if type(step) is not int else (step,) if step else ()
+
+
+def stream_pass(args: Any, state: Any, kwargs: Mapping[str, Any]) -> int | None:
+    """Return the pass over a stream that a run is resumed in, from 2 on; None where it is in none.
+
+    A stream's epoch is the passes that are done and a share of the planned steps, up to 1 with the
+    last one. With ``ignore_data_skip`` the stream is given from its place on.
+    """
+    dataset = getattr(kwargs.get("train_dataloader"), "dataset", None)
+    if args.ignore_data_skip or dataset is None or length(dataset) is not None:
+        return None
+    epoch = as_float(getattr(state, "epoch", None)) if getattr(state, "global_step", 0) else None
+    return ceil(epoch) if epoch is not None and epoch > 1 else None
 
 
 def _warmup_steps(args: Any, max_steps: int) -> int | None:

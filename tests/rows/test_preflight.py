@@ -443,3 +443,30 @@ def test_an_end_that_the_template_does_not_write_is_the_templates_to_write(
     assert "chat template" in fix.text
     assert ("saved beside the tokenizer" in fix.text) == saved
     assert "no token that ends a turn" in report.skipped["generation-end"]
+
+
+@pytest.mark.parametrize(
+    ("step", "skip", "bare"),
+    [(8, False, False), (18, False, False), (18, False, True), (18, True, False)],
+)
+def test_a_stream_that_is_resumed_in_its_second_pass(
+    tmp_path: Path, step: int, skip: bool, bare: bool
+) -> None:
+    """Of 15 steps a pass: it does not go on where it stood, unless the stream itself does."""
+
+    def over_a_stream(**config: Any) -> Any:
+        made = setups.sft(tmp_path, setups.messages(setups.PAIRS), **config)
+        made.train_dataset = made.train_dataset.to_iterable_dataset()
+        return made
+
+    over_a_stream(max_steps=step, save_strategy="steps", save_steps=step).train()
+    trainer = over_a_stream(max_steps=step + 2, ignore_data_skip=skip)
+    callback = sftdiag.DiagnosticsCallback() if bare else sftdiag.attach(trainer)
+    if bare:
+        trainer.add_callback(callback)
+    trainer.train(resume_from_checkpoint=str(tmp_path / f"checkpoint-{step}"))
+    found = [f for f in callback.report.findings if f.code == "SFT426"]
+    assert [f.severity.label for f in found] == ["warning"] * (step == 18 and not skip)
+    for finding in found:
+        assert "resumed after step 18, in pass 2 over a stream" in finding.message
+    assert sftdiag.analyze(tmp_path).verdict == callback.report.verdict

@@ -199,6 +199,7 @@ def page(stored: Sequence[Result]) -> str:
             *_many(large),
             *_on_paper(),
             "\n## What is said\n",
+            "By the stored runs, in the words of their day.\n",
             *_said(results),
             "\n## Healthy runs\n",
             *_healthy([*results, *large]),
