@@ -228,8 +228,8 @@ def _fall_together(rows: Sequence[Evaluation]) -> Fall:
     if len(rows) < 2 * TOGETHER:
         return Fall()
     ends = (rows[:TOGETHER], rows[-TOGETHER:])
-    before, after = (sum(map(_train_loss, end)) / TOGETHER for end in ends)
-    noise = sqrt(sum(point.train_noise**2 for end in ends for point in end)) / TOGETHER
+    before, after = (sum(map(_train_loss, end), 0.0) / TOGETHER for end in ends)
+    noise = sqrt(sum((p.train_noise**2 for end in ends for p in end), 0.0)) / TOGETHER
     fall = before - after
     if fall <= max(TRAIN_FALL * abs(before), TRAIN_NOISE_FACTOR * noise):
         return Fall()

@@ -88,10 +88,8 @@ class NonFiniteDetector(Detector):
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
-        if record.kind == EVAL:
-            return self._evaluated(record)
         if record.kind != TRAIN:
-            return ()
+            return self._evaluated(record) if record.kind == EVAL else ()
         zero = signals.zero if signals.objective is None else None
         if signals.row_lost or zero in NAN_KINDS:
             return self._lost(signals, record, zero)

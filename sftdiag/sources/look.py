@@ -13,6 +13,9 @@ from sftdiag.sources.trainer_state import WHERE
 FINDINGS = '{"event": "'
 """Begins what the callback says of a run, beside the run's log."""
 
+_SPACY = ["E", "#", "LOSS"]
+"""Begin the head of spaCy's table."""
+
 MOST_NAMES = 8
 """Columns named at the most: a row of the Trainer has six."""
 
@@ -101,6 +104,11 @@ def _named(names: list[str]) -> str:
 
 def _text(head: Head) -> str:
     text = head.text.lstrip("\ufeff \t\r\n")
+    if any(line.lstrip("# ").split()[:3] == _SPACY for line in text.splitlines()):
+        return (
+            "spaCy's training table, whose losses are sums over the steps since the row before, "
+            "of batches that grow: it holds no mean loss"
+        )
     if text.startswith("<"):
         return "HTML or XML"
     if text.startswith("{"):

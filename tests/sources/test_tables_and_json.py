@@ -103,6 +103,14 @@ def test_columns_that_nobody_knows(
     assert found(path, columns={"loss": "my/loss", "step": "tick"}) == WANTED
 
 
+def test_spacys_table_is_told_as_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    rows = "".join(f"  {n}  {200 * n}   {900.0 * n:.2f}   {50 + n}.00   0.5{n}\n" for n in range(5))
+    path.write_text("Pipeline: ['tagger']\nE    #       LOSS TAGGER  TAG_ACC  SCORE\n" + rows)
+    with pytest.raises(SourceError, match=r"spaCy's training table.* holds no mean loss"):
+        open_run(path)
+
+
 def test_columns_that_are_not_there(tmp_path: Path) -> None:
     path = tmp_path / "log.txt"
     path.write_text("tick 1 my/loss 2.0\n" * 5)
