@@ -5,7 +5,10 @@
     python -m benchmarks.gpu.overhead --keep FILE ... --write   # anywhere: docs/speed_steps.md
 
 Sizes are measured one after another, or each on a GPU of its own (CUDA_VISIBLE_DEVICES) in a
-process of its own; the page is written of what is stored in benchmarks/gpu/overhead.json.
+process of its own; the page is written of what is stored in benchmarks/gpu/overhead.json. Files of
+the same size, each from a process of its own, are pooled: a block of 135 M differs from the next by
+3 % and hardly resembles it (66 of them: a deviation of 0.030, a lag correlation of 0.13), so that
+an interval of 0.3 % takes some 400 blocks, more than one GPU has time for.
 
 Rows are logged every tenth step. Stretches of ten steps with all that attach does
 (the callback, the losses and norms taken from the trainer, the row numbers) and without any of it,
@@ -36,7 +39,7 @@ import math
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,7 +57,7 @@ LEAST_TOKENS = 0.995
 STRETCH = 10
 """Steps: one log row falls into each stretch."""
 WARM_UP_BLOCKS = 1
-FEWEST, MOST = 8, 150
+FEWEST, MOST = 8, 400
 """Blocks; as many as fit into the seconds, and eight for an interval at all."""
 LEAST_SECONDS = 0.055
 """Of a forward and backward pass: with the update that is a step of 60 ms."""
@@ -229,8 +232,6 @@ def measure(folder: Path, size: Size, seconds: float) -> dict[str, Any]:
     trainer.train()
     alternate.check()
     stretches = alternate.stretches[4 * WARM_UP_BLOCKS :]
-    ratios = alternating.block_ratios(stretches)
-    seen = [s.inside for s in stretches if s.watched]
     cuda = torch.cuda.is_available()
     precision = (
         "weights in bf16, compiled"
@@ -244,14 +245,43 @@ def measure(folder: Path, size: Size, seconds: float) -> dict[str, Any]:
         "torch": torch.__version__,
         "what": alternating.of_model(trainer, batch),
         "precision": precision,
+        **({} if cuda else {"least_ms": least_ms(folder.with_name("least"), size)}),
+        **judged(stretches),
+    }
+
+
+def judged(stretches: Sequence[alternating.Stretch]) -> dict[str, Any]:
+    """Return what stretches say, and themselves."""
+    ratios = alternating.block_ratios(stretches)
+    seen = [stretch.inside for stretch in stretches if stretch.watched]
+    return {
         "step_ms": statistics.median(s.seconds for s in stretches) / STRETCH * 1000,
         "inside_ms": statistics.mean(seen) / STRETCH * 1000,
-        **({} if cuda else {"least_ms": least_ms(folder.with_name("least"), size)}),
         "blocks": len(ratios),
         "ratio": list(ratio(ratios)),
         "typical": list(alternating.typical_ratio(stretches)),
         "ratios": [round(each, 5) for each in ratios],
+        "stretches": stretches,
     }
+
+
+def pooled(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what files of one size say together: their blocks, one after another.
+
+    Raises:
+        SystemExit: they are not of the same model on the same device.
+    """
+    first, *others = files
+    if not others:
+        return dict(first)
+    if {(file["what"], file["device"]) for file in files} != {(first["what"], first["device"])}:
+        raise SystemExit("files to pool are of one model on one kind of device")
+    stretches = [
+        alternating.Stretch(watched, seconds, inside, tuple(steps))
+        for file in files
+        for watched, seconds, inside, steps in file["stretches"][: 4 * file["blocks"]]
+    ]
+    return {**first, **judged(stretches)}
 
 
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
@@ -299,8 +329,9 @@ def main() -> int:
     chosen = parser.parse_args()
     logging.getLogger("sftdiag").addHandler(logging.NullHandler())
     results: dict[str, Any] = {}
-    for file in chosen.keep or ():
-        results |= json.loads(file.read_text())
+    kept = [json.loads(file.read_text()) for file in chosen.keep or ()]
+    for name in dict.fromkeys(name for file in kept for name in file):
+        results[name] = pooled([file[name] for file in kept if name in file])
     cuda = torch.cuda.is_available()
     sizes = ON_A_GPU if cuda else ON_THE_CPU
     if unknown := set(chosen.size or ()) - {size.name for size in sizes}:
@@ -312,8 +343,10 @@ def main() -> int:
                     seconds = chosen.seconds or size.seconds
                     results[size.name] = measure(Path(folder) / size.name, size, seconds)
                     if chosen.to:
-                        chosen.to.write_text(json.dumps(results, indent=1) + "\n")
+                        chosen.to.write_text(json.dumps(results) + "\n")
     print(table(results))
+    for seen in results.values():
+        seen.pop("stretches", None)
     if chosen.write:
         stored = json.loads(STORED.read_text()) if STORED.exists() else {}
         STORED.write_text(json.dumps(stored | results, indent=1) + "\n")
