@@ -43,6 +43,10 @@ OPENED = 3.0
 """Errors by which the first tenth may lie above the rest of a flat loss: one that fell at once has
 learned."""
 
+UNSEEN = 0.2
+"""Fall, as a share of the loss, that too noisy rows may hide beside a gradient norm of 0: of runs
+that learn with such a norm in every row the first rows fall so far, or further."""
+
 MOVED_EVAL = 0.03
 """A fall of the evaluation loss, as a share of it, that shows learning whatever the signs."""
 
@@ -116,10 +120,11 @@ def opened_higher(losses: Sequence[float]) -> bool:
     return above > max(OPENED * noise_scale(rest) / sqrt(count), FLAT * abs(level))
 
 
-def learns(signals: Signals, blocks: Sequence[Block], *, plain: bool) -> bool:
+def learns(signals: Signals, blocks: Sequence[Block], *, plain: bool, surely: bool = False) -> bool:
     """Return whether another signal shows learning over these blocks although the loss is flat.
 
     ``plain``: nothing else says that there was something to learn, so a little learning counts.
+    ``surely``: but no scatter of the evaluations.
     """
     third = max(1, len(blocks) // 3)
     before = mean(block.mean_token_accuracy for block in blocks[:third])
@@ -130,7 +135,7 @@ def learns(signals: Signals, blocks: Sequence[Block], *, plain: bool) -> bool:
     if len(points) < 2:
         return False
     if plain:
-        return _still_evaluations.fell(points, signals)
+        return _still_evaluations.fell(points, signals, surely=surely)
     return points[-1].loss < (1 - MOVED_EVAL) * points[0].loss
 
 
@@ -143,16 +148,41 @@ def has_learned(signals: Signals) -> bool:
         return False
     losses = signals.block_losses
     if not losses:
-        return _still_evaluations.fell(signals.main_evaluations, signals)
-    if fall_of(losses).lower > 0.0 or opened_higher(losses):
+        return _still_evaluations.fell(signals.main_evaluations, signals, surely=True)
+    if opened_higher(losses) or _falls(signals, fall_of(losses)):
         return True
-    return learns(signals, signals.blocks, plain=True)
+    if len(losses) > 1 and len(losses) < LEAST_VALUES and losses[-1] >= losses[0]:
+        # A little less in the evaluations says too little beside train rows that did not fall.
+        points = signals.main_evaluations
+        return bool(points) and points[-1].loss < (1 - MOVED_EVAL) * points[0].loss
+    return learns(signals, signals.blocks, plain=True, surely=True)
+
+
+def _falls(signals: Signals, seen: Fall) -> bool:
+    """Return whether a loss surely falls, and by what is more than none over the whole plan."""
+    share = signals.share_of_plan(signals.last_step)
+    return seen.lower > 0.0 and seen.fall > FLAT * share * abs(seen.level)
+
+
+def is_without_gradient(seen: Fall) -> bool:
+    """Return whether a loss agrees with a gradient of 0: it does not fall, as far as rows tell.
+
+    Some optimizers step layer by layer and leave a norm of 0 behind while they learn.
+    """
+    least = TOLERANCE * abs(seen.level)
+    return (
+        seen.lower <= least
+        and seen.agrees(TOLERANCE_SIGNED)
+        and seen.upper <= UNSEEN * abs(seen.level)
+    )
 
 
 def is_flat(signals: Signals, whole: Fall, signs: Mapping[str, Scalar]) -> bool:
     """Return whether the loss is flat by what the signs ask for."""
     if whole.level <= 0.0:
         return False
+    if "zero_grad_norm" in signs:
+        return is_without_gradient(whole)
     if not SETTLING.isdisjoint(signs):
         return whole.lower <= TOLERANCE * abs(whole.level) and whole.agrees(TOLERANCE_SIGNED)
     if "huge_grad_norm" in signs:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sftdiag.findings import Scalar
 from sftdiag.signals.evaluations import Evaluation
-from sftdiag.signals.noise import rounding
+from sftdiag.signals.noise import cautious_noise, rounding
 from sftdiag.signals.stream import Signals
 
 LEAST_EVALUATIONS = 3
@@ -26,6 +26,10 @@ EQUAL = 1e-4
 
 FELL = 0.0085
 """Fall over a whole plan that shows learning; see :data:`STILL`."""
+
+NOISE, NOISY_EVALUATIONS = 4.0, 6
+"""Times their own noise that evaluations must have fallen, and how many of them show any: the first
+of many that only scatter lies 3 to 4 times it above the lowest."""
 
 
 def still(points: Sequence[Evaluation], signals: Signals) -> dict[str, Scalar] | None:
@@ -50,10 +54,16 @@ def still(points: Sequence[Evaluation], signals: Signals) -> dict[str, Scalar] |
     return numbers
 
 
-def fell(points: Sequence[Evaluation], signals: Signals) -> bool:
-    """Return whether the evaluations show learning: a fall that a still series does not have."""
+def fell(points: Sequence[Evaluation], signals: Signals, *, surely: bool = False) -> bool:
+    """Return whether the evaluations show learning: a fall that a still series does not have.
+
+    ``surely``: nor one that only scatters.
+    """
     if len(points) < 2:
         return False
     share = signals.share_of_plan(points[-1].step - points[0].step)
-    lowest = min(point.loss for point in points)
-    return points[0].loss - lowest > FELL * share * abs(points[0].loss)
+    losses = [point.loss for point in points]
+    fall = losses[0] - min(losses)
+    if surely and len(losses) >= NOISY_EVALUATIONS and fall <= NOISE * cautious_noise(losses):
+        return False
+    return fall > FELL * share * abs(losses[0])

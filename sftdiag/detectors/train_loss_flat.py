@@ -59,6 +59,7 @@ from sftdiag.detectors._learning import (
     TOLERANCE_SIGNED,
     has_learned,
     is_flat,
+    is_without_gradient,
     learns,
     may_be_within,
     opened_higher,
@@ -66,6 +67,7 @@ from sftdiag.detectors._learning import (
 )
 from sftdiag.detectors._repeats import Repeats
 from sftdiag.detectors._still_rate import StillRate
+from sftdiag.detectors._still_scores import StillScores
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.hints import ClassVar
@@ -101,6 +103,9 @@ CLIPPED, DAMPED, TINY = "clipped", "damped", "tiny_steps"
 """The variants of steps that cannot take the loss down: of SGD, of Adam by its epsilon, and by its
 rate."""
 
+SCORES = "scores"
+"""The variant of evaluations' scores that do not change by a digit."""
+
 PLAIN = frozenset({"unmoved", "either", "evaluations"})
 """Variants that are a warning while no sign is there."""
 
@@ -118,6 +123,7 @@ class TrainLossFlatDetector(Detector):
     def __init__(self) -> None:
         self._rate = StillRate()
         self._repeats = Repeats()
+        self._scores = StillScores()
         self._floor = False
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
@@ -126,6 +132,8 @@ class TrainLossFlatDetector(Detector):
         if record.kind == TRAIN:
             still = self._rate.take(record)
             repeats = self._repeats.take(record)
+        elif record.kind == EVAL:
+            self._scores.take(record)
         active = self._active
         if active is not None and active.variant in RATE:
             return () if self._rate.at_zero else self._end(record.step)
@@ -202,7 +210,7 @@ class TrainLossFlatDetector(Detector):
         if any(norm != 0.0 for norm in norms) or min(losses) <= 0.0:
             return ()
         whole = fall_of(losses)
-        if whole.lower > TOLERANCE * whole.level:
+        if not is_without_gradient(whole):
             return ()
         return self._fire(signals, step, signals.blocks, {"zero_grad_norm": 0.0})
 
@@ -240,6 +248,7 @@ class TrainLossFlatDetector(Detector):
             whole, blocks = fall_of(losses), signals.blocks
             signs = signs_of_a_fault(signals, whole.level, blocks)
             if is_flat(signals, whole, signs) and not learns(signals, blocks, plain=not signs):
+                signs |= self._scores.signs(signals)
                 self._floor = not signs and knows_its_rows(whole.level, blocks)
                 # What was learned may lie before a log that begins in mid-run.
                 if self._floor or (signals.begins_in_mid_run and not signs):
@@ -262,7 +271,7 @@ class TrainLossFlatDetector(Detector):
         moved = whole.lower > TOLERANCE * abs(whole.level) or opened_higher(losses)
         if moved or learns(signals, blocks, plain=True):
             return ()
-        signs = signs_of_a_fault(signals, whole.level, blocks)
+        signs = signs_of_a_fault(signals, whole.level, blocks) | self._scores.signs(signals)
         return self._fire(signals, step, blocks, {**signs, **still}, "evaluations")
 
     def _may_be_late(self, signals: Signals, losses: Sequence[float]) -> bool:
@@ -341,6 +350,7 @@ class TrainLossFlatDetector(Detector):
         if active.variant not in PLAIN or active.severity is Severity.ERROR:
             return ()
         signs = signs_of_a_fault(signals, sum(losses) / len(losses), signals.blocks)
+        signs |= self._scores.signs(signals)
         if not _proof(signs):
             return ()
         self._active = active.replace(
@@ -402,9 +412,9 @@ def _asks_for_tiny_steps(signals: Signals) -> float | None:
 
 def _proven(signs: Mapping[str, Scalar]) -> str:
     """Return the variant of a loss that is flat by a sign."""
-    if "most_fall" not in signs:
-        return "default"
-    return DAMPED if "adam_epsilon" in signs else CLIPPED
+    if "most_fall" in signs:
+        return DAMPED if "adam_epsilon" in signs else CLIPPED
+    return SCORES if signs.keys() <= {"same_scores", "score"} else "default"
 
 
 def _proof(signs: Mapping[str, Scalar]) -> bool:

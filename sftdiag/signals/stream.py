@@ -47,6 +47,8 @@ NOMINAL_STEPS = 500
 """Length of a run whose plan is not known: five times the guide's smoke test, after which a clear
 fall is due, and no less than two thirds of the public runs have."""
 
+NOMINAL_EPOCHS = 10.0
+"""The same in epochs, where the rows are so few that these come first: twice the guide's most."""
 
 BEGINS_LATE = 3
 """Times the distance of its first two train records: a log whose first one is later begins in
@@ -359,5 +361,13 @@ class Signals(MainSeries):
         return self.last_step / self.max_steps if self.max_steps else None
 
     def share_of_plan(self, steps: int) -> float:
-        """Return so many steps as a share of the plan; of :data:`NOMINAL_STEPS` without one."""
-        return min(1.0, steps / (self.max_steps or NOMINAL_STEPS))
+        """Return so many steps as a share of the plan.
+
+        Without one, of :data:`NOMINAL_STEPS`, or of :data:`NOMINAL_EPOCHS` where that is more.
+        """
+        if self.max_steps:
+            return min(1.0, steps / self.max_steps)
+        share = steps / NOMINAL_STEPS
+        if self.epoch and self.last_step:
+            share = max(share, steps / self.last_step * self.epoch / NOMINAL_EPOCHS)
+        return min(1.0, share)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 from logs import Row, decay, feed, fired, noisy, report_of, train_rows
 
@@ -238,7 +240,7 @@ def test_it_resolves_when_the_loss_falls_after_all() -> None:
 
 
 def test_a_gradient_of_zero_from_the_first_record_needs_five() -> None:
-    rows = flat(2.0, noise=0.05, rows=8, learning_rate=2e-5, grad_norm=0.0)
+    rows = flat(2.0, noise=0.03, rows=8, learning_rate=2e-5, grad_norm=0.0)
     for row in rows:
         row["learning_rate"] = 1e-6 * row["step"]
     assert fired(rows, RunContext(max_steps=1000)) == [("train-loss-flat", "error", 5)]
@@ -249,6 +251,57 @@ def test_a_gradient_of_zero_from_the_first_record_needs_five() -> None:
 def test_a_gradient_logged_as_zero_while_the_loss_falls_is_not_believed() -> None:
     losses = [decay(step, 30) for step in range(30)]
     assert fired(train_rows(noisy(losses, 0.01), learning_rate=2e-5, grad_norm=0.0)) == []
+
+
+def test_noisy_rows_do_not_say_that_a_norm_of_zero_is_one() -> None:
+    """GaLore, LOMO and others step layer by layer, and leave a norm of 0 while they learn."""
+    losses = [2.1, 1.9, 1.75, 1.95, 1.8, 1.35, 1.45, 1.9]
+    assert fired(train_rows(losses, learning_rate=1e-3, grad_norm=0.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("scores", "severity"),
+    [
+        ([0.53] * 6, "error"),
+        ([0.53, 0.54, 0.53, 0.52, 0.53, 0.53], "warning"),
+        ([1.0] * 6, "warning"),
+    ],
+)
+def test_scores_that_do_not_change_are_a_sign(scores: list[float], severity: str) -> None:
+    """A classifier that answers every row alike, its loss at that of the classes' shares."""
+    rows: list[Row] = []
+    for row in flat(0.69, noise=0.002, learning_rate=2e-5):
+        rows.append(row)
+        if row["step"] % 10 == 0:
+            loss = 0.688 + 0.001 * (row["step"] % 20 == 0)
+            score = scores[row["step"] // 10 - 1]
+            rows.append({"step": row["step"], "eval_loss": loss, "eval_accuracy": score})
+    finding = feed(rows, RunContext(max_steps=60))[-1]
+    assert (finding.name, finding.severity.label) == ("train-loss-flat", severity)
+
+
+def test_a_sure_fall_of_next_to_nothing_is_not_healthy() -> None:
+    losses = [0.6822 - 2e-6 * step for step in range(60)]
+    assert report_of(train_rows(losses[:3])).verdict == "inconclusive"
+    (finding,) = feed(train_rows(losses, learning_rate=2e-5), RunContext(max_steps=60))
+    assert finding.name == "train-loss-flat"
+
+
+def test_evaluations_that_only_scatter_show_no_learning() -> None:
+    """The first of many lies above the lowest by chance; 20 epochs are no beginning."""
+    rows: list[Row] = []
+    for number, loss in enumerate(noisy([0.682] * 20, 0.0005), start=153):
+        evaluated = 0.686 + 0.0007 * random.Random(number).gauss(0, 1) + 0.001 * (number == 153)
+        row = {"step": 10 * number, "epoch": float(number)}
+        rows += [{**row, "loss": loss}, {**row, "eval_loss": evaluated}]
+    assert [name for name, *_ in fired(rows)] == ["train-loss-flat"]
+
+
+def test_a_little_less_in_evaluations_beside_rows_that_do_not_fall_is_not_healthy() -> None:
+    rows: list[Row] = []
+    for step, loss, evaluated in ((400, 5.06, 4.57), (800, 5.12, 4.51), (1200, 5.12, 4.49)):
+        rows += [{"step": step, "loss": loss}, {"step": step, "eval_loss": evaluated}]
+    assert report_of(rows).verdict == "inconclusive"
 
 
 def test_a_noisy_blind_guess_over_a_known_vocabulary() -> None:

@@ -24,6 +24,7 @@ _VALUE = re.compile(
 )
 _DURATION = re.compile(_TIME)
 """fastai's last column."""
+_GROUPED = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?(?:[eE][-+]?\d+)?")
 
 _NOT_LOGGED = frozenset({"no log", "n/a", "-", "none"})
 _SET_OFF = "*`_ "
@@ -146,7 +147,11 @@ def is_header(cells: list[str]) -> bool:
 def named(names: list[str], cells: list[str]) -> dict[str, Any]:
     """Return a row's numbers by name; a loss that was not logged yet is left out.
 
+    Commas stand between thousands, or, in a row where one of them cannot, for the decimal point.
+
     Examples:
+        >>> named(["step", "loss"], ["1,000", "1.25"]), named(["step", "loss"], ["500", "0,250"])
+        ({'step': '1000', 'loss': '1.25'}, {'step': '500', 'loss': '0.250'})
         >>> named(["epoch", "train_loss", "valid_loss", "time"], ["1", "0.5", "0.7", "00:23"])
         {'epoch': '1', 'loss': '0.5', 'valid_loss': '0.7'}
     """
@@ -154,10 +159,11 @@ def named(names: list[str], cells: list[str]) -> dict[str, Any]:
     if "loss" not in known and "train_loss" in known:
         # A table of epochs has no other train loss: it is no mean of the run.
         names = ["loss" if of == "train_loss" else n for n, of in zip(names, known, strict=True)]
+    point = "." if any("," in cell and not _GROUPED.fullmatch(cell) for cell in cells) else ""
     pairs = zip(names, cells, strict=False)
     kept = ((name, cell) for name, cell in pairs if cell.lower() not in _NOT_LOGGED)
     numbers = ((n, c) for n, c in kept if _VALUE.fullmatch(c) and not _DURATION.fullmatch(c))
-    return {name: cell.replace(",", "") for name, cell in numbers}
+    return {name: cell.replace(",", point) for name, cell in numbers}
 
 
 def html(text: str) -> Iterator[dict[str, Any]]:
