@@ -33,6 +33,8 @@ class RunContext(Value):
         method: ``"full"``, ``"lora"``, ``"qlora"`` or ``"prompt-tuning"``.
         model_type: the architecture's name in its configuration, such as ``"qwen2"``.
         vocab_size: tokens in the model's vocabulary; ln of it is the loss of a blind guess.
+        embedding_rows: rows of the input embeddings of a model of text; a token id beyond them ends
+            a run.
         dtype: the weights' dtype, such as ``"bfloat16"``.
         trainable_dtype: the dtype that the optimizer steps in: that of the weights that are
             trained, such as an adapter's, or of the float32 copies that DeepSpeed and FSDP keep.
@@ -43,7 +45,7 @@ class RunContext(Value):
         attn_implementation: the attention in use, such as ``"sdpa"``.
         trainable_parameters: number of parameters that receive a gradient.
         total_parameters: number of all parameters.
-        learning_rate: the peak rate asked for.
+        learning_rate: the peak rate asked for; of parameter groups with several the highest.
         lr_scheduler_type: the scheduler's name in transformers; of another, its class or function.
         warmup_steps: optimizer steps of linear warm-up.
         schedule_steps: optimizer steps that the schedule was made for; None where it has no end.
@@ -65,7 +67,8 @@ class RunContext(Value):
         custom_loss: the loss is a function of the user's own.
         formatting_ignored: TRL was given a formatting function that it does not use.
         sampler: the order of the rows: ``"random"``, ``"sequential"`` or ``"group_by_length"``.
-        optim: the optimizer's name in transformers; ``"sgd_momentum"`` where SGD has a momentum.
+        optim: the optimizer's name in transformers; ``"sgd_momentum"`` where SGD has a momentum,
+            the class's where the trainer was given one of another kind than Adam and SGD.
         outside_optimizer: trainable parameters that the optimizer does not hold.
         unreached_parameters: trainable parameters that no gradient reaches.
         max_grad_norm: the gradient is clipped to this norm; 0 is off.
@@ -107,6 +110,7 @@ class RunContext(Value):
     method: str | None = None
     model_type: str | None = None
     vocab_size: int | None = None
+    embedding_rows: int | None = None
     dtype: str | None = None
     precision: str | None = None
     trainable_dtype: str | None = None
@@ -175,8 +179,11 @@ class RunContext(Value):
 
     @property
     def adaptive(self) -> bool:
-        """Whether the optimizer scales its steps as Adam does: the ranges of rates assume it."""
-        return self.optim is None or not self.optim.startswith("sgd")
+        """Whether the optimizer scales its steps as Adam does: the ranges of rates assume it.
+
+        Not known of a class of another name: transformers' names are in small letters.
+        """
+        return self.optim is None or (self.optim.islower() and not self.optim.startswith("sgd"))
 
     @property
     def computes_in(self) -> str | None:

@@ -171,6 +171,7 @@ class Tokenization(Value):
         truncates_left: whether the tokenizer cuts the beginning of a long text.
         untrained_token_ids: tokens added to the vocabulary whose embedding no gradient reaches.
         trained_token_ids: tokens of which an adapter trains the embeddings and no others.
+        vocabulary: tokens that the tokenizer knows, added ones too; None when unknown.
         names: token id as text to its name, of the special tokens above.
     """
 
@@ -192,6 +193,7 @@ class Tokenization(Value):
     generation_eos_ids: tuple[int, ...] = ()
     trained_token_ids: tuple[int, ...] = ()
     replaceable: bool | None = None
+    vocabulary: int | None = None
 
     @property
     def stops(self) -> frozenset[int]:

@@ -44,6 +44,7 @@ from sftdiag.checks.rows_without_label import RowsWithoutLabelCheck
 from sftdiag.checks.schedule_ends_early import ScheduleEndsEarlyCheck
 from sftdiag.checks.special_tokens_untrained import SpecialTokensUntrainedCheck
 from sftdiag.checks.template_mismatch import TemplateMismatchCheck
+from sftdiag.checks.tokens_beyond_embeddings import TokensBeyondEmbeddingsCheck
 from sftdiag.checks.train_rows_in_eval import TrainRowsInEvalCheck
 from sftdiag.checks.trainable_share import TrainableShareCheck
 from sftdiag.checks.unread_input import UnreadInputCheck
@@ -79,6 +80,7 @@ CHECKS: tuple[Check, ...] = (
     ContentLeftOutCheck(),
     PromptNotPrefixCheck(),
     UnreadInputCheck(),
+    TokensBeyondEmbeddingsCheck(),
     LearningRateRangeCheck(),
     EffectiveBatchSizeCheck(),
     EpochsForDataSizeCheck(),

@@ -177,7 +177,10 @@ class DiagnosticsCallback(StepEvents):
             gains = partial(asked.gains, args, state, kwargs)
             ask = lambda splits: read("the probes", partial(gains, splits), {})  # noqa: E731
         checked = read("the checks", lambda: self.checks.at_start(args, state, kwargs, ask), None)
-        new = asked.begin(args, state, kwargs, before.probe_rows) if asked is not None else []
+        if asked is not None and self.checks.lacks_embeddings:
+            new = asked.give_up(state, "lacks_embeddings")
+        else:
+            new = asked.begin(args, state, kwargs, before.probe_rows) if asked is not None else []
         watch.take(checked, new, control)
         start = Start.of(self.policy, self.settings, before) if ranks.first else None
         parts = (part.longest for part in (asked, self.checks) if part is not None)

@@ -27,7 +27,7 @@ SKIPPED = "skipped/"
 REASONS = frozenset(
     {
         *("no_prompts", "over_budget", "not_finite", "probe_failed"),
-        *("sharded", "encoder_decoder", "vision", "no_language_model"),
+        *("sharded", "encoder_decoder", "vision", "no_language_model", "lacks_embeddings"),
     }
 )
 """The reasons that are written; a row with another one is of another writer and says nothing."""

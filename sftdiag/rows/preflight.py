@@ -9,9 +9,10 @@ from typing import Any
 from sftdiag.api import Selectors, resolve_settings
 from sftdiag.checks import Inputs, run_checks
 from sftdiag.checks.answers_of_other_rows import AnswersOfOtherRowsCheck
+from sftdiag.checks.tokens_beyond_embeddings import TokensBeyondEmbeddingsCheck
 from sftdiag.config import Settings
 from sftdiag.context import RunContext
-from sftdiag.findings import Report
+from sftdiag.findings import Report, Severity
 from sftdiag.guide import preflight as guide
 from sftdiag.observations import Outcome, Skip
 from sftdiag.report.examples import Examples, show
@@ -120,6 +121,17 @@ class RunChecks:
         self._outcome = Outcome()
 
     @property
+    def lacks_embeddings(self) -> bool:
+        """Whether rows or their padding hold ids that the model has no embedding for.
+
+        On a GPU a model that is asked of such an id takes the process with it.
+        """
+        return any(
+            seen.code == TokensBeyondEmbeddingsCheck.code and seen.severity >= Severity.WARNING
+            for seen in self._outcome.observations
+        )
+
+    @property
     def longest(self) -> float | None:
         """Seconds that may have to be waited for them at an evaluation; None where they are done.
 
@@ -149,6 +161,8 @@ class RunChecks:
         )
         self._outcome = run_checks(self._inputs)
         untold = self._outcome.skipped.get(AnswersOfOtherRowsCheck.name)
+        if self.lacks_embeddings:
+            ask = None
         if ask is not None and untold is not None and untold.key == "no_shared_words":
             self._inputs = self._inputs.replace(gains=ask(self._inputs.splits))
             told = run_checks(self._inputs, AnswersOfOtherRowsCheck.code)

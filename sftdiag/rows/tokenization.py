@@ -52,6 +52,7 @@ def read(tokenizer: Any, model: Any = None, template: str | None = None) -> Toke
         truncates_left=getattr(tokenizer, "truncation_side", "right") == "left",
         untrained_token_ids=untrained,
         trained_token_ids=(_trained(model) or ()) if untrained else (),
+        vocabulary=len(tokenizer) if hasattr(tokenizer, "__len__") else None,
         names={
             str(token): str(tokenizer.convert_ids_to_tokens(token))
             for token in named

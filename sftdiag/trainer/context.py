@@ -8,10 +8,10 @@ from math import ceil
 from types import SimpleNamespace
 from typing import Any
 
-from sftdiag.context import SGD, RunContext, adapter_method
+from sftdiag.context import RunContext, adapter_method
 from sftdiag.errors import ConfigError
 from sftdiag.records import as_float, as_positive
-from sftdiag.trainer import gradients, schedules, smoothing, versions, weights
+from sftdiag.trainer import gradients, optimizers, schedules, smoothing, versions, weights
 from sftdiag.trainer.datasets import length
 from sftdiag.trainer.fingerprint import fingerprint
 
@@ -60,6 +60,8 @@ def of_trainer(trainer: Any) -> RunContext:
     if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
         # They make float32 copies of the weights when training begins.
         known = known.replace(trainable_dtype=None, weight_scale=None)
+    if getattr(trainer.state, "global_step", 0):
+        known = known.replace(learning_rate=as_float(args.learning_rate))
     return from_trainer(trainer).filled_from(known)
 
 
@@ -92,8 +94,10 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContex
     model, optimizer = kwargs.get("model"), kwargs.get("optimizer")
     packing = _flag(args, "packing")
     of_weights = weights.look(model, optimizer, alone=args.world_size == 1)
+    # A resume brings the rates of before, which the arguments may have changed.
+    given = None if getattr(state, "global_step", 0) else optimizer
     known = RunContext(
-        learning_rate=as_float(args.learning_rate),
+        learning_rate=optimizers.rate(args, given, kwargs.get("lr_scheduler")),
         lr_scheduler_type=schedules.name(args, kwargs.get("lr_scheduler"), state.max_steps),
         warmup_steps=_warmup_steps(args, state.max_steps),
         schedule_steps=schedules.made_for(kwargs.get("lr_scheduler")),
@@ -104,7 +108,7 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContex
         world_size=as_positive(args.world_size),
         deepspeed=getattr(args, "deepspeed_plugin", None) is not None,
         precision="bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
-        optim=_optimizer(args),
+        optim=optimizers.name(args, optimizer),
         unreached_parameters=gradients.unreached(model),
         max_grad_norm=as_float(args.max_grad_norm),
         weight_decay=as_float(args.weight_decay),
@@ -144,6 +148,7 @@ def _from_model(model: Any) -> RunContext:
         method=_method(adapter, bits),
         model_type=getattr(config, "model_type", None),
         vocab_size=as_positive(getattr(text_config, "vocab_size", None)),
+        embedding_rows=weights.embedding_rows(model),
         dtype=_label(getattr(model, "dtype", None)),
         quantization=bits,
         attn_implementation=_label(getattr(config, "_attn_implementation", None)),
@@ -232,12 +237,6 @@ def _names(modules: Any) -> tuple[str, ...] | None:
     if isinstance(modules, str):
         return (modules,)
     return tuple(sorted(map(str, modules))) if isinstance(modules, (set, list)) else None
-
-
-def _optimizer(args: Any) -> str | None:
-    """Return the optimizer's name; with momentum, whose steps are many times longer, another."""
-    name = _label(args.optim)
-    return f"{SGD}_momentum" if name == SGD and "momentum" in str(args.optim_args) else name
 
 
 def _label(value: Any) -> str | None:

@@ -63,6 +63,31 @@ def count(parameters: list[Any]) -> int | None:
     return None if unknown else sum(numbers)
 
 
+def embedding_rows(model: Any) -> int | None:
+    """Return for how many token ids a model of text has an embedding, or None.
+
+    Models of images or sounds take the ids of these without one.
+    """
+    config: Any = getattr(model, "config", None)
+    if not hasattr(config, "get_text_config") or config.get_text_config() is not config:
+        return None
+    embeddings: Any
+    try:
+        embeddings = model.get_input_embeddings()
+    except NotImplementedError:
+        return None
+    while (inner := getattr(embeddings, "base_layer", None)) is not None:
+        embeddings = inner
+    # Modules that an adapter trains by copies hold the original one.
+    embeddings = getattr(embeddings, "original_module", embeddings)
+    rows = getattr(embeddings, "num_embeddings", None)
+    weight: Any = getattr(embeddings, "weight", None)
+    shape: Any = getattr(weight, "ds_shape", None) or getattr(weight, "shape", ())
+    known = [size for size in (rows, *shape[:1]) if isinstance(size, int) and size > 0]
+    # Packed weights have fewer rows than what they stand for.
+    return max(known) if isinstance(rows, int) and known else None
+
+
 def untied(model: Any) -> str | None:
     """Return which of a model's shared embeddings an adapter trains by itself, or None."""
     config: Any = getattr(model, "config", None)
