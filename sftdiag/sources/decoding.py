@@ -49,7 +49,8 @@ def scanned(text: str) -> Any:
     text = text.strip(_BLANK)
     try:
         value, end = scan(text, 0)
-    except (StopIteration, ValueError, RecursionError):
+    except (StopIteration, ValueError, RecursionError, SystemError):
+        # Python 3.11 raises the last where its json, of which its error is, was not imported.
         return NOTHING
     return value if end == len(text) else NOTHING
 

@@ -104,3 +104,16 @@ def test_without_it_json_reads_the_same(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "msgspec", None)
     monkeypatch.setitem(sys.modules, "msgspec.json", None)
     assert typed(open_run(path).entries) == typed(read.entries)
+
+
+@pytest.mark.parametrize("end", ['"loss": 0.2', '"loss": 1 x}]}', '"loss": 0.2,', '"loss'])
+def test_a_log_that_is_cut_off_is_told_in_a_process_that_has_read_no_json(
+    tmp_path: Path, end: str
+) -> None:
+    path = tmp_path / "trainer_state.json"
+    path.write_text('{"global_step": 9, "log_history": [{"step": 1, "loss": 2.0}, {' + end)
+    command = [sys.executable, "-m", "sftdiag", "analyze", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"sftdiag: {path}: ")
+    assert len(done.stderr.splitlines()) == 1
