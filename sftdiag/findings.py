@@ -180,6 +180,7 @@ class Report(Value):
         language: ``"en"`` or ``"zh"``: the language of the texts.
         format: how the log was read, such as ``"console"``; None for the Trainer's own log.
         notes: what that format hides of the run, and where its steps are from.
+        asked: names of the probes that the model was to be asked for.
     """
 
     source: str
@@ -195,6 +196,7 @@ class Report(Value):
     language: str = "en"
     format: str | None = None
     notes: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
 
     @property
     def worst(self) -> str:
@@ -267,6 +269,7 @@ class Report(Value):
                 "ran": list(self.ran),
                 "skipped": dict(self.skipped),
                 "rows": encode(self.rows),
+                **({"asked": list(self.asked)} if self.asked else {}),
             },
             "curves": encode(self.curves),
             "language": self.language,

@@ -334,6 +334,7 @@ class Monitor:
             self.checked.rows,
             curves((*self._earlier, self.signals)),
             self.settings.lang,
+            asked=tuple(p.name for p in self._probes if _was_asked(skips.get(p.name))),
         )
 
     def _units(self) -> tuple[Detector | Probe, ...]:
@@ -381,3 +382,8 @@ class Monitor:
 
     def _word(self, key: str, values: Mapping[str, Any]) -> str:
         return str(texts.load(__file__, "monitor", self.settings.lang)[key].format(**values))
+
+
+def _was_asked(skip: Skip | None) -> bool:
+    """Return whether a probe was to be asked for: it judged, or what kept it from that is told."""
+    return skip is None or skip.key not in ("needs_model", "not_selected")

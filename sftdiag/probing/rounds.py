@@ -12,7 +12,7 @@ from sftdiag import texts
 from sftdiag.probes import Probe
 from sftdiag.probes.answers import Losses, Reply
 from sftdiag.probes.base import SKIPPED
-from sftdiag.probes.forgetting import ForgettingProbe
+from sftdiag.probes.forgetting import LEAST_TEXTS, ForgettingProbe
 from sftdiag.probes.settings import Probes
 from sftdiag.probing.ask import Asker
 from sftdiag.probing.deadline import Budget, Deadline
@@ -131,8 +131,11 @@ class Round:
         if not any(series.values()):
             return {"texts": 0.0}
         self.losses = {n: self._asker.losses(t, deadline) for n, t in series.items()}
+        against = {name: self._against(name) for name in series}
+        if all(_cut_short(against[name], asked) for name, asked in series.items() if asked):
+            return {}
         with self._budget.ending(kind.name):
-            general, given = (self._against(name) for name in series)
+            general, given = against.values()
             vocabulary = self._asker.model.config.get_text_config().vocab_size
             return ForgettingProbe.measures(general, given, math.log(vocabulary))
 
@@ -143,3 +146,8 @@ class Round:
         before = self._kept.get(name, ())
         both = min(len(now), len(before))
         return Losses(tuple(now[:both]), tuple(before[:both]))
+
+
+def _cut_short(losses: Losses, asked: Sequence[Tokens]) -> bool:
+    """Return whether the time was over before there were losses enough to compare."""
+    return len(losses.now) < min(LEAST_TEXTS, len(asked))

@@ -18,7 +18,8 @@ from sftdiag.signals.curves import BESIDE
 
 DECISIVE = ("train-loss-flat", "loss-divergence", "eval-loss-rising", "no-supervised-token")
 """What a verdict rests on: learning, blowing up, overfitting, rows that train at all. Where one of
-these could not judge, the reason is told; of all others only on request."""
+these, or a probe that was asked for, could not judge, the reason is told; of all others only on
+request."""
 
 SENTENCES = 3
 """Sentences of evidence told of each."""
@@ -56,7 +57,8 @@ def lines(report: Report, curves: Iterable[Line] = (), width: int | None = None)
             yield from rows.lines(finding, report.language)
     # Where a run is broken, what else might have been seen matters no more.
     broken = primary is not None and primary.severity is Severity.ERROR
-    missing = [] if broken else [name for name in DECISIVE if name in report.skipped]
+    decisive = (*DECISIVE, *report.asked)
+    missing = [] if broken else [name for name in decisive if name in report.skipped]
     if (missing or report.rows) and primary is not None:
         yield Line(0)
     if missing:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from probes.rows import STEADY, fed, fired, log_row, row
 
+import sftdiag
 import sftdiag.detectors
 import sftdiag.probes
 from sftdiag import texts
@@ -131,6 +132,16 @@ def test_why_it_could_not_judge_is_told(kind: type[Probe]) -> None:
     over = {"step": 1, f"probe/{kind.name}/skipped/over_budget": 7.5}
     assert "7.5 s" in fed([over]).report().skipped[kind.name]
     assert "no evaluation" in fed([row(kind.name, 0, before=True)]).report().skipped[kind.name]
+
+
+@each
+def test_what_was_asked_for_and_not_measured_is_told_at_a_glance(kind: type[Probe]) -> None:
+    over = fed([{"step": 1, f"probe/{kind.name}/skipped/over_budget": 7.5}, log_row(2)]).report()
+    assert over.asked == (kind.name,)
+    assert f"{kind.name} (the time budget of 7.5 s was too short" in str(over)
+    assert sftdiag.Report.from_dict(over.to_dict()) == over
+    alone = fed([log_row(1)]).report()
+    assert (alone.asked, kind.name in str(alone)) == ((), False)
 
 
 @each

@@ -268,3 +268,14 @@ def test_wrong_arguments_are_refused_before_training() -> None:
         with pytest.raises(ConfigError):
             sftdiag.Probes(**options)
     assert sftdiag.Probes(["SFT302"]).kinds == (PROBES[1],)
+
+
+def test_texts_that_there_was_no_time_for_are_not_called_unknown(
+    pretrained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = Asker.losses
+    monkeypatch.setattr(Asker, "losses", lambda self, texts, end: ask(self, texts[:1], end))
+    few = {"max_steps": 4, "eval_steps": 2}
+    _, callback = run(tmp_path, asking("forgetting"), with_weights(pretrained), **few)
+    assert "the time budget of 60 s was too short" in callback.report.skipped["forgetting"]
+    assert "forgetting (the time budget" in str(callback.report)
