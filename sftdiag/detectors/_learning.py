@@ -7,6 +7,7 @@ from itertools import accumulate
 from math import sqrt
 from operator import mul
 
+from sftdiag.context import SGD
 from sftdiag.detectors import _still_evaluations
 from sftdiag.detectors._flat_signs import SETTLING
 from sftdiag.detectors.loss_above_chance import MOST
@@ -42,6 +43,9 @@ PLAIN_SHARE = 0.2
 OPENED = 3.0
 """Errors by which the first tenth may lie above the rest of a flat loss: one that fell at once has
 learned."""
+
+AT_ONCE = ("adamw", "paged_adamw", SGD)
+"""How transformers' names of optimizers begin that step when the gradient's norm is known."""
 
 UNSEEN = 0.2
 """Fall, as a share of the loss, that too noisy rows may hide beside a gradient norm of 0: of runs
@@ -164,12 +168,15 @@ def _falls(signals: Signals, seen: Fall) -> bool:
     return seen.lower > 0.0 and seen.fall > FLAT * share * abs(seen.level)
 
 
-def is_without_gradient(seen: Fall) -> bool:
+def is_without_gradient(signals: Signals, seen: Fall) -> bool:
     """Return whether a loss agrees with a gradient of 0: it does not fall, as far as rows tell.
 
-    Some optimizers step layer by layer and leave a norm of 0 behind while they learn.
+    Some optimizers step layer by layer and leave a norm of 0 behind while they learn. Of one that
+    is known to step all at once a norm of 0 is no step, and rows have only not to fall.
     """
     least = TOLERANCE * abs(seen.level)
+    if (signals.context.optim or "").startswith(AT_ONCE):
+        return seen.lower <= least
     return (
         seen.lower <= least
         and seen.agrees(TOLERANCE_SIGNED)
@@ -182,7 +189,7 @@ def is_flat(signals: Signals, whole: Fall, signs: Mapping[str, Scalar]) -> bool:
     if whole.level <= 0.0:
         return False
     if "zero_grad_norm" in signs:
-        return is_without_gradient(whole)
+        return is_without_gradient(signals, whole)
     if not SETTLING.isdisjoint(signs):
         return whole.lower <= TOLERANCE * abs(whole.level) and whole.agrees(TOLERANCE_SIGNED)
     if "huge_grad_norm" in signs:

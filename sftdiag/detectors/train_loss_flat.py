@@ -210,7 +210,7 @@ class TrainLossFlatDetector(Detector):
         if any(norm != 0.0 for norm in norms) or min(losses) <= 0.0:
             return ()
         whole = fall_of(losses)
-        if not is_without_gradient(whole):
+        if not is_without_gradient(signals, whole):
             return ()
         return self._fire(signals, step, signals.blocks, {"zero_grad_norm": 0.0})
 

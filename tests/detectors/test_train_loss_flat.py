@@ -256,7 +256,12 @@ def test_a_gradient_logged_as_zero_while_the_loss_falls_is_not_believed() -> Non
 def test_noisy_rows_do_not_say_that_a_norm_of_zero_is_one() -> None:
     """GaLore, LOMO and others step layer by layer, and leave a norm of 0 while they learn."""
     losses = [2.1, 1.9, 1.75, 1.95, 1.8, 1.35, 1.45, 1.9]
-    assert fired(train_rows(losses, learning_rate=1e-3, grad_norm=0.0)) == []
+    rows = train_rows(losses, learning_rate=1e-3, grad_norm=0.0)
+    assert fired(rows) == []
+    assert fired(rows, RunContext(optim="galore_adamw_layerwise")) == []
+    # Of one that steps when the norm is known it is no step.
+    (_, severity, step) = fired(rows, RunContext(optim="adamw_torch"))[0]
+    assert (severity, step) == ("error", 5)
 
 
 @pytest.mark.parametrize(
