@@ -302,9 +302,18 @@ def test_evaluations_that_only_scatter_show_no_learning() -> None:
     assert report_of(rows).verdict == "inconclusive"
 
 
-def test_a_little_less_in_evaluations_beside_rows_that_do_not_fall_is_not_healthy() -> None:
+@pytest.mark.parametrize(
+    "logged",
+    [
+        [(400, 5.06, 4.57), (800, 5.12, 4.51), (1200, 5.12, 4.49)],
+        [(2100, 0.64, 0.73), (4200, 0.66, 0.63), (6400, 0.645, 0.655)],
+    ],
+)
+def test_evaluations_beside_few_rows_that_do_not_fall_are_not_healthy(
+    logged: list[tuple[int, float, float]],
+) -> None:
     rows: list[Row] = []
-    for step, loss, evaluated in ((400, 5.06, 4.57), (800, 5.12, 4.51), (1200, 5.12, 4.49)):
+    for step, loss, evaluated in logged:
         rows += [{"step": step, "loss": loss}, {"step": step, "eval_loss": evaluated}]
     assert report_of(rows).verdict == "inconclusive"
 
