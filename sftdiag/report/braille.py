@@ -5,6 +5,9 @@ Written here because importing a plotting library takes longer than analyzing a 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import pairwise
+
 _BLANK = 0x2800
 # Bits of Unicode's braille patterns, by row and column of the dot in its character.
 _BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
@@ -27,15 +30,16 @@ class Canvas:
         self._cells = [[_BLANK] * width for _ in range(height)]
         self._marks: dict[tuple[int, int], str] = {}
 
-    def line(self, x0: float, y0: float, x1: float, y1: float) -> None:
-        """Draw a straight line of dots."""
-        column0, row0 = self._dot(x0, y0)
-        column1, row1 = self._dot(x1, y1)
-        steps = max(abs(column1 - column0), abs(row1 - row0), 1)
-        for step in range(steps + 1):
-            column = round(column0 + (column1 - column0) * step / steps)
-            row = round(row0 + (row1 - row0) * step / steps)
-            self._cells[row // 4][column // 2] |= _BITS[row % 4][column % 2]
+    def line(self, points: Iterable[tuple[float, float]]) -> None:
+        """Draw straight lines of dots from point to point; of a single one its dot."""
+        dots = [self._dot(x, y) for x, y in points]
+        for (column, row), (end, end_row) in pairwise([*dots[:1], *dots]):
+            across, down = end - column, end_row - row
+            steps = max(abs(across), abs(down), 1)
+            # Where it begins the one before it ended.
+            for step in range(1, steps + 1):
+                x, y = round(column + across * step / steps), round(row + down * step / steps)
+                self._cells[y // 4][x // 2] |= _BITS[y % 4][x % 2]
 
     def mark(self, x: float, y: float, character: str) -> None:
         """Put a character over the dots."""
@@ -45,13 +49,10 @@ class Canvas:
     def rows(self, *, ascii_only: bool = False) -> list[str]:
         """Return the canvas, top row first; in ASCII a character tells upper and lower half."""
         shown = _in_ascii if ascii_only else chr
-        return [
-            "".join(
-                self._marks.get((y, x), shown(cell) if cell != _BLANK else " ")
-                for x, cell in enumerate(row)
-            )
-            for y, row in enumerate(self._cells)
-        ]
+        rows = [[shown(cell) if cell != _BLANK else " " for cell in row] for row in self._cells]
+        for (row, column), character in self._marks.items():
+            rows[row][column] = character
+        return ["".join(row) for row in rows]
 
     def _dot(self, x: float, y: float) -> tuple[int, int]:
         column = round(min(max(x, 0.0), 1.0) * (2 * self.width - 1))

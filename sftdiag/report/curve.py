@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from math import log10
 
 from sftdiag.findings import Report
@@ -63,15 +62,12 @@ def draw(report: Report, columns: int = 80, *, ascii_only: bool = False) -> list
     canvas = Canvas(width, HEIGHT)
     onset = report.primary.onset_step if report.primary else None
     if onset is not None and first <= onset <= last:
-        canvas.line(across(onset), 0.0, across(onset), 1.0)
+        canvas.line([(across(onset), 0.0), (across(onset), 1.0)])
     for curve in curves:
         points = list(zip(curve.steps, curve.values, strict=True))
         if curve.series == "loss":
             for part in parts(points, curve.gaps):
-                places = [(across(step), up(value)) for step, value in part]
-                # A point between two gaps is a dot.
-                for start, end in pairwise([places[0], *places]):
-                    canvas.line(*start, *end)
+                canvas.line((across(step), up(value)) for step, value in part)
         else:
             for step, value in points:
                 canvas.mark(across(step), up(value), "o")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 from sftdiag.report.braille import Canvas
 from sftdiag.report.line import Line
@@ -60,7 +59,5 @@ def curve(points: list[tuple[float, float]]) -> str:
         return ""
     low, span = min(losses), max(losses) - min(losses)
     canvas = Canvas(CURVE, 1)
-    placed = [(x, (y - low) / span) for x, y in points if abs(y) < float("inf")]
-    for (x0, y0), (x1, y1) in pairwise(placed):
-        canvas.line(x0, y0, x1, y1)
+    canvas.line((x, (y - low) / span) for x, y in points if abs(y) < float("inf"))
     return canvas.rows()[0]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sftdiag.findings import Finding, Severity
-from sftdiag.guide.arbitration import ORDER, TABLE, Claim, Explains, checked, explained_by, primary
+from sftdiag.guide.arbitration import ORDER, Claim, Explains, checked, explained_by, primary, table
 
 CODES = st.sampled_from(ORDER)
 STEPS = st.integers(0, 50)
@@ -66,7 +66,7 @@ def test_no_chain_of_consequences_comes_back_and_the_primary_is_at_its_head(
 
 def test_the_table_goes_down_the_order_only() -> None:
     assert len(set(ORDER)) == len(ORDER)
-    assert checked(TABLE) == TABLE
+    assert checked(table()) == table()
     with pytest.raises(ValueError, match="SFT101 cannot explain SFT106"):
         checked((Explains("SFT101", "SFT106", False, "a ring"),))
     with pytest.raises(ValueError, match="SFT101 cannot explain SFT101"):
