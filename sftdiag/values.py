@@ -43,16 +43,17 @@ class Value(metaclass=ValueType):
         cls._empties = tuple(name for name, value in cls._defaults.items() if value is EMPTY)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if len(args) == len(self.fields) and not kwargs:
-            self.__dict__.update(zip(self.fields, args, strict=True))
+        # To say how strict a zip is takes as long as the rest of it.
+        fields, values = self.fields, self.__dict__
+        if len(args) == len(fields) and not kwargs:
+            values.update(zip(fields, args))  # noqa: B905
             self._validate()
             return
-        given = {**dict(zip(self.fields, args, strict=False)), **kwargs}
+        given = dict(zip(fields, args), **kwargs)  # noqa: B905
         # In the fields' order however it was made: equal values have the same hash.
-        values = self.__dict__
         values.update(self._blank)
         values.update(given)
-        strange = len(values) > len(self.fields) or len(args) > len(self.fields)
+        strange = len(values) > len(fields) or len(args) > len(fields)
         if strange or not given.keys() >= self._required:
             self._refuse(args, kwargs)
         for name in self._empties:
