@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# One would guess: optax.inject_hyperparams(optax.adamw)(learning_rate=...), which keeps the settings
-#   in the state (so that the rate can be logged, or changed), takes the steps that adamw takes.
-# What happens: it casts every setting to the dtype of the weights (the widest of them). In bfloat16
-#   b2 = 0.999 is 1: the second moment stays 0, its bias correction divides 0 by 0, and all weights
-#   are NaN after the first step, as in a run whose rate is too high. b2 = 0.99 and 0.95 become 0.988
-#   and 0.949; the rate that is logged is rounded as well. hyperparam_dtype=jnp.float32 keeps them.
+# One would guess: optax.inject_hyperparams(optax.adamw)(learning_rate=...), which keeps the
+#   settings in the state (so that the rate can be logged, or changed), takes the steps that adamw
+#   takes.
+# What happens: it casts every setting to the dtype of the weights (the widest of them). In
+#   bfloat16 b2 = 0.999 is 1: the second moment stays 0, its bias correction divides 0 by 0, and
+#   all weights are NaN after the first step, as in a run whose rate is too high. b2 = 0.99 and
+#   0.95 become 0.988 and 0.949; the rate that is logged is rounded as well.
+#   hyperparam_dtype=jnp.float32 keeps them.
 # Versions: optax 0.2.8, jax 0.10.2, Python 3.11.
 # Output seen (weights of 1, gradients of 0.5, AdamW at 1e-2, after three steps):
 #   float32: 0.97
