@@ -214,7 +214,7 @@ def train_fall(points: Sequence[Evaluation], index: int, peak_step: int) -> Fall
     if all(by_heart):
         return Fall(1.0, True)
     before, noise = _train_loss(first), first.train_noise
-    if by_heart[1] and 0.0 <= _train_loss(last) <= HALVED * before:
+    if by_heart[1] and before > 0.0 and 0.0 <= _train_loss(last) <= HALVED * before:
         return Fall(1.0 - _train_loss(last) / before, True)
     fall = before - _train_loss(last)
     noise = sqrt(noise**2 + last.train_noise**2)

@@ -182,7 +182,7 @@ class Blocks:
         self._sum = 0.0
         self._first = 0
         self._sums = [0.0, 0.0, 0.0, 0.0]
-        self._counts = [0, 0, 0, 0]
+        self._missing = [0, 0, 0, 0]
 
     @property
     def closed(self) -> list[Block]:
@@ -207,12 +207,13 @@ class Blocks:
             self._first = record.step
         self._count += 1
         self._sum += metrics["loss"]
-        sums, counts = self._sums, self._counts
+        sums = self._sums
         for index, name in _COMPANIONS:
             value = get(name)
-            if value is not None and isfinite(value):
+            if value is None or not isfinite(value):
+                self._missing[index] += 1
+            else:
                 sums[index] += value
-                counts[index] += 1
         if self._count < self._width:
             return False
         self._close(record.step)
@@ -248,7 +249,7 @@ class Blocks:
             starts, ends = [self._first, *starts], [steps[begun - 1], *ends]
         taken = (begun, first, end, width)
         companions = [
-            _means(rows.get(name), self._sums[index], self._counts[index], *taken)
+            _means(rows.get(name), self._sums[index], self._count - self._missing[index], *taken)
             for index, name in _COMPANIONS
         ]
         losses = _means(rows.losses, self._sum, self._count, *taken)
@@ -270,14 +271,16 @@ class Blocks:
             self._first = rows.steps[done]
         self._count += rows.count - done
         self._sum = added(self._sum, rows.losses[done:])
-        for index, name in enumerate(COMPANIONS):
+        for index, name in _COMPANIONS:
             if (values := rows.get(name)) is not None:
                 self._sums[index] = added(self._sums[index], values[done:])
-                self._counts[index] += rows.count - done
+            else:
+                self._missing[index] += rows.count - done
 
     def _close(self, step: int) -> None:
-        columns = zip(self.columns.companions, self._sums, self._counts, strict=True)
-        for column, total, count in columns:
+        columns = zip(self.columns.companions, self._sums, self._missing, strict=True)
+        for column, total, missing in columns:
+            count = self._count - missing
             column.append(total / count if count else None)
         first, loss = self._first, self._sum / self._count
         self._open()

@@ -433,3 +433,11 @@ def test_a_row_an_evaluation_is_no_noise_where_rows_are_known_by_heart(
         rows.append({"step": 1000 * number, "loss": loss})
         rows.append({"step": 1000 * number, "eval_loss": evaluated})
     assert bool(fired(rows)) == told
+
+
+def test_a_train_loss_of_zero_beside_an_evaluation_below_it() -> None:
+    rows: list[Row] = []
+    for step, evaluated in enumerate([-1e30, 0.0, 0.0, 0.0], 1):
+        rows.append({"step": step, "loss": 0.0, "grad_norm": 0.0})
+        rows.append({"step": step, "eval_loss": evaluated})
+    assert "eval-loss-rising" not in {name for name, *_ in fired(rows)}
