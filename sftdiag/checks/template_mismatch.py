@@ -4,6 +4,11 @@ Sees: rows with the marks of another known template than the tokenizer's own, tr
 evaluation rows in different ones, conversations whose turns belong to roles that the template does
 not know (human and gpt), and a tokenizer whose template is not the one saved beside it (a note).
 
+Rows in another template stay a warning: it may be meant, and that the tokenizer has a template of
+its own does not tell, since tokenizers of base models have one, too, and who serves the model may
+write the rows' template. What such rows lack is told apart: an end that is never trained is an
+error (SFT406).
+
 Cannot see: templates that leave no mark that is known, and what the model was trained with before.
 
 Example:
