@@ -22,8 +22,12 @@ _NUMBER = 4
 """Bytes of a number: the file begins with the length of the table behind it. The header of Python's
 own files is four: its version, flags, and the source's time and size."""
 
-_Place = tuple[str, bytes, int, int]
-"""A module's file, its state, and where its bytecode begins behind the table, and its length."""
+_Place = tuple[str, str | None, tuple[int, int], int, int]
+"""A module's file, where Python keeps its bytecode, the file's time and size; where its bytecode
+begins here, behind the table, and its length."""
+
+_LAYOUT = 2
+"""Of the file: one with another, of another version of this module, is written anew."""
 
 
 class _Loader(SourceFileLoader):
@@ -52,7 +56,7 @@ class Bytecode:
         beside = program.cached if program is not None else None
         self._path = f"{beside}.all" if beside and hasattr(os, "pread") else None
         # Copied elsewhere, it would name the files of another place.
-        self._of = (sys.version, program.origin if program is not None else None)
+        self._of = (_LAYOUT, sys.version, program.origin if program is not None else None)
         self._table: Mapping[str, _Place | None] = {}
         self._missed: list[str] = []
         self._file, self._begin = -1, 0
@@ -77,7 +81,7 @@ class Bytecode:
             return None
         place = self._table.get(name)
         if place is not None and (code := self._code(place)) is not None:
-            return _spec(name, place[0], code)
+            return _spec(name, place[0], place[1], code)
         if place is not None or name not in self._table:
             self._missed.append(name)
         return None
@@ -94,10 +98,10 @@ class Bytecode:
 
     def _code(self, place: _Place) -> bytes | None:
         """Return a module's bytecode, none of one in C; None where its file has changed."""
-        path, state, start, length = place
-        if _state(path) != state:
-            return None
+        path, _, state, start, length = place
         try:
+            if _state(os.stat(path)) != state:
+                return None
             code = os.pread(self._file, length, self._begin + start) if length else b""
         except OSError:
             return None
@@ -121,50 +125,48 @@ class Bytecode:
                 if found is None:
                     continue
                 place, code = found
-            table[name] = (*place[:2], start, len(code))
+            table[name] = (*place[:3], start, len(code))
             codes.append(code)
             start += len(code)
         head = marshal.dumps((self._of, table))
         write_whole(path, b"".join((len(head).to_bytes(_NUMBER, "little"), head, *codes)))
 
 
-def _state(path: str) -> bytes | None:
-    """Return the time and size of a file, as they stand in a header; None where there is none."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    numbers = (int(found.st_mtime), found.st_size)
-    return b"".join((n & 0xFFFF_FFFF).to_bytes(_NUMBER, "little") for n in numbers)
+def _state(found: os.stat_result) -> tuple[int, int]:
+    """Return the time and size of a file, as they stand in a header."""
+    return int(found.st_mtime) & 0xFFFF_FFFF, found.st_size & 0xFFFF_FFFF
 
 
-def _spec(name: str, path: str, code: bytes) -> ModuleSpec:
+def _spec(name: str, path: str, cached: str | None, code: bytes) -> ModuleSpec:
     loader = _Loader(name, path, code) if code else ExtensionFileLoader(name, path)
-    folder, file = os.path.split(path)
-    spec = ModuleSpec(name, loader, origin=path, is_package=file.startswith("__init__."))
+    spec = ModuleSpec(name, loader, origin=path)
     spec.has_location = True
-    if spec.submodule_search_locations is not None:
-        spec.submodule_search_locations.append(folder)
+    # Python would make it up again.
+    spec.cached = cached
+    folder, file = os.path.split(path)
+    if file.startswith("__init__."):
+        spec.submodule_search_locations = [folder]
     return spec
 
 
 def _compiled(spec: ModuleSpec | None) -> tuple[_Place, bytes] | None:
     """Return where a loaded module is, and its bytecode as Python keeps it; None without."""
-    if spec is None or spec.origin is None or (state := _state(spec.origin)) is None:
-        return None
-    if type(spec.loader) is ExtensionFileLoader:
-        return (spec.origin, state, 0, 0), b""
-    if not isinstance(spec.loader, SourceFileLoader) or spec.cached is None:
+    if spec is None or spec.origin is None:
         return None
     from importlib.util import MAGIC_NUMBER
 
     try:
+        state = _state(os.stat(spec.origin))
+        place = (spec.origin, spec.cached, state, 0, 0)
+        if type(spec.loader) is ExtensionFileLoader:
+            return place, b""
+        if not isinstance(spec.loader, SourceFileLoader) or spec.cached is None:
+            return None
         with open(spec.cached, "rb") as file:
             content = file.read()
     except OSError:
         return None
     # With flags it is of the source's content, not of its time and size.
-    header = MAGIC_NUMBER + bytes(_NUMBER) + state
-    if not content.startswith(header):
-        return None
-    return (spec.origin, state, 0, 0), content[len(header) :]
+    numbers = b"".join(number.to_bytes(_NUMBER, "little") for number in (0, *state))
+    header = MAGIC_NUMBER + numbers
+    return (place, content[len(header) :]) if content.startswith(header) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import marshal
 import os
 import shutil
 import subprocess
@@ -110,6 +111,16 @@ def test_a_broken_file_is_written_anew(package: Package, length: int, noise: byt
     (file,) = package.files
     file.write_bytes(file.read_bytes()[:length] + noise)
     package.run()
+    assert package.run() == (True, told)
+
+
+def test_a_file_of_another_layout_is_written_anew(package: Package) -> None:
+    _, told = package.run()
+    (file,) = package.files
+    table = dict.fromkeys(("sftdiag.other", "sftdiag.cli.main"), ("of another layout",))
+    head = marshal.dumps(((1, sys.version, str(package.folder / "__main__.py")), table))
+    file.write_bytes(len(head).to_bytes(4, "little") + head)
+    assert package.run() == (False, told)
     assert package.run() == (True, told)
 
 
