@@ -41,7 +41,7 @@ OWNED = {
     "mask-all": {"SFT107"},
     "lr-high": RATE,
     "fall-then-rise": RATE,
-    "lr-jump": {"SFT102", "SFT104", "SFT105"},
+    "lr-jump": {"SFT116", "SFT102", "SFT104", "SFT105"},
 }
 """The labels that a detector of this version may name, and which."""
 

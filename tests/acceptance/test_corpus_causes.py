@@ -22,7 +22,7 @@ CAUSES: dict[str, tuple[str, ...]] = {
     "eval-shift": ("eval-distribution",),
     "lr-high": (HIGH,),
     "fall-then-rise": (HIGH,),
-    "lr-jump": (HIGH,),
+    "lr-jump": (HIGH, "schedule"),
     "lr-low": ("learning-rate-too-low",),
     "frozen": ("frozen-parameters",),
     "mask-all": ("label-mask",),
