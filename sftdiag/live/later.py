@@ -14,7 +14,7 @@ from math import isfinite
 from typing import Any
 
 from sftdiag.live.made_step import Taken
-from sftdiag.sources.every_step import beside
+from sftdiag.sources.every_step import PLACES, beside
 
 LONGEST = 5.0
 """Seconds that a row waits at most: nobody acts on a warning sooner, and detectors that are visited
@@ -82,7 +82,7 @@ class Later:
         """Return whether nothing sudden can stand in these steps, and the row is their mean."""
         if not steps or "loss" not in row or steps.column("step")[-1] != row.get("step"):
             return False
-        losses, norms, rates, skipped = map(steps.column, _LOOKED_AT)
+        losses, norms, rates, skipped = (steps.columns[place] or () for place in _LOOKED_AT)
         high, before = max(losses), max(self._highs, default=0.0)
         self._highs.append(high)
         # A warm-up is not waited for either.
@@ -91,15 +91,17 @@ class Later:
         peak, self._peak = self._peak, max(self._peak, *rates)
         if self._peak > peak or skipped.count(None) < len(skipped):
             return False
-        known = [] if norms.count(None) == len(norms) else norms
-        if None in known:
-            return False
+        known = norms
+        if None in norms:
+            known = ()
+            if norms.count(None) < len(norms):
+                return False
         # A sum is finite where each of them is.
         if high > before or not isfinite(sum(losses) + sum(known)):
             return False
         return min(losses) > 0.0 and min(known, default=1.0) > 0.0
 
 
-_LOOKED_AT = ("loss", "grad_norm", "learning_rate", "skipped")
+_LOOKED_AT = [PLACES[name] for name in ("loss", "grad_norm", "learning_rate", "skipped")]
 """What tells a NaN, a zero, a spike, a blow-up, a rate that jumps or only the log row knows, a step
 that a guard skipped."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise, repeat, zip_longest
 from math import isfinite, prod, sqrt
+from operator import methodcaller
 from typing import Any
 
 from sftdiag.sources.every_step import MEASURED, PLACES, packed_columns
@@ -94,18 +95,70 @@ def part_of_norm(norm: Any) -> tuple[Any, int] | None:
     return (own.square() if parts > 1 else own), parts
 
 
-def last_of_each(norms: Sequence[Any], ends: Sequence[int]) -> list[Any]:
-    """Return the last gradient norm of each step; None where it has none that is one number.
+_SIZE = methodcaller("numel")
+
+
+def last_of_each(norms: Sequence[Any], ends: Sequence[int]) -> tuple[list[Any], list[bool]]:
+    """Return the last gradient norm of each step that has one, and which steps have.
+
+    What is not one number is none.
 
     Args:
         norms: of all steps.
         ends: how many there were by the end of each.
     """
+    try:
+        if [*ends] == [*range(1, len(norms) + 1)] and {*map(_SIZE, norms)} == {1}:
+            return [*norms], [True] * len(norms)
+    except AttributeError:
+        pass  # Numbers are among them.
     single = [
         [norm for norm in norms[start:end] if isinstance(norm, (int, float)) or norm.numel() == 1]
         for start, end in pairwise((0, *ends))
     ]
-    return [of_step[-1] if of_step else None for of_step in single]
+    return [of_step[-1] for of_step in single if of_step], [bool(of_step) for of_step in single]
+
+
+def norms_of(values: Sequence[float], known: Sequence[bool], parts: int) -> Sequence[float | None]:
+    """Return the gradient norm of each step, None where it has none.
+
+    Args:
+        values: of the steps that have one, in order; there may be more behind them.
+        known: whether each step has.
+        parts: see :func:`part_of_norm`.
+    """
+    if parts == 1 and all(known):
+        return values[: len(known)]
+    rest = iter(values)
+    return [whole_norm(next(rest), parts) if one else None for one in known]
+
+
+def by_step(
+    losses: list[float], batches: Sequence[tuple[int, Any]], ends: Sequence[int]
+) -> tuple[list[float], Sequence[float | None], Sequence[int | None]]:
+    """Return the losses of steps, their learning rates and tokens.
+
+    Args:
+        losses: of micro-batches.
+        batches: tokens and learning rate of each.
+        ends: how many there were by the end of each step.
+    """
+    if [*ends] == [*range(1, len(losses) + 1)]:
+        # A batch a step, as nearly always: without a loop of Python's.
+        tokens, rates = zip(*batches, strict=True)
+        if {*map(type, rates)} == {float} and 0 not in tokens:
+            return losses, rates, tokens
+    places = [*pairwise((0, *ends))]
+    return (
+        [sum(losses[a:b]) for a, b in places],
+        [_known(batches[b - 1][1]) if b > a else None for a, b in places],
+        [sum(count for count, _ in batches[a:b]) or None for a, b in places],
+    )
+
+
+def _known(rate: Any) -> float | None:
+    """Return a rate; a tensor would have to be waited for, and the log row says it."""
+    return float(rate) if isinstance(rate, (int, float)) else None
 
 
 def measured(trainer: Any, batches: Sequence[int]) -> Sequence[Sequence[float | None]]:
@@ -140,7 +193,7 @@ def _means(values: Sequence[float], batches: Sequence[int]) -> Sequence[float | 
 
 def agree(losses: Sequence[float], loss: float) -> bool:
     """Return whether a log row's loss is the mean of its steps' losses; a NaN settles nothing."""
-    if not all(map(isfinite, losses)):
-        return True
     mean = sum(losses) / len(losses)
+    if not isfinite(mean):
+        return True
     return abs(mean - loss) <= ROUNDED + AGREES * max(abs(mean), abs(loss))

@@ -43,12 +43,12 @@ class Ring:
         end = self._end
         self._end = end + 1
         if value.dim():
-            self._scalars = False
-        else:
-            self._slots[end].copy_(value)
+            self._scalars = self._scalars and value.numel() == 1
+            value = value.reshape(-1)[0]
+        self._slots[end].copy_(value)
 
     def holds_scalars(self) -> bool:
-        """Return whether all that was kept were tensors without a dimension."""
+        """Return whether all that was kept were tensors of one number."""
         return self._scalars
 
     def numbers(self, start: int, end: int, others: Sequence[Any] = ()) -> list[float]:
@@ -134,7 +134,7 @@ class HostRing(Ring):
 
     def holds_scalars(self) -> bool:
         """See :meth:`Ring.holds_scalars`."""
-        return not any(value.dim() for value in self._held)
+        return all(value.numel() == 1 for value in self._held)
 
     def numbers(self, start: int, end: int, others: Sequence[Any] = ()) -> list[float]:
         """See :meth:`Ring.numbers`."""

@@ -9,7 +9,7 @@ are what it logs: where it disagrees, its rows count and the report says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from operator import sub
 from typing import Any
 
 from sftdiag.findings import StepRows
@@ -18,15 +18,17 @@ from sftdiag.live.made_step import (
     Skip,
     Taken,
     agree,
+    by_step,
     joined,
     last_of_each,
     measured,
+    norms_of,
     part_of_norm,
     whole_norm,
 )
 from sftdiag.live.ring import ring_of
 from sftdiag.live.row_log import AT_ONCE, RowLog
-from sftdiag.live.tape import Pulse, Tape
+from sftdiag.live.tape import Ended, Pulse, Tape
 from sftdiag.trainer import schedules
 
 NO_SCALAR, DISAGREES, RANK_MISSING, FAULT = "no_scalar", "disagrees", "rank_missing", "fault"
@@ -59,6 +61,7 @@ class StepSignals:
     def _reset(self) -> None:
         self._tape = Tape(self.broke)
         self._placed = 0
+        self._unplaced: list[tuple[int, list[Ended]]] = []
         self._parts = 1
         self._skips: dict[int, Skip] = {}
         self._clock = 0.0
@@ -157,8 +160,7 @@ class StepSignals:
         """
         tape = self._tape
         batches, norms = (tape.ended[-1][3], tape.ended[-1][4]) if tape.ended else (0, 0)
-        (own,) = last_of_each(tape.norms[norms:], [len(tape.norms) - norms])
-        last = [] if own is None else [own]
+        last, _ = last_of_each(tape.norms[norms:], [len(tape.norms) - norms])
         self._check()
         values = [0.0] * (len(tape.batches) - batches + len(last))
         if self.off is None:
@@ -194,15 +196,15 @@ class StepSignals:
 
     def _place_rows(self) -> None:
         """Tell the row log of the steps made since it was told last."""
-        ended, placed = self._tape.ended, self._placed
-        if placed == len(ended):
-            return
+        ended = self._tape.ended
+        unplaced, self._unplaced = [*self._unplaced, (self._placed, ended)], []
         self._placed = len(ended)
-        before = ended[placed - 1][3] if placed else 0
         try:
-            for step, epoch, _, batches, _ in ended[placed:]:
-                self.rows.stepped(step, epoch, batches - before)
-                before = batches
+            for placed, steps in unplaced:
+                before = steps[placed - 1][3] if placed else 0
+                for step, epoch, _, batches, _ in steps[placed:]:
+                    self.rows.stepped(step, epoch, batches - before)
+                    before = batches
         except Exception:
             # The steps count all the same: ranks bring theirs over after equally many.
             self.broke()
@@ -247,45 +249,42 @@ class StepSignals:
         tape = self._tape
         if not tape.ended:
             return
-        self._place_rows()
+        self._unplaced.append((self._placed, [*tape.ended]))
         steps, epochs, times, batches, norms = zip(*tape.ended, strict=True)
         done, untimed, skips = batches[-1], self._untimed, self._skips
         clock, noted = self._clock, tape.batches[:done]
-        starts = 0, *batches
-        counts = [b - a for a, b in pairwise(starts)]
         beside: Sequence[Sequence[float | None]] = ()
-        own: list[Any] = []
+        own, known = list[Any](), list[bool]()
         try:
-            self._check()
-            own = last_of_each(tape.norms, norms)
-            beside = measured(self.trainer, counts)
+            own, known = last_of_each(tape.norms, norms)
+            beside = measured(self.trainer, [*map(sub, batches, (0, *batches))])
         except Exception:
             self.broke()
-        values = self._values(done, [norm for norm in own if norm is not None])
+        values = self._values(done, own)
         tape.forget()
         self._ring.clear(done)
         self._clock, self._placed, self._skips = times[-1], 0, {}
         self._untimed = {0} if len(steps) in untimed else set()
+        if sum(len(ended) for _, ended in self._unplaced) >= AT_ONCE:
+            self._place_rows()
         if self.off is not None:
             return
-        rest = iter(values[done:])
-        losses = [sum(values[a:b]) for a, b in pairwise(starts)]
+        losses, rates, tokens = by_step(values[:done], noted, batches)
         self._losses += losses
-        seconds: list[float | None] = [b - a for a, b in pairwise((clock, *times))]
+        seconds: list[float | None] = [*map(sub, times, (clock, *times))]
         for place in untimed.intersection(range(len(steps))):
             seconds[place] = None
+        kept = [skips.get(place, NOT_SKIPPED) for place in range(len(steps))] if skips else ()
         self._ready.append(
             Taken(
                 steps,
                 losses,
-                [None if norm is None else whole_norm(next(rest), self._parts) for norm in own],
-                [_known(noted[b - 1][1]) if b > a else None for a, b in pairwise(starts)],
+                norms_of(values[done:], known, self._parts),
+                rates,
                 epochs,
                 seconds,
-                [sum(n for n, _ in noted[a:b]) or None for a, b in pairwise(starts)],
-                *zip(*(skips.get(place, NOT_SKIPPED) for place in range(len(steps))), strict=True)
-                if skips
-                else (None, None, None),
+                tokens,
+                *(zip(*kept, strict=True) if kept else NOT_SKIPPED),
                 *beside,
             )
         )
@@ -303,6 +302,7 @@ class StepSignals:
             if self.off is None and self.shared:
                 mine = self._ring.tensor(done, norms)
         except Exception:
+            self._check()
             self.broke()
         if self.alone or not self.shared:
             self.off = self.off or RANK_MISSING
@@ -311,8 +311,3 @@ class StepSignals:
         if failed:
             self.off = self.off or FAULT
         return values
-
-
-def _known(rate: Any) -> float | None:
-    """Return a rate; a tensor would have to be waited for, and the log row says it."""
-    return float(rate) if isinstance(rate, (int, float)) else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 
 class Pulse(Protocol):
@@ -21,34 +21,14 @@ class Pulse(Protocol):
     usual: float
 
 
-class Batch(NamedTuple):
-    """A micro-batch before it is trained on.
+Batch = tuple[int, Any]
+"""A micro-batch before it is trained on: tokens in it, padding included, 0 where it has none; and
+the learning rate then, a number or a tensor."""
 
-    Attributes:
-        tokens: in it, padding included; 0 where it has none.
-        rate: the learning rate then: a number, or a tensor.
-    """
-
-    tokens: int
-    rate: Any
-
-
-class Ended(NamedTuple):
-    """A step that is done.
-
-    Attributes:
-        step: steps done with it.
-        epoch: epochs done with it.
-        at: seconds of a clock that only goes forward.
-        batches: micro-batches on the tape by then.
-        norms: gradient norms on the tape by then: of several the step's last one is its own.
-    """
-
-    step: int
-    epoch: float | None
-    at: float
-    batches: int
-    norms: int
+Ended = tuple[int, float | None, float, int, int]
+"""A step that is done: steps done with it, epochs done with it, when, in seconds of a clock that
+only goes forward; micro-batches and gradient norms on the tape by then. Of several norms the step's
+last one is its own."""
 
 
 class Tape:
@@ -58,15 +38,15 @@ class Tape:
         broke: called where something fails in here, which the trainer must not notice.
 
     Attributes:
-        batches: :class:`Batch`, as plain tuples.
+        batches: of the steps on it.
         norms: gradient norms: tensors of one element and without a graph, or numbers.
-        ended: :class:`Ended`, as plain tuples.
+        ended: the steps that are done.
     """
 
     def __init__(self, broke: Callable[[], None]) -> None:
-        self.batches: list[tuple[int, Any]] = []
+        self.batches: list[Batch] = []
         self.norms: list[Any] = []
-        self.ended: list[tuple[int, float | None, float, int, int]] = []
+        self.ended: list[Ended] = []
         self._broke = broke
 
     def training_step(

@@ -63,7 +63,7 @@ class Watch:
         self._asked: set[int] = set()
         self._stalls: list[Mapping[str, Any]] = []
         self._rows: list[Mapping[str, Any]] = []
-        self._policy = policy
+        self._policy, self._acts = policy, policy.acts
         self._args = args
         self._state = state
         self._follow(checkpoints)
@@ -92,7 +92,7 @@ class Watch:
         self._steps.append(steps)
         # What acts does so at once, and all ranks at the same row.
         alone = self.agree is None and not self.waiting
-        if alone and not self._policy.acts and self._later.takes(steps, row):
+        if alone and not self._acts and self._later.takes(steps, row):
             if self._later.keeps():
                 self.keep_what_waits()
             return False
@@ -151,7 +151,7 @@ class Watch:
 
     def adopt(self, monitor: Monitor, policy: Policy, checkpoints: Iterable[int]) -> None:
         """Go by what the first rank starts with."""
-        self.monitor, self._policy = monitor, policy
+        self.monitor, self._policy, self._acts = monitor, policy, policy.acts
         self._follow(checkpoints)
 
     def release(self, control: Any) -> None:

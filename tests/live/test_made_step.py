@@ -12,9 +12,11 @@ torch: Any = pytest.importorskip("torch", reason="needs the extra trainer")
 
 from sftdiag.live.made_step import (  # noqa: E402
     Taken,
+    by_step,
     joined,
     last_of_each,
     measured,
+    norms_of,
     part_of_norm,
     whole_norm,
 )
@@ -80,8 +82,25 @@ def test_what_a_trainer_measures_is_shared_out_from_the_last_step_on() -> None:
 
 
 def test_a_step_has_the_last_norm_of_one_number() -> None:
-    several = torch.tensor([5.0, 6.0])
-    assert last_of_each([1.0, 2.0, several, 3.0, several], [2, 3, 3, 5]) == [2.0, None, None, 3.0]
+    one, several = torch.tensor([5.0]), torch.tensor([5.0, 6.0])
+    kept = last_of_each([1.0, 2.0, several, 3.0, several], [2, 3, 3, 5])
+    assert kept == ([2.0, 3.0], [True, False, False, True])
+    assert norms_of([2.0, 3.0, 0.0], kept[1], 1) == [2.0, None, None, 3.0]
+    assert norms_of([4.0, 9.0, 0.0], kept[1], 4) == [4.0, None, None, 6.0]
+    for norms in ([one, one], [one, 7.0]):
+        assert last_of_each(norms, [1, 2]) == (norms, [True, True])
+    assert last_of_each([one, several], [1, 2]) == ([one], [True, False])
+    assert last_of_each([one, one], [0, 2]) == ([one], [False, True])
+    assert norms_of([2.0, 3.0, 0.0], [True, True], 1) == [2.0, 3.0]
+
+
+def test_batches_are_shared_out_over_steps() -> None:
+    batches = [(8, 1e-3), (4, 2e-3), (0, 1)]
+    assert by_step([1.0, 2.0, 4.0], batches, [2, 3]) == ([3.0, 4.0], [2e-3, 1.0], [12, None])
+    assert by_step([1.0, 2.0], batches[:2], [1, 2]) == ([1.0, 2.0], (1e-3, 2e-3), (8, 4))
+    rates = [(8, torch.tensor(1e-3)), (8, 1e-3)]
+    assert by_step([1.0, 2.0], rates, [1, 2]) == ([1.0, 2.0], [None, 1e-3], [8, 8])
+    assert by_step([1.0], batches[:1], [0, 1]) == ([0, 1.0], [None, 1e-3], [None, 8])
 
 
 def test_steps_brought_over_in_parts_are_one() -> None:
