@@ -48,7 +48,10 @@ def attach(
     trainer_context.expect_trainer(trainer)
     present = trainer.callback_handler.callbacks
     if any(isinstance(callback, DiagnosticsCallback) for callback in present):
-        raise ConfigError("this trainer has a DiagnosticsCallback already")
+        raise ConfigError(
+            "this trainer has a DiagnosticsCallback already: take it off first, by "
+            "trainer.remove_callback(sftdiag.DiagnosticsCallback)"
+        )
     callback = DiagnosticsCallback(stop_on, raise_on, **options)
     callback.guard = Guard.parse(guard) if callback.enabled else None
     introduce(callback, trainer)

@@ -221,8 +221,10 @@ def test_wrong_arguments_are_refused_before_training(tmp_path: Path) -> None:
                 takes_a_trainer(given)
     trainer = finetune.make_trainer("none", tmp_path)
     sftdiag.attach(trainer)
-    with pytest.raises(sftdiag.ConfigError, match="has a DiagnosticsCallback already"):
+    with pytest.raises(sftdiag.ConfigError, match="has a DiagnosticsCallback already: take it off"):
         sftdiag.attach(trainer)
+    trainer.remove_callback(sftdiag.DiagnosticsCallback)
+    sftdiag.attach(trainer)
 
 
 def test_what_is_known_of_a_run(tmp_path: Path) -> None:
