@@ -147,7 +147,7 @@ def _generated(origin: str, which: str) -> Shown:
         run = power.made(Cell(kind, float(size), LADDER_ROWS, 10, 0))
         about = f"generated: {kind} of size {size}"
     elif origin == "healthy":
-        run, about = _healthy(kind), f"generated: healthy, {kind}"
+        run, about = _healthy(kind, int(size or 0)), f"generated: healthy, {kind}"
     elif origin == "made":
         run, about = _made(kind), f"generated: {MADE[kind]}"
     else:
@@ -185,10 +185,11 @@ MADE = {
 """Runs of :func:`_made`, and what they are."""
 
 
-def _healthy(kind: str) -> Labelled:
+def _healthy(kind: str, again: int) -> Labelled:
+    """Return a healthy run of a kind; the first of them, or one so many further."""
     if kind in healthy_kinds.KINDS:
         return healthy_kinds.healthy_of_kind(SEED, list(healthy_kinds.KINDS).index(kind))
-    return healthy.healthy(SEED, healthy.TRAPS.index(kind))
+    return healthy.healthy(SEED, healthy.TRAPS.index(kind) + again * len(healthy.TRAPS))
 
 
 def _judged(run: Labelled, lang: str) -> Report:
