@@ -50,7 +50,7 @@ from sftdiag.detectors._eval_rise import (
     steadiness,
     train_fall,
 )
-from sftdiag.detectors._eval_wasted import collapsed, decay_left, wasted
+from sftdiag.detectors._eval_wasted import COLLAPSE, collapsed, decay_left, wasted
 from sftdiag.detectors._staircase_note import staircase_note
 from sftdiag.detectors.base import Detector, Skip, no_evaluations
 from sftdiag.findings import Detection, Scalar, Severity
@@ -109,11 +109,8 @@ that all show. Half of OverfitGuard's overfitting histories rose by less than 1 
 
 GREAT_RISE = 0.25
 """Share of the best by which three evaluations in a row lie above it, while the train loss fell
-by GREAT_FALL, for which the series' own noise is not asked: weights that swing so far do not learn
+by COLLAPSE, for which the series' own noise is not asked: weights that swing so far do not learn
 their rows meanwhile."""
-
-GREAT_FALL = 0.4
-"""Fall of the train loss since the best, as a share, as in ``_eval_wasted.COLLAPSE``."""
 
 
 class EvalLossRisingDetector(Detector):
@@ -240,7 +237,7 @@ def _severity(
     ):
         wasting = wasted(signals, losses, rise, learned, bar, clear=clear)
         return Severity.ERROR if wasting else Severity.WARNING
-    if learned.sure and learned.share >= GREAT_FALL and rise.lasting > GREAT_RISE * size:
+    if learned.sure and learned.share >= COLLAPSE and rise.lasting > GREAT_RISE * size:
         return Severity.WARNING
     since = points[-1].number - points[rise.index].number
     if rise.lasting <= min(1.0, PERSISTENT / max(1, since)) * MIN_RISE * size:
