@@ -221,6 +221,12 @@ def test_an_entry_that_is_no_prompt(
     assert "; got an object with '" in said.err
 
 
+@pytest.mark.parametrize("given", ["0", "-1", "nan", "soon"])
+def test_seconds_are_a_time(given: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert probe(folder, "good", "--seconds", given) == 2
+    assert f"argument --seconds: invalid seconds value: '{given}'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("model", "options", "prompts", "said"),
     [
@@ -229,7 +235,6 @@ def test_an_entry_that_is_no_prompt(
         ("good", (), "broken.jsonl", "broken.jsonl: line 2: expected a JSON object"),
         ("good", (), "latin.txt", "latin.txt: cannot be read"),
         ("good", ("--texts", "pairs.jsonl"), "messages.jsonl", "pairs.jsonl: entry 1: expected a"),
-        ("good", ("--seconds", "0"), "messages.jsonl", "seconds must be above 0, got 0.0"),
         ("good", ("--base", "nowhere"), "messages.jsonl", "nowhere: no such folder, and no"),
         ("nowhere", (), "messages.jsonl", "nowhere: no such folder, and no tokenizer"),
         ("hollow", (), "messages.jsonl", "hollow: holds no tokenizer: expected a folder"),
