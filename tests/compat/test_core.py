@@ -246,7 +246,9 @@ def test_a_guard_keeps_a_bad_step_out(kind: str, tmp_path: Path) -> None:
 
 def test_the_model_is_asked(kind: str, tmp_path: Path) -> None:
     trainer = any_version.trainer(kind, tmp_path, max_steps=20)
-    callback = sftdiag.attach(trainer, probes=["repetitive-output", "unnatural-replies"])
+    # Time enough on a machine that is busy.
+    asked = sftdiag.Probes(["repetitive-output", "unnatural-replies"], seconds=60)
+    callback = sftdiag.attach(trainer, probes=asked)
     trainer.train()
     assert {"repetitive-output", "unnatural-replies"} <= set(callback.report.ran)
 
