@@ -26,14 +26,8 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         *("val_loss", "validation_loss", "valid_loss", "dev_loss", "eval/loss", "val/loss"),
         *("validation/loss", "valid/loss", "dev/loss", "val_loss_epoch", "loss_val", "loss_eval"),
         *("evaluation_loss", "val/loss_epoch", "lm_loss_validation", "eval_loss_epoch"),
-        *(
-            "loss/val",
-            "loss/eval",
-            "loss/validation",
-            "losses/val",
-            "losses/eval",
-            "full_valid_loss",
-        ),
+        *("loss/val", "loss/eval", "loss/validation", "losses/val", "losses/eval"),
+        "full_valid_loss",
     ),
     "learning_rate": (
         *("learning_rate_0", "lr_adamw", "lr_adam", "lr_sgd", "lr_adamw/pg1", "lr_adam/pg1"),

@@ -188,7 +188,8 @@ MADE = {
 def _healthy(kind: str, again: int) -> Labelled:
     """Return a healthy run of a kind; the first of them, or one so many further."""
     if kind in healthy_kinds.KINDS:
-        return healthy_kinds.healthy_of_kind(SEED, list(healthy_kinds.KINDS).index(kind))
+        kinds = list(healthy_kinds.KINDS)
+        return healthy_kinds.healthy_of_kind(SEED, kinds.index(kind) + again * len(kinds))
     return healthy.healthy(SEED, healthy.TRAPS.index(kind) + again * len(healthy.TRAPS))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sftdiag.detectors._eval_rise import Fall, Rise, stands_out
+from sftdiag.detectors._eval_wasted import COLLAPSE
 from sftdiag.findings import Severity
 
 FEW_RISE = 0.10
@@ -25,13 +26,10 @@ FEW_GREAT = 0.25
 """Rise of two evaluations for which nothing is waited: no healthy series of the corpus has half."""
 
 FEW_CLIMB = (0.02, 0.15)
-"""Rise of the two evaluations since the best that climb, where the train loss has collapsed as in
-``_eval_wasted.COLLAPSE``: the first is beyond what evaluations on the same rows differ by in a run
-that stands, and rows that are learned by heart take the second up several times as far."""
-
-FEW_LEARNED = 0.4
-"""That fall of the train loss: healthy runs of three evaluations fall by half at the most while
-their evaluation loss stands, within 3 % of its best."""
+"""Rise of the two evaluations since the best that climb, where the train loss fell by COLLAPSE: the
+first is beyond what evaluations on the same rows differ by in a run that stands, and rows that are
+learned by heart take the second up several times as far. Healthy runs of three evaluations fall by
+half at the most while their evaluation loss stands, within 3 % of its best."""
 
 FEW_SINCE_FIRST = 4
 """More than so many, of which all others lie FEW_RISE_LEARNED above the first while the train loss
@@ -65,7 +63,7 @@ def severity_of_few(
     bar = FEW_RISE_LEARNED if clear else FEW_RISE
     if rise.recent > bar * abs(rise.level):
         return Severity.WARNING
-    by_heart = clear and learned.share >= FEW_LEARNED
+    by_heart = clear and learned.share >= COLLAPSE
     first, second = (share * abs(rise.level) for share in FEW_CLIMB)
     if by_heart and rise.recent > first and losses[-1] - rise.level > second:
         return Severity.WARNING

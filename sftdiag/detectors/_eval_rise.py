@@ -216,10 +216,15 @@ def train_fall(points: Sequence[Evaluation], index: int, peak_step: int) -> Fall
     before, noise = _train_loss(first), first.train_noise
     if by_heart[1] and before > 0.0 and 0.0 <= _train_loss(last) <= HALVED * before:
         return Fall(1.0 - _train_loss(last) / before, True)
-    fall = before - _train_loss(last)
-    noise = sqrt(noise**2 + last.train_noise**2)
+    found = _fall(before, _train_loss(last), sqrt(noise**2 + last.train_noise**2))
+    return found if found.share else _fall_together(rows[first is not rows[0] :])
+
+
+def _fall(before: float, after: float, noise: float) -> Fall:
+    """Return the fall from one train loss to another, if it is beyond noise."""
+    fall = before - after
     if fall <= max(TRAIN_FALL * abs(before), TRAIN_NOISE_FACTOR * noise):
-        return _fall_together(rows[first is not rows[0] :])
+        return Fall()
     return Fall(fall / abs(before), fall > CLEAR_NOISE_FACTOR * noise)
 
 
@@ -230,10 +235,7 @@ def _fall_together(rows: Sequence[Evaluation]) -> Fall:
     ends = (rows[:TOGETHER], rows[-TOGETHER:])
     before, after = (sum(map(_train_loss, end), 0.0) / TOGETHER for end in ends)
     noise = sqrt(sum((p.train_noise**2 for end in ends for p in end), 0.0)) / TOGETHER
-    fall = before - after
-    if fall <= max(TRAIN_FALL * abs(before), TRAIN_NOISE_FACTOR * noise):
-        return Fall()
-    return Fall(fall / abs(before), fall > CLEAR_NOISE_FACTOR * noise)
+    return _fall(before, after, noise)
 
 
 def _rows_have_ended(points: Sequence[Evaluation]) -> bool:

@@ -9,6 +9,7 @@ from operator import mul
 
 from sftdiag.context import SGD
 from sftdiag.detectors import _still_evaluations
+from sftdiag.detectors._clipped_steps import ADAM
 from sftdiag.detectors._flat_signs import SETTLING
 from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Scalar
@@ -44,7 +45,7 @@ OPENED = 3.0
 """Errors by which the first tenth may lie above the rest of a flat loss: one that fell at once has
 learned."""
 
-AT_ONCE = ("adamw", "paged_adamw", SGD)
+AT_ONCE = (*ADAM, SGD)
 """How transformers' names of optimizers begin that step when the gradient's norm is known."""
 
 UNSEEN = 0.2
@@ -174,13 +175,11 @@ def is_without_gradient(signals: Signals, seen: Fall) -> bool:
     is known to step all at once a norm of 0 is no step, and rows have only not to fall.
     """
     least = TOLERANCE * abs(seen.level)
-    if (signals.context.optim or "").startswith(AT_ONCE):
-        return seen.lower <= least
-    return (
-        seen.lower <= least
-        and seen.agrees(TOLERANCE_SIGNED)
-        and seen.upper <= UNSEEN * abs(seen.level)
-    )
+    if seen.lower > least:
+        return False
+    at_once = (signals.context.optim or "").startswith(AT_ONCE)
+    hides_little = seen.agrees(TOLERANCE_SIGNED) and seen.upper <= UNSEEN * abs(seen.level)
+    return at_once or hides_little
 
 
 def is_flat(signals: Signals, whole: Fall, signs: Mapping[str, Scalar]) -> bool:

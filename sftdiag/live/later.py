@@ -91,11 +91,9 @@ class Later:
         peak, self._peak = self._peak, max(self._peak, *rates)
         if self._peak > peak or skipped.count(None) < len(skipped):
             return False
-        known = norms
-        if None in norms:
-            known = ()
-            if norms.count(None) < len(norms):
-                return False
+        known = norms if norms.count(None) < len(norms) else ()
+        if None in known:
+            return False
         # A sum is finite where each of them is.
         if high > before or not isfinite(sum(losses) + sum(known)):
             return False

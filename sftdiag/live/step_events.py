@@ -276,6 +276,7 @@ class StepEvents(TrainerCallback):
         self._noted = None
         if self._at_exit is not None:
             atexit.unregister(self._at_exit)
+            self._at_exit = None
         if self.steps is not None:
             self.steps.end()
         if self._watchdog is not None:

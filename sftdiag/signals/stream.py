@@ -253,10 +253,8 @@ class Signals(MainSeries):
         if (rates := rows.get("learning_rate")) is not None:
             highest = max(rates)
             if rates[-1] > rates[-2]:
-                peak, goes_on = (
-                    max(self.peak_learning_rate or 0.0, *rates[:-1]),
-                    rates[-2] > rates[-3],
-                )
+                peak = max(self.peak_learning_rate or 0.0, *rates[:-1])
+                goes_on = rates[-2] > rates[-3]
                 self.rate_rise = RateRise(rows.steps[-2], rates[-2], peak, goes_on=goes_on)
             self.learning_rate_rises = self.rate_rise is not None
             self.learning_rate, self._rate_step = rates[-1], rows.steps[-1]
