@@ -5,9 +5,9 @@ the 32 smallest of their hashes. Each copy of a row is one more epoch on it. And
 again with answers that have no more in common than those of strangers.
 
 Cannot see: from a sample of the rows, copies whose other part was not looked at; the share is then
-a lower limit. ``preflight(full=True)`` looks at all. Nor whether several answers of a prompt that
-share no words are all right, as the senses of a word are: the model can still not know which of
-them is wanted.
+a lower limit; ``preflight(trainer, full=True)`` looks at all. Nor whether several answers of a
+prompt that share no words are all right, as the senses of a word are: the model can still not know
+which of them is wanted.
 
 Example:
     >>> from sftdiag.samples import Sample, Split

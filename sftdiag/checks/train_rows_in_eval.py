@@ -6,7 +6,7 @@ chance.
 
 Cannot see: rows that say the same in other words, and those of a stream, of which take and skip
 hold out other rows in each epoch (findings/held_out_rows_of_a_stream_are_trained.sh);
-``preflight(full=True)`` compares all rows.
+``preflight(trainer, full=True)`` and ``sftdiag inspect --full`` compare all rows.
 
 Example:
     >>> from sftdiag.samples import Sample, Split
@@ -68,6 +68,7 @@ class TrainRowsInEvalCheck(Check):
         # While training rows are unseen, what was met is a sample, even of a whole set.
         ends = interval(len(same), seen, split.total if looked_at == 1.0 else None)
         share, low, high = (min(1.0, s / looked_at) for s in (len(same) / seen, *ends))
+        all_seen = looked_at == 1.0 and seen == (split.total or seen)
         many = len(same) >= LEAST_MET and share >= TOLERATED_ROWS
         return self.observation(
             Severity.WARNING if many else Severity.INFO,
@@ -81,6 +82,6 @@ class TrainRowsInEvalCheck(Check):
                 "share_low": low,
                 "share_high": high,
             },
-            fixes=(FixText("split"), FixText("full")),
+            fixes=(FixText("split"), *(() if all_seen else (FixText("full"),))),
             example=same[0],
         )

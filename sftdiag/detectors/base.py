@@ -86,8 +86,12 @@ def too_few(points: int, needed: int) -> Skip | None:
 
 
 def no_evaluations(signals: Signals) -> Skip:
-    """Return why there is no evaluation loss to look at although some were logged."""
-    return Skip("evaluations_void" if signals.went_back else "eval_loss_not_finite")
+    """Return why there is no evaluation loss to look at."""
+    if signals.evaluations_seen:
+        return Skip("evaluations_void" if signals.went_back else "eval_loss_not_finite")
+    if signals.context.eval_samples == 0:
+        return Skip("no_eval_rows")
+    return Skip("evaluated_without_loss" if signals.evaluated_without_loss else "no_eval_loss")
 
 
 def unusable_train_loss(signals: Signals) -> Skip | None:

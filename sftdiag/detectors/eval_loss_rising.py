@@ -190,7 +190,7 @@ class EvalLossRisingDetector(Detector):
         if signals.objective is not None:
             return Skip(signals.objective)
         if not signals.evaluations_seen:
-            return Skip("no_eval_loss")
+            return no_evaluations(signals)
         most = max((len(points) for points in signals.evaluations.values()), default=0)
         if most == 0:
             return no_evaluations(signals)

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isfinite
 
-from sftdiag.detectors.base import Detector, Skip
+from sftdiag.detectors.base import Detector, Skip, no_evaluations
 from sftdiag.findings import Detection, Severity
 from sftdiag.hints import ClassVar
 from sftdiag.records import EVAL, LogRecord
@@ -84,4 +84,4 @@ class EvalNotFiniteDetector(Detector):
 
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""
-        return None if signals.evaluations_seen else Skip("no_eval_loss")
+        return None if signals.evaluations_seen else no_evaluations(signals)

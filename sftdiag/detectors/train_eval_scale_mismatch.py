@@ -136,7 +136,7 @@ class TrainEvalScaleMismatchDetector(Detector):
         if signals.objective is not None:
             return Skip(signals.objective)
         if signals.main_series is None:
-            return Skip("no_eval_loss")
+            return no_evaluations(signals)
         if not signals.train_rows:
             return Skip("no_train_loss")
         if not signals.evaluations.get(signals.main_series):

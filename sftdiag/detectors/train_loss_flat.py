@@ -391,10 +391,15 @@ class TrainLossFlatDetector(Detector):
         numbers = {"fall": seen.fall / level, "error": seen.error / level}
         rows = sum(block.count for block in signals.blocks)
         numbers |= {"rows": rows, "steps": signals.last_step}
-        if seen.error <= TOLERANCE * level:
-            return Skip("flat_so_far", numbers)
-        every = signals.last_step / max(1, rows)
-        return Skip("unsure" if every < 2 else "unsure_log_more", numbers)
+        key = "flat_so_far"
+        if seen.error > TOLERANCE * level:
+            key = "unsure" if signals.last_step < 2 * max(1, rows) else "unsure_log_more"
+        made = signals.evaluations_seen.get(signals.main_series or "", 0)
+        return (
+            Skip(f"{key}_evaluated", {**numbers, "evaluations": made})
+            if made
+            else Skip(key, numbers)
+        )
 
 
 def _is_early(signals: Signals) -> bool:

@@ -53,7 +53,9 @@ def settle_the_scale(case: Case) -> FixText:
     """Where the scale is not known, how to know it."""
     seen = scale_of_the_losses(case)
     known = seen is not None and seen.weight is Weight.SUPPORTS
-    return FixText("update_transformers" if known else "compare_scales")
+    if known:
+        return FixText("update_transformers")
+    return FixText("compare_scales" if case.signals.evaluations_seen else "evaluate_both")
 
 
 CAUSE = "not-divided-by-accumulation"

@@ -72,7 +72,9 @@ def as_many_as_the_evaluation_asks_for(case: Case) -> FixText | None:
 
 def hold_rows_out(case: Case) -> FixText | None:
     """Evaluate, where the run does not."""
-    return None if case.signals.main_evaluations else FixText("add_evaluation")
+    if case.signals.main_evaluations:
+        return None
+    return FixText("fill_evaluation" if case.context.eval_samples == 0 else "add_evaluation")
 
 
 SYMPTOM = Symptom(

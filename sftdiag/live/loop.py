@@ -29,6 +29,7 @@ from sftdiag.live.unharmed import unharmed
 from sftdiag.live.until_stop import UntilStop
 from sftdiag.live.watch import Watch
 from sftdiag.monitor import Monitor
+from sftdiag.outlets import trackers
 from sftdiag.outlets.webhook import Webhook
 from sftdiag.policy import Policy
 from sftdiag.sources import kept_log
@@ -59,14 +60,14 @@ class Loop:
             max_steps=1000, vocab_size=32000)``.
         columns: the Trainer's name to the loop's, such as ``{"loss": "nll"}``.
         rank: of this process; the first alone writes and tells. Default: the environment's RANK.
-        report_to: the trackers whose open run gets alerts: wandb, trackio, mlflow.
+        report_to: the trackers whose open run gets alerts: wandb, trackio, mlflow; tensorboard.
         webhook: address to send alerts to. Default: the environment's ``SFTDIAG_WEBHOOK``.
         lang: ``"en"`` or ``"zh"``.
         enabled: False turns everything off, as does the environment's ``SFTDIAG_DISABLE=1``.
 
     Raises:
-        ConfigError: a code, name, severity, language or address does not exist, here, in the file
-            or in the environment; or another argument is of another type.
+        ConfigError: a code, name, severity, tracker, language or address does not exist, here, in
+            the file or in the environment; or another argument is of another type.
 
     Examples:
         >>> with Loop(stop_on="error") as run:
@@ -124,7 +125,7 @@ class Loop:
         # What the watch and the outlets read of TrainingArguments and TrainerState.
         self._args = SimpleNamespace(
             output_dir=os.fspath(output_dir) if output_dir is not None else None,
-            report_to=report_to,
+            report_to=trackers.asked_for(report_to),
             run_name=None,
             resume_from_checkpoint=None,
             save_strategy=None,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from sftdiag.errors import ConfigError, meant
 from sftdiag.findings import Severity
 from sftdiag.outlets.alerts import Alert
 
@@ -18,6 +19,9 @@ _LEVELS = {Severity.INFO: "INFO", Severity.WARNING: "WARN", Severity.ERROR: "ERR
 
 LONGEST_TITLE = 63
 """Characters that Weights & Biases takes."""
+
+ALL, NO_TRACKER = "all", "none"
+"""What transformers takes instead of names."""
 
 LONGEST_TAG = 500
 """Characters of a tag's value that every MLflow server keeps."""
@@ -71,6 +75,34 @@ TRACKERS: dict[str, Callable[[Alert, Any], None]] = {
 }
 
 
+WITH_RUNS = ("trackio", "wandb", "mlflow")
+"""Those that have a run, which is open or not."""
+
+
+def asked_for(report_to: object) -> list[str]:
+    """Return the names of the trackers that a loop of one's own is to tell.
+
+    Args:
+        report_to: a name or several; ``"all"`` are those that have an open run, ``"none"`` and None
+            are none, as transformers takes them.
+
+    Raises:
+        ConfigError: one of them is no tracker that takes alerts.
+    """
+    expected = f"expected some of {', '.join(sorted(TRACKERS))}, or 'all' or 'none'"
+    names = [] if report_to is None else [report_to] if isinstance(report_to, str) else report_to
+    if not isinstance(names, Iterable):
+        raise ConfigError(f"report_to takes names of trackers, {expected}; got {report_to!r}")
+    chosen = [name for name in names if name != NO_TRACKER]
+    if chosen == [ALL]:
+        return list(WITH_RUNS)
+    for name in chosen:
+        if name not in TRACKERS:
+            near = meant(name, TRACKERS) if isinstance(name, str) else ""
+            raise ConfigError(f"report_to: no tracker {name!r}; {expected}{near}")
+    return chosen
+
+
 def in_use(report_to: list[str] | str | None) -> list[str]:
     """Return the names of the trackers that a run reports to and that take alerts."""
     names = [report_to] if isinstance(report_to, str) else report_to or []
@@ -82,7 +114,10 @@ def _log_folder(args: Any) -> str:
     asked = os.environ.get("TENSORBOARD_LOGGING_DIR")
     if asked:
         return os.path.expanduser(asked)
-    parent = os.path.join(args.output_dir, "runs")
+    # A loop's folder may be none, and hold no runs: TensorBoard's own default is runs/.
+    parent = os.path.join(args.output_dir or "", "runs")
+    if not os.path.isdir(parent):
+        return parent
     folders = [entry for entry in os.scandir(parent) if entry.is_dir()]
     newest = max(folders, key=lambda entry: entry.stat().st_mtime, default=None)
     return newest.path if newest is not None else parent

@@ -62,6 +62,7 @@ class Signals(MainSeries):
         easy_answers: as the checks of the rows say, see :class:`~sftdiag.observations.Outcome`.
         checkpoints: the steps of those that are known to be there.
         eval_losses: the newest evaluation record's losses, by series.
+        evaluated_without_loss: an evaluation was logged that holds none.
         gaps: where the train loss was lost and came back: the last step before, the first after.
         rate_rise: how the learning rate was before it rose with the newest record, or None.
         first_learning_rate: the first that was logged, also where its row's loss was lost.
@@ -92,6 +93,7 @@ class Signals(MainSeries):
         self.eval_losses: Mapping[str, float] = {}
         self.evaluations: dict[str, list[Evaluation]] = {}
         self.evaluations_seen: dict[str, int] = {}
+        self.evaluated_without_loss = False
         self.learning_rate: float | None = None
         self.first_learning_rate: float | None = None
         self.peak_learning_rate: float | None = None
@@ -279,6 +281,8 @@ class Signals(MainSeries):
 
     def _update_eval(self, record: LogRecord) -> None:
         losses = self.eval_losses
+        if not losses and any(name.endswith("_runtime") for name in record.metrics):
+            self.evaluated_without_loss = True
         self.zeros.evaluated(losses)
         for series, loss in losses.items():
             if series not in self.evaluations_seen and len(self.evaluations_seen) == MAX_SERIES:

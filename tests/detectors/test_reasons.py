@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from logs import Row, decay, report_of, train_rows
+from logs import Row, decay, noisy, report_of, train_rows
 
 from sftdiag.config import Settings
 from sftdiag.context import RunContext
@@ -32,6 +32,9 @@ ASKED_FOR = {
     "entropy": {"en": "neither entropy and token accuracy", "zh": "既没有熵"},
 }
 """What is said of a log that lacks a column."""
+
+EVALUATE = {"en": "evaluate during training", "zh": "在训练中做评估"}
+"""What a run that evaluates is not told."""
 
 RATES = {
     "none": lambda share: None,
@@ -122,8 +125,60 @@ def test_no_reason_is_untrue(lang: str, course: dict[str, Any]) -> None:
         for have, needed in re.findall(COUNTED[lang], said):
             assert 0 <= int(have.replace(",", "")) < int(needed.replace(",", "")), said
         columns = {name for row in rows for name in row}
+        assert "eval_loss" not in columns or EVALUATE[lang] not in said
         for column, words in ASKED_FOR.items():
             if column in columns and not (
                 column == "entropy" and "mean_token_accuracy" not in columns
             ):
                 assert words[lang] not in said, f"{column} is logged: {said}"
+
+
+NOISY = noisy([2.0] * 60, 0.1, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("lang", "evaluates", "not_yet"),
+    [
+        ("en", "evaluate during training", "the evaluations so far (6) do not tell either"),
+        ("zh", "请在训练中做评估", "已有的 6 次评估也看不出来"),
+    ],
+)
+@pytest.mark.parametrize("every", [1, 10])
+def test_a_run_that_evaluates_is_not_told_to(
+    lang: str, evaluates: str, not_yet: str, every: int
+) -> None:
+    rows = [{**row, "step": every * row["step"]} for row in train_rows(NOISY)]
+    scattered = [
+        {"step": every * step, "eval_loss": 2.0 + 0.002 * (step % 20)} for step in range(10, 70, 10)
+    ]
+    for evaluations, told, other in (([], evaluates, not_yet), (scattered, not_yet, evaluates)):
+        monitor = Monitor(RunContext(), Settings(lang=lang))
+        for row in sorted([*rows, *evaluations], key=lambda row: row["step"]):
+            monitor.feed_entry(row)
+        said = monitor.report().skipped["train-loss-flat"]
+        assert told in said.replace("或在", "请在"), said
+        assert other not in said
+
+
+EVALUATED = {"step": 9, "eval_runtime": 0.001, "eval_samples_per_second": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("known", "evaluations", "told"),
+    [
+        ({}, [], "set eval_strategy and an eval set"),
+        ({"framework": "loop"}, [], "hold out rows, evaluate them"),
+        ({"eval_samples": 0}, [], "the evaluation set has no rows, and"),
+        ({"eval_samples": 0}, [EVALUATED], "the evaluation set has no rows, and"),
+        ({}, [EVALUATED], "were made and logged no eval_loss: the evaluation set has no rows, or"),
+        ({"framework": "loop"}, [EVALUATED], "log it with them, as eval_loss"),
+        # A metric of one's own, logged beside, is no evaluation.
+        ({}, [{"step": 9, "eval_bleu": 0.3}], "set eval_strategy and an eval set"),
+    ],
+)
+def test_why_there_is_no_evaluation_loss(
+    known: dict[str, Any], evaluations: list[Row], told: str
+) -> None:
+    skipped = report_of([*train_rows([2.0] * 9), *evaluations], RunContext(**known)).skipped
+    for name in ("eval-loss-rising", "eval-not-finite", "train-eval-scale-mismatch"):
+        assert told in skipped[name]

@@ -400,6 +400,14 @@ def test_a_step_that_is_none_is_said_once(caplog: pytest.LogCaptureFixture) -> N
         ({"columns": "loss"}, 'columns takes names, such as {"loss": "my/loss"}; got \'loss\''),
         ({"columns": {"los": "nll"}}, "columns: no metric 'los'; expected step, loss"),
         ({"context": {"max_steps": 9}}, "context is a sftdiag.RunContext(...), got dict"),
+        (
+            {"report_to": "wandbb"},
+            "report_to: no tracker 'wandbb'; expected some of mlflow, tensorboard, trackio, wandb, "
+            "or 'all' or 'none'; did you mean wandb?",
+        ),
+        ({"report_to": ["mlflow", "comet_ml"]}, "report_to: no tracker 'comet_ml'; expected some"),
+        ({"report_to": [3]}, "report_to: no tracker 3; expected some of mlflow,"),
+        ({"report_to": 3}, "report_to takes names of trackers, expected some of mlflow,"),
     ],
 )
 def test_an_argument_of_another_type_is_refused(argument: dict[str, Any], told: str) -> None:

@@ -151,3 +151,36 @@ def test_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wandb.finish()
     (kept,) = tmp_path.rglob("*.wandb")
     assert b"SFT201 at step 420" in kept.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("report_to", "told"),
+    [
+        (None, []),
+        ("none", []),
+        ([], []),
+        ("wandb", ["wandb"]),
+        (("mlflow", "none"), ["mlflow"]),
+        ("all", ["mlflow", "trackio", "wandb"]),
+        (["all"], ["mlflow", "trackio", "wandb"]),
+    ],
+)
+def test_a_loop_tells_the_trackers_that_it_names(
+    report_to: Any, told: list[str], calls: Calls
+) -> None:
+    with sftdiag.Loop(report_to=report_to) as run:
+        for row in overfitting(rise=0.02):
+            run.log(row)
+    assert len(calls) == 3 * len(told)
+    assert sorted(trackers.asked_for(report_to)) == told
+
+
+def test_tensorboard_takes_the_alerts_of_a_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorboard")
+    monkeypatch.chdir(tmp_path)
+    with sftdiag.Loop(report_to="tensorboard") as run:
+        for row in overfitting():
+            run.log(row)
+    assert list(tmp_path.glob("runs/sftdiag/events.*"))
