@@ -8,6 +8,7 @@ from sftdiag.detectors.base import Detector, Skip
 from sftdiag.detectors.early_loss_jump import EarlyLossJumpDetector
 from sftdiag.detectors.eval_loss_rising import EvalLossRisingDetector
 from sftdiag.detectors.eval_not_finite import EvalNotFiniteDetector
+from sftdiag.detectors.exploding_gradients import ExplodingGradientsDetector
 from sftdiag.detectors.implausible_loss import ImplausibleLossDetector
 from sftdiag.detectors.learning_rate_jump import LearningRateJumpDetector
 from sftdiag.detectors.learning_rate_restarted import LearningRateRestartedDetector
@@ -43,6 +44,7 @@ DETECTORS: tuple[type[Detector], ...] = (
     StalledDetector,
     ThroughputFallDetector,
     LearningRateJumpDetector,
+    ExplodingGradientsDetector,
     EvalLossRisingDetector,
     MemorizationDetector,
     EvalNotFiniteDetector,

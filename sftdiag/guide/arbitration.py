@@ -26,7 +26,7 @@ class Explains(Value):
 
 ORDER: tuple[str, ...] = (
     *("SFT106", "SFT107", "SFT112", "SFT108", "SFT111", "SFT110", "SFT116"),
-    *("SFT104", "SFT103", "SFT102", "SFT109", "SFT105", "SFT101"),
+    *("SFT104", "SFT103", "SFT102", "SFT109", "SFT105", "SFT117", "SFT101"),
     *("SFT201", "SFT202", "SFT203", "SFT204"),
     *("SFT303", "SFT302", "SFT301"),
     *("SFT404", "SFT409", "SFT410", "SFT424", "SFT422", "SFT421", "SFT403", "SFT408"),
@@ -125,6 +125,15 @@ def table() -> tuple[Explains, ...]:
                 Explains("SFT116", code, True, "what steps at such a rate did")
                 for code in ("SFT105", "SFT109")
             ),
+            *(
+                Explains(code, "SFT117", False, "the gradient grew with what the loss then showed")
+                for code in ("SFT106", "SFT112", "SFT104", "SFT103", "SFT102", "SFT109", "SFT105")
+            ),
+            *(
+                Explains(code, "SFT117", True, "the gradient of steps that came from there")
+                for code in ("SFT110", "SFT116")
+            ),
+            Explains("SFT117", "SFT101", False, "steps that jump across the valley do not learn"),
             Explains("SFT103", "SFT102", False, "the swings carry the mean up"),
             Explains("SFT103", "SFT109", False, "the jump was the first swing"),
             Explains("SFT103", "SFT201", False, "the evaluation swings with the model"),

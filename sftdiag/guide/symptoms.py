@@ -29,6 +29,7 @@ NAMES = {
     "SFT114": "stalled",
     "SFT115": "throughput-fall",
     "SFT116": "learning-rate-jump",
+    "SFT117": "exploding-gradients",
     "SFT201": "eval-loss-rising",
     "SFT202": "memorization",
     "SFT203": "eval-not-finite",
