@@ -7,11 +7,12 @@ split it begins with (``train/``, ``val_``). What no line of the table knows kee
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from math import log, nan
 from typing import Any
 
 from sftdiag.errors import ConfigError
-from sftdiag.records import LOGGED, MAX_STEPS, objective_of
+from sftdiag.records import LOGGED, MAX_STEPS, as_float, objective_of
 from sftdiag.values import EMPTY
 
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -20,33 +21,38 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         *("train_loss_step", "train/loss_step", "sft_loss", "step_loss", "avg_loss", "loss_value"),
         *("loss/train", "losses/train", "sft/loss"),
         *("total_loss", "mean_loss", "loss_mean", "loss_avg", "batch_loss", "cross_entropy"),
-        *("cross_entropy_loss", "nll_loss", "token_loss"),
+        *("cross_entropy_loss", "nll_loss", "token_loss", "nll", "train_epoch_loss"),
+        *("avr_loss", "running_loss", "gpt_loss", "llm_loss", "reduced_llm_loss", "closs"),
     ),
     "eval_loss": (
         *("val_loss", "validation_loss", "valid_loss", "dev_loss", "eval/loss", "val/loss"),
         *("validation/loss", "valid/loss", "dev/loss", "val_loss_epoch", "loss_val", "loss_eval"),
         *("evaluation_loss", "val/loss_epoch", "lm_loss_validation", "eval_loss_epoch"),
         *("loss/val", "loss/eval", "loss/validation", "losses/val", "losses/eval"),
-        "full_valid_loss",
+        *("full_valid_loss", "eval_epoch_loss", "val_epoch_avg_loss", "evaluation/loss"),
+        *("eval_gpt_loss", "eval_nll", "eval/nll", "val_nll", "val/nll", "valid_nll"),
+        *("valid/nll", "validation_nll", "validation/nll", "dev_nll", "dev/nll"),
     ),
     "learning_rate": (
         *("learning_rate_0", "lr_adamw", "lr_adam", "lr_sgd", "lr_adamw/pg1", "lr_adam/pg1"),
-        *("optim/lr", "lr_scheduler/lr", "lr/default", "optimizer/lr", "train_lr"),
+        *("optim/lr", "lr_scheduler/lr", "lr/default", "optimizer/lr", "train_lr", "lr_pg_0"),
     ),
     "grad_norm": (
         *("gradient_norm", "gradnorm", "grad_norm_step", "total_norm", "global_grad_norm"),
         *("grad/norm", "optim/grad_norm", "gradient/norm", "grad_2.0_norm_total"),
+        *("gnorm", "grad._norm"),
     ),
     "mean_token_accuracy": ("token_accuracy", "mean_token_acc", "next_token_accuracy"),
     "entropy": ("token_entropy", "mean_entropy"),
-    "epoch": ("epochs", "current_epoch", "training_epoch"),
+    "epoch": ("epochs", "current_epoch", "training_epoch", "progress_or_epoch"),
     "max_steps": ("total_steps", "max_iterations", "total_iterations", "num_steps"),
 }
 """The Trainer's name to the others, in lower case with underscores."""
 
 STEPS = (
     *("train/global_step", "trainer/global_step", "global_step", "current_steps"),
-    *("global_step/max_steps", "optimizer_step", "opt_step", "train_step", "step", "steps"),
+    *("global_step/max_steps", "optimizer_step", "opt_step", "train_step", "train/step", "step"),
+    *("steps", "num_updates"),
     *("current_step", "iteration", "iterations", "iter", "training_iteration", "_step"),
 )
 """Columns of steps, the surest first: the Trainer's own before a tool's count of log calls."""
@@ -54,13 +60,28 @@ STEPS = (
 OWN_COUNT = frozenset({"_step", "training_iteration", "iter"})
 """Those that count something else than optimizer steps: log calls, reports, micro-batches."""
 
+_NATS: Mapping[str, tuple[str, Callable[[float], float]]] = {
+    **dict.fromkeys(("ppl", "perplexity"), ("loss", lambda number: log(number) if number else nan)),
+    "lr(1e_3)": ("learning_rate", lambda number: number / 1000),
+}
+"""What is logged by another measure than the Trainer's: its metric, and the number in nats or 1.
+A perplexity is e to the mean loss a token (transformers, OpenNMT, fairseq); verl logs thousandths
+of a rate."""
+
+MEANS = frozenset({"avr_loss", "avg_loss", "running_loss"})
+"""Losses that are means over the steps so far."""
+
 KNOWN = ("step", *NAMES)
 """What ``--columns`` may name."""
 
 _TRAIN = ("train/", "training/", "train_", "train.")
 _EVAL = ("eval/", "val/", "valid/", "validation/", "dev/", "val_", "valid_", "validation_", "eval.")
+_LOSSES = frozenset({"loss", "eval_loss", "train_loss"})
 _CLOSING = ("loss", "runtime", "samples_per_second", "steps_per_second", "tokens_per_second")
 """What the Trainer's closing row calls train_*: the means of the whole run."""
+
+_CLOSES = frozenset({"train_runtime", "total_flos", "train_samples_per_second"})
+"""One of these stands in the Trainer's closing row."""
 
 _LOOKUP = LOGGED | {other: name for name, others in NAMES.items() for other in (name, *others)}
 
@@ -100,6 +121,32 @@ def canonical(name: str) -> str | None:
                 return key
             return canonical(rest) if rest != key else None
     return None
+
+
+def measured(name: str) -> tuple[str, Callable[[float], float]] | None:
+    """Return the Trainer's metric that a column tells by another measure, and how it is turned.
+
+    Examples:
+        >>> name, turned = measured("Validation PPL") or ("", float)
+        >>> name, turned(1.0), measured("validation loss")
+        ('eval_loss', 0.0, None)
+    """
+    key = plain(name)
+    if key in _NATS:
+        return _NATS[key]
+    for splits, before in (((*_EVAL, "eval_"), "eval_"), (_TRAIN, "")):
+        for split in splits:
+            if key.startswith(split) and (told := _NATS.get(key[len(split) :])) is not None:
+                return before + told[0], told[1]
+    return None
+
+
+def tells_loss(name: str) -> bool:
+    """Return whether a column is a loss of training or evaluation, or tells one."""
+    if canonical(name) in _LOSSES:
+        return True
+    told = measured(name)
+    return told is not None and told[0] in _LOSSES
 
 
 def given(arguments: Iterable[str]) -> dict[str, str]:
@@ -151,6 +198,19 @@ class Columns:
         self.max_steps: int | None = None
         self._rank = len(STEPS)
         self._taken: dict[str, str] = {}
+        self._turned: dict[str, Callable[[float], float]] = {}
+        self._read: set[str] = set()
+
+    @property
+    def perplexities(self) -> list[str]:
+        """The columns of perplexities that the losses are taken from."""
+        return [name for name in self._turned if name in self._read and self.seen[name] in _LOSSES]
+
+    @property
+    def means(self) -> str | None:
+        """The column of the loss, where it is a mean over the steps so far."""
+        name = self._taken.get("loss")
+        return name if name is not None and plain(name) in MEANS else None
 
     def learn(self, names: Iterable[str]) -> None:
         """Take in the names of columns."""
@@ -169,42 +229,85 @@ class Columns:
                         self.seen[self.step_column] = None
                     self.step_column, target = name, "step"
             elif not key.endswith(("__min", "__max")):
-                target = canonical(name)
+                target = self._meaning(name)
         if target == "step" and name in self.own:
             self.step_column = name
         first = self._taken.setdefault(target, name) if target else name
         if first != name:
             # Two columns for one metric: the user's, else one of its own name, else the first.
             better = name in self.own or (name == target and first not in self.own)
+            better = better or (first in self._turned and name not in self._turned)
             if target != "step" and not better:
-                target = None
+                target = self._beside(name)
             else:
-                self.seen[first] = None
+                self.seen[first] = self._beside(first)
                 self._taken[str(target)] = name
         self.seen[name] = target
+
+    def _meaning(self, name: str) -> str | None:
+        told = measured(name)
+        if told is None:
+            return canonical(name)
+        self._turned[name] = told[1]
+        return told[0]
+
+    def take_as_curve(self, rows: Iterable[Mapping[str, Any]]) -> bool:
+        """Take ``train_loss`` for the loss of rows that have no other, and are no closing row.
+
+        Returns:
+            Whether they are such rows, which have to be read again then.
+        """
+        if "loss" in self.seen.values() or "train_loss" not in self.seen.values():
+            return False
+        if any(row.keys() & _CLOSES for row in rows):
+            return False
+        self.seen |= {name: "loss" for name, of in self.seen.items() if of == "train_loss"}
+        return True
 
     def row(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """Return a row under the Trainer's names; columns of no known metric keep theirs."""
         row: dict[str, Any] = {}
         unknown = {}
+        self.learn(raw)
         for name, value in raw.items():
-            if name not in self.seen:
-                self.learn((name,))
             target = self.seen[name]
             if value is None or value == "":
                 continue
             if target is not None:
-                row[target] = value
+                row[target] = value if name not in self._turned else self._turn(name, value)
             elif plain(name) not in STEPS:
                 unknown[name] = value
         for name, value in unknown.items():
             row.setdefault(name, value)
+        if self._turned:
+            if "loss" in row and self._of_evaluation(raw):
+                del row["loss"]
+            self._read |= {n for n in self._turned if n in raw and self.seen[n] in row}
         if "step" in row:
             row["step"], planned = step_of(row["step"])
             self.max_steps = planned or self.max_steps
         if "max_steps" in row:
             self.max_steps = step_of(row.pop("max_steps"))[0] or self.max_steps
         return row
+
+    def _beside(self, name: str) -> str | None:
+        """Return what a column is beside the one that is taken: a perplexity is a score."""
+        return canonical(name) if self._turned.pop(name, None) else None
+
+    def _turn(self, name: str, value: Any) -> Any:
+        number = as_float(value)
+        return value if number is None or number < 0 else self._turned[name](number)
+
+    def _of_evaluation(self, raw: Mapping[str, Any]) -> bool:
+        """Return whether a row's perplexity is its evaluation's: it names no split, its loss does.
+
+        The loss of the run itself would stand there in the same measure.
+        """
+        loss = self._taken["loss"]
+        others = [name for name, of in self.seen.items() if of in ("eval_loss", "train_loss")]
+        return plain(loss) in _NATS and any(
+            raw.get(name) is not None and name not in self._turned for name in others
+        )
 
 
 def step_of(value: object) -> tuple[int | None, int | None]:

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sftdiag.columns import Columns, canonical, plain
+from sftdiag.columns import Columns, plain, tells_loss
 from sftdiag.sources.json_rows import LIGHTNING, LITGPT, log_of
 from sftdiag.sources.log import Log, Note, Row
 from sftdiag.sources.opening import Head, lines
@@ -23,8 +23,7 @@ WIDEST = 100_000
 def recognises(head: Head) -> bool:
     """Return whether the first line names a step or an epoch, and a metric."""
     names = header(head)
-    known = {canonical(name) for name in names}
-    return len(names) > 1 and bool(known & {"loss", "eval_loss", "train_loss"})
+    return len(names) > 1 and any(map(tells_loss, names))
 
 
 def header(head: Head) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sftdiag.columns import Columns
 from sftdiag.errors import SourceError
 from sftdiag.sources import look
-from sftdiag.sources.log import Log
+from sftdiag.sources.log import Log, Note
 from sftdiag.sources.opening import Head
 from sftdiag.sources.trainer_state import WHERE
 from sftdiag.values import EMPTY
@@ -156,4 +156,8 @@ def _with_rows(path: str, format: Format, log: Log, head: Head | None) -> Log:
     """Return the log, where a row of a training stands in it."""
     if next(iter(log.rows), None) is None:
         raise SourceError(path, look.no_row(format.name, head))
+    if names := log.columns.perplexities:
+        log.notes.append(Note("perplexities", {"columns": ", ".join(names)}))
+    if (column := log.columns.means) is not None:
+        log.notes.append(Note("means", {"column": column}))
     return log

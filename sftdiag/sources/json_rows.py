@@ -97,10 +97,14 @@ def log_of(
         notes: what is known of the format already.
         after: added to each step, for tools that count from 0.
     """
-    survey, names = Survey(), set[str]()
-    for row in islice(filter(partial(is_row, own=columns.own), raw()), SURVEYED_ROWS):
-        names |= row.keys()
-        survey.add(columns.row(row))
+    survey = Survey()
+    first = list(islice(filter(partial(is_row, own=columns.own), raw()), SURVEYED_ROWS))
+    names = set[str]().union(*first)
+    known = [columns.row(row) for row in first]
+    if columns.take_as_curve(known):
+        known = [columns.row(row) for row in first]
+    for row in known:
+        survey.add(row)
     plan = survey.plan(spacing) if survey.stepless == survey.rows else Plan()
 
     def rows() -> Iterator[Row]:

@@ -33,6 +33,9 @@ class Numbering:
             return row if number == self._step else {**row, "step": self._step}
         plan = self.plan
         epoch = finite(row.get("epoch"))
+        if plan.from_zero and epoch is not None:
+            epoch += 1.0
+            row = {**row, "epoch": epoch}
         there = None
         if epoch is not None and plan.per_epoch is not None:
             there = min(epoch * plan.per_epoch, 1e12)

@@ -63,6 +63,7 @@ class Plan(Value):
         places: how exact its epochs are, in epochs, where they have a fixed number of places.
         source: where that is from; None where every row has its step.
         redrawn: whether a bar behind a row stands at its step.
+        from_zero: whether its epochs count from 0, so that a row stands at the end of the next.
     """
 
     spacing: int = LIKELY_SPACING
@@ -72,6 +73,7 @@ class Plan(Value):
     places: float = 0.0
     source: str | None = None
     redrawn: bool = False
+    from_zero: bool = False
 
 
 class _Bar:
@@ -98,6 +100,8 @@ class Survey:
         self.rows = 0
         self.stepless = 0
         self.epochs: list[float | None] = []
+        self._evaluated: list[float | None] = []
+        self._counts = True
         self._behind: list[dict[int, int]] = []
         self._bars: dict[int, _Bar] = {}
         self._open: dict[int, int] | None = None
@@ -121,9 +125,11 @@ class Survey:
         self.rows += 1
         if "step" not in event:
             self.stepless += 1
-        if "loss" not in event:
-            return
         epoch = finite(event.get("epoch"))
+        self._counts = self._counts and "." not in str(event.get("epoch"))
+        if "loss" not in event:
+            self._evaluated.append(epoch)
+            return
         if epoch is not None:
             if not _two_places(epoch):
                 self._places = 0.0
@@ -142,6 +148,9 @@ class Survey:
         """Return how to number the rows; ``spacing`` is the user's word for it."""
         if not self.stepless:
             return Plan()
+        if not self.epochs:
+            # Evaluations alone, as a script prints them at the end of each epoch.
+            self.epochs = self._evaluated
         bar = max(self._bars, key=lambda total: self._bars[total].trust, default=None)
         end = self._end(bar)
         closing = self._closing is not None and end is not None
@@ -153,7 +162,10 @@ class Survey:
         if found is None:
             found, source = LIKELY_SPACING, COUNTED
         per_epoch = self._per_epoch(found, end if closing else None)
-        return Plan(found, per_epoch, bar, end, self._places, source, behind is not None)
+        # The Trainer's are fractions: 0.0 is its first step.
+        from_zero = self._counts and self.epochs[1:] and self.epochs == [*range(len(self.epochs))]
+        redrawn = behind is not None
+        return Plan(found, per_epoch, bar, end, self._places, source, redrawn, bool(from_zero))
 
     def _end(self, bar: int | None) -> int | None:
         """Return the last step, exactly behind a closing row, else where the bar stands."""

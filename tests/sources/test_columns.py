@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from math import e, inf
+
 import pytest
 
 from sftdiag.columns import NAMES, Columns, canonical, given
@@ -62,6 +64,28 @@ def test_the_users_word_wins_over_the_table() -> None:
     columns = Columns({"loss": "my/loss", "step": "tick"})
     row = columns.row({"my/loss": 1.0, "loss": 9.0, "tick": 3, "step": 8})
     assert (row["loss"], row["step"]) == (1.0, 3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "wanted"),
+    [
+        ([{"ppl": e, "eval_ppl": e * e}], [{"loss": 1.0, "eval_loss": 2.0}]),
+        ([{"perplexity": "inf", "Val PPL": e}], [{"loss": inf, "eval_loss": 1.0}]),
+        ([{"ppl": 9, "loss": 2.5}], [{"ppl": 9, "loss": 2.5}]),
+        ([{"eval_ppl": 9, "eval_loss": 2.5}], [{"eval_ppl": 9, "eval_loss": 2.5}]),
+        ([{"loss": 2.5}, {"eval_ppl": e}], [{"loss": 2.5}, {"eval_loss": 1.0}]),
+        ([{"perplexity": 9, "eval_loss": 2.5}], [{"eval_loss": 2.5}]),
+        ([{"train_nll": 1.5, "val_nll": 2.5}], [{"loss": 1.5, "eval_loss": 2.5}]),
+        ([{"loss": 1.5, "lr(1e-3)": "0.02"}], [{"loss": 1.5, "learning_rate": 2e-5}]),
+    ],
+)
+def test_perplexities_tell_the_loss_where_nothing_else_does(
+    rows: list[dict[str, object]], wanted: list[dict[str, object]]
+) -> None:
+    columns = Columns()
+    for row in rows:
+        columns.learn(row)
+    assert [columns.row(row) for row in rows] == wanted
 
 
 def test_what_is_not_known_keeps_its_name() -> None:

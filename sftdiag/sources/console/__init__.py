@@ -13,9 +13,9 @@ from itertools import groupby
 from math import gcd
 from typing import Any
 
-from sftdiag.columns import Columns
+from sftdiag.columns import Columns, canonical
 from sftdiag.context import RunContext
-from sftdiag.sources.console import bars, dicts, pairs
+from sftdiag.sources.console import bars, dicts, fairseq, keras, pairs
 from sftdiag.sources.console.tables import Progress, Table, step_in
 from sftdiag.sources.log import Again, Log, Note
 from sftdiag.sources.numbering import numbered
@@ -32,19 +32,19 @@ WRAPPED_LINES = 8
 
 _COLOURS = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _RANK = re.compile(
-    r"^\s*(?:\[?(?:rank|default|local_rank)[ :=]?(\d{1,5})\]?|\[\d+,(\d{1,5})\]<std\w+>|(\d{1,5}))"
-    r"\s*:\s*(?![\d:])",
+    r"^\s*(?:(?:\[?(?:rank|default|local_rank)[ :=]?(\d{1,5})\]?|\[\d+,(\d{1,5})\]<std\w+>"
+    r"|(\d{1,5}))\s*:\s*(?![\d:])|\[XTuner\]\[RANK (\d{1,5})\])",
     re.I,
 )
-"""What torchrun, OpenMPI and ``srun --label`` write before a rank's line."""
+"""What torchrun, OpenMPI, ``srun --label`` and xtuner write before a rank's line."""
 
 TRAINED = ("loss", "train_loss")
 
 STANDING = ("bar", *pairs.WRITERS)
 """Kinds of lines that show the last evaluation again and again, beside each train loss."""
 
-EPOCH = "epoch"
-"""The kind of a line that a script prints once an epoch."""
+EPOCH, FAIRSEQ = "epoch", "fairseq"
+"""The kind of a line that a script prints once an epoch; fairseq's, in bits."""
 
 _DICT, NO_NUMBER = re.compile(r"\{[^{}]*\}"), "nan"
 
@@ -70,11 +70,16 @@ class Scanner:
         self._standing: dict[str, Any] = {}
         self._table = Table()
         self._wrapped: list[str] = []
-        self._drawn = (0, 0)
+        self._drawn: tuple[int, int, int | None] | None = None
+        self._step: int | None = None
+        self._rate = (-1, "")
+        self._stepwise = False
+        self._aside: bool | None = None
         self._before = 0
         self._from_zero = False
         self._counted = pairs.Counted()
         self._progress = Progress()
+        self._keras = keras.Epochs()
 
     def read(self, line: str) -> Iterator[Event]:
         """Yield the rows and bars in the next line."""
@@ -85,12 +90,10 @@ class Scanner:
         elif "{" in line:
             yield from self._dicts(line)
         elif "%|" in line:
-            if "oss" in line and (shown := bars.described(line)) is not None:
-                yield from self._described(line, *shown)
+            if pairs.LOSS.search(line) and (shown := bars.shown(line)) is not None:
+                yield from self._shown(line, shown)
             elif (bar := bars.training(line)) is not None:
                 yield bar
-            elif "oss" in line and (row := bars.metrics(line)) is not None:
-                yield from self._row(row, "bar", line)
         elif line and not line.isspace():
             yield from self._plain(line)
 
@@ -105,6 +108,12 @@ class Scanner:
             # What stands before a row on its line is older than it.
             yield bar
         for row, strings in found:
+            if (bits := fairseq.row(row)) is not None:
+                # Where rows of single steps stand, an epoch's is their mean.
+                kind = EPOCH if fairseq.of_an_epoch(row) else FAIRSEQ
+                if kind != EPOCH or not self._stepwise:
+                    yield from self._row(bits, kind, line)
+                continue
             self.as_strings += strings
             yield from self._row(row, "dict", line)
         if not found and self._table.names is not None and "}" in line:
@@ -122,27 +131,55 @@ class Scanner:
             self._wrapped = []
             yield from self.read(line)
 
-    def _described(
-        self, line: str, loss: str, done: int, total: int, epoch: int | None
-    ) -> Iterator[Event]:
-        """Read a script's own bar, drawn again and again, and anew in each epoch."""
-        if done < self._drawn[0]:
-            self._before += self._drawn[1]
-        row: dict[str, Any] = {"step": str(self._before + done), "loss": loss}
+    def _shown(self, line: str, shown: bars.Shown) -> Iterator[Event]:
+        """Read the metrics at a bar, drawn again and again, and anew in each epoch."""
+        row, done, total, epoch = shown[:4]
+        if shown.evaluation:
+            if self._step is not None:
+                yield from self._row(self._here(row), "bar", line)
+            return
+        if self._drawn is None:
+            # Lightning's bar tells where a run stands that was resumed.
+            self._before = epoch * total if epoch and shown.from_zero else 0
+            self._drawn = (0, 0, epoch)
+        last, its_total, its_epoch = self._drawn
+        if epoch is not None and its_epoch is not None:
+            behind = epoch == its_epoch and done < last
+            if behind or (epoch == its_epoch - 1 and done > last):
+                # Another rank's.
+                return
+        if done < last:
+            self._before += its_total
+        if "step" not in row and "global_step" not in row:
+            row["step"] = str(self._before + done)
         if epoch is not None:
-            self._from_zero = self._from_zero or epoch == 0
-            # Somewhere within it: the bar may be that of all epochs.
-            row["epoch"] = epoch - 0.5 + self._from_zero
-        again = self._drawn == (done, total)
-        self._drawn = (done, total)
-        if not again and done:
-            yield from self._row(row, "script", line)
+            self._from_zero = self._from_zero or shown.from_zero or epoch == 0
+            # Somewhere within it, where the bar may be that of all epochs.
+            within = done / total if shown.per_epoch else 0.5
+            row["epoch"] = epoch - (not self._from_zero) + within
+        again = (done, total) == (last, its_total)
+        self._drawn = (done, total, epoch)
+        if not again:
+            yield from self._row(row, "bar", line)
+        elif any((canonical(name) or "").startswith("eval_") for name in row):
+            # Lightning writes the evaluation there when it has ended.
+            own = {n: v for n, v in row.items() if canonical(n) not in TRAINED}
+            yield from self._row(own, "bar", line)
 
     def _plain(self, line: str) -> Iterator[Event]:
         if (iterations := pairs.planned(line)) is not None:
             self.columns.max_steps = iterations
         if self._progress.read(line):
             self.columns.max_steps = self._progress.max_steps or self.columns.max_steps
+            return
+        if (rate := pairs.deepspeed(line)) is not None:
+            self._step, self._rate = rate[0], rate
+            return
+        if (evaluated := pairs.evaluated(line)) is not None:
+            yield from self._row(self._here(evaluated), "evaluation", line)
+            return
+        if (ended := self._keras.row(line)) is not None:
+            yield from self._row(ended, "keras", line)
             return
         found = pairs.row(line)
         if found is not None:
@@ -151,28 +188,46 @@ class Scanner:
             yield from self._row(row, writer, line)
         elif (shown := self._table.row(line)) is not None:
             yield from self._row(self._progress.placed(shown, step_in(shown)), "table", line)
-        elif self.kinds.keys() <= {EPOCH} and (whole := pairs.of_an_epoch(line)) is not None:
+        elif not self._stepwise and (whole := pairs.of_an_epoch(line)) is not None:
             # Where rows of single steps stand, it is their mean.
             yield from self._row(whole, EPOCH, line)
+        elif self.kinds and self._aside is not False and (shown := pairs.evaluation(line)):
+            self._aside = True
+            yield from self._row(self._here(shown), "evaluation", line)
+
+    def _here(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return an evaluation that names no step at the step that the log has come to."""
+        return row if self._step is None else {**row, "step": self._step}
 
     def _row(self, row: Mapping[str, Any], kind: str, line: str) -> Iterator[Event]:
         if match := _RANK.match(line):
-            rank = match[1] or match[2] or match[3]
+            rank = next(filter(None, match.groups()))
             self.ranks.add(rank)
             self._first_rank = self._first_rank or rank
             if rank != self._first_rank:
                 return
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
         known = self.columns.row(row)
-        yield self._fresh(known) if kind in STANDING else known
+        if self._rate[0] == known.get("step") and "loss" in known:
+            known.setdefault("learning_rate", self._rate[1])
+        step = known.get("step")
+        self._step = step if isinstance(step, int) else self._step
+        self._stepwise = self._stepwise or (kind != EPOCH and not known.keys().isdisjoint(TRAINED))
+        if self._aside is None and any(name.startswith("eval_") for name in known):
+            # What else is said of an evaluation repeats it.
+            self._aside = kind == "evaluation"
+        yield from self._fresh(known, kind) if kind in STANDING else (known,)
 
-    def _fresh(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return a row without the evaluation that stands there since an earlier one."""
+    def _fresh(self, row: dict[str, Any], kind: str) -> Iterator[dict[str, Any]]:
+        """Yield a row without the evaluation that stands there since an earlier one."""
         standing = {n: v for n, v in row.items() if n.startswith("eval_")}
-        if standing and standing == self._standing and not row.keys().isdisjoint(TRAINED):
-            return {n: v for n, v in row.items() if n not in standing}
+        trained = not row.keys().isdisjoint(TRAINED)
+        if standing and standing == self._standing and (trained or kind == "bar"):
+            if trained:
+                yield {n: v for n, v in row.items() if n not in standing}
+            return
         self._standing = standing or self._standing
-        return row
+        yield row
 
 
 def events(text: Iterable[str], scanner: Scanner) -> Iterator[Event]:
@@ -207,6 +262,8 @@ def log_of(text: Any, columns: Columns, spacing: int | None, end: list[str]) -> 
     """
     scanner = Scanner(columns)
     survey, head = _survey(events(text(), scanner), end, columns)
+    if columns.take_as_curve(head):
+        survey, head = _survey(events(text(), Scanner(columns)), end, columns)
     if (copies := _copies(head)) > 1:
         survey, _ = _survey(events(text(), Scanner(columns)), end, columns, copies)
     plan = survey.plan(spacing)
@@ -230,6 +287,8 @@ def _notes(scanner: Scanner, plan: Plan, exact: bool) -> Iterator[Note]:
         yield Note("digits", {"digits": DIGITS})
     if plan.source is not None:
         yield Note(plan.source, {"spacing": plan.spacing})
+    if FAIRSEQ in scanner.kinds:
+        yield Note("bits")
     if len(scanner.ranks) > 1:
         yield Note("ranks", {"ranks": len(scanner.ranks)})
 

@@ -1,20 +1,58 @@
-"""Progress bars of tqdm: how far the training is, and the metrics that Lightning writes there."""
+"""Progress bars of tqdm: how far the training is, and the metrics that are written around them."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
+
+from sftdiag.columns import plain, tells_loss
 
 _BAR = re.compile(r"(?P<of>[^|\r\n]{0,60}?)\s*\d{1,3}%\|[^|]{0,300}\|\s*(\d+)/(\d+)\s*\[")
 
 _TRAINING = re.compile(r"(?:.*(?:\s|\]:?|>|^\d+:))?(?:train\w*:?|steps?:?)?", re.I)
 """What stands before the training's bar: nothing (transformers), or ``Train`` (ms-swift)."""
 
-_EPOCH = re.compile(r"Epoch (\d+)")
-_DESCRIBED = re.compile(r"\bloss\s*[:=]?\s*([-+]?\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)\b", re.I)
-_LABEL = re.compile(r"\bepoch\s*[:=#]?\s*[\[(]?\s*(\d{1,6})\b", re.I)
-_EVALUATION = re.compile(r"\b(?:eval|val(?:id)?|dev|test)", re.I)
+_LOSS = re.compile(
+    r"\b(?:(?:avg|avr|mean|train|batch|step)[_ ])?loss\s*[:=]?\s*"
+    r"([-+]?\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)\b",
+    re.I,
+)
+_EPOCH = re.compile(r"\bepoch\s*[:=#]?\s*[\[(]?\s*(\d{1,6})\b", re.I)
+_OF_AN_EPOCH = re.compile(
+    r"(?:.*[\s\]|])?epoch\s*[:#]?\s*\[?\d+(?:\s*/\s*\d+)?\]?\s*(?:[\[(]?train\w*[\])]?)?", re.I
+)
+"""What stands before a bar that is drawn anew in each epoch."""
+
+_EVALUATION = re.compile(r"\b(?:eval|val(?:id)?|dev)", re.I)
+_TEST = re.compile(r"\b(?:test|predict)", re.I)
+_TORCHTUNE = re.compile(r"(\d{1,6})\|(\d{1,12})\|Loss: [^|]*$")
+"""The epoch and the step before torchtune's loss."""
 _POSTFIX = re.compile(r"[,\[]\s*([A-Za-z][\w/. ]{1,60})=([-+0-9.eEinfa]{1,24})(?=[,\]])")
+_LIGHTNING, _STEP = "v_num", "global_step"
+_PLACES = frozenset({"step", "epoch", "batch", "iter"})
+"""What a script shows of where it is: the bar tells it, too."""
+
+
+class Shown(NamedTuple):
+    """What a bar with metrics shows.
+
+    Attributes:
+        row: the metrics, of the training or of an evaluation.
+        done: how far the bar is.
+        total: where it ends.
+        epoch: the number of the epoch that it names.
+        per_epoch: it is drawn anew in each epoch.
+        from_zero: it counts epochs from 0, as Lightning does.
+        evaluation: it is an evaluation's, whose means are complete at its end.
+    """
+
+    row: dict[str, Any]
+    done: int
+    total: int
+    epoch: int | None = None
+    per_epoch: bool = False
+    from_zero: bool = False
+    evaluation: bool = False
 
 
 def training(line: str) -> tuple[int, int] | None:
@@ -28,47 +66,52 @@ def training(line: str) -> tuple[int, int] | None:
     match = _BAR.search(line)
     if match is None or not _TRAINING.fullmatch(match["of"].strip()):
         return None
-    done, total = int(match[2][:15]), int(match[3][:15])
+    done, total = _count(match[2]), _count(match[3])
     return (done, total) if 0 <= done <= total and total > 1 else None
 
 
-def described(line: str) -> tuple[str, int, int, int | None] | None:
-    """Return the loss that a script shows at its training's bar, (done, total), and the epoch.
+def shown(line: str) -> Shown | None:
+    """Return what a bar shows of a training or an evaluation, or None where it shows no loss.
 
     Examples:
-        >>> described("Epoch: 1/3, step 4/10 completed (loss: 1.25):  50%|## | 5/10 [00:09<00:09")
-        ('1.25', 5, 10, 1)
-        >>> described("Train:  50%|## | 5/10 [00:09<00:09, 1.8s/it, loss=1.25]")
-        ('1.25', 5, 10, None)
-        >>> described("Validation, loss 1.25:  50%|## | 5/10 [00:09<00:09")
+        >>> shown("Epoch: 1/3, step 4/10 completed (loss: 1.25):  50%|## | 5/10 [00:09<00:09")
+        Shown(row={'loss': '1.25'}, done=5, total=10, epoch=1, per_epoch=False, from_zero=False, \
+evaluation=False)
+        >>> shown("steps:  50%|## | 5/10 [00:09<00:09, 1.8s/it, avr_loss=1.25]")[:3]
+        ({'avr_loss': '1.25'}, 5, 10)
+        >>> shown("Epoch 1:  50%|## | 5/10 [00:01<00:01, 4.9it/s, v_num=0, train_loss=1.25]")[:6]
+        ({'train_loss': '1.25'}, 5, 10, 1, True, True)
+        >>> shown("Validation, loss 1.25:  50%|## | 5/10 [00:09<00:09")
     """
     found = _BAR.search(line)
     if found is None:
         return None
     before = line[: found.end(1)].partition("%|")[0]
-    loss = next((match[1] for match in reversed(list(_DESCRIBED.finditer(before)))), None)
-    if loss is None and training(line) is not None:
-        loss = dict(_POSTFIX.findall(line[found.end() - 1 :])).get("loss")
-    if loss is None or _EVALUATION.search(before):
+    named: dict[str, Any] = dict(_POSTFIX.findall(line[found.end() - 1 :]))
+    row = {name: value for name, value in named.items() if plain(name) not in _PLACES}
+    done, total = _count(found[2]), _count(found[3])
+    if _TEST.search(before):
         return None
-    label = _LABEL.search(before)
-    epoch = int(label[1]) if label else None
-    return loss, int(found[2][:15]), int(found[3][:15]), epoch
-
-
-def metrics(line: str) -> dict[str, Any] | None:
-    """Return the metrics behind a bar of Lightning or NeMo, at the batches done in all.
-
-    Examples:
-        >>> metrics("Epoch 1:  50%|## | 5/10 [00:01<00:01, 4.9it/s, v_num=0, train_loss=1.25]")
-        {'train_loss': '1.25', 'epoch': 1, 'step': 15}
-    """
-    if not (match := _BAR.search(line)) or not (epoch := _EPOCH.search(match["of"])):
+    if _EVALUATION.search(before):
+        row = {_of_evaluation(name): value for name, value in row.items() if tells_loss(name)}
+        return Shown(row, done, total, evaluation=True) if row and done == total else None
+    if not any(map(tells_loss, row)):
+        told = [match[1] for match in _LOSS.finditer(before)]
+        row = {"loss": told[-1], **row} if told else {}
+    label = _EPOCH.search(before)
+    if not row or not 0 < done <= total:
         return None
-    row: dict[str, Any] = dict(_POSTFIX.findall(line[match.end() - 1 :]))
-    row.pop("v_num", None)
-    number, done, total = int(epoch[1][:9]), int(match[2][:15]), int(match[3][:15])
-    row["epoch"] = number
-    if "global_step" not in row:
-        row["step"] = number * total + done
-    return row
+    number = int(label[1]) if label else None
+    per_epoch = _OF_AN_EPOCH.fullmatch(found["of"].strip(" :,-")) is not None
+    if (counted := _TORCHTUNE.search(before)) is not None:
+        number, per_epoch, row["step"] = int(counted[1]), True, counted[2]
+    of_lightning = row.pop(_LIGHTNING, None) is not None or _STEP in row
+    return Shown(row, done, total, number, per_epoch, of_lightning)
+
+
+def _of_evaluation(name: str) -> str:
+    return name if _EVALUATION.match(name) else f"eval_{name}"
+
+
+def _count(text: str) -> int:
+    return int(text[:15])

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from sftdiag.columns import canonical
+from sftdiag.columns import canonical, tells_loss
 from sftdiag.records import as_float
 
 _DICT = re.compile(r"\{\s*['\"][^{}]{3,4000}\}")
@@ -64,7 +64,8 @@ def is_row(row: Mapping[str, Any], own: Collection[str] = ()) -> bool:
             return True
         known = canonical(name) if isinstance(name, str) else None
         loss = known is not None and known.startswith("eval_") and known.endswith("_loss")
-        if (loss or known in METRICS) and as_float(value) is not None:
+        told = loss or known in METRICS or (isinstance(name, str) and tells_loss(name))
+        if told and as_float(value) is not None:
             return True
     return False
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from sftdiag.columns import canonical, plain
+from sftdiag.columns import canonical, measured, plain, tells_loss
+from sftdiag.sources.console import fairseq
 
 _TORCHTUNE = re.compile(r"^\s*Step (\d{1,12}) \| (\S+:\S+(?: \S+:\S+)*)\s*$")
 _NUMBER = (
@@ -46,9 +47,31 @@ _MMENGINE = re.compile(
 )
 _MMENGINE_PART = re.compile(rf"\b([A-Za-z][\w/.]{{0,60}}): ({_NUMBER})(?=\s|$)")
 
+LOSS = re.compile(r"oss|ppl|perplexity|\bnll\b", re.I)
+"""In each line that shows a loss, or a perplexity."""
+
 _SCRIPT = re.compile(
-    rf"\b([A-Za-z][A-Za-z_/]{{1,30}}(?: [Ll]oss)?)\s*[:= ]\s*({_NUMBER})(?![\w/:])"
+    r"\b([A-Za-z][A-Za-z_/]{1,30}(?:\.? (?:loss|norm|rate|ppl|perplexity|accuracy)|\(1e-3\))?)"
+    rf"\s*[:= ]\s*({_NUMBER})(?![\w/:])",
+    re.I,
 )
+_TENSOR = re.compile(r"\btensor\(([^,()]{1,60})(?:,[^()]{0,80})?\)")
+_MARK = r"(?:^|[\s\[(|:>-])(?:%s)\b[\])\s:|,-]*(?:bucket \d+ )?"
+_PLACE = r"(?:(?:at|after|results?|of) ){0,2}(?:(?:global_)?steps?|iter(?:ation)?|epoch)\b"
+_OF_EVALUATION = re.compile(
+    _MARK % "val(?:id(?:at(?:e|ion|ing))?)?|eval(?:uat(?:e|ion|ing))?|dev"
+    + rf"(?:{_PLACE}|(?:loss|ppl|perplexity|nll)$)",
+    re.I,
+)
+"""Before what an evaluation's own line shows: ``[val] step 50 | loss 1.5``, ``DEV : loss 1.5``."""
+
+_DEEPSPEED = re.compile(rf"\bstep=(\d{{1,12}}), skipped=\d+, lr=\[({_NUMBER})")
+_EVALUATED = re.compile(rf"\s*ppl: {_NUMBER}, loss: ({_NUMBER})\s*$")
+_OF_TEST = re.compile(_MARK % "test(?:ing)?" + rf"(?:{_PLACE}|(?:loss|ppl|perplexity|nll)$)", re.I)
+_NO_EVALUATION = re.compile(
+    r"\b(?:best|improv\w*|lowest|minimum|previous|patience|target|threshold|train\w*)\b", re.I
+)
+"""In what is said of an evaluation later, and in lines of the training."""
 IN_EPOCH = "in epoch"
 """Of a script's row: the epoch that its line names, and the steps that the line counts to."""
 
@@ -56,7 +79,7 @@ _OURS = re.compile(r"\bSFT\d{3}\b")
 """In what the callback itself says of a loss and a step."""
 
 _SCRIPT_STEP = re.compile(
-    r"\b(?:(?:global_)?step|iter(?:ation)?)\s*[:=#]?\s*[\[(]?\s*(\d{1,12})(?:\s*/\s*(\d{1,12}))?",
+    r"\b(?:(?:global_)?steps?|iter(?:ation)?)\.{0,3}\s*[:=#]?\s*[\[(]?\s*(\d{1,12})(?:\s*/\s*(\d{1,12}))?",
     re.I,
 )
 _SCRIPT_FIRST = re.compile(r"^\s*(\d{1,12})()\s*\|\s*(?=[a-z_ ]*loss\b)", re.I)
@@ -90,12 +113,14 @@ def row(line: str) -> tuple[str, dict[str, Any]] | None:
         >>> row("05/04 08:52:19 - mmengine - INFO - Iter(train) [ 20/90]  lr: 6.8e-05  loss: 2.8")
         ('xtuner', {'iteration': '20', 'total_iterations': '90', 'lr': '6.8e-05', 'loss': '2.8'})
     """
-    if "oss" not in line and _NAN_ITERATIONS not in line:
+    if LOSS.search(line) is None and _NAN_ITERATIONS not in line:
         return None
+    if "tensor(" in line:
+        line = _TENSOR.sub(r"\1", line)
     for writer, read in WRITERS.items():
         found = read(line)
         if found is not None:
-            return (writer, found) if any(_is_loss(name) for name in found) else None
+            return (writer, found) if any(map(tells_loss, found)) else None
     return None
 
 
@@ -213,10 +238,7 @@ def _script(line: str) -> dict[str, Any] | None:
     step = step or _SCRIPT_BATCHES.search(line)
     if step is None or _OURS.search(line):
         return None
-    found: dict[str, Any] = {}
-    for name, value in _SCRIPT.findall(line):
-        if value != "n/a" and plain(name) not in ("step", "global_step", "epoch"):
-            found.setdefault(name, value)
+    found = named(line)
     found["step"] = step[1]
     if epoch is not None:
         found[IN_EPOCH] = (int(epoch[1]), int(step[2]) if step[2] else None)
@@ -225,24 +247,92 @@ def _script(line: str) -> dict[str, Any] | None:
     return found
 
 
+def named(line: str) -> dict[str, Any]:
+    """Return the numbers that stand behind names, of an evaluation where the line is one's."""
+    found: dict[str, Any] = {}
+    seen = 0
+    for pair in _SCRIPT.finditer(line):
+        name, value = pair.groups()
+        if tells_loss(name):
+            before, seen = line[seen : pair.end(1)], pair.end()
+            if _OF_TEST.search(before):
+                continue
+            if _trained(name) and _OF_EVALUATION.search(before):
+                name = f"eval_{name}"
+        if value.lower() != "n/a" and plain(name) not in ("step", "steps", "global_step", "epoch"):
+            found.setdefault(name, value)
+    return found
+
+
+def _trained(name: str) -> bool:
+    return canonical(name) in ("loss", "train_loss") or (measured(name) or ("",))[0] == "loss"
+
+
+def _evaluated(name: str) -> bool:
+    return canonical(name) == "eval_loss" or (measured(name) or ("",))[0] == "eval_loss"
+
+
+def deepspeed(line: str) -> tuple[int, str] | None:
+    """Return the step and the learning rate that DeepSpeed's own line tells, or None.
+
+    Examples:
+        >>> deepspeed("[INFO] [Rank 0] step=10, skipped=0, lr=[2e-05, 2e-05], mom=[[0.9, 0.95]]")
+        (10, '2e-05')
+    """
+    found = _DEEPSPEED.search(line)
+    return (int(found[1]), found[2]) if found else None
+
+
+def evaluated(line: str) -> dict[str, Any] | None:
+    """Return DeepSpeed-Chat's evaluation: nothing but a perplexity and a loss.
+
+    Examples:
+        >>> evaluated("ppl: 4.5, loss: 1.5")
+        {'eval_loss': '1.5'}
+    """
+    found = _EVALUATED.match(line)
+    return {"eval_loss": found[1]} if found else None
+
+
+def evaluation(line: str) -> dict[str, Any] | None:
+    """Return the evaluation that a line shows which names no step, or None.
+
+    Examples:
+        >>> evaluation("[2026-01-01 10:00:00 INFO] Validation perplexity: 12.5")
+        {'Validation perplexity': '12.5'}
+        >>> evaluation(" eval_ppl=tensor(12.5, device='cuda:0') eval_epoch_loss=tensor(2.5)")
+        {'eval_ppl': '12.5', 'eval_epoch_loss': '2.5'}
+        >>> evaluation("DEV : loss 1.5 - f1-score 0.8")
+        {'eval_loss': '1.5'}
+        >>> evaluation("New best eval loss: 1.5"), evaluation("Test loss: 1.5")
+        (None, None)
+    """
+    if LOSS.search(line) is None or _NO_EVALUATION.search(line) or _OURS.search(line):
+        return None
+    found = named(_TENSOR.sub(r"\1", line) if "tensor(" in line else line)
+    told = {n: v for n, v in found.items() if (canonical(n) or "").startswith("eval_")}
+    told |= {n: v for n, v in found.items() if _evaluated(n)}
+    return told if any(map(_evaluated, told)) else None
+
+
 def of_an_epoch(line: str) -> dict[str, Any] | None:
-    """Return the row that a script prints once an epoch, or None; a train loss is in it.
+    """Return the row that a script prints once an epoch, or None; a loss is in it.
 
     Examples:
         >>> of_an_epoch("Epoch 2/9 - Train Loss: 1.50 - Val Loss: 2.25")
         {'loss': '1.50', 'Val Loss': '2.25', 'epoch': '2'}
         >>> of_an_epoch("Epoch 2/9 begins")
     """
-    epoch = _SCRIPT_EPOCH.search(line) if "oss" in line else None
+    epoch = _SCRIPT_EPOCH.search(line) if LOSS.search(line) else None
     if epoch is None or _OURS.search(line):
         return None
     found: dict[str, Any] = {}
-    for name, value in _SCRIPT.findall(line):
+    told = named(_TENSOR.sub(r"\1", line) if "tensor(" in line else line)
+    for name, value in told.items():
         # Nowhere else in such a log stands the loss of single steps.
         known = "loss" if canonical(name) in ("loss", "train_loss") else name
-        if plain(name) != "epoch":
-            found.setdefault(known, value)
-    return {**found, "epoch": epoch[1]} if "loss" in found else None
+        found.setdefault(known, value)
+    return {**found, "epoch": epoch[1]} if any(map(tells_loss, found)) else None
 
 
 class Counted:
@@ -288,6 +378,7 @@ WRITERS: Mapping[str, Callable[[str], dict[str, Any] | None]] = MappingProxyType
         "litgpt": _litgpt,
         "mlx-lm": _mlx,
         "xtuner": _mmengine,
+        "fairseq": fairseq.line,
         "script": _script,
     }
 )
