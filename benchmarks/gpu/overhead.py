@@ -8,14 +8,15 @@ Sizes are measured one after another, or each on a GPU of its own (CUDA_VISIBLE_
 process of its own; the page is written of what is stored in benchmarks/gpu/overhead.json. Files of
 the same size, each from a process of its own, are pooled: a block of 135 M differs from the next by
 3 % and hardly resembles it (66 of them: a deviation of 0.030, a lag correlation of 0.13), so that
-an interval of 0.3 % takes some 400 blocks, more than one GPU has time for.
+an interval of 0.3 % takes some 400 blocks.
 
 Rows are logged every tenth step. Stretches of ten steps with all that attach does
 (the callback, the losses and norms taken from the trainer, the row numbers) and without any of it,
 in blocks (with, without, without, with): a drift of the machine's speed slows both alike. A block
 gives one ratio; printed are their median and its 95 % interval, from order statistics. Beside it
 stands the ratio by the typical time of a stretch, from the median seconds of each of its steps by
-its place after the log row: the machine's stalls, which take either now and then, are in neither.
+its place after the log row: the machine's stalls, which take either now and then, are in neither;
+and on a GPU the ratio at equal speed of the host, by its time for the forward passes.
 What is inside the callback's events is timed beside it, and what the trainer's methods that attach
 wraps take beyond themselves: the whole of the wrapper, its call included. On the CPU it trains a
 tiny model.
@@ -106,6 +107,8 @@ class Alternate(alternating.Alternate):
         stretch: int = STRETCH,
     ) -> None:
         super().__init__(trainer, watched, stretch)
+        if torch.cuda.is_available():
+            self.time_launches(trainer)
         self._began = 0.0
         self._seconds = seconds
         self._watched = watched
@@ -254,7 +257,12 @@ def judged(stretches: Sequence[alternating.Stretch]) -> dict[str, Any]:
     """Return what stretches say, and themselves."""
     ratios = alternating.block_ratios(stretches)
     seen = [stretch.inside for stretch in stretches if stretch.watched]
+    equal = {}
+    if all(stretch.host for stretch in stretches):
+        seen_at = alternating.at_equal_speed(stretches)
+        equal = {"equal": list(seen_at.ratio), "launching": list(seen_at.launching)}
     return {
+        **equal,
         "step_ms": statistics.median(s.seconds for s in stretches) / STRETCH * 1000,
         "inside_ms": statistics.mean(seen) / STRETCH * 1000,
         "blocks": len(ratios),
@@ -277,9 +285,9 @@ def pooled(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if {(file["what"], file["device"]) for file in files} != {(first["what"], first["device"])}:
         raise SystemExit("files to pool are of one model on one kind of device")
     stretches = [
-        alternating.Stretch(watched, seconds, inside, tuple(steps))
+        alternating.Stretch(*stretch)
         for file in files
-        for watched, seconds, inside, steps in file["stretches"][: 4 * file["blocks"]]
+        for stretch in file["stretches"][: 4 * file["blocks"]]
     ]
     return {**first, **judged(stretches)}
 
@@ -290,8 +298,8 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
         f"A log row every {STRETCH} steps.",
         "",
         "| tokens/s with attach over without | median | 95 % interval | without stalls "
-        "| 95 % interval | on watching |",
-        "|---|---|---|---|---|---|",
+        "| 95 % interval | at equal speed of the host | 95 % interval | on watching |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, seen in results.items():
         middle, low, high = seen["ratio"]
@@ -299,11 +307,15 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
         typical = "- | -"
         if "typical" in seen:
             typical = "{:.4f} | {:.4f} to {:.4f}".format(*seen["typical"])
+        equal = "- | -"
+        if "equal" in seen:
+            equal = "{:.4f} | {:.4f} to {:.4f}".format(*seen["equal"])
+            equal += " (its own {:.4f}, {:.4f} to {:.4f})".format(*seen["launching"])
         least = f", at the least {seen['least_ms']:.3f} ms" if "least_ms" in seen else ""
         lines.append(
             f"| {name}: {seen['what']}, {seen['precision']}, {step:.1f} ms a step on "
             f"{seen['device']}, torch {seen['torch']}, {seen['blocks']} blocks | {middle:.4f} "
-            f"| {low:.4f} to {high:.4f} | {typical} "
+            f"| {low:.4f} to {high:.4f} | {typical} | {equal} "
             f"| {inside:.3f} ms a step, {inside / step:.2%} of it{least} |"
         )
     return "\n".join(lines)
@@ -315,6 +327,11 @@ To reach: on a GPU at least {LEAST_TOKENS} at the lower end of the interval; on 
 take that hold a loss, a norm and a time, read them at the log row and do nothing else.
 "Without stalls": of the median seconds of each step by its place after the log row, so that what
 the machine loses now and then, with or without, is in neither; its interval is a bootstrap's.
+"At equal speed of the host": others share the host, which for seconds on end takes 10 or 19 ms of
+its processor for the same forward passes, and a step follows it; of each block that is known, with
+and without, and what it explains of the block's ratio is taken off (a control variate; means and a
+bootstrap's intervals). In brackets what the host took for those passes without over with: 1 where
+the watch costs them nothing, so that nothing of its cost is taken off.
 """
 
 

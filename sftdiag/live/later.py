@@ -32,6 +32,29 @@ Waiting = tuple[bytes, Mapping[str, Any]]
 """Steps, as rows of :mod:`sftdiag.sources.every_step`, and the log row that is their mean."""
 
 
+class Aside:
+    """What is done while the device computes, where it does so by itself.
+
+    Behind a log row the device waits for the host, and each microsecond there is one of the run's;
+    once the next step's passes are launched the host waits for the device, and has the time.
+
+    Args:
+        run: runs an action, whatever becomes of it.
+
+    Attributes:
+        actions: what is to be done, the oldest first.
+    """
+
+    def __init__(self, run: Callable[[Callable[[], None]], None]) -> None:
+        self.actions: list[Callable[[], None]] = []
+        self._run = run
+
+    def do(self) -> None:
+        """Do all that is to be done."""
+        while self.actions:
+            self._run(self.actions.pop(0))
+
+
 class Later:
     """Keeps what waits, in one process.
 
@@ -47,13 +70,20 @@ class Later:
         self._waiting: list[tuple[Taken, Mapping[str, Any]]] = []
 
     def takes(self, steps: Taken, row: Mapping[str, Any]) -> bool:
-        """Take in a log row and its steps, if they may wait; else they are judged by the caller."""
+        """Take in a usual log row and its steps, or say that those that wait have done so enough.
+
+        Then, and of a row that is not usual, the caller judges them, and this one after them.
+        """
         now = self._clock()
-        if not self._usual(steps, row) or now - self._judged >= LONGEST:
+        if now - self._judged >= LONGEST:
             self._judged = now
             return False
         self._waiting.append((steps, row))
         return True
+
+    def judged(self) -> None:
+        """Note that what waits is judged now."""
+        self._judged = self._clock()
 
     def keeps(self) -> bool:
         """Return whether it is time to write down what waits; it is then taken as written."""
@@ -78,8 +108,11 @@ class Later:
             said = besides
         return [(b"".join(rows), row) for rows, row in together]
 
-    def _usual(self, steps: Taken, row: Mapping[str, Any]) -> bool:
-        """Return whether nothing sudden can stand in these steps, and the row is their mean."""
+    def is_usual(self, steps: Taken, row: Mapping[str, Any]) -> bool:
+        """Return whether nothing sudden can stand in these steps, and the row is their mean.
+
+        Such rows may wait; each row is asked about once.
+        """
         if not steps or "loss" not in row or steps.column("step")[-1] != row.get("step"):
             return False
         losses, norms, rates, skipped = (steps.columns[place] or () for place in _LOOKED_AT)

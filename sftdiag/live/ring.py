@@ -25,9 +25,11 @@ class Ring:
 
     Attributes:
         keep: keeps a tensor without a graph.
+        by_itself: the device computes on while the host does something else.
     """
 
     keep: Callable[[Any], None]
+    by_itself = True
 
     def __init__(self, room: int, device: Any) -> None:
         import torch
@@ -63,9 +65,19 @@ class Ring:
 
         kept = self._kept[start:end]
         if others:
-            kept = torch.cat((kept, self._stacked(others)))
+            if self._are_here(others):
+                kept = torch.cat((kept, *[value.reshape(1) for value in others]))
+            else:
+                kept = torch.cat((kept, self._stacked(others)))
         values: list[float] = kept.tolist()
         return values
+
+    def _are_here(self, values: Sequence[Any]) -> bool:
+        """Return whether all are tensors of the device: the device joins them in one go."""
+        import torch
+
+        here, tensor = self._kept.device, torch.Tensor
+        return all(isinstance(value, tensor) and value.device == here for value in values)
 
     def clear(self, end: int) -> None:
         """Let go of those up to a place; those behind it move to the front."""
@@ -85,13 +97,8 @@ class Ring:
     def _stacked(self, values: Sequence[Any]) -> Any:
         import torch
 
-        first = values[0]
-        if all(
-            isinstance(value, torch.Tensor)
-            and (value.device, value.dtype) == (self._kept.device, first.dtype)
-            for value in values
-        ):
-            return torch.stack([value.reshape(()) for value in values]).to(self._kept.dtype)
+        if self._are_here(values):
+            return torch.cat([value.reshape(1) for value in values]).to(self._kept.dtype)
         return self._kept.new_tensor([float(value) for value in values])
 
     def mean(self, mine: Any) -> tuple[list[float], bool]:
@@ -125,6 +132,8 @@ class HostRing(Ring):
 
     No graph of a compiled model writes there a second time.
     """
+
+    by_itself = False
 
     def __init__(self, room: int, device: Any) -> None:
         self.room, self._device = room, device

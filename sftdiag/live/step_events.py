@@ -17,6 +17,7 @@ from sftdiag.live import row_losses
 from sftdiag.live.agreement import Agreement
 from sftdiag.live.bad_steps import Guard
 from sftdiag.live.guard import GuardedSteps
+from sftdiag.live.later import Aside
 from sftdiag.live.made_step import Taken
 from sftdiag.live.smoke_watch import SmokeWatch
 from sftdiag.live.step_signals import StepSignals
@@ -68,7 +69,9 @@ class StepEvents(TrainerCallback):
         self._end_steps()
         watch.merger, self._guarded = Merger(state.log_history), None
         if self.steps is not None:
-            begin = partial(self.steps.begin, loader, state.global_step)
+            begin = partial(
+                self.steps.begin, loader, state.global_step, partial(self._aside, watch)
+            )
             self._faults.run(PART, begin, None)
             watch.look_up = partial(self._rows_of, watch, self.steps)
             if self.guard is not None:
@@ -87,6 +90,11 @@ class StepEvents(TrainerCallback):
             # Of a run that an error ends, no event says so.
             self._at_exit = watch.keep_what_waits
             atexit.register(self._at_exit)
+
+    def _aside(self, watch: Watch) -> Aside:
+        """Return what takes what the watch does not do at once."""
+        watch.aside = Aside(lambda action: self._faults.run("_row", action, None))
+        return watch.aside
 
     def _beat(self, state: TrainerState) -> None:
         """Note a sign of life."""

@@ -13,6 +13,7 @@ from operator import sub
 from typing import Any
 
 from sftdiag.findings import StepRows
+from sftdiag.live.later import Aside
 from sftdiag.live.made_step import (
     NOT_SKIPPED,
     Skip,
@@ -33,6 +34,9 @@ from sftdiag.trainer import schedules
 
 NO_SCALAR, DISAGREES, RANK_MISSING, FAULT = "no_scalar", "disagrees", "rank_missing", "fault"
 """Why the log rows are used instead; keys of skipped.toml, after ``steps_``."""
+
+
+def _no_time() -> None: ...
 
 
 class StepSignals:
@@ -69,12 +73,15 @@ class StepSignals:
         self._ready: list[Taken] = []
         self._losses: list[float] = []
 
-    def begin(self, loader: Any = None, step: int = 0) -> None:
+    def begin(
+        self, loader: Any = None, step: int = 0, aside: Callable[[], Aside | None] = _no_time
+    ) -> None:
         """Start afresh and follow the trainer from now on.
 
         Args:
             loader: what it trains from; None where its rows are not followed.
             step: the optimizer steps done before.
+            aside: asked where the device computes by itself: what is done meanwhile.
         """
         self.end()
         self.off, self.shared = None, False
@@ -93,10 +100,11 @@ class StepSignals:
         in_stream = self.rows.trained if self.rows.by_place else None
         rate, tape = schedules.rate_of(self.trainer), self._tape
         keep = self._ring.keep
+        meanwhile = aside() if self._ring.by_itself else None
         self._wrap(
             self.trainer,
             "training_step",
-            lambda method: tape.training_step(method, keep, rate, in_stream),
+            lambda method: tape.training_step(method, keep, rate, in_stream, meanwhile),
         )
         self._wrap(
             self.trainer.accelerator,

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from sftdiag.live.later import Aside
+
 
 class Pulse(Protocol):
     """Whoever wants to be told of long pauses; see :class:`sftdiag.live.watchdog.Watchdog`."""
@@ -55,6 +57,7 @@ class Tape:
         keep: Callable[[Any], None],
         rate: Callable[[], Any],
         in_stream: Callable[[Any], None] | None,
+        aside: Aside | None,
     ) -> Callable[..., Any]:
         """Return the trainer's method, each of whose calls is a micro-batch.
 
@@ -63,8 +66,10 @@ class Tape:
             keep: is given each loss, without a graph.
             rate: tells the learning rate.
             in_stream: is given the token ids of each, if anything.
+            aside: what is done once a micro-batch is launched, if anything.
         """
         note, broke = self.batches.append, self._broke
+        actions, do = (aside.actions, aside.do) if aside is not None else ([], _nothing)
 
         @functools.wraps(original)
         def seeing(*args: Any, **kwargs: Any) -> Any:
@@ -85,6 +90,8 @@ class Tape:
             loss = original(*args, **kwargs)
             try:
                 keep(loss.detach() if loss.requires_grad else loss)
+                if actions:
+                    do()
             except Exception:
                 broke()
             return loss
@@ -150,3 +157,6 @@ class Tape:
             *_, batches, norms = self.ended[-1]
             del self.batches[:batches], self.norms[:norms]
             self.ended.clear()
+
+
+def _nothing() -> None: ...

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from threading import get_ident
 from typing import Any
 
 from sftdiag.context import RunContext
 from sftdiag.errors import UnhealthyRunError
 from sftdiag.findings import Finding, StepRows
-from sftdiag.live.later import Later
+from sftdiag.live.later import Aside, Later
 from sftdiag.live.made_step import Taken
 from sftdiag.live.stopping import ROTATION, Checkpoints, Stop, hindrance, saving_loses, stop_text
 from sftdiag.monitor import Monitor
@@ -39,6 +40,7 @@ class Watch:
         agree: returns whether all ranks are about to do the same; None where there is one rank.
         merger: puts steps in the place of the log rows that are their means.
         look_up: returns the rows of steps on all ranks; None where rows are not followed.
+        aside: takes what nobody waits for; None where there is no better time for it than now.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Watch:
         self.agree: Callable[[str], bool] | None = None
         self.look_up: Callable[[Sequence[int]], Sequence[StepRows]] | None = None
         self.merger = Merger()
+        self.aside: Aside | None = None
         self._later, self._thread = Later(), get_ident()
         self._logged: list[Mapping[str, Any]] = []
         self._steps: list[Taken] = []
@@ -88,35 +91,64 @@ class Watch:
             row: of the log.
             control: the trainer's, in which a stop is asked for.
         """
-        self._logged.append(row)
-        self._steps.append(steps)
         # What acts does so at once, and all ranks at the same row.
         alone = self.agree is None and not self.waiting
-        if alone and not self._acts and self._later.takes(steps, row):
-            if self._later.keeps():
-                self.keep_what_waits()
+        if alone and not self._acts and self._later.is_usual(steps, row):
+            if self.aside is None:
+                return not self._waits(steps, row)
+            self.aside.actions.append(partial(self._take_usual, steps, row))
             return False
+        self._later.judged()
+        self._take_steps(steps, row, control)
+        return True
+
+    def _take_usual(self, steps: Taken, row: Mapping[str, Any]) -> None:
+        if not self._waits(steps, row):
+            self.find_rows()
+
+    def _waits(self, steps: Taken, row: Mapping[str, Any]) -> bool:
+        """Have a usual row wait with others, or judge them all, if it is time to."""
+        if not self._later.takes(steps, row):
+            self._take_steps(steps, row, None)
+            return False
+        self._note(steps, row)
+        if self._later.keeps():
+            self.keep_what_waits()
+        return True
+
+    def _note(self, steps: Taken, row: Mapping[str, Any]) -> None:
+        self._logged.append(row)
+        self._steps.append(steps)
+
+    def _take_steps(self, steps: Taken, row: Mapping[str, Any], control: Any) -> None:
+        """Judge a row of the log by its steps, after those that wait."""
         self.catch_up()
+        self._note(steps, row)
         self._keep_logged()
         rows = self.merger.kept(steps.rows, row)
         if self.waiting:
             self._rows += rows
         else:
             self._judge(rows, control)
-        return True
 
     def catch_up(self) -> None:
         """Judge the rows that wait; from another thread nothing, in the middle of a step."""
         if get_ident() != self._thread:
             return
+        self._do_aside()
         if waiting := self._later.rest():
             self._keep_logged()
             for steps, row in waiting:
                 self._judge(self.merger.kept(steps, row), None)
             self.find_rows()
 
+    def _do_aside(self) -> None:
+        if self.aside is not None:
+            self.aside.do()
+
     def keep_what_waits(self) -> None:
         """Keep the steps that came; of a run that is killed they tell what its log rows said."""
+        self._do_aside()
         steps, self._steps = self._steps, []
         self.keep_steps(b"".join(each.rows for each in steps))
 

@@ -9,6 +9,8 @@ import pytest
 
 import sftdiag
 from sftdiag.live import step_signals
+from sftdiag.live.later import Aside
+from sftdiag.live.tape import Tape
 from sftdiag.sources import every_step
 
 torch = pytest.importorskip("torch", reason="needs the extra trainer")
@@ -93,3 +95,22 @@ def test_steps_are_the_same_bit_for_bit(tmp_path: Path, monkeypatch: pytest.Monk
         seen.append([step._replace(seconds=None) for step in every_step.read(str(folder))])
     assert len(seen[0]) == 25
     assert seen[0] == seen[1]
+
+
+def test_what_nobody_waits_for_is_done_once_the_device_is_busy() -> None:
+    done: list[str] = []
+    aside = Aside(lambda action: action())
+    tape = Tape(lambda: done.append("broke"))
+
+    def launch(model: Any, inputs: Any) -> Any:
+        done.append("launched")
+        return torch.tensor(1.0)
+
+    kept: list[Any] = []
+    step = tape.training_step(launch, kept.append, lambda: 1e-4, None, aside)
+    step(None, {})
+    aside.actions += [lambda: done.append("first"), lambda: done.append("second")]
+    step(None, {})
+    step(None, {})
+    assert done == ["launched", "launched", "first", "second", "launched"]
+    assert len(kept) == 3
