@@ -17,6 +17,7 @@ from sftdiag.detectors import (
     ends_lost,
     has_learned,
     rate_beyond_any,
+    repeats_itself,
     stands_high,
 )
 from sftdiag.detectors._stretches import Stretches
@@ -358,7 +359,7 @@ class Monitor:
             return "inconclusive", self._say(skips[LEARNING])
         elif (lost := ends_lost(self.signals)) is not None:
             return "inconclusive", self._say(lost)
-        elif (high := stands_high(self.signals)) is not None:
+        elif (high := stands_high(self.signals) or repeats_itself(self.signals)) is not None:
             return "inconclusive", self._say(high)
         return (worst.label if worst is not None else "healthy"), None
 

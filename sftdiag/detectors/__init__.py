@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sftdiag.detectors._learning import has_learned, rate_beyond_any
-from sftdiag.detectors._levels import ends_lost, stands_high
+from sftdiag.detectors._levels import ends_lost, repeats_itself, stands_high
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.detectors.early_loss_jump import EarlyLossJumpDetector
 from sftdiag.detectors.eval_loss_rising import EvalLossRisingDetector
@@ -59,5 +59,6 @@ __all__ = [
     "ends_lost",
     "has_learned",
     "rate_beyond_any",
+    "repeats_itself",
     "stands_high",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sftdiag.detectors._eval_rise import Fall, Rise, stands_out
+from sftdiag.detectors._eval_rise import STANDS, Fall, Rise, highest_since, stands_out
 from sftdiag.detectors._eval_wasted import COLLAPSE
 from sftdiag.findings import Severity
 
@@ -50,7 +50,8 @@ def severity_of_few(
             for, and what is beyond FEW_RISE is an error.
     """
     clear = learned.sure and learned.share >= FEW_FALL
-    if not learned.share:
+    highest = highest_since(losses, rise.index, rise.level)
+    if not learned.share or rise.recent < STANDS * highest:
         return None
     if collapsed and _by_heart(losses, rise):
         return Severity.ERROR

@@ -57,6 +57,10 @@ tenth is real, in those that learned."""
 SETTLING = frozenset({"tiny_learning_rate", "zero_grad_norm", "most_fall"})
 """Signs that settle it by themselves: the curve has only not to contradict them."""
 
+SCORES_SHARE = 0.5
+"""Share of the plan that the same scores must span, or guesses come after: many a classifier
+answers alike for its first third."""
+
 CORROBORATING = frozenset({"known_vocabulary", "low_token_accuracy", "weak_grad_norm"})
 """Signs one of which a loss that fell first needs besides its level: sums look like high means."""
 
@@ -113,6 +117,20 @@ def signs_of_a_fault(signals: Signals, level: float, blocks: Sequence[Block]) ->
     surprised = entropy is not None and level > LOSS_OVER_ENTROPY * entropy
     if accuracy is not None and accuracy < (LOW_ACCURACY if surprised else FLOOR_ACCURACY):
         signs["low_token_accuracy"] = accuracy
+    return signs
+
+
+def same_scores(signals: Signals) -> dict[str, Scalar]:
+    """Return how many evaluations gave the same scores, and the highest; {} where they moved."""
+    scores = signals.scores
+    return scores.same() if signals.share_of_plan(scores.span) >= SCORES_SHARE else {}
+
+
+def signs_of_scores(signals: Signals) -> dict[str, Scalar]:
+    """Return what the scores of evaluations say against learning; {} where they say nothing."""
+    signs = same_scores(signals)
+    if signals.share_of_plan(signals.last_step) >= SCORES_SHARE:
+        signs |= signals.scores.guesses()
     return signs
 
 

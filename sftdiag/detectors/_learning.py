@@ -153,13 +153,22 @@ def has_learned(signals: Signals) -> bool:
         return False
     losses = signals.block_losses
     if not losses:
-        return _still_evaluations.fell(signals.main_evaluations, signals, surely=True)
+        return not _guesses(signals) and _still_evaluations.fell(
+            signals.main_evaluations, signals, surely=True
+        )
     if opened_higher(losses) or _falls(signals, fall_of(losses)):
         return True
     if 1 < len(losses) < LEAST_VALUES and losses[-1] > losses[0]:
         # Beside few train rows that end higher, evaluations may only scatter.
         return False
-    return learns(signals, signals.blocks, plain=True, surely=True)
+    return learns(signals, signals.blocks, plain=not _guesses(signals), surely=True)
+
+
+def _guesses(signals: Signals) -> bool:
+    """Return whether a classifier guesses still, or again, and its loss has hardly moved."""
+    points = signals.main_evaluations
+    moved = bool(points) and points[-1].loss < (1 - MOVED_EVAL) * points[0].loss
+    return not moved and bool(signals.scores.guesses() or signals.scores.same())
 
 
 def _falls(signals: Signals, seen: Fall) -> bool:

@@ -77,6 +77,17 @@ MEASURED = 31
 """Last evaluations of which the middle one says how many times too large a loss is: beside the
 first the train loss still falls fast, and its mean lies above what is evaluated."""
 
+SAME_ROWS = 8
+"""Rows in a row with the same loss to four decimals or more: two of one level differ in the
+third digit."""
+
+SAME_LEAST = 0.01
+"""Below it four decimals are two digits."""
+
+SAME_LEAP = 0.1
+"""Share of it by which the loss before must have been another: a mean over the steps so far comes
+to its last level smoothly."""
+
 USUAL_SHARE = 0.5
 """Share of ln V below which a loss is a usual one: pretrained models have 1 to 4 nats."""
 
@@ -206,7 +217,9 @@ def stands_high(signals: Signals) -> Skip | None:
     if signals.objective is not None or signals.context.custom_loss or not losses or not first:
         return None
     last = median(losses[-max(1, len(losses) // 3) :])
-    if last < RESTING + smoothed(signals) or last < NEAR_BLIND * first:
+    # How far above every blind guess it began says nothing of what was learned.
+    begin = min(first, log(LARGEST_VOCABULARY))
+    if last < RESTING + smoothed(signals) or last < NEAR_BLIND * begin:
         return None
     return Skip("stands_high", {"first": first, "loss": last, "usual": RESTING})
 
@@ -214,11 +227,37 @@ def stands_high(signals: Signals) -> Skip | None:
 def ends_lost(signals: Signals) -> Skip | None:
     """Return that the newest loss is NaN or infinite, which a second one would make sure, or None.
 
-    Where :mod:`sftdiag.detectors.non_finite` has spoken, that says more.
+    Of the train rows or the evaluations. Where :mod:`sftdiag.detectors.non_finite` has spoken, or
+    :mod:`sftdiag.detectors.eval_not_finite`, that says more.
     """
-    if not signals.row_lost or signals.objective is not None:
+    if signals.objective is not None:
         return None
-    return Skip("ends_lost", {"step": signals.last_train_step})
+    if signals.row_lost:
+        return Skip("ends_lost", {"step": signals.last_train_step})
+    if (step := signals.evaluation_lost) is not None:
+        return Skip("eval_ends_lost", {"step": step})
+    return None
+
+
+def repeats_itself(signals: Signals) -> Skip | None:
+    """Return that the newest losses are the same to the last digit after others, or None.
+
+    A loss that is the same for every batch depends on none: the weights behind it are lost, or what
+    is logged is no longer their loss. Losses of memorised rows, and rounded ones, agree by chance.
+    """
+    losses = [loss for _, loss in signals.recent]
+    last = losses[-SAME_ROWS:]
+    if signals.objective is not None or len(last) < SAME_ROWS or len(set(last)) > 1:
+        return None
+    loss, before = last[0], next((other for other in reversed(losses) if other != last[0]), None)
+    if before is None:
+        # Where all are the same, that is the first of them, if it is not among them.
+        before = signals.first_loss
+    moved = before is not None and abs(before - loss) > SAME_LEAP * abs(loss)
+    rounded = all(round(other, 3) == other for other in losses)
+    if not moved or rounded or loss < SAME_LEAST:
+        return None
+    return Skip("repeats_itself", {"loss": loss, "rows": SAME_ROWS, "before": before})
 
 
 def span(signals: Signals) -> int:

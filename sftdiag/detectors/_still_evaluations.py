@@ -32,8 +32,13 @@ NOISE, NOISY_EVALUATIONS = 4.0, 6
 of many that only scatter lies 3 to 4 times it above the lowest."""
 
 
-def still(points: Sequence[Evaluation], signals: Signals) -> dict[str, Scalar] | None:
-    """Return the numbers that say that the evaluations have not moved, or None."""
+def still(
+    points: Sequence[Evaluation], signals: Signals, most: float = STILL
+) -> dict[str, Scalar] | None:
+    """Return the numbers that say that the evaluations have not moved, or None.
+
+    ``most``: the spread that counts as none; up to FELL where their scores say the same.
+    """
     if len(points) < LEAST_EVALUATIONS:
         return None
     share = signals.share_of_plan(points[-1].step - points[0].step)
@@ -41,7 +46,7 @@ def still(points: Sequence[Evaluation], signals: Signals) -> dict[str, Scalar] |
     level = max(abs(loss) for loss in losses)
     # Numbers that were rounded for print may lie that much further apart.
     spread = max(losses) - min(losses) + rounding(level, signals.context.logged_digits)
-    if share < LEAST_SHARE or level == 0.0 or spread > STILL * share * level:
+    if share < LEAST_SHARE or level == 0.0 or spread > most * share * level:
         return None
     numbers: dict[str, Scalar] = {
         "eval_loss_first": losses[0],

@@ -40,6 +40,7 @@ from collections.abc import Sequence
 from sftdiag.detectors._eval_few import FEW_RISE, severity_of_few
 from sftdiag.detectors._eval_rise import (
     MIN_RISE,
+    STANDS,
     Fall,
     Rise,
     first_rise,
@@ -91,11 +92,6 @@ STEADY_RISE = 0.015
 STILL_TO_COME = 1 / 3
 """What the rest of the plan adds to a steady rise, in units of its slope so far: a decay to 0,
 linear or cosine, leaves a half to a third of what the present rate gives."""
-
-STANDS = 2 / 3
-"""Share of the highest rise since the best that must still stand: what has come back by more is a
-bump of the learning rate that the train loss left first, at an epoch's edge. Labelled runs that
-overfit gave back at most 29 %."""
 
 LEAST_RISE = 0.003
 """Share of the first train loss that a rise must be: less costs nothing, though it is a large share

@@ -1,7 +1,8 @@
 """SFT203 eval-not-finite: the evaluation loss is NaN or infinite while the training loss is not.
 
-Fires at the first evaluation of a series, or at the second in a row once one was finite, and does
-not resolve by itself. When the training loss is lost as well, SFT106 explains it.
+Fires at the first evaluation of a series, or at the second in a row once one was finite; at the
+first then, too, where a score beside it collapses. It does not resolve by itself. When the training
+loss is lost as well, SFT106 explains it.
 
 Cannot see it where the trainer drops NaN batches from the mean, as it does when any batch is finite
 (``logging_nan_inf_filter``).
@@ -26,13 +27,17 @@ from math import isfinite
 from sftdiag.detectors.base import Detector, Skip, no_evaluations
 from sftdiag.findings import Detection, Severity
 from sftdiag.hints import ClassVar
-from sftdiag.records import EVAL, LogRecord
+from sftdiag.records import EVAL, LogRecord, is_score
 from sftdiag.signals.stream import Signals
 
 IN_A_ROW = 2
 """Evaluations in a row once one was finite: the rows are the same each time, so what was NaN twice
 stays NaN (corpus: 16 of 16 series). So does what was NaN the first time: no weights have moved far
 by then, and the rows are to blame (every one of those series)."""
+
+COLLAPSED = 0.5
+"""Share of what it was that a score beside a loss which is not finite must be below: the weights
+are lost, and no batch alone is to blame. Of healthy labelled runs none loses half of one."""
 
 
 class EvalNotFiniteDetector(Detector):
@@ -47,23 +52,38 @@ class EvalNotFiniteDetector(Detector):
         self._rows: dict[str, int] = {}
         self._onset: dict[str, int] = {}
         self._finite: set[str] = set()
+        self._told: set[str] = set()
+        self._scores: dict[str, float] = {}
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
         if record.kind != EVAL:
             return ()
         found = []
+        collapsed = self._collapses(record)
         for series, loss in signals.eval_losses.items():
             if isfinite(loss):
                 self._rows[series] = 0
                 self._finite.add(series)
+                self._told.discard(series)
                 continue
             self._rows[series] = self._rows.get(series, 0) + 1
             if self._rows[series] == 1:
                 self._onset[series] = record.step
-            if self._rows[series] == (IN_A_ROW if series in self._finite else 1):
+            needed = IN_A_ROW if series in self._finite and not collapsed else 1
+            if self._rows[series] >= needed and series not in self._told:
+                self._told.add(series)
                 found.append(self._detection(signals, record, series, loss))
         return found
+
+    def _collapses(self, record: LogRecord) -> bool:
+        """Return whether a score beside losses that are not all finite has collapsed."""
+        scores = {name: value for name, value in record.metrics.items() if is_score(name)}
+        if all(map(isfinite, record.eval_losses().values())):
+            self._scores = scores
+            return False
+        before = self._scores
+        return any(score < COLLAPSED * before.get(name, 0.0) for name, score in scores.items())
 
     def _detection(
         self, signals: Signals, record: LogRecord, series: str, loss: float

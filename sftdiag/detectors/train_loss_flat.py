@@ -11,7 +11,8 @@ Seen in four ways, each by its own proof:
   steps that are clipped to so little (of SGD; of Adam beside its epsilon) that the whole plan
   cannot take the loss down. Such steps, and those of Adam at a rate below every range, are an error
   from the fifth row on, whatever the warm-up: what the plan cannot do need not be waited for;
-- the evaluations, made on the same rows each time: all of them within 0.34 %;
+- the evaluations, made on the same rows each time: all of them within 0.34 %, or 0.85 % where their
+  scores are the same to the last digit, or those of guesses;
 - the learning rate: exactly 0 in every row after the first (error), or with more than a tenth of
   the plan left (warning);
 - losses that repeat to the last digit from epoch to epoch (error).
@@ -51,7 +52,9 @@ from sftdiag.detectors._flat_signs import (
     FLOOR_LIKELY_LOSS,
     knows_its_rows,
     may_be_a_guess,
+    same_scores,
     signs_of_a_fault,
+    signs_of_scores,
     tiny_rate,
 )
 from sftdiag.detectors._learning import (
@@ -67,7 +70,6 @@ from sftdiag.detectors._learning import (
 )
 from sftdiag.detectors._repeats import Repeats
 from sftdiag.detectors._still_rate import StillRate
-from sftdiag.detectors._still_scores import StillScores
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.hints import ClassVar
@@ -123,7 +125,6 @@ class TrainLossFlatDetector(Detector):
     def __init__(self) -> None:
         self._rate = StillRate()
         self._repeats = Repeats()
-        self._scores = StillScores()
         self._floor = False
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
@@ -132,8 +133,6 @@ class TrainLossFlatDetector(Detector):
         if record.kind == TRAIN:
             still = self._rate.take(record)
             repeats = self._repeats.take(record)
-        elif record.kind == EVAL:
-            self._scores.take(record)
         active = self._active
         if active is not None and active.variant in RATE:
             return () if self._rate.at_zero else self._end(record.step)
@@ -177,7 +176,8 @@ class TrainLossFlatDetector(Detector):
         plan = signals.max_steps
         if plan and rows.steps[-1] < MIN_SHARE * plan:
             return True
-        if _still_evaluations.still(signals.main_evaluations, signals) is not None:
+        points, most = signals.main_evaluations, _still_evaluations.FELL
+        if _still_evaluations.still(points, signals, most) is not None:
             return False
         # Where the highest of all is no guess, no half of them is.
         if may_be_a_guess(signals, max(closing.losses)) and any(
@@ -248,7 +248,7 @@ class TrainLossFlatDetector(Detector):
             whole, blocks = fall_of(losses), signals.blocks
             signs = signs_of_a_fault(signals, whole.level, blocks)
             if is_flat(signals, whole, signs) and not learns(signals, blocks, plain=not signs):
-                signs |= self._scores.signs(signals)
+                signs |= same_scores(signals)
                 self._floor = not signs and knows_its_rows(whole.level, blocks)
                 # What was learned may lie before a log that begins in mid-run.
                 if self._floor or (signals.begins_in_mid_run and not signs):
@@ -261,7 +261,9 @@ class TrainLossFlatDetector(Detector):
     def _evaluated(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Look for evaluations that stand still beside a train loss that may only be noisy."""
         losses = signals.block_losses
-        still = _still_evaluations.still(signals.main_evaluations, signals)
+        of_scores = signs_of_scores(signals)
+        most = _still_evaluations.FELL if of_scores else _still_evaluations.STILL
+        still = _still_evaluations.still(signals.main_evaluations, signals, most)
         # Evaluations that agree to the last digit need no train loss that is flat, too.
         if still is None or not (
             "equal_evaluations" in still or may_be_within(TOLERANCE_SIGNED, losses)
@@ -271,7 +273,7 @@ class TrainLossFlatDetector(Detector):
         moved = whole.lower > TOLERANCE * abs(whole.level) or opened_higher(losses)
         if moved or learns(signals, blocks, plain=True):
             return ()
-        signs = signs_of_a_fault(signals, whole.level, blocks) | self._scores.signs(signals)
+        signs = signs_of_a_fault(signals, whole.level, blocks) | of_scores
         return self._fire(signals, step, blocks, {**signs, **still}, "evaluations")
 
     def _may_be_late(self, signals: Signals, losses: Sequence[float]) -> bool:
@@ -350,7 +352,7 @@ class TrainLossFlatDetector(Detector):
         if active.variant not in PLAIN or active.severity is Severity.ERROR:
             return ()
         signs = signs_of_a_fault(signals, sum(losses) / len(losses), signals.blocks)
-        signs |= self._scores.signs(signals)
+        signs |= same_scores(signals)
         if not _proof(signs):
             return ()
         self._active = active.replace(
@@ -379,8 +381,10 @@ class TrainLossFlatDetector(Detector):
         """See :meth:`Detector.skip`."""
         if self._active is not None:
             return None
-        waiting = self._wait(signals)
-        if waiting is not None or has_learned(signals):
+        waiting, learned = self._wait(signals), has_learned(signals)
+        if not learned and signals.objective is None and (guess := signals.scores.guesses()):
+            return Skip("guesses", {**guess, "loss": signals.main_evaluations[-1].loss})
+        if waiting is not None or learned:
             return waiting
         if signals.begins_in_mid_run:
             return Skip("no_first_records")
@@ -424,5 +428,8 @@ def _proven(signs: Mapping[str, Scalar]) -> str:
 
 def _proof(signs: Mapping[str, Scalar]) -> bool:
     """Return whether a sign says that there was something to learn, or that no step was made."""
-    about = ("eval_loss_first", "eval_loss_last", "eval_spread", "evaluations")
+    about = (
+        *("eval_loss_first", "eval_loss_last", "eval_spread", "evaluations"),
+        *("classes", "guess_loss", "accuracy"),
+    )
     return any(name not in about for name in signs)

@@ -21,6 +21,7 @@ from sftdiag.signals.leap import Leap, LeapWatch
 from sftdiag.signals.main_series import MainSeries
 from sftdiag.signals.rows import LONGEST, Rows
 from sftdiag.signals.schedule import RateRise, Schedule
+from sftdiag.signals.scores import Scores
 from sftdiag.signals.staircase import Staircase
 from sftdiag.signals.zeros import NAN_KINDS, Zeros
 
@@ -106,6 +107,7 @@ class Signals(MainSeries):
         self.recent: deque[tuple[float | None, float]] = deque(maxlen=RECENT)
         self.staircase = Staircase()
         self.schedule = Schedule()
+        self.scores = Scores()
         self.zeros = Zeros()
         self.edge = Edge()
         self.leap: Leap | None = None
@@ -115,6 +117,7 @@ class Signals(MainSeries):
         self._rows_at_eval: dict[str, int] = {}
         self._loss_rows = 0
         self._summary_step: int | None = None
+        self.evaluation_lost: int | None = None
 
     def update(self, record: LogRecord) -> bool:
         """Take the next record in.
@@ -284,6 +287,10 @@ class Signals(MainSeries):
         if not losses and any(name.endswith("_runtime") for name in record.metrics):
             self.evaluated_without_loss = True
         self.zeros.evaluated(losses)
+        if losses:
+            lost = not all(map(isfinite, losses.values()))
+            self.scores.take(record, losses.get("eval_loss", next(iter(losses.values()))))
+            self.evaluation_lost = record.step if lost else None
         for series, loss in losses.items():
             if series not in self.evaluations_seen and len(self.evaluations_seen) == MAX_SERIES:
                 continue
@@ -335,6 +342,7 @@ class Signals(MainSeries):
         self.last_step = step
         self.recent.clear()
         self.staircase, self.schedule, self.zeros = Staircase(), Schedule(), Zeros()
+        self.scores, self.evaluation_lost = Scores(), None
         self._leaps = LeapWatch()
 
     @property
