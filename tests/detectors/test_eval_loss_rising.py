@@ -50,6 +50,14 @@ def test_few_evaluations(losses: list[float]) -> None:
     assert [name for name, *_ in fired(evaluations(losses))] == ["eval-loss-rising"]
 
 
+def test_few_evaluations_that_have_mostly_come_back_are_no_rise() -> None:
+    # Rows: an evaluation each, and a train loss of one batch, which no one can tell from a fall.
+    train = [0.0205, 0.671, 0.5961, 0.0167, 0.0007]
+    assert fired(evaluations([0.246, 0.196, 0.266, 0.217, 0.2095], train, every=1)) == []
+    (told, _, _), *_ = fired(evaluations([0.246, 0.196, 0.217, 0.266, 0.27], train, every=1))
+    assert told == "eval-loss-rising"
+
+
 def test_a_climb_of_three_evaluations_takes_rows_that_are_learned_by_heart() -> None:
     train = [1.1, 0.55, 0.2]
     told = fired(evaluations([1.2, 1.25, 1.45], train))

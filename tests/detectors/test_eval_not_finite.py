@@ -59,3 +59,24 @@ def test_masked_training_explains_it() -> None:
     assert report.primary is not None
     assert report.primary.code == "SFT107"
     assert report.findings[1].consequence_of == report.primary.id
+
+
+def test_one_is_enough_beside_a_score_that_collapsed() -> None:
+    rows = evaluations([1.0, 0.9, nan, nan])
+    for row, score in zip(rows[1::2], (0.76, 0.77, 0.0006, 0.0006), strict=True):
+        row["eval_mean_token_accuracy"] = score
+    assert fired(rows) == [("eval-not-finite", "warning", 30)]
+    for row in rows[1::2]:
+        row["eval_mean_token_accuracy"] = 0.5
+    assert fired(rows) == [("eval-not-finite", "warning", 40)]
+
+
+def test_a_run_that_ends_on_one_is_not_called_healthy() -> None:
+    rows = [{"step": step, "loss": 3 - step / 50} for step in range(1, 101)]
+    rows += [{"step": 50, "eval_loss": 2.0}, {"step": 100, "eval_loss": nan}]
+    rows.sort(key=lambda row: row["step"])
+    report = sftdiag.analyze({"log_history": rows})
+    assert (report.verdict, report.findings) == ("inconclusive", ())
+    assert report.reason is not None
+    assert "last evaluation, at step 100, is NaN" in report.reason
+    assert sftdiag.analyze({"log_history": rows[:-1]}).verdict == "healthy"
