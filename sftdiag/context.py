@@ -69,6 +69,8 @@ class RunContext(Value):
         sampler: the order of the rows: ``"random"``, ``"sequential"`` or ``"group_by_length"``.
         optim: the optimizer's name in transformers; ``"sgd_momentum"`` where SGD has a momentum,
             the class's where the trainer was given one of another kind than Adam and SGD.
+        own_optimizer: its class, where its settings are not those of the trainer's arguments.
+        moments_as_weights: whether it keeps Adam's moments in the dtype of the weights.
         outside_optimizer: trainable parameters that the optimizer does not hold.
         unreached_parameters: trainable parameters that no gradient reaches.
         max_grad_norm: the gradient is clipped to this norm; 0 is off.
@@ -142,6 +144,8 @@ class RunContext(Value):
     formatting_ignored: bool | None = None
     sampler: str | None = None
     optim: str | None = None
+    own_optimizer: str | None = None
+    moments_as_weights: bool | None = None
     outside_optimizer: int | None = None
     unreached_parameters: int | None = None
     max_grad_norm: float | None = None

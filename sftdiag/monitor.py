@@ -286,13 +286,13 @@ class Monitor:
         )
 
     def _spoken(self, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
-        """Return findings whose fixes name the settings of the framework that trains."""
-        framework = self.signals.context.framework
-        if framework is None:
+        """Return findings whose fixes name the settings of what trains."""
+        known = self.signals.context
+        if known.framework is None and known.own_optimizer is None:
             return findings
-        from sftdiag.guide.dialect import spoken  # loads where a framework is known
+        from sftdiag.guide.dialect import spoken  # loads where there is another one
 
-        return tuple(spoken(each, framework, self.settings.lang) for each in findings)
+        return tuple(spoken(each, known, self.settings.lang) for each in findings)
 
     def _findings(self) -> tuple[Finding, ...]:
         found = self._told(self._cases.all)

@@ -7,6 +7,9 @@ scales the loss, and Adam's eps of 1e-8 is 0 in float16, whose smallest number i
 weight without a gradient becomes 0/0. And where the weights that the optimizer steps are bfloat16,
 at a rate so small that nine of ten of them cannot take a step: bfloat16 has 8 bits, and what is
 less than half of the last one is rounded away; an error where that holds of Adam's largest steps.
+A note where Adam's second moment is bfloat16 with them and beta2 takes less than half of its last
+bit off it: it rises and never falls, so that over a run of as many steps as beta2 remembers, steps
+become smaller than the rate says (findings/bf16_adam_never_forgets_a_large_gradient.sh).
 
 Cannot see: an optimizer that keeps what rounding takes off (its weights' scale is not looked at);
 whether the GPU has bf16 (NVIDIA: Ampere and newer).
@@ -33,16 +36,21 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from sftdiag.checks.base import ARGUMENTS, Check, Inputs
 from sftdiag.context import RunContext
 from sftdiag.findings import Scalar, Severity
 from sftdiag.observations import FixText, Observation, Skip
+from sftdiag.ranges import ADAM_BETA2
 
 HALF_A_BIT = 2.0**-9
-"""Of a number: what is less than half of the last of bfloat16's 8 bits changes no number."""
+"""Of a number: what is less than half of the last of bfloat16's 8 bits changes no number. Half of
+the bits are twice as coarse, so that a second moment surely falls from 2**-8 on, as at 0.99."""
+
+FORGETFUL = ADAM_BETA2[1].low
+"""A beta2 in use at which it falls: 0.95, of Llama 2."""
 
 LARGEST_STEP = 0.1 / 0.001**0.5
 """Times the rate: no step of Adam is larger, at its usual betas of 0.9 and 0.999 (Kingma and Ba
@@ -68,7 +76,7 @@ class PrecisionCheck(Check):
             return [rounded]
         bare = context.trainable_dtype == "float16"
         if context.precision != "fp16" and not bare:
-            return ()
+            return [*self._remembered(context)]
         quantized = context.method == "qlora"
         weights: Mapping[str, tuple[Scalar, Scalar]] = (
             {"model dtype": ("float16", "float32")} if bare else {}
@@ -86,6 +94,26 @@ class PrecisionCheck(Check):
                 ),
             )
         ]
+
+    def _remembered(self, context: RunContext) -> Iterator[Observation]:
+        """Yield the note where Adam's second moment can only rise, for as long as it matters."""
+        steps, betas = context.max_steps, context.adam_betas
+        if context.trainable_dtype != "bfloat16" or not context.moments_as_weights:
+            return
+        forgets = 1.0 - betas[1] if betas is not None else 0.0
+        # In fewer steps a second moment of float32 forgets little, too.
+        if steps is None or not 0.0 < forgets < HALF_A_BIT or steps * forgets < 1.0 or not betas:
+            return
+        yield self.observation(
+            Severity.INFO,
+            series=ARGUMENTS,
+            variant="remembered",
+            evidence={"beta2": betas[1], "share": forgets, "least": HALF_A_BIT, "steps": steps},
+            fixes=(
+                FixText("forget", changes={"SFTConfig.adam_beta2": (betas[1], FORGETFUL)}),
+                FixText("copies", changes={"model dtype": ("bfloat16", "float32")}),
+            ),
+        )
 
     def _rounded(self, context: RunContext) -> Observation | None:
         """Return the finding where Adam's steps, of about the rate, are below the weights' bits."""

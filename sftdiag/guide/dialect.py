@@ -13,11 +13,12 @@ Fix(text='raise sequence_len', changes={'sequence_len': (8, 32)})
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from types import MappingProxyType
 
 from sftdiag import texts
+from sftdiag.context import RunContext
 from sftdiag.findings import Cause, Finding, Fix
 from sftdiag.values import Value
 
@@ -76,6 +77,17 @@ WORDS = ("{}", "{} {}")
 
 UNKNOWN = dict.fromkeys(COMMON)
 """For frameworks whose settings are none of the Trainer's: what they lack keeps its plain name."""
+
+OF_AN_OPTIMIZER = MappingProxyType(
+    {
+        "learning_rate": "lr",
+        "weight_decay": "weight_decay",
+        "adam_beta1": "betas[0]",
+        "adam_beta2": "betas[1]",
+        "adam_epsilon": "eps",
+    }
+)
+"""What the arguments say of the optimizer, by the names that torch gives it."""
 
 LOOP = "loop"
 """A loop of one's own, which names its settings as it likes: TRL's names, without TRL."""
@@ -234,17 +246,43 @@ _CHECKPOINT = re.compile(r"checkpoint-(\d+)", re.ASCII)
 _WRITTEN = {"True": "true", "False": "false", "None": "null"}
 
 
-def spoken(finding: Finding, framework: str | None, lang: str) -> Finding:
-    """Return a finding with its fixes in a framework's words; as it is where that has none."""
-    if framework is None or framework not in (*DIALECTS, *OLDER):
+def spoken(finding: Finding, known: RunContext, lang: str) -> Finding:
+    """Return a finding with its fixes in the words of a run; as it is where that has none.
+
+    Those are its framework's, and the names that an optimizer has of its own which the trainer was
+    given: what the arguments say of it then changes nothing.
+    """
+    framework, optimizer = known.framework, known.own_optimizer
+    if framework not in DIALECTS and framework not in OLDER:
+        framework = None
+    if framework is None and optimizer is None:
         return finding
-    return finding.replace(causes=tuple(_cause(each, framework, lang) for each in finding.causes))
+    told = tuple(_cause(each, framework, optimizer, lang) for each in finding.causes)
+    return finding.replace(causes=told)
 
 
-def _cause(cause: Cause, framework: str, lang: str) -> Cause:
-    told = (in_its_words(fix, framework, lang) for fix in cause.fixes)
+def _cause(cause: Cause, framework: str | None, optimizer: str | None, lang: str) -> Cause:
+    fixes: Iterable[Fix] = cause.fixes
+    if framework is not None:
+        fixes = [in_its_words(fix, framework, lang) for fix in fixes]
+    if optimizer is not None and framework not in DIALECTS:
+        fixes = [of_the_optimizer(fix, optimizer) for fix in fixes]
     # Several of TRL's ways may be one of the framework's.
-    return cause.replace(fixes=tuple({fix.text: fix for fix in told}.values()))
+    return cause.replace(fixes=tuple({fix.text: fix for fix in fixes}.values()))
+
+
+def of_the_optimizer(fix: Fix, optimizer: str) -> Fix:
+    """Return one fix by the names of the optimizer that the trainer was given.
+
+    >>> of_the_optimizer(Fix("set adam_beta2=0.95", {"SFTConfig.adam_beta2": (1, 0.95)}), "AdamW")
+    Fix(text='set betas[1]=0.95', changes={'AdamW.betas[1]': (1, 0.95)})
+    """
+    text, changes = fix.text, dict(fix.changes)
+    for name, own in OF_AN_OPTIMIZER.items():
+        text = re.sub(rf"(?<![\w.]){name}(?!\w)", own, text)
+        if (pair := changes.pop(f"SFTConfig.{name}", None)) is not None:
+            changes[f"{optimizer}.{own}"] = pair
+    return Fix(text, changes)
 
 
 def in_its_words(fix: Fix, framework: str, lang: str) -> Fix:

@@ -8,6 +8,7 @@ from sftdiag import checks as checks_package
 from sftdiag import texts
 from sftdiag.checks.base import ARGUMENTS
 from sftdiag.config import Settings
+from sftdiag.context import RunContext
 from sftdiag.findings import Cause, Finding, Fix, Report, Scalar, Severity, Status, Summary
 from sftdiag.guide import arbitration
 from sftdiag.observations import Observation, Outcome, Skip
@@ -74,10 +75,22 @@ def skip_reasons(outcome: Outcome, lang: str) -> dict[str, str]:
     return {name: words[s.key].format(**s.values) for name, s in outcome.skipped.items()}
 
 
-def report(outcome: Outcome, settings: Settings, source: str) -> Report:
-    """Return the report on a run of which nothing but the checks before step 1 is known."""
-    chosen = selected(outcome, settings)
-    found = tuple(sorted(findings(chosen, settings.lang), key=arbitration.importance))
+def report(
+    outcome: Outcome, settings: Settings, source: str, known: RunContext | None = None
+) -> Report:
+    """Return the report on a run of which nothing but the checks before step 1 is known.
+
+    Args:
+        outcome: what they say.
+        settings: what is reported, and in which language.
+        source: where it comes from.
+        known: what is known of the run, in whose words fixes are told.
+    """
+    from sftdiag.guide.dialect import spoken  # loads with the checks alone
+
+    chosen, known = selected(outcome, settings), known or RunContext()
+    told = (spoken(each, known, settings.lang) for each in findings(chosen, settings.lang))
+    found = tuple(sorted(told, key=arbitration.importance))
     worst = max((finding.severity for finding in found), default=None)
     reason = None
     if not chosen.ran:

@@ -85,7 +85,7 @@ def report_on(
 ) -> PreflightReport:
     """Return the report on what the checks see, able to show the rows."""
     outcome = run_checks(inputs, codes)
-    found = guide.report(outcome, settings, source)
+    found = guide.report(outcome, settings, source, inputs.context)
     splits = {split.name: split.samples for split in (inputs.train, *inputs.evaluations)}
     rows = {
         guide.finding_id(seen): splits[seen.series][seen.example]
@@ -100,7 +100,8 @@ def report_on(
 def guarded_report(trainer: Any, settings: Settings) -> Report:
     """Return what the checks say of a trainer; nothing where even looking fails."""
     try:
-        return guide.report(run_checks(from_trainer(trainer)), settings, SOURCE)
+        inputs = from_trainer(trainer)
+        return guide.report(run_checks(inputs), settings, SOURCE, inputs.context)
     except Exception:
         return guide.report(Outcome(), settings, SOURCE)
 

@@ -111,9 +111,11 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContex
         optim=optimizers.name(args, optimizer),
         unreached_parameters=gradients.unreached(model),
         max_grad_norm=as_float(args.max_grad_norm),
-        weight_decay=as_float(args.weight_decay),
-        adam_betas=_betas(args),
-        adam_epsilon=as_float(args.adam_epsilon),
+        weight_decay=optimizers.weight_decay(args, optimizer),
+        adam_betas=optimizers.betas(args, optimizer),
+        adam_epsilon=optimizers.epsilon(args, optimizer),
+        own_optimizer=optimizers.own(args, given, kwargs.get("lr_scheduler")),
+        moments_as_weights=optimizers.keeps_moments_as_weights(args, optimizer),
         label_smoothing=as_float(args.label_smoothing_factor),
         loss_type=_label(getattr(args, "loss_type", None)),
         metric_for_best_model=_label(args.metric_for_best_model),
@@ -160,11 +162,6 @@ def _from_model(model: Any) -> RunContext:
         modules_to_save=_names(getattr(adapter, "modules_to_save", None)),
         untied_embeddings=weights.untied(model) if adapter is not None else None,
     )
-
-
-def _betas(args: Any) -> tuple[float, ...] | None:
-    betas = (as_float(args.adam_beta1), as_float(args.adam_beta2))
-    return None if None in betas else tuple(beta for beta in betas if beta is not None)
 
 
 def _dropout(config: Any) -> float | None:

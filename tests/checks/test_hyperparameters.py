@@ -73,6 +73,47 @@ HEALTHY: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+IN_BFLOAT16: dict[str, Any] = {
+    "trainable_dtype": "bfloat16",
+    "moments_as_weights": True,
+    "max_steps": 1_000,
+    "warmup_steps": 100,
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"max_steps": 900, "warmup_steps": 30},
+        {"adam_betas": (0.9, 0.99)},
+        {"adam_betas": (0.9, 0.95)},
+        {"moments_as_weights": False},
+        {"moments_as_weights": None},
+        {"trainable_dtype": "float32"},
+        {"adam_betas": None},
+        {"max_steps": None},
+    ],
+)
+def test_a_second_moment_that_falls_or_has_no_time_to_is_silent(changes: dict[str, Any]) -> None:
+    assert look("full", **{**IN_BFLOAT16, "adam_betas": (0.9, 0.999), **changes}) == {}
+
+
+@pytest.mark.parametrize("beta2", [0.95, 0.99, 0.998, 0.9985, 0.999, 0.9999])
+def test_the_second_moment_of_bfloat16_falls_where_the_check_is_silent(beta2: float) -> None:
+    """Of weights with every mantissa, by torch's own Adam: where it says so, not one falls."""
+    torch = pytest.importorskip("torch")
+    weights = torch.nn.Parameter(torch.zeros(256, dtype=torch.bfloat16))
+    optimizer = torch.optim.AdamW([weights], betas=(0.9, beta2), weight_decay=0.0)
+    moments = []
+    for size in (100.0, *[1e-3] * 50):
+        weights.grad = (size * torch.linspace(1.0, 2.0, 256)).to(torch.bfloat16)
+        optimizer.step()
+        moments.append(optimizer.state[weights]["exp_avg_sq"].clone())
+    told = look("full", **{**IN_BFLOAT16, "max_steps": 10**6, "adam_betas": (0.9, beta2)})
+    assert moments[-1].dtype == torch.bfloat16
+    assert ("SFT509" in told) == bool((moments[-1] == moments[0]).all())
+
+
 @pytest.mark.parametrize("name", HEALTHY)
 def test_usual_set_ups_are_silent(name: str) -> None:
     method, changes = HEALTHY[name]
@@ -182,6 +223,8 @@ def test_what_is_recommended_is_silent(
                 "optim": "adamw_torch",
             },
         ),
+        ("SFT509", "info", "full", {**IN_BFLOAT16, "adam_betas": (0.9, 0.999)}),
+        ("SFT509", "info", "lora", {**IN_BFLOAT16, "adam_betas": (0.9, 0.9985)}),
         ("SFT510", "warning", "full", {"trainable_parameters": 266_000}),
         ("SFT510", "error", "full", {"trainable_parameters": 4_096}),
         ("SFT510", "error", "full", {"trainable_parameters": 0}),

@@ -72,3 +72,26 @@ def test_a_given_optimizer_has_the_rate(tmp_path: Path) -> None:
     trainer.optimizer = torch.optim.AdamW(trainer.model.parameters(), lr=0.0)
     (found,) = [f for f in sftdiag.preflight(trainer).findings if f.code == "SFT501"]
     assert found.severity.label == "error"
+
+
+def test_a_given_optimizer_has_its_constants_and_is_where_they_are_changed(tmp_path: Path) -> None:
+    trainer = setups.sft(tmp_path, setups.messages(setups.PAIRS[:40]), max_steps=2)
+    trainer.optimizer = torch.optim.AdamW(trainer.model.parameters(), lr=5e-5, betas=(0.999, 0.9))
+    (before,) = [f for f in sftdiag.preflight(trainer).findings if f.code == "SFT512"]
+    callback = sftdiag.attach(trainer)
+    trainer.train()
+    (live,) = [f for f in callback.report.findings if f.code == "SFT512"]
+    for found in (before, live):
+        changes = {"AdamW.betas[0]": (0.999, 0.9), "AdamW.betas[1]": (0.9, 0.999)}
+        assert "adam_beta1 0.999 with adam_beta2 0.9" in found.message
+        assert [dict(fix.changes) for fix in found.causes[0].fixes] == [changes]
+
+
+def test_weights_of_bfloat16_are_told_what_their_second_moment_is(tmp_path: Path) -> None:
+    trainer = setups.sft(tmp_path, setups.messages(setups.PAIRS[:40]), max_steps=2000)
+    assert "SFT509" not in {f.code for f in sftdiag.preflight(trainer).findings}
+    trainer.model.to(torch.bfloat16)
+    trainer.args.learning_rate = 1e-2  # No step is rounded away.
+    (found,) = [f for f in sftdiag.preflight(trainer).findings if f.code == "SFT509"]
+    assert (found.severity.label, found.evidence["beta2"]) == ("info", 0.999)
+    assert found.causes[0].fixes[0].changes == {"SFTConfig.adam_beta2": (0.999, 0.95)}

@@ -136,6 +136,6 @@ def test_it_is_an_error_before_step_1(lang: str) -> None:
     (found,) = preflight.findings(run_checks(Inputs(known)), lang)
     assert (found.code, found.severity.label) == ("SFT404", "error")
     assert "OptimizedModule" in found.message
-    (cause,) = dialect.spoken(found, "axolotl", lang).causes
+    (cause,) = dialect.spoken(found, RunContext(framework="axolotl"), lang).causes
     assert dict(cause.fixes[0].changes) == {"label_smoothing_factor": (0.1, 0.0)}
     assert "{" not in found.message
