@@ -78,7 +78,8 @@ class PromptTrainedCheck(Check):
         # The mark of another reply after the last one is no prompt: SFT406 tells it.
         rows = ((i, split.samples[i]) for i in known)
         ends = {i: inputs.tokenization.without_header(sample.input_ids) for i, sample in rows}
-        outside = {i: _outside(split.samples[i], before, ends[i]) for i in known}
+        begins = {i: _begin(split.samples[i], inputs.tokenization) for i in known}
+        outside = {i: _outside(split.samples[i], begins[i], before, ends[i]) for i in known}
         trained = [i for i in known if outside[i][0] > PARTLY * outside[i][1]]
         if not trained:
             return ()
@@ -100,10 +101,27 @@ class PromptTrainedCheck(Check):
         ]
 
 
-def _outside(sample: Sample, before: int, last: int) -> tuple[int, int]:
+def _begin(sample: Sample, known: Tokenization) -> int:
+    """Return where a row begins, past the end of a reply that began in another row.
+
+    Rows of packing_strategy="wrapped" begin anywhere. Where prompts are trained the labels go on
+    past the first end of a turn; after the end of a reply the next prompt is masked.
+    """
+    ids, labels = sample.input_ids, sample.labels
+    # The first token has no prediction before it.
+    first = next((i for i, label in enumerate(labels) if i and label != IGNORE_INDEX), 0)
+    head = ids[:first]
+    while head and head[-1] in known.turns.blanks:
+        head = head[:-1]
+    in_header = head == known.reply_opening[len(known.reply_opening) - len(head) :]
+    masked = next((i for i in range(first, len(ids)) if labels[i] == IGNORE_INDEX), 0)
+    ends = any(token in known.stops for token in ids[max(0, masked - AFTER) : masked])
+    return masked if ends and (first == 1 or in_header) else 1
+
+
+def _outside(sample: Sample, start: int, before: int, last: int) -> tuple[int, int]:
     """Return how many labels lie outside the replies before the last token, and how many do."""
     labels, places = 0, 0
-    start = 1  # The first token has no prediction before it.
     for first, end in (*(sample.answers or ()), (last + before, 0)):
         outside = sample.labels[start : max(start, first - before)]
         labels += len(outside) - outside.count(IGNORE_INDEX)

@@ -134,6 +134,31 @@ def test_templates_without_a_system_prompt_tell_nothing() -> None:
     assert tokenization.read(templates.tokenizer(templates.BEGIN_EACH_TURN)).turns.system == ()
 
 
+@pytest.mark.parametrize("size", [31, 71, 90])
+def test_the_end_of_a_reply_that_began_in_another_row_is_no_prompt(size: int) -> None:
+    known, _, _ = KINDS["ChatML"]
+    read = tokenization.read(known)
+    ids: tuple[int, ...] = ()
+    labels: tuple[int, ...] = ()
+    for i in range(40):
+        talk = templates.talk(f"what is lamp {i} for?", f"for the {i} jars of the den " * (i % 3))
+        text = known.apply_chat_template(talk[:1], tokenize=False, add_generation_prompt=True)
+        asked, whole = known(text, add_special_tokens=False)["input_ids"], ids_of(known, talk)
+        ids += whole
+        labels += (*(-100 for _ in asked), *whole[len(asked) :])
+
+    def told(labels: tuple[int, ...]) -> list[str]:
+        cuts = range(0, len(ids), size)
+        parts = [(ids[i : i + size], labels[i : i + size]) for i in cuts]
+        rows = [Sample(*part, answers=read.answers(part[0])) for part in parts]
+        train = Split("train", tuple(rows), len(rows))
+        found = PromptTrainedCheck().look(Inputs(train=train, tokenization=read))
+        return [one.code for one in found] if not isinstance(found, Skip) else ["not judged"]
+
+    assert told(labels) == []
+    assert told(ids) == ["SFT405"]
+
+
 def test_a_header_that_is_always_written_is_neither_a_prompt_nor_an_empty_answer() -> None:
     known, _, _ = KINDS["eos is not what ends a turn; always a header"]
     read = tokenization.read(known)
