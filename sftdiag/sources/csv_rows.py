@@ -7,11 +7,15 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sftdiag.columns import Columns, plain, tells_loss
+from sftdiag.sources.console import tables
 from sftdiag.sources.json_rows import LIGHTNING, LITGPT, log_of
 from sftdiag.sources.log import Log, Note, Row
 from sftdiag.sources.opening import Head, lines
 
 DELIMITERS = ",;\t"
+
+_TABLE = {"Training Loss", "Validation Loss"}
+"""In the head of the table that the Trainer shows in a notebook, as it is pasted."""
 
 EMPTY_CELLS = frozenset({"", "no log", "none", "null", "n/a", "-"})
 """What stands in a cell without a number."""
@@ -48,7 +52,8 @@ def cells(line: str, mark: str) -> list[str]:
 def read(head: Head, columns: Columns, spacing: int | None = None) -> Log:
     """Read a table; rows of one step that share no metric are one row."""
     names = header(head)
-    columns.learn(names)
+    own = _of_trainer(names)
+    columns.learn(own)
     mark = delimiter(next(iter(head.first_lines(1)), ""))
     keys = {plain(name) for name in names}
     format, notes, after = "csv", [], 0
@@ -64,9 +69,18 @@ def read(head: Head, columns: Columns, spacing: int | None = None) -> Log:
             notes = [Note("several_runs", {"runs": len(runs)})]
 
     def raw() -> Iterator[Row]:
-        return _merged(_rows(head, names, mark), columns)
+        rows = _rows(head, names, mark)
+        if own != names:
+            as_own = dict(zip(names, own, strict=True))
+            rows = ({as_own[name]: cell for name, cell in row.items()} for row in rows)
+        return _merged(rows, columns)
 
     return log_of(format, raw, columns, spacing, notes, after=after)
+
+
+def _of_trainer(names: list[str]) -> list[str]:
+    """Return the names of columns; those of the Trainer's own table name no split."""
+    return tables.scored(names) if set(names) >= _TABLE else names
 
 
 def _is_lightning(keys: set[str]) -> bool:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sftdiag.columns import canonical, plain
+from sftdiag.columns import STEPS, canonical, measured, plain, tells_loss
+from sftdiag.records import objective_of
 
 _CELL = re.compile(r"<t[hd][^>]{0,200}>(.*?)</t[hd]>", re.S)
 _ROW = re.compile(r"<tr[^>]{0,200}>(.*?)</tr>", re.S)
@@ -32,6 +33,10 @@ _SET_OFF = "*`_ "
 
 _METRICS = frozenset({"loss", "eval_loss", "train_loss", "learning_rate", "grad_norm"})
 _PLACES = frozenset({"step", "epoch"})
+_OF_TRAINING = re.compile(
+    r"train|learning_rate|^lr$|grad|tokens_seen|time|per_second|memory|samples"
+)
+"""In the names of columns that are no score of an evaluation."""
 
 
 SHOWN = 0.05
@@ -154,16 +159,39 @@ def named(names: list[str], cells: list[str]) -> dict[str, Any]:
         ({'step': '1000', 'loss': '1.25'}, {'step': '500', 'loss': '0.250'})
         >>> named(["epoch", "train_loss", "valid_loss", "time"], ["1", "0.5", "0.7", "00:23"])
         {'epoch': '1', 'loss': '0.5', 'valid_loss': '0.7'}
+
+    What stands beside an evaluation's loss is its score: the Trainer's tables leave ``eval_`` out.
+
+        >>> named(["Step", "Validation Loss", "Gen Len", "Wer"], ["9", "0.7", "19.0", "0.25"])
+        {'Step': '9', 'Validation Loss': '0.7', 'eval_gen_len': '19.0', 'eval_wer': '0.25'}
     """
     known = [canonical(name) for name in names]
     if "loss" not in known and "train_loss" in known:
         # A table of epochs has no other train loss: it is no mean of the run.
         names = ["loss" if of == "train_loss" else n for n, of in zip(names, known, strict=True)]
+    names = scored(names)
     point = "." if any("," in cell and not _GROUPED.fullmatch(cell) for cell in cells) else ""
     pairs = zip(names, cells, strict=False)
     kept = ((name, cell) for name, cell in pairs if cell.lower() not in _NOT_LOGGED)
     numbers = ((n, c) for n, c in kept if _VALUE.fullmatch(c) and not _DURATION.fullmatch(c))
     return {name: cell.replace(",", point) for name, cell in numbers}
+
+
+def scored(names: list[str]) -> list[str]:
+    """Return the names of a table's columns, those beside an evaluation's loss as its scores."""
+    if "eval_loss" not in map(canonical, names):
+        return names
+    return [_score(name) or name for name in names]
+
+
+def _score(name: str) -> str | None:
+    """Return the name of an evaluation's score, or None for what is none or says its split."""
+    key = plain(name)
+    if key in STEPS or key in _PLACES or (tells_loss(name) and measured(name) is None):
+        return None
+    if _OF_TRAINING.search(key) or objective_of((key,)) or (canonical(name) or "")[:5] == "eval_":
+        return None
+    return f"eval_{key}"
 
 
 def html(text: str) -> Iterator[dict[str, Any]]:
