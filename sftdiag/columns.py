@@ -85,7 +85,7 @@ _CLOSES = frozenset({"train_runtime", "total_flos", "train_samples_per_second"})
 
 _LOOKUP = LOGGED | {other: name for name, others in NAMES.items() for other in (name, *others)}
 
-_CHART = re.compile(r"^.{1,200}? - (?=\S+$)")
+_CHART = re.compile(r"^.{1,200} - (?=(?:(?! - ).)+$)")
 """Before a metric's name in what W&B exports of a chart: the run's name."""
 
 

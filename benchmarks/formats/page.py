@@ -113,6 +113,12 @@ KINDS = (
     ),
     Kind("trackio database", "trackio.db", "steps count log calls; no closing row (0.43.0)"),
     Kind(
+        "Parquet: trackio's export, W&B's history (needs pyarrow)",
+        "trackio.parquet",
+        "several runs in a file: `FILE::RUN`; a folder's are not looked into, for data is kept in "
+        "such files, too (0.43.0)",
+    ),
+    Kind(
         "MLflow: mlflow.db, mlruns/",
         "mlflow.db",
         "NaN is kept as 0 with a mark, infinity as 1.8e308; several runs in a file: `FILE::RUN` "
@@ -143,6 +149,46 @@ KINDS = (
 )
 
 
+OTHERS = (
+    (
+        "a progress bar with metrics: scripts, Lightning, NeMo, torchtune, diffusers, OpenRLHF, "
+        "ColossalAI, kohya's sd-scripts",
+        "the bar's steps are batches; `avr_loss` is a mean over an epoch's steps; an evaluation's "
+        "bar counts at its end",
+    ),
+    (
+        "a line a step: torchtitan, NeMo Automodel, PaddleNLP, xtuner 1, verl, nanotron, "
+        "DeepSpeed, ModelScope, OpenNMT, flax and flair",
+        "verl's `lr(1e-3)` is in thousandths; OpenNMT prints no loss but perplexities; xtuner's "
+        "ranks print losses of their own, the first rank's are read",
+    ),
+    (
+        "fairseq, as text or JSON",
+        "its losses are in bits: they are turned into nats; they hold the label smoothing",
+    ),
+    ("Keras's `fit`", "a row an epoch, and the loss is its mean"),
+    (
+        "a line an epoch: PEFT's and accelerate's examples, DeepSpeed-Chat",
+        "epochs that count from 0 stand at their end; steps are a guess",
+    ),
+    (
+        "a table of a number a row (CSV, JSON, Parquet): MLflow's get_metric_history, Comet's and "
+        "Neptune's clients, Aim, readers of TensorBoard",
+        "of several runs the first is read",
+    ),
+    (
+        'JSON of whole columns: `{"loss": [...], "val_loss": [...]}`, pandas\' to_json, ClearML\'s '
+        "get_reported_scalars",
+        "a shorter list, as of evaluations, is spread evenly over the longest",
+    ),
+    (
+        "TensorBoard's CSV or JSON of one curve, Neptune's of one series",
+        "it names no metric: `--columns loss=Value`",
+    ),
+)
+"""Logs that are read by their shape, and their traps."""
+
+
 def page(shares: Sequence[str]) -> str:
     """Return the page; ``shares`` are the lines of the labelled logs."""
     lines = [
@@ -164,6 +210,20 @@ def page(shares: Sequence[str]) -> str:
     ]
     lines += [f"| {' | '.join(cells)} |" for cells in _rows()]
     lines += [
+        "",
+        "## Consoles and exports of others",
+        "",
+        "Read by the shape of a line or file, whoever wrote it (tests/sources holds each):",
+        "",
+        "| log | known traps |",
+        "|---|---|",
+        *(f"| {log} | {traps} |" for log, traps in OTHERS),
+        "",
+        "A perplexity (`ppl`, `val_perplexity`) tells the loss, its logarithm, where no column "
+        "of a loss stands beside it. Of an evaluation that names no step (`Validation "
+        "perplexity: 12.5`, `[eval] loss: 2.5`) it is the step of the row before. Of a table "
+        "that the Trainer shows or a model card holds, the columns beside `Validation Loss` "
+        "are scores of the evaluation.",
         "",
         "## A run as it logs",
         "",

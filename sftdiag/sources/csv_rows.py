@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sftdiag.columns import Columns, plain, tells_loss
+from sftdiag.sources import long_rows
 from sftdiag.sources.console import tables
-from sftdiag.sources.json_rows import LIGHTNING, LITGPT, log_of
+from sftdiag.sources.json_rows import LIGHTNING, LITGPT, LOOKED_AT, log_of
 from sftdiag.sources.log import Log, Note, Row
 from sftdiag.sources.opening import Head, lines
 
@@ -27,7 +28,18 @@ WIDEST = 100_000
 def recognises(head: Head) -> bool:
     """Return whether the first line names a step or an epoch, and a metric."""
     names = header(head)
-    return len(names) > 1 and any(map(tells_loss, names))
+    return len(names) > 1 and (any(map(tells_loss, names)) or _long(head, names) is not None)
+
+
+def _long(head: Head, names: list[str]) -> long_rows.Shape | None:
+    """Return the shape of a long table with a loss in its first rows, or None."""
+    of = long_rows.shape(names)
+    if of is None or any(map(tells_loss, names)):
+        return None
+    first = head.first_lines(LOOKED_AT)
+    place, mark = names.index(of.metric), delimiter(first[0])
+    told = (cells(line, mark) for line in first[1:])
+    return of if any(len(row) > place and tells_loss(row[place]) for row in told) else None
 
 
 def header(head: Head) -> list[str]:
@@ -52,9 +64,15 @@ def cells(line: str, mark: str) -> list[str]:
 def read(head: Head, columns: Columns, spacing: int | None = None) -> Log:
     """Read a table; rows of one step that share no metric are one row."""
     names = header(head)
+    mark = delimiter(next(iter(head.first_lines(1)), ""))
+    if (of := _long(head, names)) is not None:
+
+        def turned() -> Iterator[Row]:
+            return long_rows.turned(_rows(head, names, mark), of)
+
+        return log_of("csv", turned, columns, spacing)
     own = _of_trainer(names)
     columns.learn(own)
-    mark = delimiter(next(iter(head.first_lines(1)), ""))
     keys = {plain(name) for name in names}
     format, notes, after = "csv", [], 0
     if {"iter", "iter_time"} <= keys:

@@ -23,8 +23,8 @@ _PATTERN = "*?["
 AIM = ".aim"
 """The hidden folder of Aim's repository."""
 
-DATABASE = b"SQLite format 3\0"
-"""Begins the files that may hold several runs."""
+SEVERAL = (b"SQLite format 3\0", b"PAR1")
+"""Begin the files that may hold several runs."""
 
 _NO_LOGS = (
     *(".py", ".md", ".safetensors", ".bin", ".pt", ".pth", ".gguf", ".png", ".jpg", ".svg"),
@@ -35,7 +35,7 @@ _NO_LOGS = (
 _ORDER = (
     *("ms-swift", "llama-factory", "lightning", "litgpt", "ray", "jsonl", "json-list", "csv"),
     *("wandb", "trackio", "mlflow", "swanlab", "tensorboard", "clearml", "comet", "notebook"),
-    "console",
+    *("parquet", "json-columns", "console"),
 )
 """Which of a folder's formats is read: several are mostly the same run, the fullest first."""
 
@@ -78,7 +78,7 @@ def _in_file(path: str) -> list[str]:
     """Return the runs in a file: trackers' databases may hold several."""
     try:
         with open(path, "rb") as file:
-            several = file.read(len(DATABASE)) == DATABASE
+            several = file.read(len(SEVERAL[0])).startswith(SEVERAL)
     except OSError:
         several = False
     if not several:

@@ -75,11 +75,13 @@ FORMATS = (
     Format("tensorboard", "tensorboard", text=False, magic=b"brain.Event:"),
     Format("trackio", "databases", "_trackio", text=False, several=True, magic=b"SQLite format 3"),
     Format("mlflow", "databases", "_mlflow", text=False, several=True, magic=b"SQLite format 3"),
+    Format("parquet", "parquet", text=False, several=True, magic=b"PAR1"),
     Format("clearml", "archives", "_clearml", text=False, magic=b"PK\x03\x04"),
     Format("comet", "archives", "_comet", text=False, magic=b"PK\x03\x04"),
     Format("clearml", "archives", "_clearml"),
     Format("comet", "archives", "_comet"),
     Format("notebook", "notebook"),
+    Format("json-columns", "json_columns"),
     Format("json-list", "json_rows", "_list"),
     Format("jsonl", "json_rows", "_lines"),
     Format("csv", "csv_rows"),
@@ -100,7 +102,7 @@ FOLDERS = (
 def recognised(head: Head) -> Format | None:
     """Return the format of a file, or None."""
     is_text = bool(head.text)
-    if head.text.startswith(look.FINDINGS):
+    if head.text.startswith(look.FINDINGS) or look.no_curve(head):
         return None
     return next((f for f in FORMATS if (is_text or not f.text) and f.recognises(head)), None)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
-from sftdiag.columns import OWN_COUNT, Columns
+from sftdiag.columns import OWN_COUNT, Columns, tells_loss
 from sftdiag.context import RunContext
 from sftdiag.errors import SourceError
+from sftdiag.sources import long_rows
 from sftdiag.sources.console.dicts import is_row
 from sftdiag.sources.decoding import or_none
 from sftdiag.sources.log import Again, Log, Note, Row
@@ -27,6 +28,9 @@ LOOKED_AT = 200
 SWIFT, LLAMAFACTORY, RAY = "global_step/max_steps", "current_steps", "training_iteration"
 """The column that tells each tool's file."""
 
+TENSORBOARD = ("Wall time", "Step", "Value")
+"""The columns of what TensorBoard exports of one curve, which it does not name."""
+
 LIGHTNING, LITGPT = "lightning", "litgpt"
 """Formats of the tables that frameworks write; litgpt's lies in a folder of its own."""
 
@@ -37,13 +41,13 @@ def recognises_lines(head: Head) -> bool:
     if rows and rows[-1] is None:
         # Half a line, as a process that is killed or still writes leaves it.
         rows.pop()
-    return None not in rows and any(is_row(row) for row in rows if row)
+    return None not in rows and (any(is_row(row) for row in rows if row) or _is_long(rows))
 
 
 def recognises_list(head: Head) -> bool:
     """Return whether the file begins as a JSON list of objects."""
     text = head.text.lstrip("\ufeff \t\r\n")
-    return text.startswith("[") and text[1:].lstrip().startswith("{")
+    return text.startswith("[") and text[1:].lstrip().startswith(("{", "["))
 
 
 def read_lines(head: Head, columns: Columns, spacing: int | None = None) -> Log:
@@ -51,7 +55,8 @@ def read_lines(head: Head, columns: Columns, spacing: int | None = None) -> Log:
 
     def raw() -> Iterator[Row]:
         text = lines(head.path, head.encoding)
-        return (row for line in text if (row := parsed(line)) is not None)
+        found = (row for line in text if (row := parsed(line)) is not None)
+        return _turned(found)
 
     return log_of("jsonl", raw, columns, spacing)
 
@@ -66,8 +71,30 @@ def read_list(head: Head, columns: Columns, spacing: int | None = None) -> Log:
         content = json.loads(read_text(head.path, MOST_LIST_BYTES).lstrip("\ufeff"))
     except (ValueError, RecursionError):
         raise SourceError(head.path, "looks like a JSON list that is cut off or damaged") from None
-    rows = [row for row in content if isinstance(row, Mapping)]
-    return log_of("json-list", lambda: iter(rows), columns, spacing)
+    rows = [row if isinstance(row, Mapping) else of_tensorboard(row) for row in content]
+    found = list(_turned(iter([row for row in rows if row])))
+    return log_of("json-list", lambda: iter(found), columns, spacing)
+
+
+def of_tensorboard(row: Any) -> Row:
+    """Return TensorBoard's ``[time, step, value]`` under the names that its CSV has."""
+    if not isinstance(row, list) or len(row) != len(TENSORBOARD):
+        return {}
+    return dict(zip(TENSORBOARD, row, strict=True))
+
+
+def _is_long(rows: Iterable[Row | None]) -> bool:
+    """Return whether these are rows of a long table, one of them of a loss."""
+    known = [row for row in rows if row]
+    of = long_rows.shape(known[0]) if known else None
+    return of is not None and any(tells_loss(str(row.get(of.metric))) for row in known)
+
+
+def _turned(rows: Iterator[Row]) -> Iterator[Row]:
+    first = list(islice(rows, LOOKED_AT))
+    whole = chain(first, rows)
+    of = long_rows.shape(first[0]) if _is_long(first) else None
+    return long_rows.turned(whole, of) if of is not None else whole
 
 
 def parsed(line: str) -> Row | None:

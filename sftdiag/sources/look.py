@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sftdiag.columns import plain
 from sftdiag.records import as_float
 from sftdiag.sources.opening import Head
 from sftdiag.sources.trainer_state import WHERE
@@ -16,13 +18,31 @@ FINDINGS = '{"event": "'
 _SPACY = ["E", "#", "LOSS"]
 """Begin the head of spaCy's table."""
 
+_SUMMARY = ('"_wandb"', '"_runtime"')
+SUMMARY = (
+    "looks like W&B's summary, the last number of each metric: it holds no curve; give the run's "
+    ".wandb file, or an export of its history"
+)
+RUNS = (
+    "looks like a table of runs, a row each: it holds no curve; expected the rows of one run, such "
+    "as an export of its chart or history"
+)
+_OF_RUNS = frozenset(
+    {"name", "state", "status", "user", "created", "runtime", "sweep", "tags", "notes"}
+    | {"run_id", "run_uuid", "experiment_id", "start_time", "end_time", "duration"}
+)
+LEAST_OF_RUNS = 3
+"""Columns of what a run is, in the table of a tracker's runs."""
+
 MOST_NAMES = 8
 """Columns named at the most: a row of the Trainer has six."""
+
+_OF_MLFLOW = re.compile(r"\d{13} \S{1,30} \d{1,15}\s*(?:\n|$)")
 
 _MAGIC = (
     (b"version https://git-lfs", "a Git LFS pointer, not the log; run `git lfs pull`"),
     (b"\x93NUMPY", "a NumPy array"),
-    (b"PAR1", "a Parquet file"),
+    (b"PAR1", "a Parquet file in which no column is a loss, or pyarrow is missing to read it"),
     (b"\x89PNG", "a picture"),
     (b"\xff\xd8\xff", "a picture"),
     (b"%PDF", "a PDF"),
@@ -36,6 +56,20 @@ _MAGIC = (
 )
 
 
+def no_curve(head: Head) -> str | None:
+    """Return what a file is that holds one row a run, not the rows of one; None for others."""
+    text = head.text.lstrip("\ufeff \t\r\n")
+    if text.startswith("{") and head.whole and any(mark in text for mark in _SUMMARY):
+        try:
+            return SUMMARY if "_step" in json.loads(text) else None
+        except (ValueError, RecursionError):
+            return None
+    from sftdiag.sources import csv_rows
+
+    names = {plain(name) for name in csv_rows.header(head)}
+    return RUNS if len(names & _OF_RUNS) >= LEAST_OF_RUNS else None
+
+
 def problem(head: Head) -> str:
     """Return what the file looks like and what to do, on one line."""
     if not head.data.strip():
@@ -47,6 +81,8 @@ def problem(head: Head) -> str:
         return f"looks like a model's weights (safetensors); {WHERE}"
     if head.text.startswith(FINDINGS):
         return "looks like what sftdiag itself said of a run; give the run's folder"
+    if (told := no_curve(head)) is not None:
+        return told
     if not head.text:
         return f"is no text and no tracker's file that is known; {WHERE}"
     return f"looks like {_text(head)}; {WHERE}"
@@ -80,11 +116,13 @@ def numbers(head: Head) -> tuple[str, list[str]]:
 
 
 def _first_object(text: str) -> Mapping[str, Any]:
+    from sftdiag.sources import json_rows
+
     try:
-        found, _ = json.JSONDecoder().raw_decode(text.lstrip("\ufeff [\t\r\n"))
+        found, _ = json.JSONDecoder().raw_decode(text.lstrip("\ufeff \t\r\n")[1:].lstrip())
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return found if isinstance(found, dict) else json_rows.of_tensorboard(found)
 
 
 def _names(rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -123,6 +161,8 @@ def _text(head: Head) -> str:
     if format in ("jsonl", "console") or text.startswith("{"):
         rows = "JSON lines or text in braces" if format != "console" else "text with dicts"
         return f"{rows} without a row of a training log{_named(names)}"
+    if _OF_MLFLOW.match(text):
+        return "MLflow's file of one metric; give the run's folder, two above it"
     first, *others = [*head.first_lines(2), ""]
     if any(first.count(mark) == others[0].count(mark) > 0 for mark in ",;\t"):
         return f'a table without a column of a loss (it begins "{first[:60]}"){_named(names)}'

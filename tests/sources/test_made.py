@@ -32,6 +32,7 @@ FORMATS = {
     "run-scripted.wandb": "wandb",
     "runs": "tensorboard",
     "trackio.db": "trackio",
+    "trackio.parquet": "parquet",
 }
 
 UNFIT = {"lightning.csv", "result.json"}
