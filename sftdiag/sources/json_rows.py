@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain, islice
@@ -31,6 +32,8 @@ SWIFT, LLAMAFACTORY, RAY = "global_step/max_steps", "current_steps", "training_i
 TENSORBOARD = ("Wall time", "Step", "Value")
 """The columns of what TensorBoard exports of one curve, which it does not name."""
 
+_FIRST = re.compile(r"\s*(?:\{|\[\s*\d)")
+
 LIGHTNING, LITGPT = "lightning", "litgpt"
 """Formats of the tables that frameworks write; litgpt's lies in a folder of its own."""
 
@@ -45,9 +48,9 @@ def recognises_lines(head: Head) -> bool:
 
 
 def recognises_list(head: Head) -> bool:
-    """Return whether the file begins as a JSON list of objects."""
+    """Return whether the file begins as a JSON list of objects, or of TensorBoard's numbers."""
     text = head.text.lstrip("\ufeff \t\r\n")
-    return text.startswith("[") and text[1:].lstrip().startswith(("{", "["))
+    return text.startswith("[") and _FIRST.match(text, 1) is not None
 
 
 def read_lines(head: Head, columns: Columns, spacing: int | None = None) -> Log:
