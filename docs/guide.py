@@ -72,7 +72,8 @@ def _settings() -> Iterator[str]:
     yield ""
     yield from _ranges({"warm-up, share of the steps": ranges.WARMUP})
     yield from _does(
-        "SFT508 sees a warm-up that takes much of the run, SFT513 a schedule that ends before it, "
+        "SFT508 sees a warm-up that takes much of the run, in a log alone SFT118, SFT513 a "
+        "schedule that ends before it, "
         "SFT110 one that begins anew in mid-run, SFT116 a rate that leaves it upwards.",
         "A rise of the evaluation loss (SFT201) becomes an error only where the rest of the decay "
         "could not take it back.",

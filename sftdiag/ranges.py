@@ -286,6 +286,13 @@ WARMUP = (
     Range(0.0, 0.0, f"{PAREJA}, 0, 25 and 100 steps are equal, constant ties cosine"),
 )
 
+LONG_WARMUP = 0.8
+"""Share of the steps from which on a warm-up is far too long: the mean rate is below 0.6 of the one
+asked for even with a constant rest. Half of the run costs nothing that shows: SmolLM2-135M ends at
+2.865 and 2.839 with it, and at 2.873 and 2.829 with a tenth (benchmarks/gpu/runs/smollm2)."""
+
+TRIAL_STEPS = 20
+"""Below this a share is a matter of single steps, and the run a trial."""
 
 WEIGHT_DECAY = (
     Range(0.0, 0.01, TEMPLATE),

@@ -33,18 +33,10 @@ from sftdiag.checks._hyperparameters import sources
 from sftdiag.checks.base import ARGUMENTS, Check, Inputs
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
-from sftdiag.ranges import WARMUP
+from sftdiag.ranges import LONG_WARMUP, TRIAL_STEPS, WARMUP
 
 MUCH = 2.0
 """Times the guide's share: up to there the loss of steps near the peak is a few per cent."""
-
-FAR = 0.8
-"""Share from which the mean rate is below 0.6 of the one asked for even with a constant rest. Half
-of the run costs nothing that shows: SmolLM2-135M ends at 2.865 and 2.839 with it, and at 2.873 and
-2.829 with a tenth (benchmarks/gpu/runs/smollm2)."""
-
-FEWEST_STEPS = 20
-"""Below this a share is a matter of single steps, and the run a trial."""
 
 
 class WarmupShareCheck(Check):
@@ -64,13 +56,13 @@ class WarmupShareCheck(Check):
         if steps is None or warmup is None:
             return Skip("no_schedule")
         whole = warmup >= steps > 1
-        short = warmup <= MUCH * WARMUP[0].high * steps or steps < FEWEST_STEPS
+        short = warmup <= MUCH * WARMUP[0].high * steps or steps < TRIAL_STEPS
         if short and not whole:
             return ()
         usual = WARMUP[0].high
         return [
             self.observation(
-                Severity.WARNING if warmup >= FAR * steps else Severity.INFO,
+                Severity.WARNING if warmup >= LONG_WARMUP * steps else Severity.INFO,
                 series=ARGUMENTS,
                 variant="whole" if whole else "default",
                 evidence={

@@ -25,6 +25,7 @@ from sftdiag.detectors.throughput_fall import ThroughputFallDetector
 from sftdiag.detectors.train_eval_scale_mismatch import TrainEvalScaleMismatchDetector
 from sftdiag.detectors.train_loss_flat import TrainLossFlatDetector
 from sftdiag.detectors.train_loss_rebound import TrainLossReboundDetector
+from sftdiag.detectors.warmup_to_the_end import WarmupToTheEndDetector
 from sftdiag.detectors.zero_loss import ZeroLossDetector
 
 DETECTORS: tuple[type[Detector], ...] = (
@@ -45,6 +46,7 @@ DETECTORS: tuple[type[Detector], ...] = (
     ThroughputFallDetector,
     LearningRateJumpDetector,
     ExplodingGradientsDetector,
+    WarmupToTheEndDetector,
     EvalLossRisingDetector,
     MemorizationDetector,
     EvalNotFiniteDetector,

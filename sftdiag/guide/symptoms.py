@@ -30,6 +30,7 @@ NAMES = {
     "SFT115": "throughput-fall",
     "SFT116": "learning-rate-jump",
     "SFT117": "exploding-gradients",
+    "SFT118": "warmup-to-the-end",
     "SFT201": "eval-loss-rising",
     "SFT202": "memorization",
     "SFT203": "eval-not-finite",
