@@ -31,6 +31,9 @@ _OF_RUNS = frozenset(
     {"name", "state", "status", "user", "created", "runtime", "sweep", "tags", "notes"}
     | {"run_id", "run_uuid", "experiment_id", "start_time", "end_time", "duration"}
 )
+LEAST_LINES = 3
+"""Lines with a loss that are a log, not a sentence about one."""
+
 LEAST_OF_RUNS = 3
 """Columns of what a run is, in the table of a tracker's runs."""
 
@@ -166,4 +169,17 @@ def _text(head: Head) -> str:
     first, *others = [*head.first_lines(2), ""]
     if any(first.count(mark) == others[0].count(mark) > 0 for mark in ",;\t"):
         return f'a table without a column of a loss (it begins "{first[:60]}"){_named(names)}'
+    if (shown := _without_a_place(head)) is not None:
+        return (
+            f'text whose lines tell a loss but no step, epoch or bar ("{shown[:60]}"); expected '
+            'them in one line, such as "step 10 loss 2.5"'
+        )
     return f'text without a row of a log (it begins "{first[:60]}")'
+
+
+def _without_a_place(head: Head) -> str | None:
+    """Return the first of many lines that tell a loss and nothing that orders them."""
+    from sftdiag.sources.console import pairs
+
+    told = [line.strip() for line in head.text.splitlines() if pairs.tells_only_a_loss(line)]
+    return told[0] if len(told) >= LEAST_LINES else None

@@ -374,3 +374,45 @@ def test_a_table_of_epochs_with_no_other_train_loss(tmp_path: Path) -> None:
     assert [row["step"] for row in rows] == [10, 20, 30, 40, 50, 60]
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert [float(row["loss"]) for row in rows] == [loss(n + 1) for n in range(6)]
+
+
+def test_bars_in_one_line_and_rows_behind_a_bar(tmp_path: Path) -> None:
+    """A notebook loses the returns between bars; verl prints its rows behind one."""
+    joined = "".join(bar("Steps: ", step, 40, f"loss={loss(step)}") for step in STEPS)
+    _, found = records(tmp_path, f"{joined}Saving\n")
+    assert [(row.step, row.get("loss")) for row in found] == [(step, loss(step)) for step in STEPS]
+    behind = "\n".join(bar("Epoch 1/3: ", step, 40, "x=1") + verl(step) for step in STEPS)
+    _, found = records(tmp_path, behind)
+    assert [row.step for row in found if row.kind == "train"] == [*STEPS]
+    assert sum(row.kind == "eval" for row in found) == 4
+
+
+def test_blocks_below_a_heading(tmp_path: Path) -> None:
+    """NeMo RL prints a line a metric; a step counts within its epoch."""
+    said = []
+    for step in STEPS:
+        if within(step) == 1:
+            said.append(f"{'=' * 25} Epoch {epoch_of(step) + 1}/4 {'=' * 25}")
+        said += [
+            f"{'=' * 25} Step {within(step)}/{PER_EPOCH} {'=' * 25}",
+            "> Taking a training step...",
+            "Training Results:",
+            f"  • Loss: {loss(step)}",
+            "  • Grad norm: 0.5000",
+            "Timing:",
+            "  • Total step time: 1.23s",
+            *([f"  • Validation loss: {eval_loss(step)}"] if within(step) == PER_EPOCH else []),
+        ]
+    _, found = records(tmp_path, "\n".join(said))
+    rows = [row for row in found if row.kind == "train"]
+    assert [(row.step, row.get("loss")) for row in rows] == [(step, loss(step)) for step in STEPS]
+    assert {row.get("grad_norm") for row in rows} == {0.5}
+    assert [row.epoch for row in rows] == pytest.approx([step / PER_EPOCH for step in STEPS])
+    evaluated = [(row.step, row.get("eval_loss")) for row in found if row.kind == "eval"]
+    assert evaluated == [(step, eval_loss(step)) for step in (10, 20, 30, 40)]
+
+
+def test_lines_that_tell_a_loss_alone_are_told_what_they_lack(tmp_path: Path) -> None:
+    said = "\n".join(f"training loss: {loss(step)}" for step in STEPS)
+    with pytest.raises(SourceError, match=r'tell a loss but no step.*such as "step 10 loss 2.5"'):
+        records(tmp_path, said)

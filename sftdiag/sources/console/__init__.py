@@ -15,7 +15,7 @@ from typing import Any
 
 from sftdiag.columns import Columns, canonical
 from sftdiag.context import RunContext
-from sftdiag.sources.console import bars, dicts, fairseq, keras, pairs
+from sftdiag.sources.console import bars, dicts, fairseq, headings, keras, pairs
 from sftdiag.sources.console.tables import Progress, Table, step_in
 from sftdiag.sources.log import Again, Log, Note
 from sftdiag.sources.numbering import numbered
@@ -80,6 +80,7 @@ class Scanner:
         self._counted = pairs.Counted()
         self._progress = Progress()
         self._keras = keras.Epochs()
+        self._block = headings.Block()
 
     def read(self, line: str) -> Iterator[Event]:
         """Yield the rows and bars in the next line."""
@@ -90,12 +91,22 @@ class Scanner:
         elif "{" in line:
             yield from self._dicts(line)
         elif "%|" in line:
+            bar, *others = bars.apart(line)
+            for other in (bar, *others) if others else ():
+                yield from self.read(other)
+            if others:
+                return
             if pairs.LOSS.search(line) and (shown := bars.shown(line)) is not None:
                 yield from self._shown(line, shown)
             elif (bar := bars.training(line)) is not None:
                 yield bar
         elif line and not line.isspace():
             yield from self._plain(line)
+
+    def end(self) -> Iterator[Event]:
+        """Yield the row that the last lines make."""
+        if (row := self._block.end()) is not None:
+            yield from self._row(self._counted.take(row), "script", "")
 
     def framework(self) -> str | None:
         """Return whose lines most rows were read as, where that tells how settings are called."""
@@ -178,6 +189,11 @@ class Scanner:
         if (evaluated := pairs.evaluated(line)) is not None:
             yield from self._row(self._here(evaluated), "evaluation", line)
             return
+        in_block, row = self._block.take(line)
+        if row is not None:
+            yield from self._row(self._counted.take(row), "script", line)
+        if in_block:
+            return
         if (ended := self._keras.row(line)) is not None:
             yield from self._row(ended, "keras", line)
             return
@@ -234,6 +250,7 @@ def events(text: Iterable[str], scanner: Scanner) -> Iterator[Event]:
     """Yield the rows and bars of console lines."""
     for line in text:
         yield from scanner.read(line)
+    yield from scanner.end()
 
 
 def recognises(head: Head) -> bool:

@@ -9,6 +9,8 @@ from sftdiag.columns import plain, tells_loss
 
 _BAR = re.compile(r"(?P<of>[^|\r\n]{0,60}?)\s*\d{1,3}%\|[^|]{0,300}\|\s*(\d+)/(\d+)\s*\[")
 
+_WHOLE = re.compile(r"\d{1,3}%\|[^|]{0,300}\|\s*\d+/\d+\s*\[[^\]\[]{0,400}\]")
+
 _TRAINING = re.compile(r"(?:.*(?:\s|\]:?|>|^\d+:))?(?:train\w*:?|steps?:?)?", re.I)
 """What stands before the training's bar: nothing (transformers), or ``Train`` (ms-swift)."""
 
@@ -53,6 +55,21 @@ class Shown(NamedTuple):
     per_epoch: bool = False
     from_zero: bool = False
     evaluation: bool = False
+
+
+def apart(line: str) -> list[str]:
+    """Return the bars in a line that lost its returns, and the text behind each.
+
+    Examples:
+        >>> apart("a:  1%|# | 1/9 [0:01<0:09, x=1.5]a:  2%|# | 2/9 [0:02<0:09, x=1]step 2 loss 1")
+        ['a:  1%|# | 1/9 [0:01<0:09, x=1.5]', 'a:  2%|# | 2/9 [0:02<0:09, x=1]', 'step 2 loss 1']
+    """
+    found, start = [], 0
+    for bar in _WHOLE.finditer(line):
+        found += [line[start : bar.end()]]
+        start = bar.end()
+    rest = line[start:]
+    return [*found, rest] if rest.strip() or not found else found
 
 
 def training(line: str) -> tuple[int, int] | None:

@@ -315,6 +315,18 @@ def evaluation(line: str) -> dict[str, Any] | None:
     return told if any(map(_evaluated, told)) else None
 
 
+def tells_only_a_loss(line: str) -> bool:
+    """Return whether a line shows the number of a loss, and nothing of where it stands.
+
+    Examples:
+        >>> tells_only_a_loss("training loss: 2.5"), tells_only_a_loss("step 1 loss 2.5")
+        (True, False)
+    """
+    if LOSS.search(line) is None or row(line) is not None or of_an_epoch(line) is not None:
+        return False
+    return any(map(tells_loss, named(line)))
+
+
 def of_an_epoch(line: str) -> dict[str, Any] | None:
     """Return the row that a script prints once an epoch, or None; a loss is in it.
 
