@@ -166,14 +166,14 @@ def _text(head: Head) -> str:
         return f"{rows} without a row of a training log{_named(names)}"
     if _OF_MLFLOW.match(text):
         return "MLflow's file of one metric; give the run's folder, two above it"
-    first, *others = [*head.first_lines(2), ""]
-    if any(first.count(mark) == others[0].count(mark) > 0 for mark in ",;\t"):
-        return f'a table without a column of a loss (it begins "{first[:60]}"){_named(names)}'
     if (shown := _without_a_place(head)) is not None:
         return (
             f'text whose lines tell a loss but no step, epoch or bar ("{shown[:60]}"); expected '
             'them in one line, such as "step 10 loss 2.5"'
         )
+    first, *others = [*head.first_lines(2), ""]
+    if any(first.count(mark) == others[0].count(mark) > 0 for mark in ",;\t"):
+        return f'a table without a column of a loss (it begins "{first[:60]}"){_named(names)}'
     return f'text without a row of a log (it begins "{first[:60]}")'
 
 

@@ -91,10 +91,9 @@ class Scanner:
         elif "{" in line:
             yield from self._dicts(line)
         elif "%|" in line:
-            bar, *others = bars.apart(line)
-            for other in (bar, *others) if others else ():
-                yield from self.read(other)
-            if others:
+            if len(parts := bars.apart(line)) > 1:
+                for part in parts:
+                    yield from self.read(part)
                 return
             if pairs.LOSS.search(line) and (shown := bars.shown(line)) is not None:
                 yield from self._shown(line, shown)
