@@ -204,7 +204,7 @@ def _settings() -> Iterator[str]:
         (
             ("epochs", "1", "SFT503"),
             ("rows a device, train and evaluation", "4", "SFT502"),
-            ("gradient accumulation", "8 (32 in all)", "SFT502"),
+            ("gradient accumulation", "8 (32 in all)", "SFT502, SFT518"),
             ("learning rate", "2e-5; QLoRA 2e-4", "SFT501"),
             ("schedule", "cosine, warm-up 0.1", "SFT508, SFT513"),
             ("weight decay", "0.01", "SFT511"),

@@ -9,6 +9,7 @@ from sftdiag.errors import ConfigError
 from sftdiag.values import Value
 
 RANDOM, SEQUENTIAL, BY_LENGTH = "random", "sequential", "group_by_length"
+ORDERS = (RANDOM, SEQUENTIAL, BY_LENGTH)
 """Values of transformers' train_sampling_strategy: the order of the rows."""
 
 SGD = "sgd"
@@ -54,6 +55,9 @@ class RunContext(Value):
         per_device_train_batch_size: rows a device and a micro-step.
         gradient_accumulation_steps: micro-steps an optimizer step.
         world_size: number of processes.
+        epoch_batches: micro-steps that an epoch has on each process.
+        least_eval_rows: rows of an evaluation batch of all processes, where one that is not full is
+            left out.
         deepspeed: whether DeepSpeed makes the steps.
         train_samples: rows of the training set.
         eval_samples: rows of the evaluation set, or of all of them.
@@ -130,6 +134,8 @@ class RunContext(Value):
     per_device_train_batch_size: int | None = None
     gradient_accumulation_steps: int | None = None
     world_size: int | None = None
+    epoch_batches: int | None = None
+    least_eval_rows: int | None = None
     deepspeed: bool | None = None
     train_samples: int | None = None
     eval_samples: int | None = None

@@ -16,6 +16,7 @@ from sftdiag.checks.effective_batch_size import EffectiveBatchSizeCheck
 from sftdiag.checks.embeddings_untied import EmbeddingsUntiedCheck
 from sftdiag.checks.empty_answers import EmptyAnswersCheck
 from sftdiag.checks.end_of_turn_untrained import EndOfTurnUntrainedCheck
+from sftdiag.checks.epoch_too_short import EpochTooShortCheck
 from sftdiag.checks.epochs_for_data_size import EpochsForDataSizeCheck
 from sftdiag.checks.eval_distribution_shift import EvalDistributionShiftCheck
 from sftdiag.checks.generation_end import GenerationEndCheck
@@ -98,6 +99,7 @@ CHECKS: tuple[Check, ...] = (
     OutsideTheOptimizerCheck(),
     GradientsCutOffCheck(),
     BestModelMetricCheck(),
+    EpochTooShortCheck(),
 )
 """In the order of their codes."""
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from math import ceil
+from math import ceil, floor
 from types import SimpleNamespace
 from typing import Any
 
-from sftdiag.context import RunContext, adapter_method
+from sftdiag.context import ORDERS, RunContext, adapter_method
 from sftdiag.errors import ConfigError
 from sftdiag.records import as_float, as_positive
 from sftdiag.trainer import gradients, optimizers, schedules, smoothing, versions, weights
@@ -16,6 +16,9 @@ from sftdiag.trainer.datasets import length
 from sftdiag.trainer.fingerprint import fingerprint
 
 _PACKAGES = ("accelerate", "bitsandbytes", "datasets", "peft", "torch", "transformers", "trl")
+
+_LIBRARIES = ("transformers", "trl")
+"""Whose trainers make batches by the arguments."""
 
 _DROPOUTS = (
     "attention_dropout",
@@ -50,7 +53,8 @@ def expect_trainer(given: Any, told: str = "expected") -> None:
 def of_trainer(trainer: Any) -> RunContext:
     """Return all that is known of a run that a trainer is about to begin."""
     args, rows = trainer.args, length(trainer.train_dataset)
-    state = SimpleNamespace(max_steps=_planned_steps(args, rows))
+    batches = _epoch_batches(args, rows)
+    state = SimpleNamespace(max_steps=_planned_steps(args, batches))
     parts = {"optimizer": trainer.optimizer, "lr_scheduler": trainer.lr_scheduler}
     known = from_callback(args, state, {"model": trainer.model, **parts})
     will_set_up = args.gradient_checkpointing or trainer.model_init is not None
@@ -62,6 +66,10 @@ def of_trainer(trainer: Any) -> RunContext:
         known = known.replace(trainable_dtype=None, weight_scale=None)
     if getattr(trainer.state, "global_step", 0):
         known = known.replace(learning_rate=as_float(args.learning_rate))
+    own = _makes_its_dataloaders(trainer)
+    known = known.replace(epoch_batches=batches if own else None)
+    if not own:
+        known = known.replace(least_eval_rows=None)
     return from_trainer(trainer).filled_from(known)
 
 
@@ -122,6 +130,8 @@ def from_callback(args: Any, state: Any, kwargs: Mapping[str, Any]) -> RunContex
         greater_is_better=_flag(args, "greater_is_better"),
         plateau_mode=schedules.plateau_mode(args, kwargs.get("lr_scheduler")),
         logging_nan_inf_filter=bool(args.logging_nan_inf_filter),
+        epoch_batches=_batches_of(dataloader),
+        least_eval_rows=_least_eval_rows(args),
         train_samples=length(getattr(dataloader, "dataset", None)),
         train_fingerprint=fingerprint(getattr(dataloader, "dataset", None)),
         max_length=as_positive(versions.max_length(args)),
@@ -184,13 +194,47 @@ def _quantization(model: Any) -> str | None:
     return None
 
 
-def _planned_steps(args: Any, rows: int | None) -> int:
+def _epoch_batches(args: Any, rows: int | None) -> int | None:
+    """Return how many batches of so many rows each process gets, as the Trainer deals them out."""
+    if not rows:
+        return None
+    share: float = rows / (args.train_batch_size * args.world_size)
+    return floor(share) if args.dataloader_drop_last else ceil(share)
+
+
+def _makes_its_dataloaders(trainer: Any) -> bool:
+    """Return whether batches are what the arguments say, and each process has some of its own."""
+    args = trainer.args
+    kind = type(trainer)
+    made = (kind.get_train_dataloader, kind.get_eval_dataloader)
+    own = all(each.__module__.partition(".")[0] in _LIBRARIES for each in made)
+    split = bool(getattr(getattr(args, "accelerator_config", None), "split_batches", False))
+    shared = (
+        getattr(args, "parallelism_config", None) or (getattr(trainer.model, "tp_size", 1) or 1) > 1
+    )
+    usual = versions.sampling(args) in (*ORDERS, None)
+    return own and usual and not split and not shared
+
+
+def _batches_of(dataloader: Any) -> int | None:
+    """Return how many batches a dataloader gives in an epoch; None where it does not tell."""
+    try:
+        return len(dataloader)
+    except Exception:  # That of a sampler of the user's own.
+        return None
+
+
+def _least_eval_rows(args: Any) -> int | None:
+    """Return the rows without which an evaluation has no batch; None where few are one, too."""
+    return args.eval_batch_size * args.world_size if args.dataloader_drop_last else None
+
+
+def _planned_steps(args: Any, batches: int | None) -> int:
     """Return the optimizer steps of a run as the Trainer counts them, or 0 when unknown."""
     if args.max_steps > 0:
         return int(args.max_steps)
-    if not rows:
+    if not batches:
         return 0
-    batches = ceil(rows / (args.train_batch_size * args.world_size))
     steps: int = max(1, ceil(batches / args.gradient_accumulation_steps))
     epochs: float = args.num_train_epochs
     return ceil(epochs * steps)

@@ -170,7 +170,7 @@ EVALUATED = {"step": 9, "eval_runtime": 0.001, "eval_samples_per_second": 0.0}
         ({"framework": "loop"}, [], "hold out rows, evaluate them"),
         ({"eval_samples": 0}, [], "the evaluation set has no rows, and"),
         ({"eval_samples": 0}, [EVALUATED], "the evaluation set has no rows, and"),
-        ({}, [EVALUATED], "were made and logged no eval_loss: the evaluation set has no rows, or"),
+        ({}, [EVALUATED], "were made and logged no eval_loss: the evaluation set has no rows (or,"),
         ({"framework": "loop"}, [EVALUATED], "log it with them, as eval_loss"),
         # A metric of one's own, logged beside, is no evaluation.
         ({}, [{"step": 9, "eval_bleu": 0.3}], "set eval_strategy and an eval set"),
