@@ -237,21 +237,6 @@ def _plain(entry: Mapping[str, Any], step: int) -> LogRecord | None:
     return LogRecord(TRAIN, step, as_epoch(metrics.pop("epoch", None)), metrics)
 
 
-def _move_scores(
-    entry: Mapping[str, object], train: dict[str, float], evaluation: dict[str, float]
-) -> None:
-    """Give an evaluation the scores beside it that have no prefix, and no twin that has one.
-
-    So a notebook's and a model card's tables name them.
-    """
-    plain = {name: "_".join(name.lower().split()) for name in train if name in entry}
-    scores = {name: f"eval_{score}" for name, score in plain.items() if is_score(score)}
-    # A rate of tokens is the Trainer's own, of the train rows.
-    scores.pop("mean_token_accuracy", None)
-    if evaluation.keys().isdisjoint(scores.values()):
-        evaluation |= {score: train.pop(name) for name, score in scores.items()}
-
-
 def is_score(name: str) -> bool:
     """Return whether a metric is a share of answers, of tokens or of whole ones."""
     return name.rsplit("_", 1)[-1].lower() in SCORES
@@ -307,8 +292,6 @@ def parse_entry(entry: Mapping[str, object], *, has_loss: bool = False) -> tuple
             train.setdefault(name, train.pop(other))
     if "train_loss" in train and not has_loss and _CLOSING.isdisjoint(train):
         train.setdefault("loss", train.pop("train_loss"))
-    if evaluation:
-        _move_scores(entry, train, evaluation)
     train.pop("step", None)
     if train.get("grad_norm", 0.0) < 0.0:
         # DeepSpeed's -1 is a norm that is NaN or infinite, and no norm is negative.

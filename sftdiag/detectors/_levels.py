@@ -10,7 +10,7 @@ from sftdiag.detectors.train_eval_scale_mismatch import FIRST_EPOCH, LEAST_RATIO
 from sftdiag.findings import Detection, Scalar
 from sftdiag.observations import Skip
 from sftdiag.signals.evaluations import Evaluation
-from sftdiag.signals.noise import median
+from sftdiag.signals.noise import is_short, median
 from sftdiag.signals.stream import Signals
 from sftdiag.signals.trend import fall_of
 from sftdiag.vocabularies import LARGEST_VOCABULARY, PUBLISHED_VOCABULARIES, SMALLEST_VOCABULARY
@@ -254,7 +254,7 @@ def repeats_itself(signals: Signals) -> Skip | None:
         # Where all are the same, that is the first of them, if it is not among them.
         before = signals.first_loss
     moved = before is not None and abs(before - loss) > SAME_LEAP * abs(loss)
-    rounded = all(round(other, 3) == other for other in losses)
+    rounded = all(map(is_short, losses))
     if not moved or rounded or loss < SAME_LEAST:
         return None
     return Skip("repeats_itself", {"loss": loss, "rows": SAME_ROWS, "before": before})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sftdiag.findings import Scalar
 from sftdiag.signals.evaluations import Evaluation
-from sftdiag.signals.noise import cautious_noise, rounding
+from sftdiag.signals.noise import cautious_noise, is_short, rounding
 from sftdiag.signals.stream import Signals
 
 LEAST_EVALUATIONS = 3
@@ -20,6 +20,9 @@ STILL = 0.0034
 runs of a real model those that learned nothing (rate too low or 0, frozen, skipped steps) moved by
 0 to 0.31 %, healthy ones that began at their floor by 0.37 % at least and others by 0.85 %; over 80
 labelled public runs 0 to 0.21 % and 1.2 % at least."""
+
+PASSES = 2.0
+"""Passes over the rows between evaluations that agree to the last digit, whatever the plan."""
 
 EQUAL = 1e-4
 """Spread at which they agree to four digits: no step was made between them."""
@@ -57,6 +60,25 @@ def still(
     if spread <= EQUAL * level:
         numbers["equal_evaluations"] = len(points)
     return numbers
+
+
+def equal(points: Sequence[Evaluation], signals: Signals) -> dict[str, Scalar] | None:
+    """Return the numbers that say that all evaluations agree to the last digit, or None."""
+    if len(points) < LEAST_EVALUATIONS or len({point.loss for point in points}) > 1:
+        return None
+    first, last = points[0], points[-1]
+    passed = 0.0 if first.epoch is None or last.epoch is None else last.epoch - first.epoch
+    # Within a warm-up four digits may agree; two agree by chance.
+    late = passed >= PASSES or signals.share_of_plan(last.step - first.step) >= LEAST_SHARE
+    if not late or is_short(first.loss):
+        return None
+    losses: dict[str, Scalar] = {"eval_loss_first": first.loss, "eval_loss_last": last.loss}
+    return {
+        **losses,
+        "eval_spread": 0.0,
+        "equal_evaluations": len(points),
+        "evaluations": len(points),
+    }
 
 
 def fell(points: Sequence[Evaluation], signals: Signals, *, surely: bool = False) -> bool:

@@ -148,8 +148,10 @@ class TrainLossFlatDetector(Detector):
             found := self._untrained(signals, record.step) or self._unmovable(signals, record.step)
         ):
             return found
-        if _is_early(signals) or self._wait(signals) is not None:
+        if _is_early(signals):
             return ()
+        if self._wait(signals) is not None:
+            return self._unmoved(signals, record.step) if active is None else ()
         return self._follow(signals, record.step) if active else self._look(signals, record.step)
 
     def passes(self, signals: Signals, rows: Rows) -> bool:
@@ -275,6 +277,13 @@ class TrainLossFlatDetector(Detector):
             return ()
         signs = signs_of_a_fault(signals, whole.level, blocks) | of_scores
         return self._fire(signals, step, blocks, {**signs, **still}, "evaluations")
+
+    def _unmoved(self, signals: Signals, step: int) -> Sequence[Detection]:
+        """Look for evaluations that agree to the last digit, which need no train loss beside."""
+        still = _still_evaluations.equal(signals.main_evaluations, signals)
+        if still is None:
+            return ()
+        return self._fire(signals, step, signals.blocks, still, "evaluations")
 
     def _may_be_late(self, signals: Signals, losses: Sequence[float]) -> bool:
         """Return False where the last half of the losses surely says nothing: cheap, mostly so."""

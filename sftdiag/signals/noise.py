@@ -93,6 +93,16 @@ def rounding(level: float, digits: int | None) -> float:
     return 10.0 ** (floor(log10(abs(level))) + 1 - digits)
 
 
+def is_short(number: float) -> bool:
+    """Return whether a number has three decimals or fewer, as rounded ones do.
+
+    Examples:
+        >>> is_short(0.51), is_short(0.9335)
+        (True, False)
+    """
+    return round(number, 3) == number
+
+
 def unsure_factor(values: int) -> float:
     """Return by how much to raise a noise scale that so many values gave."""
     return 1 + (UNSURE_VALUES / values) ** 2

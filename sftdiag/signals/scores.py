@@ -15,11 +15,11 @@ LEAST_EQUAL = 4
 
 MOST_CLASSES = 20
 """Classes whose ln is looked for beside the accuracy of a guess: from here on the logarithms of
-neighbours lie closer together than GUESS_WITHIN."""
+neighbours lie closer together than that."""
 
-GUESS_WITHIN = 0.04
+GUESS_BELOW, GUESS_ABOVE = 0.04, 0.08
 """Distance from ln of a number of classes, as a share, of a classifier that guesses: a bias towards
-the classes' shares lies below it, noise and confident guesses above."""
+the classes' shares lies below it, and above it confident guesses, which cost more."""
 
 GUESS_ACCURACY = 1.2
 """Times one in so many classes up to which an accuracy is one of guesses: of a hundred rows and two
@@ -83,7 +83,7 @@ class Scores:
             return {}
         for classes in range(2, MOST_CLASSES + 1):
             guess = log(classes)
-            near = abs(self._loss - guess) <= GUESS_WITHIN * guess
+            near = (1 - GUESS_BELOW) * guess <= self._loss <= (1 + GUESS_ABOVE) * guess
             if near and accuracy * classes <= GUESS_ACCURACY:
                 return {"classes": classes, "guess_loss": guess, "accuracy": accuracy}
         return {}

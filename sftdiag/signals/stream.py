@@ -136,6 +136,9 @@ class Signals(MainSeries):
             return False
         if kind == TRAIN and step < self.last_train_step:
             self._rewind(step)
+        elif kind == TRAIN and step == self._summary_step:
+            # A callback that evaluates the train rows logs what the closing row is called.
+            self._summary_step = None
         elif self._summary_step is not None and step <= self._summary_step:
             return False
         self.records += 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import sftdiag
-from sftdiag.records import EVAL, LogRecord, parse_entry
+from sftdiag.records import EVAL, LogRecord
 from sftdiag.signals.scores import Scores
 
 
@@ -33,19 +33,6 @@ def test_a_guess_is_a_level_and_an_accuracy(
     accuracy: float, loss: float, classes: int | None
 ) -> None:
     assert scores_of(accuracy, loss).guesses().get("classes") == classes
-
-
-def test_scores_beside_an_evaluation_are_its_own() -> None:
-    row = {"step": 10, "Training Loss": "x", "loss": 0.7, "eval_loss": 0.69, "Accuracy": 0.5}
-    train, evaluation = parse_entry({**row, "Weighted F1": 0.4})
-    assert evaluation.metrics == {"eval_loss": 0.69, "eval_accuracy": 0.5, "eval_weighted_f1": 0.4}
-    assert train.metrics == {"loss": 0.7}
-    # Of Keras' history both have theirs, and a tracker's prefix says whose one is.
-    for own in ({"accuracy": 0.5, "eval_accuracy": 0.6}, {"train/accuracy": 0.5}):
-        train, _ = parse_entry({"step": 10, "loss": 0.7, "eval_loss": 0.69, **own})
-        assert train.metrics["accuracy"] == 0.5
-    (alone,) = parse_entry({"step": 10, "loss": 0.7, "accuracy": 0.5})
-    assert alone.metrics["accuracy"] == 0.5
 
 
 TABLE = """| Epoch | Step | Training Loss | Validation Loss | Accuracy |

@@ -81,6 +81,7 @@ class Scanner:
         self._progress = Progress()
         self._keras = keras.Epochs()
         self._block = headings.Block()
+        self._epochs = headings.Epochs()
 
     def read(self, line: str) -> Iterator[Event]:
         """Yield the rows and bars in the next line."""
@@ -196,6 +197,7 @@ class Scanner:
         if (ended := self._keras.row(line)) is not None:
             yield from self._row(ended, "keras", line)
             return
+        below = self._epochs.row(line)
         found = pairs.row(line)
         if found is not None:
             writer, row = found
@@ -203,7 +205,7 @@ class Scanner:
             yield from self._row(row, writer, line)
         elif (shown := self._table.row(line)) is not None:
             yield from self._row(self._progress.placed(shown, step_in(shown)), "table", line)
-        elif not self._stepwise and (whole := pairs.of_an_epoch(line)) is not None:
+        elif not self._stepwise and (whole := below or pairs.of_an_epoch(line)) is not None:
             # Where rows of single steps stand, it is their mean.
             yield from self._row(whole, EPOCH, line)
         elif self.kinds and self._aside is not False and (shown := pairs.evaluation(line)):

@@ -1,4 +1,4 @@
-"""Blocks: a line that names the step, and below it a line for each metric, as NeMo RL prints."""
+"""Lines below a heading: of a step, a metric each, as NeMo RL prints; of an epoch, a split each."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ import re
 from typing import Any
 
 from sftdiag.columns import tells_loss
-from sftdiag.sources.console.pairs import IN_EPOCH, named
+from sftdiag.sources.console.pairs import IN_EPOCH, named, of_an_epoch
 
 _STEP = re.compile(r"\s*[=\-#*]{3,}\s*step\s+(\d{1,12})\s*/\s*(\d{1,12})\s*[=\-#*]{3,}\s*$", re.I)
 _EPOCH = re.compile(r"\s*[=\-#*]{3,}\s*epoch\s+(\d{1,6})\s*/\s*\d{1,6}\s*[=\-#*]{3,}\s*$", re.I)
 _METRIC = re.compile(r"\s*[•*\-]\s*(?=[A-Za-z])")
+_ALONE = re.compile(
+    r"[-=*# ]*epoch\s*[:=#]?\s*[\[(]?\s*(\d{1,6})(?:\s*/\s*\d{1,6})?[\])]?"
+    r"(?:\s*\|\s*(?:epoch )?time\b.{0,40}|[-=* :]*)",
+    re.I,
+)
+_SPLIT = re.compile(r"\s*(?:train(?:ing)?|val(?:id(?:ation)?)?)\.?\s+loss\s*[:=]", re.I)
+_SHORT = re.compile(r"\b(val|valid)\.", re.I)
 
 
 class Block:
@@ -54,3 +61,29 @@ class Block:
         place, metrics = self._place, self._metrics
         self._place, self._metrics = None, {}
         return {**metrics, **place} if place and any(map(tells_loss, metrics)) else None
+
+
+class Epochs:
+    r"""Reads the losses of an epoch's splits below the line that names it, as tutorials print them.
+
+    Examples:
+        >>> epochs = Epochs()
+        >>> epochs.row("Epoch 3/24"), epochs.row("train Loss: 0.4526")
+        (None, {'loss': '0.4526', 'epoch': '3'})
+        >>> epochs.row("Epoch: 04 | Epoch Time: 0m 42s"), epochs.row("\t Val. Loss: 0.409 |  best")
+        (None, {'Val Loss': '0.409', 'epoch': '04'})
+        >>> epochs.row("Epoch 2/9 begins"), epochs.row("the best loss: 0.4")
+        (None, None)
+    """
+
+    def __init__(self) -> None:
+        self._epoch: str | None = None
+
+    def row(self, line: str) -> dict[str, Any] | None:
+        """Return the row that a line is, or None."""
+        if (alone := _ALONE.fullmatch(line.strip())) is not None:
+            self._epoch = alone[1]
+        if self._epoch is None or _SPLIT.match(line) is None:
+            return None
+        told = _SHORT.sub(lambda word: word[1], line).strip()
+        return of_an_epoch(f"Epoch {self._epoch}: {told}")

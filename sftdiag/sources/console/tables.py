@@ -27,12 +27,14 @@ _DURATION = re.compile(_TIME)
 """fastai's last column."""
 _GROUPED = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?(?:[eE][-+]?\d+)?")
 
-_NOT_LOGGED = frozenset({"no log", "n/a", "-", "none"})
+_NOT_LOGGED = frozenset({"no log", "n/a", "-", "\N{EN DASH}", "\N{EM DASH}", "none", ""})
 _SET_OFF = "*`_ "
 """What Markdown sets a cell off with, such as the best or the last one."""
 
 _METRICS = frozenset({"loss", "eval_loss", "train_loss", "learning_rate", "grad_norm"})
-_PLACES = frozenset({"step", "epoch"})
+_PLACES = frozenset({"step", "epoch", "iter", "iteration"})
+_MARK = re.compile(r"(?<=\d)[^\w.,%)\]}:]+$")
+"""What stands behind a number to set it off: a tick, a star, an arrow."""
 _OF_TRAINING = re.compile(
     r"train|learning_rate|^lr$|grad|tokens_seen|time|per_second|memory|samples"
 )
@@ -101,8 +103,12 @@ class Table:
         """Return the row that a line is, or None."""
         if self.names is None and "oss" not in line:
             return None
-        text = (cell.strip(_SET_OFF) for cell in _SPLIT.split(line.strip().strip("|").strip()))
+        inner = line.strip().removeprefix("|").removesuffix("|").strip(" ")
+        text = [_MARK.sub("", cell.strip(_SET_OFF)) for cell in _SPLIT.split(inner)]
         cells = [cell for cell in text if cell]
+        if self.names is not None and "|" in line and len(text) == len(self.names):
+            # An empty cell keeps its place.
+            cells = text
         if is_header(cells):
             self.names = cells
             return None
@@ -146,7 +152,7 @@ def is_header(cells: list[str]) -> bool:
         return False
     keys = {plain(cell) for cell in cells}
     known = {canonical(cell) for cell in cells}
-    return bool(keys & {"step", "epoch"}) and bool(known & {"loss", "eval_loss"})
+    return not keys.isdisjoint(_PLACES) and bool(known & {"loss", "eval_loss"})
 
 
 def named(names: list[str], cells: list[str]) -> dict[str, Any]:
