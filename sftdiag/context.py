@@ -69,6 +69,8 @@ class RunContext(Value):
         assistant_only_loss: TRL masks all but the assistant's tokens.
         completion_only_loss: TRL masks the prompt of prompt-completion rows.
         custom_loss: the loss is a function of the user's own.
+        summed_loss: the model's configuration makes its loss a sum over the labels, as wav2vec2's
+            does for CTC unless ``ctc_loss_reduction`` is ``"mean"``.
         formatting_ignored: TRL was given a formatting function that it does not use.
         sampler: the order of the rows: ``"random"``, ``"sequential"`` or ``"group_by_length"``.
         optim: the optimizer's name in transformers; ``"sgd_momentum"`` where SGD has a momentum,
@@ -147,6 +149,7 @@ class RunContext(Value):
     assistant_only_loss: bool | None = None
     completion_only_loss: bool | None = None
     custom_loss: bool | None = None
+    summed_loss: bool | None = None
     formatting_ignored: bool | None = None
     sampler: str | None = None
     optim: str | None = None

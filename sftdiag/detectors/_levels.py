@@ -106,6 +106,15 @@ def smoothed(signals: Signals) -> float:
     return (signals.context.label_smoothing or 0.0) * VOCABULARY * chance(signals)
 
 
+def is_sum(signals: Signals) -> bool:
+    """Return whether the loss is, or may well be, a sum over labels by design: of no usual level.
+
+    By the model's configuration; else by error rates beside the evaluations, of runs in which such
+    sums are common. What is below 0, near 0 or NaN is none of a sum either.
+    """
+    return bool(signals.context.summed_loss) or signals.error_rates
+
+
 def left_below(signals: Signals, told: Detection) -> float | None:
     """Return the loss below which a run has left the level that was told; None where none is."""
     if told.variant == "blind":
@@ -215,6 +224,8 @@ def stands_high(signals: Signals) -> Skip | None:
     """Return that a loss that fell is still where no model that reads its rows is, or None."""
     losses, first = signals.block_losses, signals.first_loss
     if signals.objective is not None or signals.context.custom_loss or not losses or not first:
+        return None
+    if is_sum(signals):
         return None
     last = median(losses[-max(1, len(losses) // 3) :])
     # How far above every blind guess it began says nothing of what was learned.

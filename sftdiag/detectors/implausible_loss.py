@@ -19,6 +19,8 @@ What the level alone proves, in variants:
 - ``negative``: below 0, which no likelihood is.
 
 A first loss above ln V that comes down to a usual level is the note ``first-loss-above-chance``.
+Of a loss that is a sum over labels by design, as wav2vec2's configuration makes CTC's, heights say
+nothing: known from the configuration, or from word or character error rates beside evaluations.
 Label smoothing raises all levels but a blind guess's by its share of twice ln V.
 
 Cannot see a level that is wrong and usual (a loss divided once too often); says nothing of a loss
@@ -56,6 +58,7 @@ from sftdiag.detectors._levels import (
     climbs,
     is_beside,
     is_easy,
+    is_sum,
     is_toy,
     left_below,
     measured,
@@ -100,7 +103,15 @@ LEAST_NEGATIVE = 1e-4
 HUGE = 64.0
 """Times ln V that no accumulation and no number of processes in use explains."""
 
+LEARNS = 0.1
+"""Fall from the first row from which a loss so high learns, as a sum over labels does: it may be
+one, of hundreds of labels, whatever the accumulation and its evaluations say. Labelled runs that
+are broken at such a level fall by 1 % in as many rows, or are back at a usual one soon."""
+
 SUMMED = "summed"
+
+HEIGHTS = ("far", "above")
+"""Variants that an evaluation tells more of."""
 
 
 class ImplausibleLossDetector(Detector):
@@ -178,6 +189,8 @@ class ImplausibleLossDetector(Detector):
             return self._random_weights(signals, record)
         if near_zero(signals, FAR_ROWS) and not is_easy(signals):
             return self._fire(signals, step, "low_train", Severity.WARNING)
+        if is_sum(signals):
+            return ()
         known, rate = signals.context, signals.peak_learning_rate
         self._thrown = beyond_any(rate, known.method, adaptive=known.adaptive)
         enough = MEAN_ROWS if self._thrown and span(signals) >= AVERAGED else FAR_ROWS
@@ -222,9 +235,11 @@ class ImplausibleLossDetector(Detector):
         if steps is not None and steps > 1 and loss / steps < USUAL_SHARE * bound:
             return self._fire(signals, step, SUMMED, Severity.WARNING, times=float(steps))
         points = signals.main_evaluations
-        # An evaluation is made one batch at a time: nothing is summed there.
+        # An evaluation is made one batch at a time: nothing is summed there but over labels.
         no_sum = steps == 1 or self._lowest > HUGE * bound
         no_sum |= bool(points) and points[-1].loss > ABOVE * bound
+        # A sum over labels falls as its mean does; what is broken need not.
+        no_sum &= loss > (1.0 - LEARNS) * (signals.first_loss or 0.0)
         # At such a rate a loss leaps from the first steps on.
         no_sum |= self._thrown
         return self._fire(signals, step, variant, Severity.ERROR if no_sum else Severity.WARNING)
@@ -241,8 +256,10 @@ class ImplausibleLossDetector(Detector):
             numbers = measured(active.evidence, signals.main_evaluations)
             self._active = active.replace(evidence=numbers)
             return (self._active,)
-        if active is not None and active.variant not in ("far", "above"):
+        if active is not None and active.variant not in HEIGHTS:
             return ()
+        if active is not None and is_sum(signals):
+            return self._end(record.step)
         beside = is_beside(point) and self._rows >= MEAN_ROWS
         if beside and ratio is not None and self._lowest > log(LARGEST_VOCABULARY):
             return self._fire(signals, record.step, SUMMED, Severity.WARNING, times=ratio)
@@ -291,6 +308,8 @@ class ImplausibleLossDetector(Detector):
         """Say once that the first loss was above ln V, when the loss has come down."""
         first, bound = signals.first_loss, chance(signals)
         usual = ABOVE * bound + smoothed(signals)
+        if is_sum(signals):
+            return ()
         if self._noted or first is None or first <= usual or self._rows <= FAR_ROWS:
             return ()
         last = [loss for _, loss in signals.recent][-FAR_ROWS:]

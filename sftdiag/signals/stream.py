@@ -51,6 +51,9 @@ fall is due, and no less than two thirds of the public runs have."""
 NOMINAL_EPOCHS = 10.0
 """The same in epochs, where the rows are so few that these come first: twice the guide's most."""
 
+ERROR_RATES = ("_wer", "_cer")
+"""How transformers' names of word and character error rates end."""
+
 BEGINS_LATE = 3
 """Times the distance of its first two train records: a log whose first one is later begins in
 mid-run, unless the rate still climbs."""
@@ -69,6 +72,8 @@ class Signals(MainSeries):
         first_learning_rate: the first that was logged, also where its row's loss was lost.
         row_lost: the newest train record's loss is NaN or infinite, as the record itself says.
         lost: likewise, or a 0 that hides one, going by the rows around it.
+        error_rates: an evaluation had a word or character error rate: speech, or reading, where a
+            loss of CTC is mostly a sum over the labels.
     """
 
     def __init__(self, context: RunContext) -> None:
@@ -91,6 +96,7 @@ class Signals(MainSeries):
         self.begins_in_mid_run = False
         self.zero: str | None = None
         self.row_lost = self.lost = False
+        self.error_rates = False
         self.eval_losses: Mapping[str, float] = {}
         self.evaluations: dict[str, list[Evaluation]] = {}
         self.evaluations_seen: dict[str, int] = {}
@@ -155,6 +161,8 @@ class Signals(MainSeries):
             self._update_train(record, epoch)
         elif kind == EVAL:
             self.eval_losses = record.eval_losses()
+            if not self.error_rates:
+                self.error_rates = any(name.endswith(ERROR_RATES) for name in record.metrics)
             self._update_eval(record)
         return True
 

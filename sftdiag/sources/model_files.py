@@ -29,6 +29,7 @@ def context(folders: tuple[str, ...]) -> RunContext:
         method=_method(adapter, model, bits),
         model_type=_text(model.get("model_type")),
         vocab_size=as_positive(model.get("vocab_size", inner.get("vocab_size"))),
+        summed_loss=model.get("ctc_loss_reduction") == "sum" or None,
         dtype=_text(model.get("dtype") or model.get("torch_dtype")),
         quantization=bits,
         lora_r=as_positive(adapter.get("r")),

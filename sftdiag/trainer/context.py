@@ -160,6 +160,7 @@ def _from_model(model: Any) -> RunContext:
         method=_method(adapter, bits),
         model_type=getattr(config, "model_type", None),
         vocab_size=as_positive(getattr(text_config, "vocab_size", None)),
+        summed_loss=getattr(config, "ctc_loss_reduction", None) == "sum" or None,
         embedding_rows=weights.embedding_rows(model),
         dtype=_label(getattr(model, "dtype", None)),
         quantization=bits,
