@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from math import log, nan
 from typing import Any
 
@@ -22,6 +23,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         *("loss/train", "losses/train", "sft/loss"),
         *("total_loss", "mean_loss", "loss_mean", "loss_avg", "batch_loss", "cross_entropy"),
         *("cross_entropy_loss", "nll_loss", "token_loss", "nll", "train_epoch_loss"),
+        *("loss/train/total", "languagecrossentropy", "metrics/train/languagecrossentropy"),
         *("avr_loss", "running_loss", "gpt_loss", "llm_loss", "reduced_llm_loss", "closs"),
     ),
     "eval_loss": (
@@ -31,16 +33,18 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         *("loss/val", "loss/eval", "loss/validation", "losses/val", "losses/eval"),
         *("full_valid_loss", "eval_epoch_loss", "val_epoch_avg_loss", "evaluation/loss"),
         *("eval_gpt_loss", "eval_nll", "eval/nll", "val_nll", "val/nll", "valid_nll"),
+        *("eval/languagecrossentropy", "metrics/eval/languagecrossentropy"),
         *("valid/nll", "validation_nll", "validation/nll", "dev_nll", "dev/nll"),
     ),
     "learning_rate": (
         *("learning_rate_0", "lr_adamw", "lr_adam", "lr_sgd", "lr_adamw/pg1", "lr_adam/pg1"),
         *("optim/lr", "lr_scheduler/lr", "lr/default", "optimizer/lr", "train_lr", "lr_pg_0"),
+        "lr_decoupledadamw/group0",
     ),
     "grad_norm": (
         *("gradient_norm", "gradnorm", "grad_norm_step", "total_norm", "global_grad_norm"),
         *("grad/norm", "optim/grad_norm", "gradient/norm", "grad_2.0_norm_total"),
-        *("gnorm", "grad._norm"),
+        *("gnorm", "grad._norm", "l2_norm/grad/global"),
     ),
     "mean_token_accuracy": ("token_accuracy", "mean_token_acc", "next_token_accuracy"),
     "entropy": ("token_entropy", "mean_entropy"),
@@ -141,6 +145,7 @@ def measured(name: str) -> tuple[str, Callable[[float], float]] | None:
     return None
 
 
+@lru_cache(maxsize=1024)
 def tells_loss(name: str) -> bool:
     """Return whether a column is a loss of training or evaluation, or tells one."""
     if canonical(name) in _LOSSES:

@@ -152,7 +152,7 @@ KINDS = (
 OTHERS = (
     (
         "a progress bar with metrics: scripts, Lightning, NeMo, torchtune, diffusers, OpenRLHF, "
-        "ColossalAI, kohya's sd-scripts",
+        "ColossalAI, kohya's sd-scripts, ai-toolkit",
         "the bar's steps are batches; `avr_loss` is a mean over an epoch's steps; an evaluation's "
         "bar counts at its end",
     ),
@@ -167,6 +167,10 @@ OTHERS = (
         "its losses are in bits: they are turned into nats; they hold the label smoothing",
     ),
     ("Keras's `fit`", "a row an epoch, and the loss is its mean"),
+    (
+        "a line a metric below the step: Composer (llm-foundry), NeMo RL",
+        "Composer's learning rate has four decimals, so it is not read",
+    ),
     (
         "a line an epoch: PEFT's and accelerate's examples, DeepSpeed-Chat",
         "epochs that count from 0 stand at their end; steps are a guess",

@@ -58,7 +58,7 @@ def read_lines(head: Head, columns: Columns, spacing: int | None = None) -> Log:
 
     def raw() -> Iterator[Row]:
         text = lines(head.path, head.encoding)
-        found = (row for line in text if (row := parsed(line)) is not None)
+        found = (_flat(row) for line in text if (row := parsed(line)) is not None)
         return _turned(found)
 
     return log_of("jsonl", raw, columns, spacing)
@@ -86,9 +86,15 @@ def of_tensorboard(row: Any) -> Row:
     return dict(zip(TENSORBOARD, row, strict=True))
 
 
+def _flat(row: Row) -> Row:
+    """Return a row of ``{"name": "training_loss", "data": {"step": 1, "value": 2.5}}`` as one."""
+    data = row.get("data")
+    return {**row, **data} if isinstance(data, Mapping) and "name" in row else row
+
+
 def _is_long(rows: Iterable[Row | None]) -> bool:
     """Return whether these are rows of a long table, one of them of a loss."""
-    known = [row for row in rows if row]
+    known = [_flat(row) for row in rows if row]
     of = long_rows.shape(known[0]) if known else None
     return of is not None and any(tells_loss(str(row.get(of.metric))) for row in known)
 

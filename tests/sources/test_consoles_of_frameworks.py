@@ -212,6 +212,32 @@ def slime(step: int) -> str:
     return f"model.py:100 - step {step}: {told | {'train/step': step}}"
 
 
+def composer(step: int) -> str:
+    """Its rate of four decimals is 0.0000, which is none."""
+    said = [
+        f"[batch={step}/40]:",
+        f"\t Train time/batch: {step}",
+        f"\t Train loss/train/total: {loss(step):.4f}",
+        f"\t Train metrics/train/LanguageCrossEntropy: {loss(step):.4f}",
+        "\t Train lr-DecoupledAdamW/group0: 0.0000",
+        "\t Train l2_norm/grad/global: 0.5000",
+    ]
+    if step % PER_EPOCH == 0:
+        said += [
+            "[Eval batch=98/98] Eval on eval data:",
+            f"\t Eval metrics/eval/LanguageCrossEntropy: {eval_loss(step):.4f}",
+        ]
+    return "\n".join(said)
+
+
+def ai_toolkit(step: int) -> str:
+    return bar("my_lora: ", step, 40, "x").replace("x]", f"lr: 1.0e-05 loss: {loss(step):.4e}]")
+
+
+def maxtext(step: int) -> str:
+    return f"completed step: {step}, seconds: 1.2, total_weights: 8192, loss: {loss(step):.3f}"
+
+
 def flair(step: int) -> str:
     said = [
         f"2026-01-01 10:00:00,123 epoch {epoch_of(step) + 1} - iter {within(step)}/10 - loss "
@@ -247,6 +273,9 @@ def flair(step: int) -> str:
         (prime, "lr norm"),
         (slime, "lr norm"),
         (flair, "eval lr epoch"),
+        (composer, "eval norm no rate"),
+        (ai_toolkit, "lr"),
+        (maxtext, ""),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
@@ -263,6 +292,8 @@ def test_what_a_framework_prints(tmp_path: Path, printed: Callable[[int], str], 
     )
     if "lr" in holds:
         assert {row.get("learning_rate") for row in rows} == {1e-5}
+    if "no rate" in holds:
+        assert {row.get("learning_rate") for row in rows} == {None}
     if "norm" in holds:
         assert {row.get("grad_norm") for row in rows} == {0.5}
     if "epoch" in holds:

@@ -98,6 +98,16 @@ def test_a_run_that_was_resumed_keeps_its_order(tmp_path: Path) -> None:
     assert evaluated == [(30, 2.5)]
 
 
+def test_a_nested_line_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "training_logs.jsonl"
+    lines = [
+        {"name": name, "data": {"epoch": step / 50, "step": step, "value": value}}
+        for name, step, value in points("training_loss", "validation_loss")
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    assert read(path) == (WANTED, WANTED_EVALUATIONS)
+
+
 def test_clearmls_curves(tmp_path: Path) -> None:
     path = tmp_path / "scalars.json"
     curves = {

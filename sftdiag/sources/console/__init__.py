@@ -92,11 +92,12 @@ class Scanner:
         elif "{" in line:
             yield from self._dicts(line)
         elif "%|" in line:
-            if len(parts := bars.apart(line)) > 1:
+            alone = line.count("%|") == 1 and line.endswith(("]", " ", "\n"))
+            if not alone and len(parts := bars.apart(line)) > 1:
                 for part in parts:
                     yield from self.read(part)
                 return
-            if pairs.LOSS.search(line) and (shown := bars.shown(line)) is not None:
+            if pairs.may_tell(line) and (shown := bars.shown(line)) is not None:
                 yield from self._shown(line, shown)
             elif (bar := bars.training(line)) is not None:
                 yield bar
@@ -186,13 +187,21 @@ class Scanner:
         if (rate := pairs.deepspeed(line)) is not None:
             self._step, self._rate = rate[0], rate
             return
-        if (evaluated := pairs.evaluated(line)) is not None:
-            yield from self._row(self._here(evaluated), "evaluation", line)
-            return
         in_block, row = self._block.take(line)
         if row is not None:
             yield from self._row(self._counted.take(row), "script", line)
         if in_block:
+            return
+        self._keras.head(line)
+        if pairs.may_tell(line) or self._table.names is not None:
+            yield from self._told(line)
+        else:
+            self._epochs.row(line)
+
+    def _told(self, line: str) -> Iterator[Event]:
+        """Read a line that may show a loss."""
+        if (evaluated := pairs.evaluated(line)) is not None:
+            yield from self._row(self._here(evaluated), "evaluation", line)
             return
         if (ended := self._keras.row(line)) is not None:
             yield from self._row(ended, "keras", line)
@@ -201,7 +210,7 @@ class Scanner:
         found = pairs.row(line)
         if found is not None:
             writer, row = found
-            row = self._counted.take(row)
+            row = self._counted.take(row if row.keys() != {"eval_loss"} else self._here(row))
             yield from self._row(row, writer, line)
         elif (shown := self._table.row(line)) is not None:
             yield from self._row(self._progress.placed(shown, step_in(shown)), "table", line)

@@ -29,7 +29,11 @@ _EVALUATION = re.compile(r"\b(?:eval|val(?:id)?|dev)", re.I)
 _TEST = re.compile(r"\b(?:test|predict)", re.I)
 _TORCHTUNE = re.compile(r"(\d{1,6})\|(\d{1,12})\|Loss: [^|]*$")
 """The epoch and the step before torchtune's loss."""
-_POSTFIX = re.compile(r"[,\[]\s*([A-Za-z][\w/. ]{1,60})=([-+0-9.eEinfa]{1,24})(?=[,\]])")
+_POSTFIX = re.compile(
+    r"(?:[,\[]\s*([A-Za-z][\w/. ]{1,60})=|[,\[\s]\s*([A-Za-z][\w/.]{1,60}): ?)"
+    r"([-+0-9.eEinfa]{1,24})(?=[,\]\s])"
+)
+"""A postfix of metrics as tqdm writes it, or a script's own: ``lr: 1e-4 loss: 2``."""
 _LIGHTNING, _STEP = "v_num", "global_step"
 _PLACES = frozenset({"step", "epoch", "batch", "iter"})
 """What a script shows of where it is: the bar tells it, too."""
@@ -104,7 +108,8 @@ evaluation=False)
     if found is None:
         return None
     before = line[: found.end(1)].partition("%|")[0]
-    named: dict[str, Any] = dict(_POSTFIX.findall(line[found.end() - 1 :]))
+    pairs = _POSTFIX.findall(line[found.end() - 1 :])
+    named: dict[str, Any] = {own or other: value for own, other, value in pairs}
     row = {name: value for name, value in named.items() if plain(name) not in _PLACES}
     done, total = _count(found[2]), _count(found[3])
     if _TEST.search(before):

@@ -1,15 +1,26 @@
-"""Lines below a heading: of a step, a metric each, as NeMo RL prints; of an epoch, a split each."""
+"""Lines below a heading: of a step, a metric each; of an epoch, a split each.
+
+Of a step NeMo RL prints such, and Composer (llm-foundry), whose learning rate of four decimals is
+none; of an epoch tutorials do.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from sftdiag.columns import tells_loss
+from sftdiag.columns import canonical, tells_loss
 from sftdiag.sources.console.pairs import IN_EPOCH, named, of_an_epoch
 
-_STEP = re.compile(r"\s*[=\-#*]{3,}\s*step\s+(\d{1,12})\s*/\s*(\d{1,12})\s*[=\-#*]{3,}\s*$", re.I)
+_STEP = re.compile(
+    r"\s*(?:\d+:\s*)?(?:[=\-#*]{3,}\s*step\s+(\d{1,12})\s*/\s*(\d{1,12})\s*[=\-#*]{3,}"
+    r"|(?:\[epoch=[\d/]{1,12}\])?\[batch=(\d{1,12})/(\d{1,12})\]:)\s*$",
+    re.I,
+)
 _EPOCH = re.compile(r"\s*[=\-#*]{3,}\s*epoch\s+(\d{1,6})\s*/\s*\d{1,6}\s*[=\-#*]{3,}\s*$", re.I)
+_MARKS = ("===", "---", "###", "***", "[batch=")
+"""One of these is in a heading."""
+
 _METRIC = re.compile(r"\s*[•*\-]\s*(?=[A-Za-z])")
 _ALONE = re.compile(
     r"[-=*# ]*epoch\s*[:=#]?\s*[\[(]?\s*(\d{1,6})(?:\s*/\s*\d{1,6})?[\])]?"
@@ -18,6 +29,9 @@ _ALONE = re.compile(
 )
 _SPLIT = re.compile(r"\s*(?:train(?:ing)?|val(?:id(?:ation)?)?)\.?\s+loss\s*[:=]", re.I)
 _SHORT = re.compile(r"\b(val|valid)\.", re.I)
+_COMPOSERS = re.compile(
+    r"(?:\d+:)?\s+(?:Train|Eval)\s+([\w/.\-]{1,80}):\s+([-+.\deEnaif]{1,24})\s*$"
+)
 
 
 class Block:
@@ -41,19 +55,28 @@ class Block:
 
     def take(self, line: str) -> tuple[bool, dict[str, Any] | None]:
         """Return whether a line is part of a block, and the row of the block that it ends."""
+        if self._place is None and not any(mark in line for mark in _MARKS):
+            return False, None
         if (epoch := _EPOCH.match(line)) is not None:
             self._epoch = int(epoch[1])
             return True, None
         if (step := _STEP.match(line)) is not None:
             row = self.end()
-            self._place = {"step": step[1], "total_steps": step[2]}
+            done, total = step[1] or step[3], step[2] or step[4]
+            self._place = {"step": done, "total_steps": total}
             if self._epoch is not None:
-                self._place = {"step": step[1], IN_EPOCH: (self._epoch, int(step[2]))}
+                self._place = {"step": done, IN_EPOCH: (self._epoch, int(total))}
             return True, row
-        if self._place is None or _METRIC.match(line) is None:
+        if self._place is None:
+            return False, None
+        if (metric := _COMPOSERS.match(line)) is not None:
+            told = {metric[1]: metric[2]} if canonical(metric[1]) != "learning_rate" else {}
+        elif _METRIC.match(line) is not None:
+            told = named(line)
+        else:
             return False, None
         # A metric that comes again is another phase's.
-        self._metrics |= {n: v for n, v in named(line).items() if n not in self._metrics}
+        self._metrics |= {n: v for n, v in told.items() if n not in self._metrics}
         return True, None
 
     def end(self) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ class Epochs:
 
     Examples:
         >>> epochs = Epochs()
-        >>> epochs.row("Epoch 2/3")
+        >>> epochs.head("Epoch 2/3")
         >>> epochs.row("25/50 [=====>.....] - ETA: 9s - loss: 2.5")
         >>> epochs.row("50/50 [===========] - 9s 3ms/step - loss: 2.25 - val_loss: 2.5")
         {'step': '100', 'total_steps': '150', 'epoch': '2', 'loss': '2.25', 'val_loss': '2.5'}
@@ -29,11 +29,13 @@ class Epochs:
         self._epoch: tuple[int, int] | None = None
         self._told: int | None = None
 
+    def head(self, line: str) -> None:
+        """Take in a line that may name an epoch."""
+        if "Epoch " in line and (header := _EPOCH.match(line)) is not None:
+            self._epoch = (int(header[1]), int(header[2]))
+
     def row(self, line: str) -> dict[str, Any] | None:
         """Return the row that a line is, or None."""
-        if (header := _EPOCH.match(line)) is not None:
-            self._epoch = (int(header[1]), int(header[2]))
-            return None
         if self._epoch is None or (found := _LINE.match(line)) is None:
             return None
         epoch, epochs = self._epoch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -47,8 +48,8 @@ _MMENGINE = re.compile(
 )
 _MMENGINE_PART = re.compile(rf"\b([A-Za-z][\w/.]{{0,60}}): ({_NUMBER})(?=\s|$)")
 
-LOSS = re.compile(r"oss|ppl|perplexity|\bnll\b", re.I)
-"""In each line that shows a loss, or a perplexity."""
+_LOSSES = ("oss", "ppl", "erplexity", "nll", "OSS", "PPL")
+"""One of these is in each line that shows a loss, or a perplexity."""
 
 _SCRIPT = re.compile(
     r"\b([A-Za-z][A-Za-z_/]{1,30}(?:\.? (?:loss|norm|rate|ppl|perplexity|accuracy)|\(1e-3\))?)"
@@ -96,6 +97,14 @@ _SCRIPT_BATCH = re.compile(
 """What stands behind the epoch where no word names the step: ``Epoch:[0/19](100/24681)``."""
 
 
+def may_tell(line: str) -> bool:
+    """Return whether a loss may stand in a line: most lines of a console are told apart here."""
+    for part in _LOSSES:
+        if part in line:
+            return True
+    return _NAN_ITERATIONS in line
+
+
 def row(line: str) -> tuple[str, dict[str, Any]] | None:
     """Return who writes such a line, and the row that it is; or None.
 
@@ -113,7 +122,7 @@ def row(line: str) -> tuple[str, dict[str, Any]] | None:
         >>> row("05/04 08:52:19 - mmengine - INFO - Iter(train) [ 20/90]  lr: 6.8e-05  loss: 2.8")
         ('xtuner', {'iteration': '20', 'total_iterations': '90', 'lr': '6.8e-05', 'loss': '2.8'})
     """
-    if LOSS.search(line) is None and _NAN_ITERATIONS not in line:
+    if not may_tell(line):
         return None
     if "tensor(" in line:
         line = _TENSOR.sub(r"\1", line)
@@ -264,10 +273,12 @@ def named(line: str) -> dict[str, Any]:
     return found
 
 
+@lru_cache(maxsize=1024)
 def _trained(name: str) -> bool:
     return canonical(name) in ("loss", "train_loss") or (measured(name) or ("",))[0] == "loss"
 
 
+@lru_cache(maxsize=1024)
 def _evaluated(name: str) -> bool:
     return canonical(name) == "eval_loss" or (measured(name) or ("",))[0] == "eval_loss"
 
@@ -279,7 +290,7 @@ def deepspeed(line: str) -> tuple[int, str] | None:
         >>> deepspeed("[INFO] [Rank 0] step=10, skipped=0, lr=[2e-05, 2e-05], mom=[[0.9, 0.95]]")
         (10, '2e-05')
     """
-    found = _DEEPSPEED.search(line)
+    found = _DEEPSPEED.search(line) if "skipped=" in line else None
     return (int(found[1]), found[2]) if found else None
 
 
@@ -290,7 +301,7 @@ def evaluated(line: str) -> dict[str, Any] | None:
         >>> evaluated("ppl: 4.5, loss: 1.5")
         {'eval_loss': '1.5'}
     """
-    found = _EVALUATED.match(line)
+    found = _EVALUATED.match(line) if "ppl: " in line else None
     return {"eval_loss": found[1]} if found else None
 
 
@@ -307,7 +318,7 @@ def evaluation(line: str) -> dict[str, Any] | None:
         >>> evaluation("New best eval loss: 1.5"), evaluation("Test loss: 1.5")
         (None, None)
     """
-    if LOSS.search(line) is None or _NO_EVALUATION.search(line) or _OURS.search(line):
+    if not may_tell(line) or _NO_EVALUATION.search(line) or _OURS.search(line):
         return None
     found = named(_TENSOR.sub(r"\1", line) if "tensor(" in line else line)
     told = {n: v for n, v in found.items() if (canonical(n) or "").startswith("eval_")}
@@ -322,7 +333,7 @@ def tells_only_a_loss(line: str) -> bool:
         >>> tells_only_a_loss("training loss: 2.5"), tells_only_a_loss("step 1 loss 2.5")
         (True, False)
     """
-    if LOSS.search(line) is None or row(line) is not None or of_an_epoch(line) is not None:
+    if not may_tell(line) or row(line) is not None or of_an_epoch(line) is not None:
         return False
     return any(map(tells_loss, named(line)))
 
@@ -335,7 +346,7 @@ def of_an_epoch(line: str) -> dict[str, Any] | None:
         {'loss': '1.50', 'Val Loss': '2.25', 'epoch': '2'}
         >>> of_an_epoch("Epoch 2/9 begins")
     """
-    epoch = _SCRIPT_EPOCH.search(line) if LOSS.search(line) else None
+    epoch = _SCRIPT_EPOCH.search(line) if may_tell(line) else None
     if epoch is None or _OURS.search(line):
         return None
     found: dict[str, Any] = {}
