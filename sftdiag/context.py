@@ -15,6 +15,9 @@ ORDERS = (RANDOM, SEQUENTIAL, BY_LENGTH)
 SGD = "sgd"
 """transformers' optim of plain SGD: each step is the rate times the gradient."""
 
+IN_BACKWARD = ("lomo", "adalomo")
+"""transformers' optims that step within backward, beside those of a layer each."""
+
 MOST = 10**15
 """No count and no setting of a run is larger: the largest models have 10**13 parameters."""
 
@@ -196,7 +199,19 @@ class RunContext(Value):
 
         Not known of a class of another name: transformers' names are in small letters.
         """
-        return self.optim is None or (self.optim.islower() and not self.optim.startswith("sgd"))
+        return self.optim is None or (
+            self.optim.islower() and not self.optim.startswith((SGD, "lomo"))
+        )
+
+    @property
+    def steps_in_backward(self) -> bool:
+        """Whether weights are stepped within backward: no gradient is left then for a norm, of 0.
+
+        findings/layerwise_optimizers_keep_the_full_rate.sh.
+        """
+        return self.optim is not None and (
+            self.optim in IN_BACKWARD or self.optim.endswith("_layerwise")
+        )
 
     @property
     def computes_in(self) -> str | None:

@@ -104,7 +104,7 @@ def signs_of_a_fault(signals: Signals, level: float, blocks: Sequence[Block]) ->
         signs |= {"most_fall": fall, "max_grad_norm": known.max_grad_norm}
         if known.optim != SGD:
             signs["adam_epsilon"] = known.adam_epsilon
-    grad_norm = mean(block.grad_norm for block in blocks)
+    grad_norm = norm_of(signals, blocks)
     if grad_norm is not None:
         if grad_norm == 0.0:
             signs["zero_grad_norm"] = grad_norm
@@ -118,6 +118,12 @@ def signs_of_a_fault(signals: Signals, level: float, blocks: Sequence[Block]) ->
     if accuracy is not None and accuracy < (LOW_ACCURACY if surprised else FLOOR_ACCURACY):
         signs["low_token_accuracy"] = accuracy
     return signs
+
+
+def norm_of(signals: Signals, blocks: Sequence[Block]) -> float | None:
+    """Return the mean gradient norm; None where none is logged, or the gradient is gone by then."""
+    norm = mean(block.grad_norm for block in blocks)
+    return None if norm == 0.0 and signals.context.steps_in_backward else norm
 
 
 def same_scores(signals: Signals) -> dict[str, Scalar]:

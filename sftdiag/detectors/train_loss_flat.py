@@ -52,6 +52,7 @@ from sftdiag.detectors._flat_signs import (
     FLOOR_LIKELY_LOSS,
     knows_its_rows,
     may_be_a_guess,
+    norm_of,
     same_scores,
     signs_of_a_fault,
     signs_of_scores,
@@ -211,6 +212,8 @@ class TrainLossFlatDetector(Detector):
             return ()
         if any(norm != 0.0 for norm in norms) or min(losses) <= 0.0:
             return ()
+        if signals.context.steps_in_backward:
+            return ()
         whole = fall_of(losses)
         if not is_without_gradient(signals, whole):
             return ()
@@ -337,7 +340,7 @@ class TrainLossFlatDetector(Detector):
                 "noise": noise_scale(losses) if len(losses) > LEAST_VALUES else None,
                 "rows": signals.train_rows,
                 "peak_learning_rate": signals.peak_learning_rate,
-                "grad_norm": mean(block.grad_norm for block in blocks),
+                "grad_norm": norm_of(signals, blocks),
                 "entropy": mean(block.entropy for block in blocks),
                 "mean_token_accuracy": mean(block.mean_token_accuracy for block in blocks),
                 **signs,

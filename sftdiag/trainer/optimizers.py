@@ -21,7 +21,8 @@ OF_FLOAT32 = 1e-6
 """What two numbers may differ by of which one was kept in a float32, as a rate in a tensor is."""
 
 STAND_IN = "Dummy"
-"""How accelerate's stand-ins for what DeepSpeed will make are called."""
+"""What the names of stand-ins hold: accelerate's for what DeepSpeed will make, and
+transformers' for optimizers of a weight each."""
 
 
 def name(args: Any, optimizer: Any = None) -> str | None:
@@ -33,7 +34,7 @@ def name(args: Any, optimizer: Any = None) -> str | None:
     label = None if args.optim is None else str(getattr(args.optim, "value", args.optim))
     inner = _inner(optimizer)
     kind = type(inner).__name__
-    if inner is None or kind.startswith(STAND_IN):
+    if inner is None or STAND_IN in kind:
         momentum = "momentum" in str(args.optim_args)
     elif kind == "SGD":
         label, momentum = SGD, any(group.get("momentum") for group in _groups(inner))
@@ -53,7 +54,7 @@ def rate(args: Any, optimizer: Any = None, scheduler: Any = None) -> float | Non
     groups' first rates has set them already.
     """
     inner, asked = _inner(optimizer), as_float(args.learning_rate)
-    if type(inner).__name__.startswith(STAND_IN):
+    if STAND_IN in type(inner).__name__:
         return asked
     key = "lr" if scheduler is None else "initial_lr"
     groups = [group for group in _groups(inner) if group.get("params")]
@@ -90,7 +91,7 @@ def weight_decay(args: Any, optimizer: Any = None) -> float | None:
 def keeps_moments_as_weights(args: Any, optimizer: Any = None) -> bool:
     """Return whether Adam's moments are of the weights' dtype, as in torch's own Adam."""
     inner = _inner(optimizer)
-    if inner is None or type(inner).__name__.startswith(STAND_IN):
+    if inner is None or STAND_IN in type(inner).__name__:
         return name(args) in OF_TORCH
     return "Adam" in type(inner).__name__ and type(inner).__module__.startswith("torch.optim")
 
@@ -98,7 +99,7 @@ def keeps_moments_as_weights(args: Any, optimizer: Any = None) -> bool:
 def own(args: Any, optimizer: Any = None, scheduler: Any = None) -> str | None:
     """Return the optimizer's class where it goes by other settings than the arguments, or None."""
     inner = _inner(optimizer)
-    if inner is None or type(inner).__name__.startswith(STAND_IN):
+    if inner is None or STAND_IN in type(inner).__name__:
         return None
     pairs = (
         (as_float(args.learning_rate), rate(args, optimizer, scheduler)),
@@ -119,7 +120,7 @@ def _pair(value: Any) -> tuple[float, ...] | None:
 def _of_groups(optimizer: Any, key: str) -> list[Any] | None:
     """Return what each group says; None where there is no optimizer, or one says nothing."""
     inner = _inner(optimizer)
-    if inner is None or type(inner).__name__.startswith(STAND_IN):
+    if inner is None or STAND_IN in type(inner).__name__:
         return None
     groups = [group for group in _groups(inner) if group.get("params")]
     known = [group.get(key) for group in groups]

@@ -124,6 +124,8 @@ def _held(optimizer: Any) -> Iterator[Any]:
     seen: set[int] = set()
     while optimizer is not None and id(optimizer) not in seen:
         seen.add(id(optimizer))
+        # transformers' stand-in for an optimizer a weight holds them under the weights.
+        yield from getattr(optimizer, "optimizer_dict", None) or ()
         for name in COPIES:
             yield from _flat(getattr(optimizer, name, None))
         for group in getattr(optimizer, "param_groups", None) or ():

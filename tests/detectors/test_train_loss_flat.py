@@ -33,6 +33,17 @@ def test_flat_with_a_sign_that_it_should_not_be(rows: list[Row], sign: str) -> N
     assert finding.onset_step == 1
 
 
+@pytest.mark.parametrize("optim", ["lomo", "adalomo", "galore_adamw_layerwise"])
+def test_a_norm_of_0_says_nothing_where_weights_are_stepped_within_backward(optim: str) -> None:
+    rows = flat(2.0, learning_rate=2e-5, grad_norm=0.0, rows=8)
+    assert [name for name, *_ in fired(rows)] == ["train-loss-flat"]
+    assert not fired(rows, RunContext(optim=optim))
+    report = report_of(flat(11.3, learning_rate=2e-5, grad_norm=0.0), RunContext(optim=optim))
+    (finding,) = report.findings
+    assert finding.evidence["grad_norm"] is None
+    assert "zero_grad_norm" not in finding.evidence
+
+
 def test_a_decisive_sign_needs_few_records() -> None:
     assert fired(flat(3.7, noise=0.002, rows=6, learning_rate=1e-7)) == [
         ("train-loss-flat", "error", 4)

@@ -147,3 +147,14 @@ def test_where_its_moments_are_of_the_weights_dtype(
 )
 def test_whose_settings_it_goes_by(optimizer: Any, own: str | None) -> None:
     assert optimizers.own(ARGS, optimizer) == own
+
+
+def test_the_stand_in_of_optimizers_a_weight_each_speaks_by_the_arguments() -> None:
+    from transformers.trainer_pt_utils import LayerWiseDummyOptimizer
+
+    args = SimpleNamespace(**{**vars(ARGS), "optim": "galore_adamw_layerwise"})
+    each = {weight: torch.optim.AdamW([weight], lr=5e-5) for weight in weights()}
+    stand_in = LayerWiseDummyOptimizer(each, lr=5e-5)
+    assert optimizers.name(args, stand_in) == "galore_adamw_layerwise"
+    assert optimizers.rate(args, stand_in) == 5e-5
+    assert optimizers.own(args, stand_in) is None

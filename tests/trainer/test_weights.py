@@ -73,6 +73,19 @@ def test_an_optimizer_of_another_copy_holds_nothing_of_the_model() -> None:
     )
 
 
+def test_an_optimizer_a_weight_holds_each() -> None:
+    """As in optim="galore_adamw_layerwise", whose stand-in has a tensor of its own."""
+    from transformers.trainer_pt_utils import LayerWiseDummyOptimizer
+
+    model = torch.nn.Linear(64, 64, dtype=torch.bfloat16)
+    each = {weight: torch.optim.AdamW([weight]) for weight in model.parameters()}
+    stand_in = LayerWiseDummyOptimizer(each, lr=1e-3)
+    found = weights.look(model, SimpleNamespace(optimizer=stand_in))
+    assert (found.trainable_dtype, found.outside_optimizer) == ("bfloat16", 0)
+    del each[model.bias]
+    assert weights.look(model, stand_in).outside_optimizer == 64
+
+
 def test_an_optimizer_that_may_round_at_random_has_no_scale() -> None:
     """What it takes to move a bfloat16 weight is known of torch's optimizers, not of any other."""
     model = torch.nn.Linear(64, 64, dtype=torch.bfloat16)
