@@ -190,6 +190,9 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
                 "max_grad_norm": "gradient_clip_val",
                 "dataloader_num_workers": "num_workers",
                 "dataloader_drop_last": "drop_last",
+                "adam_epsilon": "eps",
+                "label_smoothing_factor": "label_smoothing",
+                "warmup_steps=0.1": "warmup_steps=max_steps // 10",
                 "bf16=True": 'precision="bf16-mixed"',
                 "fp16=False": 'precision="bf16-mixed"',
                 "fp16=True": 'precision="16-mixed"',
@@ -200,6 +203,11 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
             *CODE,
             {
                 "max_grad_norm": "clip_grad_norm_ max_norm",
+                "adam_epsilon": "eps",
+                "label_smoothing_factor": "label_smoothing",
+                "dataloader_num_workers": "num_workers",
+                "dataloader_drop_last": "drop_last",
+                "warmup_steps=0.1": "warmup_steps=max_steps // 10",
                 "max_grad_norm=1.0": "torch.nn.utils.clip_grad_norm_, max_norm=1.0",
                 "bf16=True": "autocast to torch.bfloat16",
                 "fp16=False": "autocast to torch.bfloat16",
@@ -289,8 +297,13 @@ def in_its_words(fix: Fix, framework: str, lang: str) -> Fix:
     """Return one fix in a framework's words."""
     if framework in OLDER:
         return _in_older_words(fix, OLDER[framework])
-    dialect = DIALECTS[framework]
-    own = texts.load(__file__, "dialect", lang).get(framework, {})
+    dialect, words = DIALECTS[framework], texts.load(__file__, "dialect", lang)
+    own = words.get(framework, {})
+    if framework in OWN_LOOPS:
+        text = fix.text
+        for each in words["apart"].values():
+            text = text.replace(each["of"], each["instead"])
+        fix = Fix(text, fix.changes)
     text = next((own[key] for key, seen in _instead() if key in own and seen.search(fix.text)), "")
     if not text:
         named = _STOPPING.sub(r"early_stopping_patience\1", fix.text)

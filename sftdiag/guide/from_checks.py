@@ -56,12 +56,12 @@ def _unknown(case: Case, name: str) -> str:
     return "check_missing_in_a_loop" if framework in OWN_LOOPS else "check_missing"
 
 
-def format_unknown(case: Case) -> str:
-    """Return the sentence of a number format that is not known, and how it is to be told here."""
+def untold(case: Case, key: str) -> str:
+    """Return the sentence of what is not known of a run, and how it is to be told here."""
     from sftdiag.guide.dialect import TELL_THEIR_CONTEXT
 
     told = case.context.framework in TELL_THEIR_CONTEXT
-    return "format_unknown_in_a_loop" if told else "format_unknown"
+    return f"{key}_in_a_loop" if told else key
 
 
 def observed(name: str, variant: str, weight: Weight = Weight.CONFIRMS) -> Look:

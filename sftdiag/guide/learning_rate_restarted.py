@@ -6,6 +6,7 @@ from sftdiag.detectors.learning_rate_restarted import RESUMED, RESUMED_DECAY
 from sftdiag.findings import Severity
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
 from sftdiag.guide.checkpoints import sound_one
+from sftdiag.guide.from_checks import untold
 
 
 def _resumed(case: Case) -> bool:
@@ -34,7 +35,7 @@ def rises_by_itself(case: Case) -> Evidence:
     if _resumed(case):
         return Evidence(Weight.RULES_OUT, "without_state", {"step": case.number("restart_step")})
     if scheduler is None:
-        return Evidence(Weight.MISSING, "scheduler_unknown")
+        return Evidence(Weight.MISSING, untold(case, "scheduler_unknown"))
     return Evidence(Weight.RULES_OUT, "never_rises", {"scheduler": scheduler})
 
 

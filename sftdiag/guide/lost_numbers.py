@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Weight, fix
-from sftdiag.guide.from_checks import format_unknown
+from sftdiag.guide.from_checks import untold
 from sftdiag.guide.learning_rate import beyond_before
 from sftdiag.signals.blocks import Block
 from sftdiag.signals.leap import blew_up_within
@@ -72,8 +72,8 @@ def number_format(case: Case) -> Evidence | None:
         return Evidence(Weight.SUPPORTS, "format_fp16", {"precision": half})
     if precision is None:
         if dtype is None:
-            return Evidence(Weight.MISSING, format_unknown(case))
-        return Evidence(Weight.MISSING, "format_of_the_file", {"dtype": dtype})
+            return Evidence(Weight.MISSING, untold(case, "format_unknown"))
+        return Evidence(Weight.MISSING, untold(case, "format_of_the_file"), {"dtype": dtype})
     unquantized = case.context.method is not None and case.context.quantization is None
     values = {"precision": case.context.computes_in}
     return Evidence(Weight.RULES_OUT if unquantized else Weight.AGAINST, "format_wide", values)

@@ -16,7 +16,7 @@ from sftdiag.detectors.train_loss_flat import CLIPPED, DAMPED, RATE
 from sftdiag.findings import Severity
 from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED, scale_of_the_losses
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
-from sftdiag.guide.from_checks import check, format_unknown, new_tokens_untrained, observed
+from sftdiag.guide.from_checks import check, new_tokens_untrained, observed, untold
 from sftdiag.guide.learning_rate import BEYOND_EVERY_RANGE
 from sftdiag.guide.movement import (
     fell_by_all_weights,
@@ -223,7 +223,7 @@ def numeric_format(case: Case) -> Evidence | None:
         values = {"quantization": case.context.quantization}
         return Evidence(Weight.MISSING, "quantized", values)
     if precision is None:
-        return Evidence(Weight.MISSING, format_unknown(case))
+        return Evidence(Weight.MISSING, untold(case, "format_unknown"))
     weight = Weight.MISSING if "16" in precision and "b" not in precision else Weight.AGAINST
     return Evidence(weight, "format_known", {"precision": precision})
 

@@ -68,8 +68,15 @@ def test_no_sentence_names_a_setting_of_others(framework: str, name: str) -> Non
             "raise --train.max_seq_length to 512; --train.lr_warmup_steps, then "
             "--precision bf16-mixed",
         ),
-        ("lightning", 'raise max_length to 512; warmup_steps=0.1, then precision="bf16-mixed"'),
-        ("loop", "raise max_length to 512; warmup_steps=0.1, then autocast to torch.bfloat16"),
+        (
+            "lightning",
+            'raise max_length to 512; warmup_steps=max_steps // 10, then precision="bf16-mixed"',
+        ),
+        (
+            "loop",
+            "raise max_length to 512; warmup_steps=max_steps // 10, "
+            "then autocast to torch.bfloat16",
+        ),
     ],
 )
 def test_names_and_values(framework: str, told: str) -> None:
@@ -263,3 +270,35 @@ def test_how_a_number_format_is_told(framework: str, told: str) -> None:
     (lost,) = [f for f in monitor.report().findings if f.code == "SFT106"]
     (missing,) = [c.missing for c in lost.causes if c.id == "quantization-or-dtype"]
     assert told in missing[0]
+
+
+OF_THE_TRAINER = re.compile(
+    r"optimizer\.pt|save_only_model|ignore_data_skip|resume_from_checkpoint|num_items_in_batch"
+    r"|compute_loss|full_eval|use_liger_kernel|warmup_steps=0\.1|set gradient_checkpointing_kwargs"
+    r"|say so with lr_scheduler_type|adam_epsilon|label_smoothing_factor|dataloader_"
+)
+"""Arguments and parts of transformers' Trainer, which a loop has not."""
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("framework", ["lightning", "loop"])
+def test_no_fix_of_a_loop_names_a_part_of_the_trainer(framework: str, lang: str) -> None:
+    """The checks before step 1 are not among them: they look at a trainer."""
+    units = {path.stem for path in (PACKAGE / "guide").glob("*.toml")}
+    left = {
+        key: told
+        for (of, unit, key), text in SENTENCES.items()
+        if of == lang and unit in units
+        # As they are told, with their braces.
+        for told in [in_its_words(Fix(text.replace("{{", "{").replace("}}", "}")), framework, lang)]
+        if OF_THE_TRAINER.search(told.text)
+    }
+    assert left == {}
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_every_word_of_the_trainer_that_is_told_otherwise_stands_in_a_fix(lang: str) -> None:
+    words = tomllib.loads((PACKAGE / "guide" / "dialect.toml").read_text("utf-8"))[lang]["apart"]
+    told = [text.replace("{{", "{") for (of, *_), text in SENTENCES.items() if of == lang]
+    left = [key for key, word in words.items() if not any(word["of"] in text for text in told)]
+    assert left == []
