@@ -56,12 +56,12 @@ def _unknown(case: Case, name: str) -> str:
     return "check_missing_in_a_loop" if framework in OWN_LOOPS else "check_missing"
 
 
-def untold(case: Case, key: str) -> str:
-    """Return the sentence of what is not known of a run, and how it is to be told here."""
+def untold(case: Case, key: str, in_a_loop: str) -> str:
+    """Return the sentence of what is not known of a run: a loop is asked to tell it."""
     from sftdiag.guide.dialect import TELL_THEIR_CONTEXT
 
     told = case.context.framework in TELL_THEIR_CONTEXT
-    return f"{key}_in_a_loop" if told else key
+    return in_a_loop if told else key
 
 
 def observed(name: str, variant: str, weight: Weight = Weight.CONFIRMS) -> Look:

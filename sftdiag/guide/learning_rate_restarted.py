@@ -35,7 +35,9 @@ def rises_by_itself(case: Case) -> Evidence:
     if _resumed(case):
         return Evidence(Weight.RULES_OUT, "without_state", {"step": case.number("restart_step")})
     if scheduler is None:
-        return Evidence(Weight.MISSING, untold(case, "scheduler_unknown"))
+        return Evidence(
+            Weight.MISSING, untold(case, "scheduler_unknown", "scheduler_unknown_in_a_loop")
+        )
     return Evidence(Weight.RULES_OUT, "never_rises", {"scheduler": scheduler})
 
 

@@ -72,8 +72,14 @@ def number_format(case: Case) -> Evidence | None:
         return Evidence(Weight.SUPPORTS, "format_fp16", {"precision": half})
     if precision is None:
         if dtype is None:
-            return Evidence(Weight.MISSING, untold(case, "format_unknown"))
-        return Evidence(Weight.MISSING, untold(case, "format_of_the_file"), {"dtype": dtype})
+            return Evidence(
+                Weight.MISSING, untold(case, "format_unknown", "format_unknown_in_a_loop")
+            )
+        return Evidence(
+            Weight.MISSING,
+            untold(case, "format_of_the_file", "format_of_the_file_in_a_loop"),
+            {"dtype": dtype},
+        )
     unquantized = case.context.method is not None and case.context.quantization is None
     values = {"precision": case.context.computes_in}
     return Evidence(Weight.RULES_OUT if unquantized else Weight.AGAINST, "format_wide", values)

@@ -223,7 +223,7 @@ def numeric_format(case: Case) -> Evidence | None:
         values = {"quantization": case.context.quantization}
         return Evidence(Weight.MISSING, "quantized", values)
     if precision is None:
-        return Evidence(Weight.MISSING, untold(case, "format_unknown"))
+        return Evidence(Weight.MISSING, untold(case, "format_unknown", "format_unknown_in_a_loop"))
     weight = Weight.MISSING if "16" in precision and "b" not in precision else Weight.AGAINST
     return Evidence(weight, "format_known", {"precision": precision})
 
