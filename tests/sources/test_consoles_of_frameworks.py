@@ -125,7 +125,7 @@ def fairseq(step: int) -> str:
 def opennmt(step: int) -> str:
     said = [
         f"[2026-01-01 10:00:00,264 INFO] Step {step}/40; acc:  42.02; ppl: {exp(loss(step)):.4f}; "
-        f"xent: {loss(step):.2f}; lr: 0.00001; 2214/2168 tok/s;    950 sec"
+        f"xent: {loss(step):.2f}; lr: 0.00010; 2214/2168 tok/s;    950 sec"
     ]
     if step % PER_EPOCH == 0:
         said += [
@@ -262,7 +262,7 @@ def flair(step: int) -> str:
         (torchtune, "epoch"),
         (fairseq_json, "eval lr norm"),
         (fairseq, "eval lr norm"),
-        (opennmt, "eval lr"),
+        (opennmt, "eval"),
         (torchtitan, "eval norm"),
         (automodel, "eval lr norm"),
         (paddle, "eval lr epoch"),
@@ -298,6 +298,17 @@ def test_what_a_framework_prints(tmp_path: Path, printed: Callable[[int], str], 
         assert {row.get("grad_norm") for row in rows} == {0.5}
     if "epoch" in holds:
         assert [row.epoch for row in rows] == pytest.approx([step / PER_EPOCH for step in STEPS])
+
+
+@pytest.mark.parametrize(
+    ("shown", "read"),
+    [("0.00000", None), ("0.00002", None), ("0.000020", 2e-5), ("0.0001", 1e-4), ("0.0", 0.0)],
+)
+def test_a_rate_of_fixed_decimals_may_have_lost_its_digits(
+    tmp_path: Path, shown: str, read: float | None
+) -> None:
+    _, (row,) = records(tmp_path, f"Step 5/40; acc: 9.1; ppl: 4.50; lr: {shown}; 5 sec")
+    assert row.get("learning_rate") == read
 
 
 def test_losses_in_bits_and_means_are_told(tmp_path: Path) -> None:

@@ -38,6 +38,10 @@ _RANK = re.compile(
 )
 """What torchrun, OpenMPI, ``srun --label`` and xtuner write before a rank's line."""
 
+_ROUNDED = re.compile(r"0?\.(?:0{2,}|0{4,}\d)")
+"""A rate of which fixed decimals have left one digit or none, as OpenNMT and xtuner print them:
+0.00000 is no 0. Where numbers are written as they are, it is 0.0 or 2e-05."""
+
 TRAINED = ("loss", "train_loss")
 
 STANDING = ("bar", *pairs.WRITERS)
@@ -234,6 +238,8 @@ class Scanner:
                 return
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
         known = self.columns.row(row)
+        if _ROUNDED.fullmatch(str(known.get("learning_rate", ""))):
+            del known["learning_rate"]
         if self._rate[0] == known.get("step") and "loss" in known:
             known.setdefault("learning_rate", self._rate[1])
         step = known.get("step")
