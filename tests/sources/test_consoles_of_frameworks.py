@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import sftdiag
 from sftdiag.errors import SourceError
 from sftdiag.records import LogRecord, parse_entry
 from sftdiag.sources import Run, open_run
@@ -309,6 +310,24 @@ def test_a_rate_of_fixed_decimals_may_have_lost_its_digits(
 ) -> None:
     _, (row,) = records(tmp_path, f"Step 5/40; acc: 9.1; ppl: 4.50; lr: {shown}; 5 sec")
     assert row.get("learning_rate") == read
+
+
+def test_nanogpts_evaluation_of_both_splits_ends_no_run(tmp_path: Path) -> None:
+    """Its mean over train rows is no closing row: the evaluations behind it count."""
+    said = []
+    for step in range(0, 201, 10):
+        falls = 2.5 - step / 100
+        if step % 50 == 0:
+            said.append(
+                f"step {step}: train loss {falls:.4f}, val loss {2 + (step / 100) ** 2:.4f}"
+            )
+        said.append(f"iter {step}: loss {falls:.4f}, time 99.10ms, mfu 31.10%")
+    _, found = records(tmp_path, "\n".join(said))
+    assert [row.kind for row in found].count("summary") == 0
+    assert sum(row.kind == "eval" for row in found) == 5
+    primary = sftdiag.analyze(tmp_path / "run.log").primary
+    assert primary is not None
+    assert primary.code == "SFT201"
 
 
 def test_losses_in_bits_and_means_are_told(tmp_path: Path) -> None:

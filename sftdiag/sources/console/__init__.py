@@ -77,7 +77,7 @@ class Scanner:
         self._drawn: tuple[int, int, int | None] | None = None
         self._step: int | None = None
         self._rate = (-1, "")
-        self._stepwise = False
+        self._stepwise = self._has_loss = False
         self._aside: bool | None = None
         self._before = 0
         self._from_zero = False
@@ -238,6 +238,11 @@ class Scanner:
                 return
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
         known = self.columns.row(row)
+        if "loss" in known:
+            self._has_loss = True
+        elif self._has_loss and kind in pairs.WRITERS:
+            # Of the train rows, at an evaluation: no closing row, which would end the run here.
+            known.pop("train_loss", None)
         if _ROUNDED.fullmatch(str(known.get("learning_rate", ""))):
             del known["learning_rate"]
         if self._rate[0] == known.get("step") and "loss" in known:
