@@ -10,7 +10,7 @@ from typing import Any
 
 from sftdiag.observations import Skip
 from sftdiag.turns import Spans as Spans
-from sftdiag.turns import Turns, replies
+from sftdiag.turns import Turns, nested, replies
 from sftdiag.values import EMPTY, Value
 
 IGNORE_INDEX = -100
@@ -30,6 +30,9 @@ TOKENS = "tokens"
 
 OWN_STYLE = "own"
 """The style of a row in which the tokenizer's own template is found."""
+
+MASKS = ("completion_mask", "assistant_masks")
+"""Columns of which older versions of TRL make the labels in their collator."""
 
 
 class Sample(Value):
@@ -103,6 +106,14 @@ class Sample(Value):
             return False
         pairs = zip(given[1:], self.labels[1:], strict=True)
         return any(mask == IGNORE_INDEX != label for mask, label in pairs)
+
+    def is_masked_by_row(self, position: int) -> bool:
+        """Return whether the raw row's own labels or masks leave this token out of the loss."""
+        given, row = self.given_labels, self.row or {}
+        if given is not None:
+            return bool(given[position] == IGNORE_INDEX)
+        masks = (row.get(name) for name in MASKS)
+        return any(len(mask) == len(self.labels) and not mask[position] for mask in masks if mask)
 
     @property
     def answer_tokens(self) -> int:
@@ -226,6 +237,24 @@ class Tokenization(Value):
             return ()
         turns = self.turns
         return replies(input_ids, openings, turns.others, self.stops, turns.blanks)
+
+    def is_written_twice(self, input_ids: tuple[int, ...]) -> bool:
+        """Return whether the template was applied to what it had written before.
+
+        A turn then begins where one of the same kind has just begun. An empty question, before the
+        mark of its reply, is none, nor the mark of a reply that nobody gave, before a question.
+
+        Examples:
+            >>> known = Tokenization(reply_opening=(8, 9), turns=Turns(others=((7,),)))
+            >>> [known.is_written_twice(ids) for ids in ((7, 7, 5, 2, 2), (7, 8, 9, 7), (7, 5))]
+            [True, False, False]
+        """
+        turns = self.turns
+        asked = tuple(mark for mark in (*turns.others, turns.system) if mark)
+        replied = (self.reply_opening,) if self.reply_opening else ()
+        begin = {mark[0] for mark in (*asked, *replied)}
+        between = {*turns.blanks, self.bos_token_id} - self.stops - begin
+        return any(nested(input_ids, marks, between) for marks in (asked, replied))
 
     def without_header(self, input_ids: tuple[int, ...]) -> int:
         """Return the length of a sequence without the mark of another reply at its end.

@@ -45,6 +45,33 @@ class Turns(Value):
     system: tuple[int, ...] = ()
 
 
+def nested(input_ids: tuple[int, ...], marks: Marks, between: Collection[int | None]) -> bool:
+    """Return whether a mark stands directly behind another one: a turn begins where one began.
+
+    Args:
+        input_ids: the sequence.
+        marks: what opens turns, of those who ask or of those who reply.
+        between: tokens that may stand between the two.
+
+    Examples:
+        >>> [nested(ids, ((7, 5),), {4}) for ids in ((7, 5, 4, 7, 5), (7, 5, 6, 7, 5))]
+        [True, False]
+    """
+    length = len(input_ids)
+    for mark in marks:
+        place = -1
+        for _ in range(input_ids.count(mark[0])):
+            place = input_ids.index(mark[0], place + 1)
+            after = place + len(mark)
+            if input_ids[place:after] != mark:
+                continue
+            while after < length and input_ids[after] in between:
+                after += 1
+            if any(input_ids[after : after + len(other)] == other for other in marks):
+                return True
+    return False
+
+
 def replies(
     input_ids: tuple[int, ...],
     opening: Marks,

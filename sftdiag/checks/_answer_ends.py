@@ -9,6 +9,8 @@ from sftdiag.checks.base import LEAST_ROWS, SHORT_ANSWER
 from sftdiag.samples import Sample, Tokenization
 
 TRAINED, MASKED, ABSENT = "trained", "masked", "absent"
+GIVEN = "given"
+"""Masked as well, by labels or a mask that the row brings: no collator's doing."""
 
 OWN_MARK = 0.9
 """Share of the answers that end with one token, which stands nowhere else in the rows, from which
@@ -50,7 +52,8 @@ def ends_of(sample: Sample, known: Tokenization) -> Iterator[str]:
         if end == len(sample.input_ids) or sample.input_ids[end] not in known.stops:
             yield ABSENT
         else:
-            yield TRAINED if sample.is_supervised(end) else MASKED
+            masked = GIVEN if sample.is_masked_by_row(end) else MASKED
+            yield TRAINED if sample.is_supervised(end) else masked
 
 
 def _last_word(sample: Sample, known: Tokenization) -> int:

@@ -23,11 +23,10 @@ from typing import ClassVar
 
 from sftdiag.checks._shares import share_of_rows
 from sftdiag.checks.base import Check, Inputs, without_rows
-from sftdiag.checks.no_supervised_token import MASKS
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
 from sftdiag.ranges import TOLERATED_ROWS
-from sftdiag.samples import Sample
+from sftdiag.samples import MASKS, Sample
 
 MADE_FROM = frozenset({"labels", "prompt", "completion", *MASKS})
 """Columns that a trainer makes labels from; where rows have none, the collator made the mask."""

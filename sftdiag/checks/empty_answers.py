@@ -59,7 +59,7 @@ class EmptyAnswersCheck(Check):
             empty = [
                 i
                 for i, sample in enumerate(split.samples)
-                if _is_empty(sample, _end(sample, inputs.tokenization))
+                if _is_empty(sample, inputs.tokenization)
             ]
             if not empty:
                 continue
@@ -81,15 +81,16 @@ def _shows_replies(sample: Sample) -> bool:
     return sample.answers is not None or any(True for _ in _texts(sample.row))
 
 
-def _end(sample: Sample, known: Tokenization | None) -> int:
-    """Return where a row ends, but for another reply's mark that the template always writes."""
-    return len(sample.input_ids) if known is None else known.without_header(sample.input_ids)
-
-
-def _is_empty(sample: Sample, ends: int) -> bool:
-    # A reply that begins where the row ends was cut off, which is another fault.
-    tokens = any(start == end < ends for start, end in sample.answers or ())
-    return tokens or any(not said.strip() for said in _texts(sample.row))
+def _is_empty(sample: Sample, known: Tokenization | None) -> bool:
+    if any(not said.strip() for said in _texts(sample.row)):
+        return True
+    # A reply that begins where the row ends was cut off, which is another fault, and the mark of
+    # another reply may always be written there.
+    ids = sample.input_ids
+    ends = len(ids) if known is None else known.without_header(ids)
+    empty = any(start == end < ends for start, end in sample.answers or ())
+    # Where a prompt was rendered into a message, its request for a reply is no reply: SFT410.
+    return empty and not (known is not None and known.is_written_twice(ids))
 
 
 def _texts(row: Mapping[str, Any] | None) -> Iterable[str]:

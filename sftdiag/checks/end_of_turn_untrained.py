@@ -33,7 +33,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar
 
-from sftdiag.checks._answer_ends import ABSENT, MASKED, TRAINED, ends_of, need_ends
+from sftdiag.checks._answer_ends import ABSENT, GIVEN, MASKED, TRAINED, ends_of, need_ends
 from sftdiag.checks._lengths import cut_rows
 from sftdiag.checks._shares import share_of_rows
 from sftdiag.checks.base import Check, Inputs, labelled, without_rows
@@ -81,14 +81,17 @@ class EndOfTurnUntrainedCheck(Check):
             for end in ends_of(split.samples[index], known)
             if not (end == ABSENT and index in cut)
         ]
-        counts = Counter(end for _, end in ends)
         if not ends:
             return Skip("no_answer_ends")
+        by_rows = any(end == GIVEN for _, end in ends)
+        ends = [(index, MASKED if end == GIVEN else end) for index, end in ends]
+        counts = Counter(end for _, end in ends)
         if counts[TRAINED] >= RARELY * len(ends):
             return self._header_after(split, known)
         kind = MASKED if counts[MASKED] > counts[ABSENT] else ABSENT
         rows = [index for index, end in ends if end == kind]
-        return [self._found(split, known, kind, rows, counts)]
+        pads = kind == MASKED and not by_rows and known.pad_token_id in known.stops
+        return [self._found(split, known, kind, rows, counts, pads)]
 
     def _header_after(self, split: Split, known: Tokenization) -> Sequence[Observation]:
         """Return that rows go on after the last answer's end, with the mark of another answer."""
@@ -110,9 +113,14 @@ class EndOfTurnUntrainedCheck(Check):
         ]
 
     def _found(
-        self, split: Split, known: Tokenization, kind: str, rows: list[int], counts: Counter[str]
+        self,
+        split: Split,
+        known: Tokenization,
+        kind: str,
+        rows: list[int],
+        counts: Counter[str],
+        pad_is_end: bool,
     ) -> Observation:
-        pad_is_end = kind == MASKED and known.pad_token_id in known.stops
         variant = "pad_is_end" if pad_is_end else kind
         fixes = {
             "pad_is_end": FixText("own_pad_token"),

@@ -30,13 +30,10 @@ from sftdiag.checks._shares import share_of_rows
 from sftdiag.checks.base import Check, Inputs, labelled, without_rows
 from sftdiag.findings import Scalar, Severity
 from sftdiag.observations import FixText, Observation, Skip
-from sftdiag.samples import IGNORE_INDEX, Sample, Split
+from sftdiag.samples import IGNORE_INDEX, MASKS, Sample, Split
 
 COLLATOR, CUT, MARKS, ROLES = "collator", "cut", "marks", "roles"
 COMPLETION, GIVEN, LEFT = "completion", "given", "left"
-
-MASKS = ("completion_mask", "assistant_masks")
-"""Columns of which older versions of TRL make the labels in their collator."""
 
 
 class NoSupervisedTokenCheck(Check):

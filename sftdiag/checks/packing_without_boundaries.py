@@ -77,7 +77,7 @@ class PackingWithoutBoundariesCheck(Check):
         mixed = [
             index
             for index, sample in enumerate(split.samples)
-            if len(sample.starts) == 1 and (wrapped or (not one_each and _texts(sample, known) > 1))
+            if len(sample.starts) == 1 and (wrapped or (not one_each and _is_mixed(sample, known)))
         ]
         carried = not mixed and inputs.context.model_type in STATEFUL
         if carried:
@@ -97,6 +97,11 @@ class PackingWithoutBoundariesCheck(Check):
                 example=mixed[0],
             )
         ]
+
+
+def _is_mixed(sample: Sample, known: Tokenization) -> bool:
+    """Return whether a sequence holds several texts, and not one that was rendered twice."""
+    return _texts(sample, known) > 1 and not known.is_written_twice(sample.input_ids)
 
 
 def _texts(sample: Sample, known: Tokenization) -> int:

@@ -1,8 +1,9 @@
 """SFT410 template-mismatch: rows are written in another chat template than the tokenizer's.
 
-Sees: rows with the marks of another known template than the tokenizer's own, training and
-evaluation rows in different ones, conversations whose turns belong to roles that the template does
-not know (human and gpt), and a tokenizer whose template is not the one saved beside it (a note).
+Sees: rows with the marks of another known template than the tokenizer's own, rows to which the
+template was applied twice (a turn opens right where one has opened), training and evaluation rows
+in different templates, conversations whose turns belong to roles that the template does not know
+(human and gpt), and a tokenizer whose template is not the one saved beside it (a note).
 
 Rows in another template stay a warning: it may be meant, and that the tokenizer has a template of
 its own does not tell, since tokenizers of base models have one, too, and who serves the model may
@@ -34,7 +35,7 @@ from sftdiag.checks._shares import share_of_rows
 from sftdiag.checks.base import ARGUMENTS, Check, Inputs, without_rows
 from sftdiag.findings import Severity
 from sftdiag.observations import FixText, Observation, Skip
-from sftdiag.samples import OWN_STYLE, Sample, Split
+from sftdiag.samples import OWN_STYLE, Sample, Split, Tokenization
 
 MOST = 0.5
 """Share of the rows that must have a style for it to be the set's."""
@@ -76,6 +77,15 @@ class TemplateMismatchCheck(Check):
                 fixes=(FixText("own"), FixText("other_model")),
                 example=rows[0],
             )
+        twice = [i for i, s in enumerate(inputs.train.samples) if _twice(s, known)]
+        if len(twice) >= MOST * len(inputs.train.samples):
+            yield self.observation(
+                Severity.WARNING,
+                variant="twice",
+                evidence=share_of_rows(len(twice), inputs.train),
+                fixes=(FixText("once"),),
+                example=twice[0],
+            )
         strange = [i for i, s in enumerate(inputs.train.samples) if _strange(s)]
         if (
             known is not None
@@ -109,6 +119,10 @@ class TemplateMismatchCheck(Check):
             yield self.observation(
                 Severity.INFO, series=ARGUMENTS, variant="replaced", fixes=(FixText("saved"),)
             )
+
+
+def _twice(sample: Sample, known: Tokenization | None) -> bool:
+    return known is not None and known.is_written_twice(sample.input_ids)
 
 
 def _strange(sample: Sample) -> bool:

@@ -115,6 +115,25 @@ def test_an_end_that_is_masked_after_every_answer_is_an_error(pad: int) -> None:
     assert told((), 0) == ("warning", kind)
 
 
+@pytest.mark.parametrize("column", ["labels", "completion_mask", "assistant_masks"])
+def test_an_end_that_the_row_itself_masks_is_not_the_collators_doing(column: str) -> None:
+    known = Tokenization(eos_token_ids=(EOS,), pad_token_id=EOS)
+
+    def told(end: int) -> str | None:
+        rows = []
+        for number in range(30):
+            ids = (5, 6, *range(60, 68), 20 + number, EOS)
+            kept = (0, 0, *(1 for _ in ids[2:-1]), end)
+            own = [token if keep else -100 for token, keep in zip(ids, kept, strict=True)]
+            row = {column: own if column == "labels" else list(kept)}
+            labels = (-100, -100, *ids[2:-1], -100)
+            rows.append(Sample(ids, labels, row=row, answers=((2, len(ids) - 1),)))
+        (one,) = EndOfTurnUntrainedCheck().look(Inputs(train=split(*rows), tokenization=known))
+        return one.variant
+
+    assert (told(0), told(1)) == ("masked", "pad_is_end")
+
+
 def test_rows_that_go_on_after_the_last_end() -> None:
     header = (OPEN, 9)
     row = whole((*TURN, *header), answers=((5, 7),))

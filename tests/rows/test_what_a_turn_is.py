@@ -19,6 +19,7 @@ from sftdiag.checks.packing_without_boundaries import (  # noqa: E402
     PackingWithoutBoundariesCheck,
 )
 from sftdiag.checks.prompt_trained import PromptTrainedCheck  # noqa: E402
+from sftdiag.checks.template_mismatch import TemplateMismatchCheck  # noqa: E402
 from sftdiag.observations import Skip  # noqa: E402
 from sftdiag.rows import tokenization  # noqa: E402
 from sftdiag.samples import Sample, Split  # noqa: E402
@@ -132,6 +133,44 @@ def test_templates_without_a_system_prompt_tell_nothing() -> None:
     known = templates.tokenizer(templates.CHATML)
     assert packed(known, templates.talk("a", "b"), templates.talk("c", "d")) == []
     assert tokenization.read(templates.tokenizer(templates.BEGIN_EACH_TURN)).turns.system == ()
+
+
+@each
+def test_a_template_that_was_applied_to_its_own_text_is_told_as_that(kind: str) -> None:
+    known, _, _ = KINDS[kind]
+    read = tokenization.read(known)
+
+    def told(*talks: list[dict[str, str]]) -> list[str | None]:
+        rows = []
+        for talk in talks:
+            ids = ids_of(known, talk)
+            rows.append(
+                Sample(ids, (*(-100 for _ in ids[3:]), *ids[-3:]), answers=read.answers(ids))
+            )
+        inputs = Inputs(train=Split("train", tuple(rows), len(rows)), tokenization=read)
+        checks = (TemplateMismatchCheck(), EmptyAnswersCheck(), PackingWithoutBoundariesCheck())
+        found = (check.look(inputs) for check in checks)
+        return [one.variant for seen in found if not isinstance(seen, Skip) for one in seen]
+
+    said = [(f"what is jar {i}?", f"a lamp {i}") for i in range(8)]
+    asked = [
+        known.apply_chat_template(templates.talk(a), tokenize=False, add_generation_prompt=True)
+        for a, _ in said
+    ]
+    whole = [known.apply_chat_template(templates.talk(*pair), tokenize=False) for pair in said]
+    once = [templates.talk(*pair) for pair in said]
+    assert told(*once) == []
+    assert told(*(templates.talk(a, b, a, b) for a, b in said)) == []
+    assert told(*(templates.talk("", b, a, b) for a, b in said)) == []
+    assert told(*(templates.talk(a, b) for a, (_, b) in zip(asked, said, strict=True))) == ["twice"]
+    assert told(*(templates.talk(a, b) for a, (_, b) in zip(whole, said, strict=True))) == ["twice"]
+    answered = [templates.talk(a, read_reply(known) + b) for a, b in said]
+    assert told(*answered, *once) == ["twice"]
+
+
+def read_reply(known: Any) -> str:
+    """Return what a template writes before a reply, as text."""
+    return str(known.decode(list(tokenization.read(known).reply_opening)))
 
 
 @pytest.mark.parametrize("size", [31, 71, 90])
