@@ -266,9 +266,12 @@ class TrainLossFlatDetector(Detector):
     def _evaluated(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Look for evaluations that stand still beside a train loss that may only be noisy."""
         losses = signals.block_losses
-        of_scores = signs_of_scores(signals)
+        points = signals.main_evaluations
+        # Train rows since an evaluation may have learned what it did not know.
+        fresh = bool(points) and points[-1].step == step
+        of_scores = signs_of_scores(signals) if fresh else {}
         most = _still_evaluations.FELL if of_scores else _still_evaluations.STILL
-        still = _still_evaluations.still(signals.main_evaluations, signals, most)
+        still = _still_evaluations.still(points, signals, most)
         # Evaluations that agree to the last digit need no train loss that is flat, too.
         if still is None or not (
             "equal_evaluations" in still or may_be_within(TOLERANCE_SIGNED, losses)
