@@ -288,6 +288,10 @@ class Columns:
             if "loss" in row and self._of_evaluation(raw):
                 del row["loss"]
             self._read |= {n for n in self._turned if n in raw and self.seen[n] in row}
+        mean = "train_loss" in row and "loss" in self._taken and not row.keys() & _CLOSES
+        if mean and any(name.startswith("eval_") for name in row):
+            # Over train rows at an evaluation, as nanoGPT makes it: no closing row.
+            del row["train_loss"]
         if "step" in row:
             row["step"], planned = step_of(row["step"])
             self.max_steps = planned or self.max_steps

@@ -98,6 +98,20 @@ def test_a_run_that_was_resumed_keeps_its_order(tmp_path: Path) -> None:
     assert evaluated == [(30, 2.5)]
 
 
+def test_means_of_train_rows_at_an_evaluation_are_no_closing_row(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"step": step, "loss": loss(step)} for step in STEPS]
+    for step in EVALUATED:
+        rows.append({"step": step, "train_loss": 9.0, "val_loss": eval_loss(step)})
+    rows.sort(key=lambda row: row["step"])
+    path = tmp_path / "log.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    assert read(path) == (WANTED, WANTED_EVALUATIONS)
+    closing = {"step": 100, "train_loss": 2.0, "train_runtime": 9.0}
+    path.write_text("\n".join(map(json.dumps, [*rows, closing])))
+    assert list(open_run(path).entries)[-1]["train_loss"] == 2.0
+    assert "train_loss" not in list(open_run(path).entries)[5]
+
+
 def test_a_nested_line_a_number(tmp_path: Path) -> None:
     path = tmp_path / "training_logs.jsonl"
     lines = [

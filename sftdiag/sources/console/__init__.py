@@ -77,7 +77,7 @@ class Scanner:
         self._drawn: tuple[int, int, int | None] | None = None
         self._step: int | None = None
         self._rate = (-1, "")
-        self._stepwise = self._has_loss = False
+        self._stepwise = False
         self._aside: bool | None = None
         self._before = 0
         self._from_zero = False
@@ -150,6 +150,7 @@ class Scanner:
     def _shown(self, line: str, shown: bars.Shown) -> Iterator[Event]:
         """Read the metrics at a bar, drawn again and again, and anew in each epoch."""
         row, done, total, epoch = shown[:4]
+        kind = "torchtune" if shown.of_torchtune else "bar"
         if shown.evaluation:
             if self._step is not None:
                 yield from self._row(self._here(row), "bar", line)
@@ -176,7 +177,7 @@ class Scanner:
         again = (done, total) == (last, its_total)
         self._drawn = (done, total, epoch)
         if not again:
-            yield from self._row(row, "bar", line)
+            yield from self._row(row, kind, line)
         elif any((canonical(name) or "").startswith("eval_") for name in row):
             # Lightning writes the evaluation there when it has ended.
             own = {n: v for n, v in row.items() if canonical(n) not in TRAINED}
@@ -238,11 +239,6 @@ class Scanner:
                 return
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
         known = self.columns.row(row)
-        if "loss" in known:
-            self._has_loss = True
-        elif self._has_loss and kind in pairs.WRITERS:
-            # Of the train rows, at an evaluation: no closing row, which would end the run here.
-            known.pop("train_loss", None)
         if _ROUNDED.fullmatch(str(known.get("learning_rate", ""))):
             del known["learning_rate"]
         if self._rate[0] == known.get("step") and "loss" in known:

@@ -50,6 +50,7 @@ class Shown(NamedTuple):
         per_epoch: it is drawn anew in each epoch.
         from_zero: it counts epochs from 0, as Lightning does.
         evaluation: it is an evaluation's, whose means are complete at its end.
+        of_torchtune: it names the step as torchtune does.
     """
 
     row: dict[str, Any]
@@ -59,6 +60,7 @@ class Shown(NamedTuple):
     per_epoch: bool = False
     from_zero: bool = False
     evaluation: bool = False
+    of_torchtune: bool = False
 
 
 def apart(line: str) -> list[str]:
@@ -97,7 +99,7 @@ def shown(line: str) -> Shown | None:
     Examples:
         >>> shown("Epoch: 1/3, step 4/10 completed (loss: 1.25):  50%|## | 5/10 [00:09<00:09")
         Shown(row={'loss': '1.25'}, done=5, total=10, epoch=1, per_epoch=False, from_zero=False, \
-evaluation=False)
+evaluation=False, of_torchtune=False)
         >>> shown("steps:  50%|## | 5/10 [00:09<00:09, 1.8s/it, avr_loss=1.25]")[:3]
         ({'avr_loss': '1.25'}, 5, 10)
         >>> shown("Epoch 1:  50%|## | 5/10 [00:01<00:01, 4.9it/s, v_num=0, train_loss=1.25]")[:6]
@@ -128,7 +130,8 @@ evaluation=False)
     if (counted := _TORCHTUNE.search(before)) is not None:
         number, per_epoch, row["step"] = int(counted[1]), True, counted[2]
     of_lightning = row.pop(_LIGHTNING, None) is not None or _STEP in row
-    return Shown(row, done, total, number, per_epoch, of_lightning)
+    own = counted is not None
+    return Shown(row, done, total, number, per_epoch, of_lightning, of_torchtune=own)
 
 
 def _of_evaluation(name: str) -> str:
