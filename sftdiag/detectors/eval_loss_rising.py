@@ -97,6 +97,15 @@ LEAST_RISE = 0.003
 """Share of the first train loss that a rise must be: less costs nothing, though it is a large share
 of a loss near 0 (copies of the prompt, from 0.25: 0.0032, then 0.0037, then 0.0015)."""
 
+NEXT_TO_NOTHING = 0.05
+"""Evaluation loss, in nats, up to which a rise is none to speak of where it is no tenth of the
+first train loss either: the labels still have 95 % of the probability, and what moves it are the
+few rows that a surer model is wrong about (classifiers: 0.01, then 0.02, at the same accuracy). The
+labelled runs that overfit end at 0.32 or above."""
+
+STILL_LEARNED = 0.1
+"""That share of the first train loss: in units of their own all losses may be small."""
+
 PERSISTENT = 10
 """Evaluations since the best from which a smaller rise is told, as info: the share shrinks as
 PERSISTENT / evaluations, since other seeds differ by the level of some evaluations, not by a rise
@@ -156,7 +165,8 @@ class EvalLossRisingDetector(Detector):
             severity = severity_of_few(losses, rise, learned, missing, collapsed=by_heart)
         else:
             severity = _severity(signals, points, losses, rise, learned)
-        if last.loss - min(losses) < LEAST_RISE * abs(signals.first_loss or 0.0):
+        first = abs(signals.first_loss or 0.0)
+        if last.loss - min(losses) < LEAST_RISE * first or _is_nothing(losses, first):
             severity = None
         if severity is None:
             if active is None or last.loss > rise.level + rise.noise:
@@ -196,6 +206,11 @@ class EvalLossRisingDetector(Detector):
         if all(point.train_loss is None for point in signals.evaluations[_longest(signals)]):
             return Skip("no_train_beside" if signals.train_rows else "no_train_loss")
         return None
+
+
+def _is_nothing(losses: Sequence[float], first: float) -> bool:
+    """Return whether the last two evaluations are still next to nothing."""
+    return 0.0 <= max(losses[-2:]) < min(NEXT_TO_NOTHING, STILL_LEARNED * first)
 
 
 def _longest(signals: Signals) -> str:
