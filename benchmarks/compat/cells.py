@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-TRANSFORMERS = ("4.46", "4.51", "4.57", "5.0", "5.23")
+TRANSFORMERS = ("4.46", "4.51", "4.57", "5.0", "5.23", "5.24")
 TRL = ("0.12", "0.19", "0.24", "0.29", "1.0", "1.16")
 
 OLDEST_PEFT = "0.13"

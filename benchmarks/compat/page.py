@@ -36,7 +36,8 @@ TOP = """\
 extra, works with a transformers that is there, with no TRL and no peft. This page is printed by
 `python -m benchmarks.compat --missing --write`: each cell is a venv of its own, with torch 2.13 on
 the CPU and what pip resolves today beside the versions named, in which the core tests below are
-run. Versions that do not train without sftdiag are not judged. CI runs the lowest and the newest.
+run. Versions that do not train without sftdiag are not judged. CI runs the lowest, and all tests
+with those of constraints.txt.
 """
 
 
