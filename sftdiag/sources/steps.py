@@ -218,8 +218,7 @@ class Survey:
             least, most = floor(told * (1 - unsure)) + 1, floor(told * (1 + unsure))
             if least > most:
                 return max(1, round(told))
-        fits = range(least, most + 1)
-        return max(fits, key=_roundness, default=max(1, most))
+        return roundest(least, most)
 
     @property
     def _unsure(self) -> float:
@@ -257,6 +256,22 @@ def exactness(epoch: float, places: float) -> float:
     """Return how exact a printed epoch is: its last digit of four, or its last place."""
     digits = 10.0 ** (floor(log10(epoch)) - 3) if 0.0 < epoch < inf else 0.0
     return max(digits, places)
+
+
+def roundest(least: int, most: int) -> int:
+    """Return the roundest number of a range, and the smallest of these; the end of an empty one.
+
+    A damaged closing row may leave millions to choose from: few of them can be it.
+
+    Examples:
+        >>> roundest(37, 64), roundest(101, 119), roundest(7, 7), roundest(9, 8)
+        (50, 110, 7, 8)
+    """
+    powers = [10**zeros for zeros in range(len(str(most)) + 1)]
+    fits = [-(-least // power) * power for power in powers]
+    fits += [leading * power for power in powers for leading in (1, 2, 5, 25)]
+    within = (number for number in fits if least <= number <= most)
+    return max(within, key=_roundness, default=max(1, most))
 
 
 def _roundness(number: int) -> tuple[int, int]:

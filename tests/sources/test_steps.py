@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sftdiag.sources.numbering import numbered
-from sftdiag.sources.steps import BARS, CLOSING, COUNTED, Event, Survey
+from sftdiag.sources.steps import BARS, CLOSING, COUNTED, Event, Survey, roundest
 
 
 def log(
@@ -123,3 +123,12 @@ def test_an_evaluation_between_rows_and_one_without_an_epoch() -> None:
 def test_epochs_that_are_no_numbers() -> None:
     rows: list[Any] = [{"loss": 1.0, "epoch": epoch} for epoch in ("nan", "inf", -1.0, 1e30, "x")]
     assert len(numbers(rows)[0]) == 5
+
+
+@given(st.integers(1, 5000), st.integers(0, 5000))
+def test_the_roundest_number_is_that_of_all(least: int, more: int) -> None:
+    def zeros(number: int) -> tuple[int, int]:
+        digits = str(number).rstrip("0")
+        return len(str(number)) - len(digits) + (digits in ("1", "2", "5", "25")), -number
+
+    assert roundest(least, least + more) == max(range(least, least + more + 1), key=zeros)
