@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sftdiag.config import Settings
 from sftdiag.findings import Finding
-from sftdiag.observations import Outcome
+from sftdiag.observations import UNREAD, Outcome
 
 
 class Checked:
@@ -47,6 +47,11 @@ class Checked:
             step, because = self._over.get(finding.id, (None, None))
             found.append(finding.replace(resolved_step=step, resolved_because=because))
         return tuple(found)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Names of the checks that asked the model and could not judge nevertheless."""
+        return tuple(name for name, skip in self.outcome.skipped.items() if skip.key == UNREAD)
 
     def skipped(self) -> dict[str, str]:
         """Return why each check that could not judge could not."""

@@ -335,7 +335,10 @@ class Monitor:
             self.checked.rows,
             curves((*self._earlier, self.signals)),
             self.settings.lang,
-            asked=tuple(p.name for p in self._probes if _was_asked(skips.get(p.name))),
+            asked=(
+                *(p.name for p in self._probes if _was_asked(skips.get(p.name))),
+                *self._checks.asked,
+            ),
         )
 
     def _units(self) -> tuple[Detector | Probe, ...]:

@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from sftdiag.findings import RowsSeen, Scalar, Severity
 from sftdiag.values import EMPTY, Value
 
+UNREAD = "unread"
+"""The key of what the model was asked as well, and did not tell either."""
+
 
 class Skip(Value):
     """Why something could not be judged: a key of ``skipped`` in its texts, and its numbers."""

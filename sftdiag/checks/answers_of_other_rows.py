@@ -52,7 +52,7 @@ from sftdiag.checks._other_sets import Standing, by_words, of_one_kind, stranger
 from sftdiag.checks._same_prompts import same_prompts
 from sftdiag.checks.base import Check, Inputs, without_rows
 from sftdiag.findings import Severity
-from sftdiag.observations import FixText, Observation, Skip
+from sftdiag.observations import UNREAD, FixText, Observation, Skip
 from sftdiag.samples import Split
 
 LEAST_ROWS = 50
@@ -123,7 +123,13 @@ class AnswersOfOtherRowsCheck(Check):
         if found:
             return [_proven(seen, inputs, sound) for seen in found]
         # The training rows say whether the task is one whose answers can be told from strangers'.
-        return Skip("no_shared_words") if judged[min(judged, key=_train_first)] is None else ()
+        if judged[min(judged, key=_train_first)] is not None:
+            return ()
+        if not inputs.gains:
+            return Skip("no_shared_words")
+        asked = {series: len(gains) for series, gains in inputs.gains.items()}
+        told = ", ".join(f"{series}: {rows}" for series, rows in asked.items())
+        return Skip(UNREAD, {"asked": told, "least": LEAST_ASKED})
 
     def _judged(self, series: str, matches: Matches) -> Observation | bool | None:
         """Return what is wrong with a set, True when its answers are its own, None when unseen."""

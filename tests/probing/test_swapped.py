@@ -123,6 +123,8 @@ def test_what_is_not_judged(tmp_path: Path, shuffled: tuple[bool, bool], reads: 
     _, callback = run(tmp_path, train, evaluated, reads=reads)
     assert told(callback.report) == []
     assert "answers-of-other-rows" in callback.report.skipped
+    assert "answers-of-other-rows" in callback.report.asked
+    assert "does not tell either" in str(callback.report)
 
 
 def test_nothing_of_the_run_changes(tmp_path: Path) -> None:
