@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from math import log, pi, sqrt
+from math import inf, log, pi, sqrt
 from operator import mul
 
 from sftdiag.context import RunContext
@@ -92,18 +92,23 @@ class Past:
     """The windows before: the calmest of them and their lowest level."""
 
     def __init__(self) -> None:
-        self._seen = 0
+        self._seen, self._least = 0, inf
         self._looks: deque[Look] = deque(maxlen=LOOKS)
         self.calm: Look | None = None
         self.lowest: float | None = None
 
-    def add(self, look: Look) -> None:
-        """Let a window count only when no later one shares a row with it."""
+    def add(self, look: Look, chance: float | None) -> None:
+        """Let a window count only when no later one shares a row with it.
+
+        Args:
+            look: the window.
+            chance: the loss of a blind guess, where it is known.
+        """
         self._seen += 1
         if len(self._looks) == LOOKS:
             old = self._looks[0]
-            if self.calm is None or old.spread < self.calm.spread:
-                self.calm = old
+            if (size := _size(old, chance)) < self._least:
+                self.calm, self._least = old, size
             self.lowest = old.level if self.lowest is None else min(self.lowest, old.level)
         self._looks.append(look)
 
@@ -111,15 +116,18 @@ class Past:
         """Return one that goes on by itself."""
         other = Past()
         other._looks, other.calm, other.lowest = self._looks.copy(), self.calm, self.lowest
-        other._seen = self._seen
+        other._seen, other._least = self._seen, self._least
         return other
 
-    def widened(self, look: Look) -> bool:
+    def widened(self, look: Look, chance: float | None) -> bool:
         """Return whether a window's spread has grown far beyond the calmest one's."""
         # Most are calm enough without a look at how many there were.
-        if self.calm is None or look.spread <= LEAST:
+        calm = self.calm
+        if calm is None or look.spread <= LEAST:
             return False
-        return look.spread > GROWN * self.calm.spread * self._by_chance()
+        # A loss that came down spreads by as many nats as before, which is a larger share of it.
+        size = _size(look, chance) * min(1.0, look.level / calm.level)
+        return size > GROWN * self._least * self._by_chance()
 
     def _by_chance(self) -> float:
         """Return how much calmer the calmest of few windows is than that of all so far."""
@@ -147,7 +155,7 @@ class Streaks:
         self, look: Look, past: Past, context: RunContext, rate: float | None, peak: float | None
     ) -> Streaks:
         """Return them after the next look, with the learning rate at it and its peak until then."""
-        wide = past.widened(look) and look.crossings >= CROSSINGS
+        wide = past.widened(look, context.chance_loss) and look.crossings >= CROSSINGS
         guess = _swings_around_a_guess(context, look)
         if not wide and not guess:
             return Streaks(0, 0, 0, self.still + 1)
@@ -159,11 +167,24 @@ class Streaks:
         )
 
 
+_NOTHING = 1e-6
+"""Share of ln V below which nothing was learned: what keeps a quotient from its pole."""
+
 _SQUARES = WINDOW**3 - WINDOW
 """Twelve times the sum of their squares."""
 
 _PLACES = [place - (WINDOW - 1) / 2 for place in range(WINDOW)]
 """Of a window's rows, around 0."""
+
+
+def _size(look: Look, chance: float | None) -> float:
+    """Return how wide a window swings, as a share of its level, or of what was learned if less.
+
+    A blind guess costs the same on every row: rows differ by no more than the model has learned.
+    """
+    if chance is None or look.level > MOST * chance:
+        return look.spread
+    return look.spread * max(1.0, look.level / max(abs(chance - look.level), _NOTHING * chance))
 
 
 def _calmest(windows: float) -> float:

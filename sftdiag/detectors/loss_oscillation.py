@@ -87,7 +87,7 @@ class LossOscillationDetector(Detector):
         if look.level <= 0.0:
             return note
         found = self._judge(signals, record.step, look)
-        self._past.add(look)
+        self._past.add(look, signals.context.chance_loss)
         return [*note, *found] if note else found
 
     def passes(self, signals: Signals, rows: Rows) -> bool:
@@ -106,12 +106,12 @@ class LossOscillationDetector(Detector):
             if look.level <= 0.0:
                 return False
             rate = signals.learning_rate if rates is None else rates[end - 1]
-            if rates is not None and past.widened(look):
+            if rates is not None and past.widened(look, signals.context.chance_loss):
                 peak = max(peak or 0.0, *rates[:end])
             streaks = streaks.after(look, past, signals.context, rate, peak)
             if streaks.tell_something(active=self._active is not None):
                 return False
-            past.add(look)
+            past.add(look, signals.context.chance_loss)
         self._past_then, self._streaks_then = past, streaks
         return True
 
