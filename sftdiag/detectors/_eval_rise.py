@@ -201,6 +201,10 @@ class Fall(Value):
     sure: bool = False
 
 
+UNSEEN = Fall(1e-9)
+"""Of a log without any train loss: it may have fallen, and has surely not by any share."""
+
+
 def train_fall(points: Sequence[Evaluation], index: int, peak_step: int) -> Fall:
     """Return the fall of the train loss since the evaluation at ``index``.
 

@@ -10,7 +10,8 @@ noise counts however few show it; else series of three to five evaluations get a
 A smaller rise that many evaluations in a row show is info. A warning becomes an error when the rise
 has lasted and is larger than what the decay of the learning rate that is still to come could take
 back, the sooner the more the train loss has fallen; at once, and from three evaluations on, where
-that has collapsed and half of the plan is left. Other series than the main one stay warnings.
+that has collapsed and half of the plan is left. Other series than the main one stay warnings, and
+so does a rise in a log without any train loss: what that did is named as missing.
 
 The note ``epoch-staircase`` says that the train loss falls in steps at the epochs' edges while the
 evaluation loss still falls: normal, and often taken for overfitting.
@@ -41,6 +42,7 @@ from sftdiag.detectors._eval_few import FEW_RISE, severity_of_few
 from sftdiag.detectors._eval_rise import (
     MIN_RISE,
     STANDS,
+    UNSEEN,
     Fall,
     Rise,
     first_rise,
@@ -158,7 +160,9 @@ class EvalLossRisingDetector(Detector):
             return ()
         rise = first_rise(losses) if few else smoothed_rise(losses)
         best, last = points[rise.index], points[-1]
-        learned = train_fall(points, rise.index, signals.peak_learning_rate_step)
+        learned = UNSEEN
+        if signals.train_rows:
+            learned = train_fall(points, rise.index, signals.peak_learning_rate_step)
         if few:
             missing = _needed(signals, len(losses)) - len(losses)
             by_heart = collapsed(signals, learned)
@@ -203,8 +207,9 @@ class EvalLossRisingDetector(Detector):
         needed = _needed(signals, most)
         if most < needed:
             return Skip("few_evaluations", {"evaluations": most, "needed": needed})
-        if all(point.train_loss is None for point in signals.evaluations[_longest(signals)]):
-            return Skip("no_train_beside" if signals.train_rows else "no_train_loss")
+        longest = signals.evaluations[_longest(signals)]
+        if signals.train_rows and all(point.train_loss is None for point in longest):
+            return Skip("no_train_beside")
         return None
 
 

@@ -33,7 +33,7 @@ def train_keeps_falling(case: Case) -> Evidence | None:
     """The train loss since the best evaluation."""
     before, after = case.number("train_loss_at_min"), case.number("train_loss_last")
     if before is None or after is None:
-        return None
+        return None if case.signals.train_rows else Evidence(Weight.MISSING, "train_unseen")
     values = {"before": before, "after": after}
     return Evidence(Weight.SUPPORTS, "train_falls", values)
 

@@ -6,6 +6,7 @@ import pytest
 from logs import Row, decay, feed, fired, healthy, overfitting
 
 from sftdiag.context import RunContext
+from sftdiag.monitor import Monitor
 from sftdiag.signals.stream import MAX_SERIES
 
 
@@ -449,3 +450,26 @@ def test_a_train_loss_of_zero_beside_an_evaluation_below_it() -> None:
         rows.append({"step": step, "loss": 0.0, "grad_norm": 0.0})
         rows.append({"step": step, "eval_loss": evaluated})
     assert "eval-loss-rising" not in {name for name, *_ in fired(rows)}
+
+
+@pytest.mark.parametrize(
+    ("losses", "found"),
+    [
+        ([1.5, 1.3, 1.2, 1.22, 1.3, 1.4, 1.5, 1.62, 1.7], ["warning"]),
+        ([1.5, 1.2, 1.4, 1.6], ["warning"]),
+        ([1.5, 1.3, 1.2, 1.15, 1.12, 1.1, 1.09, 1.085, 1.08], []),
+        ([1.5, 1.3, 1.2, 1.21, 1.19, 1.2, 1.21, 1.2, 1.19], []),
+        ([1.5, 1.2, 1.25, 1.21], []),
+    ],
+)
+def test_a_log_without_a_train_loss_shows_a_rise_all_the_same(
+    losses: list[float], found: list[str]
+) -> None:
+    """Never an error: what the train loss did is unknown, and told to be."""
+    monitor = Monitor(RunContext(max_steps=100 * len(losses)))
+    for step, loss in enumerate(losses, start=1):
+        monitor.feed_entry({"step": 100 * step, "epoch": step / 2, "eval_loss": loss})
+    findings = [each for each in monitor.report().findings if each.code == "SFT201"]
+    assert [each.severity.label for each in findings] == found
+    for each in findings:
+        assert any("no train loss" in text for text in each.causes[0].missing)
