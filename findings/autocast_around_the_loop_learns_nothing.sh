@@ -77,7 +77,9 @@ for lora in (False, True):
     kind = "LoRA" if lora else "all weights"
     right, learned = run(f"{kind}, around each forward pass", nullcontext(), autocast, lora)
     stuck, walked = run(f"{kind}, around the loop", autocast(), nullcontext, lora)
-    uncached, cured = run(f"{kind}, the same, cache_enabled=False", autocast(False), nullcontext, lora)
+    uncached, cured = run(
+        f"{kind}, the same, cache_enabled=False", autocast(False), nullcontext, lora
+    )
 
     base = right[0]
     assert right[-1] < base - 0.3 and learned < base - 0.3, (right, learned)

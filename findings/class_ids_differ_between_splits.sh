@@ -25,7 +25,9 @@ import datasets
 
 datasets.disable_progress_bars()
 labels = ["billing"] + ["delivery", "other", "refund"] * 33
-rows = datasets.Dataset.from_dict({"text": [f"{x} {i}" for i, x in enumerate(labels)], "label": labels})
+rows = datasets.Dataset.from_dict(
+    {"text": [f"{x} {i}" for i, x in enumerate(labels)], "label": labels}
+)
 
 
 def compare(split):
@@ -45,7 +47,9 @@ for (name, part), number in zip(split.items(), found, strict=True):
     print(f"{name}: {part.features['label'].names}, refund is {number}")
 print(f"accuracy of a classifier that is always right: {right:.2f}")
 
-before, all_right = compare(rows.class_encode_column("label").train_test_split(test_size=20, seed=0))
+before, all_right = compare(
+    rows.class_encode_column("label").train_test_split(test_size=20, seed=0)
+)
 print(f"encoded before the split: refund is {before[0]} and {before[1]}, accuracy {all_right:.2f}")
 
 assert found == [3, 2] and right == 0.0
