@@ -127,7 +127,8 @@ class Past:
             return False
         # A loss that came down spreads by as many nats as before, which is a larger share of it.
         size = _size(look, chance) * min(1.0, look.level / calm.level)
-        return size > GROWN * self._least * self._by_chance()
+        least = GROWN * self._least
+        return size > least and size > least * self._by_chance()
 
     def _by_chance(self) -> float:
         """Return how much calmer the calmest of few windows is than that of all so far."""

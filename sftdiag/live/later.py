@@ -21,8 +21,10 @@ LONGEST = 5.0
 as seldom cost a run less than a thousandth of its time."""
 
 HIGHS = 16
-"""Log rows whose highest loss bounds what is usual: one as high may be a spike. Of rows that say
-nothing new one in seventeen is the highest."""
+"""Log rows whose highest losses bound what is usual: one may be a spike that lies above all of them
+by more than their lowest lies below their middle, which no spike among them widens. Of rows that
+say nothing new one in seventeen is the highest and one in a hundred so far above, some four
+deviations above the level; a spike is one from ten on (SFT105)."""
 
 KEPT = 1.0
 """Seconds after which steps that wait are in their file all the same: those that a run loses which
@@ -116,7 +118,8 @@ class Later:
         if not steps or "loss" not in row or steps.column("step")[-1] != row.get("step"):
             return False
         losses, norms, rates, skipped = (steps.columns[place] or () for place in _LOOKED_AT)
-        high, before = max(losses), max(self._highs, default=0.0)
+        high = max(losses)
+        bound = self._bound(high)
         self._highs.append(high)
         # A warm-up is not waited for either.
         if not rates or None in rates:
@@ -128,9 +131,18 @@ class Later:
         if None in known:
             return False
         # A sum is finite where each of them is.
-        if high > before or not isfinite(sum(losses) + sum(known)):
+        if high > bound or not isfinite(sum(losses) + sum(known)):
             return False
         return min(losses) > 0.0 and min(known, default=1.0) > 0.0
+
+    def _bound(self, high: float) -> float:
+        """Return up to where the highest loss of a row is usual."""
+        highs = self._highs
+        highest = max(highs, default=0.0)
+        if high <= highest or len(highs) < HIGHS:
+            return highest
+        lowest, *_, middle = sorted(highs)[: HIGHS // 2]
+        return highest + middle - lowest
 
 
 _LOOKED_AT = [PLACES[name] for name in ("loss", "grad_norm", "learning_rate", "skipped")]

@@ -198,7 +198,7 @@ def columns_of(rows: bytes) -> tuple[list[int], dict[str, list[float]]] | None:
             continue
         if unknown or name == "skipped":
             return None
-        columns[name] = column if name in ("loss", "grad_norm") else [*map(_shown, column)]
+        columns[name] = column if name in ("loss", "grad_norm") else _all_shown(column)
     # A NaN may stand for a 0, see :func:`_row`; infinite ones of both signs sum up to one, too.
     if isnan(sum(columns["loss"])):
         return None
@@ -210,6 +210,17 @@ def _known(column: Sequence[float]) -> Sequence[float | None]:
     if column.count(UNKNOWN) == len(column):
         return [None] * len(column)
     return [None if value == UNKNOWN else _shown(value) for value in column]
+
+
+def _all_shown(column: list[float]) -> list[float]:
+    """Return numbers as :func:`_shown` does, and sooner where all are of one size."""
+    low, high = min(column), max(column)
+    # Neither of the two shows a NaN between them.
+    alike = low >= _LEAST and high < _WHOLE and not isnan(sum(column))
+    if alike and (place := floor(log10(low))) == floor(log10(high)):
+        scale = _SCALES[place]
+        return [round(value * scale) / scale for value in column]
+    return [*map(_shown, column)]
 
 
 def _shown(value: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 import subprocess
 import sys
 import threading
@@ -240,3 +241,16 @@ def test_who_asks_from_another_thread_is_told_what_is_judged(
     trainer.train()
     elsewhere, here = seen
     assert elsewhere < here == 34
+
+
+def test_the_highest_of_noise_waits_and_a_spike_does_not() -> None:
+    draw, clock = random.Random(0), Clock()
+    rows, waited = begun(clock), 0
+    for last in range(12, 4000, 10):
+        losses = [draw.gauss(1.5, 0.05) for _ in range(10)]
+        waited += waits(rows, steps(last, losses), {"step": last, "loss": 1.5})
+    assert waited > 0.9 * 398
+    for deviations in (6, 10, 100, 104):
+        spiked = [*(draw.gauss(1.5, 0.05) for _ in range(9)), 1.5 + deviations * 0.05]
+        last += 10
+        assert not waits(rows, steps(last, spiked), {"step": last, "loss": 1.5})
