@@ -13,7 +13,7 @@ from math import log, nan
 from typing import Any
 
 from sftdiag.errors import ConfigError
-from sftdiag.records import LOGGED, MAX_STEPS, as_float, objective_of
+from sftdiag.records import CLOSING_ROW, LOGGED, MAX_STEPS, as_float, objective_of
 from sftdiag.values import EMPTY
 
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -84,9 +84,6 @@ _LOSSES = frozenset({"loss", "eval_loss", "train_loss"})
 _CLOSING = ("loss", "runtime", "samples_per_second", "steps_per_second", "tokens_per_second")
 """What the Trainer's closing row calls train_*: the means of the whole run."""
 
-_CLOSES = frozenset({"train_runtime", "total_flos", "train_samples_per_second"})
-"""One of these stands in the Trainer's closing row."""
-
 _LOOKUP = LOGGED | {other: name for name, others in NAMES.items() for other in (name, *others)}
 
 _CHART = re.compile(r"^.{1,200} - (?=(?:(?! - ).)+$)")
@@ -146,12 +143,25 @@ def measured(name: str) -> tuple[str, Callable[[float], float]] | None:
 
 
 @lru_cache(maxsize=1024)
+def meaning(name: str) -> str | None:
+    """Return the Trainer's metric that a column tells, by its measure or another; None if unknown.
+
+    Examples:
+        >>> meaning("Validation PPL"), meaning("train/loss"), meaning("gpu")
+        ('eval_loss', 'loss', None)
+    """
+    told = measured(name)
+    return told[0] if told is not None else canonical(name)
+
+
 def tells_loss(name: str) -> bool:
     """Return whether a column is a loss of training or evaluation, or tells one."""
-    if canonical(name) in _LOSSES:
-        return True
-    told = measured(name)
-    return told is not None and told[0] in _LOSSES
+    return meaning(name) in _LOSSES
+
+
+def is_of_evaluation(name: str) -> bool:
+    """Return whether a column is an evaluation's."""
+    return (canonical(name) or "").startswith("eval_")
 
 
 def given(arguments: Iterable[str]) -> dict[str, str]:
@@ -264,7 +274,7 @@ class Columns:
         """
         if "loss" in self.seen.values() or "train_loss" not in self.seen.values():
             return False
-        if any(row.keys() & _CLOSES for row in rows):
+        if any(row.keys() & CLOSING_ROW for row in rows):
             return False
         self.seen |= {name: "loss" for name, of in self.seen.items() if of == "train_loss"}
         return True
@@ -288,7 +298,7 @@ class Columns:
             if "loss" in row and self._of_evaluation(raw):
                 del row["loss"]
             self._read |= {n for n in self._turned if n in raw and self.seen[n] in row}
-        mean = "train_loss" in row and "loss" in self._taken and not row.keys() & _CLOSES
+        mean = "train_loss" in row and "loss" in self._taken and not row.keys() & CLOSING_ROW
         if mean and any(name.startswith("eval_") for name in row):
             # Over train rows at an evaluation, as nanoGPT makes it: no closing row.
             del row["train_loss"]

@@ -54,7 +54,7 @@ _TRAIN_SPLIT, _EVAL_SPLIT = "train/", "eval/"
 SCORES = frozenset({"accuracy", "acc", "f1", "mcc", "precision", "recall", "correlation", "em"})
 """Last words of the names of scores that are shares of answers."""
 
-_CLOSING = frozenset({"train_runtime", "total_flos", "train_samples_per_second"})
+CLOSING_ROW = frozenset({"train_runtime", "total_flos", "train_samples_per_second"})
 """One of these beside ``train_loss`` makes it the mean of the whole run."""
 
 LARGEST = 3.4028234663852886e38
@@ -290,7 +290,7 @@ def parse_entry(entry: Mapping[str, object], *, has_loss: bool = False) -> tuple
     for other, name in _OTHER_NAMES:
         if other in train:
             train.setdefault(name, train.pop(other))
-    if "train_loss" in train and not has_loss and _CLOSING.isdisjoint(train):
+    if "train_loss" in train and not has_loss and CLOSING_ROW.isdisjoint(train):
         train.setdefault("loss", train.pop("train_loss"))
     train.pop("step", None)
     if train.get("grad_norm", 0.0) < 0.0:

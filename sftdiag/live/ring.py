@@ -65,19 +65,10 @@ class Ring:
 
         kept = self._kept[start:end]
         if others:
-            if self._are_here(others):
-                kept = torch.cat((kept, *[value.reshape(1) for value in others]))
-            else:
-                kept = torch.cat((kept, self._stacked(others)))
+            # In one go, where they are on the device.
+            kept = torch.cat((kept, *self._each(others)))
         values: list[float] = kept.tolist()
         return values
-
-    def _are_here(self, values: Sequence[Any]) -> bool:
-        """Return whether all are tensors of the device: the device joins them in one go."""
-        import torch
-
-        here, tensor = self._kept.device, torch.Tensor
-        return all(isinstance(value, tensor) and value.device == here for value in values)
 
     def clear(self, end: int) -> None:
         """Let go of those up to a place; those behind it move to the front."""
@@ -88,18 +79,22 @@ class Ring:
 
     def tensor(self, end: int, others: Sequence[Any]) -> Any:
         """Return those up to a place and others after them in as much room as on every rank."""
+        import torch
+
         whole = self._kept.clone()
         if others:
-            whole[end : end + len(others)] = self._stacked(others)
+            whole[end : end + len(others)] = torch.cat(self._each(others))
         whole[-1] = 0.0
         return whole
 
-    def _stacked(self, values: Sequence[Any]) -> Any:
+    def _each(self, values: Sequence[Any]) -> list[Any]:
+        """Return numbers or tensors of one element as tensors of one dimension on the device."""
         import torch
 
-        if self._are_here(values):
-            return torch.cat([value.reshape(1) for value in values]).to(self._kept.dtype)
-        return self._kept.new_tensor([float(value) for value in values])
+        here, tensor = self._kept.device, torch.Tensor
+        if all(isinstance(value, tensor) and value.device == here for value in values):
+            return [value.reshape(1) for value in values]
+        return [self._kept.new_tensor([float(value) for value in values])]
 
     def mean(self, mine: Any) -> tuple[list[float], bool]:
         """Return the mean over the ranks, each of which comes here, and whether one has failed.

@@ -69,9 +69,7 @@ class StepEvents(TrainerCallback):
         self._end_steps()
         watch.merger, self._guarded = Merger(state.log_history), None
         if self.steps is not None:
-            begin = partial(
-                self.steps.begin, loader, state.global_step, partial(self._aside, watch)
-            )
+            begin = partial(self._follow_steps, watch, self.steps, loader, state.global_step)
             self._faults.run(PART, begin, None)
             watch.look_up = partial(self._rows_of, watch, self.steps)
             if self.guard is not None:
@@ -91,10 +89,11 @@ class StepEvents(TrainerCallback):
             self._at_exit = watch.keep_what_waits
             atexit.register(self._at_exit)
 
-    def _aside(self, watch: Watch) -> Aside:
-        """Return what takes what the watch does not do at once."""
-        watch.aside = Aside(lambda action: self._faults.run("_row", action, None))
-        return watch.aside
+    def _follow_steps(self, watch: Watch, signals: StepSignals, loader: Any, step: int) -> None:
+        aside = Aside(lambda action: self._faults.run("_row", action, None))
+        signals.begin(loader, step, aside)
+        if signals.device_computes_on:
+            watch.aside = aside
 
     def _beat(self, state: TrainerState) -> None:
         """Note a sign of life."""

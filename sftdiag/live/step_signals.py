@@ -36,9 +36,6 @@ NO_SCALAR, DISAGREES, RANK_MISSING, FAULT = "no_scalar", "disagrees", "rank_miss
 """Why the log rows are used instead; keys of skipped.toml, after ``steps_``."""
 
 
-def _no_time() -> None: ...
-
-
 class StepSignals:
     """Follows one trainer step by step, on one rank.
 
@@ -73,15 +70,13 @@ class StepSignals:
         self._ready: list[Taken] = []
         self._losses: list[float] = []
 
-    def begin(
-        self, loader: Any = None, step: int = 0, aside: Callable[[], Aside | None] = _no_time
-    ) -> None:
+    def begin(self, loader: Any, step: int, aside: Aside) -> None:
         """Start afresh and follow the trainer from now on.
 
         Args:
             loader: what it trains from; None where its rows are not followed.
             step: the optimizer steps done before.
-            aside: asked where the device computes by itself: what is done meanwhile.
+            aside: what is done once a micro-batch is launched.
         """
         self.end()
         self.off, self.shared = None, False
@@ -100,17 +95,21 @@ class StepSignals:
         in_stream = self.rows.trained if self.rows.by_place else None
         rate, tape = schedules.rate_of(self.trainer), self._tape
         keep = self._ring.keep
-        meanwhile = aside() if self._ring.by_itself else None
         self._wrap(
             self.trainer,
             "training_step",
-            lambda method: tape.training_step(method, keep, rate, in_stream, meanwhile),
+            lambda method: tape.training_step(method, keep, rate, in_stream, aside),
         )
         self._wrap(
             self.trainer.accelerator,
             "clip_grad_norm_",
             lambda method: tape.clip_grad_norm_(method, self._clipped),
         )
+
+    @property
+    def device_computes_on(self) -> bool:
+        """Whether the device computes what was launched while the host does something else."""
+        return self._ring.by_itself
 
     def ended(self, pulse: Pulse) -> Callable[[Any], bool]:
         """Return what notes the end of a step: see :meth:`sftdiag.live.tape.Tape.step_end`."""

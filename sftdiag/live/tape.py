@@ -57,7 +57,7 @@ class Tape:
         keep: Callable[[Any], None],
         rate: Callable[[], Any],
         in_stream: Callable[[Any], None] | None,
-        aside: Aside | None,
+        aside: Aside,
     ) -> Callable[..., Any]:
         """Return the trainer's method, each of whose calls is a micro-batch.
 
@@ -66,10 +66,10 @@ class Tape:
             keep: is given each loss, without a graph.
             rate: tells the learning rate.
             in_stream: is given the token ids of each, if anything.
-            aside: what is done once a micro-batch is launched, if anything.
+            aside: what is done once a micro-batch is launched.
         """
         note, broke = self.batches.append, self._broke
-        actions, do = (aside.actions, aside.do) if aside is not None else ([], _nothing)
+        actions, do = aside.actions, aside.do
 
         @functools.wraps(original)
         def seeing(*args: Any, **kwargs: Any) -> Any:
@@ -157,6 +157,3 @@ class Tape:
             *_, batches, norms = self.ended[-1]
             del self.batches[:batches], self.norms[:norms]
             self.ended.clear()
-
-
-def _nothing() -> None: ...

@@ -67,6 +67,7 @@ class Signals(MainSeries):
         checkpoints: the steps of those that are known to be there.
         eval_losses: the newest evaluation record's losses, by series.
         evaluated_without_loss: an evaluation was logged that holds none.
+        evaluation_lost: the step of the newest evaluation, where not all its losses are finite.
         gaps: where the train loss was lost and came back: the last step before, the first after.
         rate_rise: how the learning rate was before it rose with the newest record, or None.
         first_learning_rate: the first that was logged, also where its row's loss was lost.
@@ -101,6 +102,7 @@ class Signals(MainSeries):
         self.evaluations: dict[str, list[Evaluation]] = {}
         self.evaluations_seen: dict[str, int] = {}
         self.evaluated_without_loss = False
+        self.evaluation_lost: int | None = None
         self.learning_rate: float | None = None
         self.first_learning_rate: float | None = None
         self.peak_learning_rate: float | None = None
@@ -123,7 +125,6 @@ class Signals(MainSeries):
         self._rows_at_eval: dict[str, int] = {}
         self._loss_rows = 0
         self._summary_step: int | None = None
-        self.evaluation_lost: int | None = None
 
     def update(self, record: LogRecord) -> bool:
         """Take the next record in.

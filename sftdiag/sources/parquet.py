@@ -40,7 +40,9 @@ def read(head: Head, columns: Columns, spacing: int | None = None) -> Log:
     """
     names = _names(head.path)
     column = next((name for name in _RUNS if name in names), None)
-    run = head.run or next(iter(runs(head.path)), "")
+    run = head.run
+    if column is not None and not run:
+        run = next((str(row[column]) for row in Rows(head.path)), "")
 
     def of_run() -> Iterator[Row]:
         for row in Rows(head.path):

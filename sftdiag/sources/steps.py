@@ -163,9 +163,10 @@ class Survey:
             found, source = LIKELY_SPACING, COUNTED
         per_epoch = self._per_epoch(found, end if closing else None)
         # The Trainer's are fractions: 0.0 is its first step.
-        from_zero = self._counts and self.epochs[1:] and self.epochs == [*range(len(self.epochs))]
+        count = len(self.epochs)
+        from_zero = self._counts and count > 1 and self.epochs == [*range(count)]
         redrawn = behind is not None
-        return Plan(found, per_epoch, bar, end, self._places, source, redrawn, bool(from_zero))
+        return Plan(found, per_epoch, bar, end, self._places, source, redrawn, from_zero)
 
     def _end(self, bar: int | None) -> int | None:
         """Return the last step, exactly behind a closing row, else where the bar stands."""

@@ -34,7 +34,7 @@ def name(args: Any, optimizer: Any = None) -> str | None:
     label = None if args.optim is None else str(getattr(args.optim, "value", args.optim))
     inner = _inner(optimizer)
     kind = type(inner).__name__
-    if inner is None or STAND_IN in kind:
+    if inner is None:
         momentum = "momentum" in str(args.optim_args)
     elif kind == "SGD":
         label, momentum = SGD, any(group.get("momentum") for group in _groups(inner))
@@ -54,8 +54,6 @@ def rate(args: Any, optimizer: Any = None, scheduler: Any = None) -> float | Non
     groups' first rates has set them already.
     """
     inner, asked = _inner(optimizer), as_float(args.learning_rate)
-    if STAND_IN in type(inner).__name__:
-        return asked
     key = "lr" if scheduler is None else "initial_lr"
     groups = [group for group in _groups(inner) if group.get("params")]
     known = [as_float(group.get("initial_lr", group.get(key))) for group in groups]
@@ -91,7 +89,7 @@ def weight_decay(args: Any, optimizer: Any = None) -> float | None:
 def keeps_moments_as_weights(args: Any, optimizer: Any = None) -> bool:
     """Return whether Adam's moments are of the weights' dtype, as in torch's own Adam."""
     inner = _inner(optimizer)
-    if inner is None or STAND_IN in type(inner).__name__:
+    if inner is None:
         return name(args) in OF_TORCH
     return "Adam" in type(inner).__name__ and type(inner).__module__.startswith("torch.optim")
 
@@ -99,7 +97,7 @@ def keeps_moments_as_weights(args: Any, optimizer: Any = None) -> bool:
 def own(args: Any, optimizer: Any = None, scheduler: Any = None) -> str | None:
     """Return the optimizer's class where it goes by other settings than the arguments, or None."""
     inner = _inner(optimizer)
-    if inner is None or STAND_IN in type(inner).__name__:
+    if inner is None:
         return None
     pairs = (
         (as_float(args.learning_rate), rate(args, optimizer, scheduler)),
@@ -120,7 +118,7 @@ def _pair(value: Any) -> tuple[float, ...] | None:
 def _of_groups(optimizer: Any, key: str) -> list[Any] | None:
     """Return what each group says; None where there is no optimizer, or one says nothing."""
     inner = _inner(optimizer)
-    if inner is None or STAND_IN in type(inner).__name__:
+    if inner is None:
         return None
     groups = [group for group in _groups(inner) if group.get("params")]
     known = [group.get(key) for group in groups]
@@ -128,12 +126,12 @@ def _of_groups(optimizer: Any, key: str) -> list[Any] | None:
 
 
 def _inner(optimizer: Any) -> Any:
-    """Return the optimizer inside of whatever wraps it, or None."""
+    """Return the optimizer inside of whatever wraps it; None where there is none, or a stand-in."""
     seen: set[int] = set()
     while (held := getattr(optimizer, "optimizer", None)) is not None and id(held) not in seen:
         seen.add(id(held))
         optimizer = held
-    return optimizer
+    return None if STAND_IN in type(optimizer).__name__ else optimizer
 
 
 def _groups(optimizer: Any) -> list[Any]:

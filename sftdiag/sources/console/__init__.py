@@ -13,7 +13,7 @@ from itertools import groupby
 from math import gcd
 from typing import Any
 
-from sftdiag.columns import Columns, canonical
+from sftdiag.columns import Columns, canonical, is_of_evaluation
 from sftdiag.context import RunContext
 from sftdiag.sources.console import bars, dicts, fairseq, headings, keras, pairs
 from sftdiag.sources.console.tables import Progress, Table, step_in
@@ -178,7 +178,7 @@ class Scanner:
         self._drawn = (done, total, epoch)
         if not again:
             yield from self._row(row, kind, line)
-        elif any((canonical(name) or "").startswith("eval_") for name in row):
+        elif any(map(is_of_evaluation, row)):
             # Lightning writes the evaluation there when it has ended.
             own = {n: v for n, v in row.items() if canonical(n) not in TRAINED}
             yield from self._row(own, "bar", line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sftdiag.columns import canonical
+from sftdiag.columns import is_of_evaluation
 from sftdiag.sources.console.pairs import named
 
 _EPOCH = re.compile(r"\s*Epoch (\d{1,6})/(\d{1,6})\s*$")
@@ -44,7 +44,7 @@ class Epochs:
             return None
         row = named(line[found.end() :])
         if self._told == epoch:
-            row = {n: v for n, v in row.items() if (canonical(n) or "").startswith("eval_")}
+            row = {n: v for n, v in row.items() if is_of_evaluation(n)}
         self._told = epoch
         place = {"step": epoch * total, "total_steps": epochs * total, "epoch": epoch}
         return {**{name: str(number) for name, number in place.items()}, **row} if row else None

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from sftdiag.columns import canonical, measured, plain, tells_loss
+from sftdiag.columns import canonical, is_of_evaluation, meaning, plain, tells_loss
 from sftdiag.sources.console import fairseq
 
 _TORCHTUNE = re.compile(r"^\s*Step (\d{1,12}) \| (\S+:\S+(?: \S+:\S+)*)\s*$")
@@ -124,8 +123,7 @@ def row(line: str) -> tuple[str, dict[str, Any]] | None:
     """
     if not may_tell(line):
         return None
-    if "tensor(" in line:
-        line = _TENSOR.sub(r"\1", line)
+    line = _without_tensors(line)
     for writer, read in WRITERS.items():
         found = read(line)
         if found is not None:
@@ -256,6 +254,11 @@ def _script(line: str) -> dict[str, Any] | None:
     return found
 
 
+def _without_tensors(line: str) -> str:
+    """Return a line in which ``tensor(2.5, device='cuda:0')`` is 2.5."""
+    return _TENSOR.sub(r"\1", line) if "tensor(" in line else line
+
+
 def named(line: str) -> dict[str, Any]:
     """Return the numbers that stand behind names, of an evaluation where the line is one's."""
     found: dict[str, Any] = {}
@@ -266,21 +269,11 @@ def named(line: str) -> dict[str, Any]:
             before, seen = line[seen : pair.end(1)], pair.end()
             if _OF_TEST.search(before):
                 continue
-            if _trained(name) and _OF_EVALUATION.search(before):
+            if meaning(name) != "eval_loss" and _OF_EVALUATION.search(before):
                 name = f"eval_{name}"
         if value.lower() != "n/a" and plain(name) not in ("step", "steps", "global_step", "epoch"):
             found.setdefault(name, value)
     return found
-
-
-@lru_cache(maxsize=1024)
-def _trained(name: str) -> bool:
-    return canonical(name) in ("loss", "train_loss") or (measured(name) or ("",))[0] == "loss"
-
-
-@lru_cache(maxsize=1024)
-def _evaluated(name: str) -> bool:
-    return canonical(name) == "eval_loss" or (measured(name) or ("",))[0] == "eval_loss"
 
 
 def deepspeed(line: str) -> tuple[int, str] | None:
@@ -320,10 +313,9 @@ def evaluation(line: str) -> dict[str, Any] | None:
     """
     if not may_tell(line) or _NO_EVALUATION.search(line) or _OURS.search(line):
         return None
-    found = named(_TENSOR.sub(r"\1", line) if "tensor(" in line else line)
-    told = {n: v for n, v in found.items() if (canonical(n) or "").startswith("eval_")}
-    told |= {n: v for n, v in found.items() if _evaluated(n)}
-    return told if any(map(_evaluated, told)) else None
+    found = named(_without_tensors(line))
+    told = {name: value for name, value in found.items() if is_of_evaluation(name)}
+    return told if "eval_loss" in map(meaning, told) else None
 
 
 def tells_only_a_loss(line: str) -> bool:
@@ -350,7 +342,7 @@ def of_an_epoch(line: str) -> dict[str, Any] | None:
     if epoch is None or _OURS.search(line):
         return None
     found: dict[str, Any] = {}
-    told = named(_TENSOR.sub(r"\1", line) if "tensor(" in line else line)
+    told = named(_without_tensors(line))
     for name, value in told.items():
         # Nowhere else in such a log stands the loss of single steps.
         known = "loss" if canonical(name) in ("loss", "train_loss") else name

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sftdiag.columns import STEPS, canonical, measured, plain, tells_loss
+from sftdiag.columns import STEPS, canonical, is_of_evaluation, measured, plain, tells_loss
 from sftdiag.records import objective_of
 
 _CELL = re.compile(r"<t[hd][^>]{0,200}>(.*?)</t[hd]>", re.S)
@@ -195,7 +195,7 @@ def _score(name: str) -> str | None:
     key = plain(name)
     if key in STEPS or key in _PLACES or (tells_loss(name) and measured(name) is None):
         return None
-    if _OF_TRAINING.search(key) or objective_of((key,)) or (canonical(name) or "")[:5] == "eval_":
+    if _OF_TRAINING.search(key) or objective_of((key,)) or is_of_evaluation(name):
         return None
     return f"eval_{key}"
 
