@@ -68,6 +68,9 @@ PASSES = 5
 
 STEPS_OF_THE_LEAST = 400
 
+BEHIND_ATTACH = ("on_pre_optimizer_step", "on_optimizer_step")
+"""Events of the callback that a run has which is guarded."""
+
 
 class Size(NamedTuple):
     """What is trained: a Llama and the rows of a step; and the seconds to measure it.
@@ -76,6 +79,7 @@ class Size(NamedTuple):
         batch: rows of a step; where the model is compiled, those of the pass by which the rows of
             a step of 60 ms are reckoned.
         compiled: the weights are in bf16, and the model is compiled.
+        guard: steps are guarded.
     """
 
     name: str
@@ -87,10 +91,12 @@ class Size(NamedTuple):
     length: int
     seconds: float
     compiled: bool = False
+    guard: bool = False
 
 
 ON_A_GPU = (
     Size("135 M", 576, 1536, 30, 49_152, 32, 512, 150.0, compiled=True),
+    Size("135 M, guard", 576, 1536, 30, 49_152, 32, 512, 150.0, compiled=True, guard=True),
     Size("0.7 B", 1536, 6144, 16, 32_000, 8, 1024, 330.0),
 )
 ON_THE_CPU = (Size("tiny", 64, 256, 2, 512, 4, 64, 8.0),)
@@ -122,6 +128,9 @@ class Alternate(alternating.Alternate):
         """Time what attach has put around the trainer's methods, less what is in there."""
         for owner, name in self._wrapped:
             setattr(owner, name, self._timed(getattr(owner, name)))
+        # Events that are there only in some runs.
+        own = vars(self._watched)
+        self.time(self._watched, [e for e in BEHIND_ATTACH if e in own])
 
     def switch(self, *, on: bool) -> None:
         """Give the trainer its own methods back, or those that attach put there, too."""
@@ -230,7 +239,7 @@ def measure(folder: Path, size: Size, seconds: float) -> dict[str, Any]:
         logging_steps=STRETCH,
         compiled=size.compiled,
     )
-    watched = sftdiag.attach(trainer, ignore=["SFT4", "SFT5"])
+    watched = sftdiag.attach(trainer, ignore=["SFT4", "SFT5"], guard=size.guard)
     alternate = Alternate(trainer, watched, seconds)
     trainer.train()
     alternate.check()

@@ -1,19 +1,21 @@
 """Guard: a bad step is kept out of the weights, before the optimizer makes it.
 
-Deciding takes the step's loss and gradient norm to the host, once a step, and with several ranks
-their mean: that is what a guard costs, and only a run with one. Until it acts the run is the run
-without it, bit for bit.
+On a GPU that makes its steps by a fused Adam the device itself decides, and nobody waits for it
+(:mod:`sftdiag.live.gate`); elsewhere a step's loss and gradient norm come to the host first, with
+several ranks their mean: that is what a guard costs, and only a run with one. Until it acts the run
+is the run without it, bit for bit.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sftdiag import texts
 from sftdiag.faults import say
-from sftdiag.live.bad_steps import PUT_BACK, STOPPED, BadSteps, Guard
+from sftdiag.live.bad_steps import PUT_BACK, SPIKE, STOPPED, BadSteps, Guard
+from sftdiag.live.gate import Gate
 from sftdiag.live.step_signals import StepSignals
 
 if TYPE_CHECKING:
@@ -21,6 +23,24 @@ if TYPE_CHECKING:
 
 IN_BACKWARD = ("lomo", "adalomo", "layerwise")
 """Parts of optimizers' names that step in the backward pass: no gradient is left to drop."""
+
+
+class Left(NamedTuple):
+    """A step that is left to the device to decide.
+
+    Attributes:
+        place: among those on the tape.
+        step: steps done with it.
+        epoch: epochs done before it.
+        rate: its learning rate.
+        bound: the level and how far above it a loss is a spike; None while it is not known.
+    """
+
+    place: int
+    step: int
+    epoch: float | None
+    rate: float | None
+    bound: tuple[float, float] | None
 
 
 class GuardedSteps:
@@ -41,6 +61,8 @@ class GuardedSteps:
         self._trainer = signals.trainer
         self._bad = BadSteps(guard)
         self._rollback: Rollback | None = None
+        self._gate: Gate | None = None
+        self._left: Left | None = None
         self._refused: str | None = None
         self._first_step = 0
 
@@ -61,6 +83,10 @@ class GuardedSteps:
             self._rollback = Rollback.of(trainer, self._guard.rollback, self._guard.scale)
             if self._rollback is None:
                 self._say("no_adapter", {})
+        # Weights that are put back must be so before the next step is reckoned.
+        if self._refused is None and not self._bad.scaled and self._rollback is None:
+            self._gate = self._signals.gate()
+            self._signals.before_empty = self._settle
 
     def before_step(self, step: int, epoch: float | None, model: Any, optimizer: Any) -> None:
         """Look at the step that the optimizer is about to make; drop its gradients if it is bad.
@@ -85,22 +111,50 @@ class GuardedSteps:
             if step > self._first_step:
                 self._refuse("ranks", {})
             return
-        loss, norm = self._signals.now()
+        self._settle()
+        here = self._signals.on_the_device() if self._gate is not None else None
+        loss, norm = self._signals.now() if here is None else (0.0, None)
         if self._signals.off is not None:
             self._refuse("no_steps", {"why": self._signals.off})
             return
         rate = optimizer.param_groups[0]["lr"]
         known = float(rate) if isinstance(rate, (int, float)) else None
         bound = self._bad.bound(known)
-        reason = self._bad.reason(loss, norm, bound)
-        if reason is None:
-            self._bad.made(step + 1, epoch, loss, known)
+        made = Left(self._signals.place, step + 1, epoch, known, bound)
+        if self._gate is not None and here is not None:
+            self._gate.decide(*here, bound, finite=self._bad.finite)
+            self._left = made
             return
-        optimizer.zero_grad(set_to_none=True)
-        model.zero_grad(set_to_none=True)
-        level, most = bound or (None, None)
-        action = self._past_budget() if self._bad.skipped(self._trainer.state.max_steps) else 0
-        self._signals.skipped(reason + action, level, most)
+        reason = self._bad.reason(loss, norm, bound)
+        if reason is not None:
+            optimizer.zero_grad(set_to_none=True)
+            model.zero_grad(set_to_none=True)
+        self._note(made, loss, reason)
+
+    def step_done(self) -> None:
+        """Note that the optimizer has made its step, or has not."""
+        if self._gate is not None:
+            self._gate.made()
+
+    def _settle(self) -> None:
+        """Note what the device made of the step that was left to it."""
+        left, self._left = self._left, None
+        if left is None or self._gate is None:
+            return
+        loss, norm, bad = self._gate.decided()
+        reason = self._bad.reason(loss, norm, left.bound)
+        # The device has decided; to the last bit the host might say something else.
+        self._note(left, loss, (reason or SPIKE) if bad else None)
+
+    def _note(self, made: Left, loss: float, reason: int | None) -> None:
+        """Note that a step was made, or why it was not."""
+        if reason is None:
+            self._bad.made(made.step, made.epoch, loss, made.rate)
+            return
+        level, most = made.bound or (None, None)
+        past = self._bad.skipped(self._trainer.state.max_steps) and not self.stopped
+        action = self._past_budget() if past else 0
+        self._signals.skipped(made.place, reason + action, level, most)
 
     def evaluated(self, metrics: Mapping[str, Any] | None, step: int) -> None:
         """Keep the weights of the best evaluation, where they may be put back."""

@@ -53,6 +53,10 @@ class Ring:
         """Return whether all that was kept were tensors of one number."""
         return self._scalars
 
+    def kept(self, start: int, end: int) -> Any:
+        """Return those from one place to another as they are there."""
+        return self._kept[start:end]
+
     def numbers(self, start: int, end: int, others: Sequence[Any] = ()) -> list[float]:
         """Return those from one place to another, in one copy; this waits for the device.
 
@@ -63,7 +67,7 @@ class Ring:
         """
         import torch
 
-        kept = self._kept[start:end]
+        kept = self.kept(start, end)
         if others:
             # In one go, where they are on the device.
             kept = torch.cat((kept, *self._each(others)))

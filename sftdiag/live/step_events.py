@@ -79,6 +79,7 @@ class StepEvents(TrainerCallback):
         if self._guarded is not None or self.smoke.waiting:
             # The event of its name, of the runs that need it: others are not kept at every step.
             vars(self)["on_pre_optimizer_step"] = self._before_step
+            vars(self)["on_optimizer_step"] = self._optimizer_done
         self._watchdog, self._noted = None, None
         if self.steps is not None:
             self._watchdog = dog = Watchdog(watch.stands_still)
@@ -139,6 +140,13 @@ class StepEvents(TrainerCallback):
         if self.smoke.waiting:
             look = partial(self.smoke.look, state.global_step, kwargs.get("model"))
             self._faults.run("the smoke test", look, None)
+
+    def _optimizer_done(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Leave the optimizer as it was."""
+        if self._guarded is not None:
+            self._faults.run("the guard", self._guarded.step_done, None, always=True)
 
     @unharmed
     def on_epoch_begin(
@@ -208,6 +216,8 @@ class StepEvents(TrainerCallback):
         if watch.feed_steps(steps, row, control):
             self._faults.run("the rows", watch.find_rows, None)
         if self._guarded is not None and self._guarded.stopped:
+            # What the device decided of the last step may be known only now.
+            control.should_training_stop = True
             watch.stopped_by("SFT113")
 
     def _evaluated(self, state: TrainerState, metrics: Mapping[str, Any] | None) -> None:
@@ -279,7 +289,10 @@ class StepEvents(TrainerCallback):
         return measured
 
     def _end_steps(self) -> None:
-        vars(self).pop("on_pre_optimizer_step", None)
+        for event in ("on_pre_optimizer_step", "on_optimizer_step"):
+            vars(self).pop(event, None)
+        if self._guarded is not None:
+            self._guarded.step_done()
         self._noted = None
         if self._at_exit is not None:
             atexit.unregister(self._at_exit)

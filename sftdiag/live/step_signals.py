@@ -13,6 +13,7 @@ from operator import sub
 from typing import Any
 
 from sftdiag.findings import StepRows
+from sftdiag.live.gate import Gate
 from sftdiag.live.later import Aside
 from sftdiag.live.made_step import (
     NOT_SKIPPED,
@@ -47,6 +48,7 @@ class StepSignals:
         shared: every rank has them, so that their mean can be taken; only with several ranks.
         alone: this is the only rank.
         rows: which rows the last steps were made of.
+        before_empty: called before steps are brought over.
     """
 
     def __init__(self, trainer: Any) -> None:
@@ -56,6 +58,7 @@ class StepSignals:
         self.off: str | None = None
         self.shared = False
         self.alone = True
+        self.before_empty: Callable[[], None] | None = None
         self._undo: list[Callable[[], None]] = []
         self._reset()
 
@@ -79,7 +82,7 @@ class StepSignals:
             aside: what is done once a micro-batch is launched.
         """
         self.end()
-        self.off, self.shared = None, False
+        self.off, self.shared, self.before_empty = None, False, None
         self._reset()
         args = self.trainer.args
         self.alone = args.world_size == 1
@@ -183,15 +186,41 @@ class StepSignals:
             self.off = self.off or FAULT
         return loss, whole_norm(norm, self._parts) if normed else None
 
-    def skipped(self, reason: int, level: float | None, bound: float | None) -> None:
-        """Note that the step that is being made changes no weight.
+    def gate(self) -> Gate | None:
+        """Return what lets the device decide about a step by itself, where it can."""
+        if not self.alone or not self._ring.by_itself:
+            return None
+        return Gate.of(self.trainer.optimizer, self.trainer.args.device)
+
+    def on_the_device(self) -> tuple[Any, Any] | None:
+        """Return losses and gradient norm of the step that is being made, as they are there.
+
+        None where they are not: with other numbers than plain ones, or no loss at all.
+        """
+        tape = self._tape
+        batches, norms = (tape.ended[-1][3], tape.ended[-1][4]) if tape.ended else (0, 0)
+        losses = self._ring.kept(batches, len(tape.batches))
+        norm = tape.norms[-1] if len(tape.norms) > norms else None
+        plain = norm is None or (hasattr(norm, "numel") and norm.numel() == 1)
+        if self.off is not None or not self._ring.holds_scalars() or not len(losses) or not plain:
+            return None
+        return (losses, norm) if norm is None or norm.device == losses.device else None
+
+    @property
+    def place(self) -> int:
+        """Of the step that is being made, among those that were not brought over."""
+        return len(self._tape.ended)
+
+    def skipped(self, place: int, reason: int, level: float | None, bound: float | None) -> None:
+        """Note that a step changes no weight.
 
         Args:
+            place: as :attr:`place` said when it was made.
             reason: a value of :data:`sftdiag.records.SKIPS`, and what was done.
             level: the usual loss.
             bound: the rise above it that is not unusual.
         """
-        self._skips[len(self._tape.ended)] = float(reason), level, bound
+        self._skips[place] = float(reason), level, bound
 
     def _look(self) -> None:
         """Let nothing grow where no log row comes for long."""
@@ -256,6 +285,8 @@ class StepSignals:
         tape = self._tape
         if not tape.ended:
             return
+        if self.before_empty is not None:
+            self.before_empty()
         self._unplaced.append((self._placed, [*tape.ended]))
         steps, epochs, times, batches, norms = zip(*tape.ended, strict=True)
         done, untimed, skips = batches[-1], self._untimed, self._skips

@@ -32,7 +32,7 @@ def name(args: Any, optimizer: Any = None) -> str | None:
     rates nothing is known.
     """
     label = None if args.optim is None else str(getattr(args.optim, "value", args.optim))
-    inner = _inner(optimizer)
+    inner = inner_of(optimizer)
     kind = type(inner).__name__
     if inner is None:
         momentum = "momentum" in str(args.optim_args)
@@ -53,7 +53,7 @@ def rate(args: Any, optimizer: Any = None, scheduler: Any = None) -> float | Non
     The arguments' where there is no optimizer yet, and where a schedule that does not keep the
     groups' first rates has set them already.
     """
-    inner, asked = _inner(optimizer), as_float(args.learning_rate)
+    inner, asked = inner_of(optimizer), as_float(args.learning_rate)
     key = "lr" if scheduler is None else "initial_lr"
     groups = [group for group in _groups(inner) if group.get("params")]
     known = [as_float(group.get("initial_lr", group.get(key))) for group in groups]
@@ -79,7 +79,7 @@ def weight_decay(args: Any, optimizer: Any = None) -> float | None:
     known = _of_groups(optimizer, "weight_decay")
     if known is None:
         return as_float(args.weight_decay)
-    inner = _inner(optimizer)
+    inner = inner_of(optimizer)
     apart = type(inner).__name__ != "Adam"
     if not all(group.get("decoupled_weight_decay", apart) for group in _groups(inner)):
         return None
@@ -88,7 +88,7 @@ def weight_decay(args: Any, optimizer: Any = None) -> float | None:
 
 def keeps_moments_as_weights(args: Any, optimizer: Any = None) -> bool:
     """Return whether Adam's moments are of the weights' dtype, as in torch's own Adam."""
-    inner = _inner(optimizer)
+    inner = inner_of(optimizer)
     if inner is None:
         return name(args) in OF_TORCH
     return "Adam" in type(inner).__name__ and type(inner).__module__.startswith("torch.optim")
@@ -96,7 +96,7 @@ def keeps_moments_as_weights(args: Any, optimizer: Any = None) -> bool:
 
 def own(args: Any, optimizer: Any = None, scheduler: Any = None) -> str | None:
     """Return the optimizer's class where it goes by other settings than the arguments, or None."""
-    inner = _inner(optimizer)
+    inner = inner_of(optimizer)
     if inner is None:
         return None
     pairs = (
@@ -117,7 +117,7 @@ def _pair(value: Any) -> tuple[float, ...] | None:
 
 def _of_groups(optimizer: Any, key: str) -> list[Any] | None:
     """Return what each group says; None where there is no optimizer, or one says nothing."""
-    inner = _inner(optimizer)
+    inner = inner_of(optimizer)
     if inner is None:
         return None
     groups = [group for group in _groups(inner) if group.get("params")]
@@ -125,7 +125,7 @@ def _of_groups(optimizer: Any, key: str) -> list[Any] | None:
     return known if known and None not in known else None
 
 
-def _inner(optimizer: Any) -> Any:
+def inner_of(optimizer: Any) -> Any:
     """Return the optimizer inside of whatever wraps it; None where there is none, or a stand-in."""
     seen: set[int] = set()
     while (held := getattr(optimizer, "optimizer", None)) is not None and id(held) not in seen:
