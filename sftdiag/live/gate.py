@@ -1,8 +1,10 @@
 """Gate: the device itself decides whether the optimizer makes a step, and nobody waits for it.
 
 A fused Adam of torch's makes no step where a number on its device, ``found_inf``, is not 0: so it
-is told by a loss scaler, and so it is told here. What was decided comes to the host while the
-device computes the next step, and is known when the one after it is to be decided.
+is told by a loss scaler, and so it is told here. A trainer waits for its loss at each step: from
+then on the device waits for the host, until the optimizer is launched. So all that can be is done
+before, while the device computes; what was decided comes to the host behind the optimizer, and is
+known when the next step is to be decided.
 """
 
 from __future__ import annotations
@@ -21,12 +23,10 @@ class Decided(NamedTuple):
 
     Attributes:
         loss: of the step.
-        norm: of its gradient; None where that is not known.
         bad: it was not made.
     """
 
     loss: float
-    norm: float | None
     bad: bool
 
 
@@ -42,13 +42,18 @@ class Gate:
         import torch
 
         event: Any = torch.cuda.Event
+        on_cuda, kind = device.type == "cuda", torch.float64
         self._optimizer = optimizer
-        on_host = {"dtype": torch.float64, "pin_memory": device.type == "cuda"}
-        # One is on its way while the next is written.
-        self._hosts = [torch.zeros(3, **on_host) for _ in range(2)]
-        self._done = [event() for _ in self._hosts] if on_host["pin_memory"] else None
-        self._turn = 0
-        self._normed = True
+        # The loss, and what is not 0 of a bad step: a number or a NaN.
+        self._seen = torch.zeros(2, dtype=kind, device=device)
+        self._loss, self._odds = self._seen.unbind()
+        self._beyond = torch.zeros((), dtype=kind, device=device)
+        self._odd = torch.zeros((), dtype=kind, device=device)
+        # Of no dimension, as the counts of the optimizer's steps that it is taken from.
+        self._flag = torch.zeros((), device=device)
+        self._host = torch.zeros(2, dtype=kind, pin_memory=on_cuda)
+        self._came = event() if on_cuda else None
+        self._finite = self._sent = True
 
     @classmethod
     def of(cls, optimizer: Any, device: Any) -> Gate | None:
@@ -68,44 +73,61 @@ class Gate:
         here = all(p.device == device for group in inner.param_groups for p in group["params"])
         return cls(inner, device) if fused and here else None
 
-    def decide(
-        self, losses: Any, norm: Any, bound: tuple[float, float] | None, *, finite: bool
-    ) -> None:
-        """Have the device decide about the step that the optimizer is about to make.
-
-        As :meth:`sftdiag.live.bad_steps.BadSteps.reason` does on the host.
+    def prepare(self, losses: Any, bound: tuple[float, float] | None, *, finite: bool) -> None:
+        """Reckon what can be before the gradient's norm is known.
 
         Args:
-            losses: of its micro-batches, on the device.
-            norm: of its gradient, there as well; None where there is none.
+            losses: of the step's micro-batches, on the device.
             bound: the level and how far above it a loss is a spike; None while it is not known.
             finite: a step is bad where its loss or gradient norm is not finite, too.
         """
         import torch
 
         level, most = bound or (0.0, inf)
-        loss = losses.double().sum()
-        self._normed = norm is not None
-        known = loss if norm is None else norm.detach().double().reshape(())
-        odd, odd_norm = (loss - loss) != 0, (known - known) != 0
-        beyond = loss - level > most
-        # A NaN whose gradient is exactly 0 is a batch without a label, and changes nothing.
-        not_to_be_made = torch.where(odd, known != 0, beyond) | odd_norm
-        bad = not_to_be_made if finite else beyond & ~odd
-        setattr(self._optimizer, ASKED, bad.float())
-        self._turn = 1 - self._turn
-        host = self._hosts[self._turn]
-        host.copy_(torch.stack((loss, known, bad.double())), non_blocking=True)
-        if self._done is not None:
-            self._done[self._turn].record()
+        loss = torch.sum(losses, dim=0, dtype=torch.float64, out=self._loss)
+        odd = (loss - loss) != 0
+        self._odd.copy_(odd)
+        self._beyond.copy_((loss - level > most) & ~odd)
+        self._finite = finite
+
+    def decide(self, norm: Any) -> None:
+        """Have the device decide about the step that the optimizer is about to make.
+
+        As :meth:`sftdiag.live.bad_steps.BadSteps.reason` does on the host.
+
+        Args:
+            norm: of its gradient, on the device; None where there is none.
+        """
+        import torch
+
+        if not self._finite:
+            self._odds.copy_(self._beyond)
+        else:
+            # Of a loss that is not finite it is the norm, and a norm that is not makes it a NaN. A
+            # norm of exactly 0 is that of a batch without a label, which changes nothing.
+            norm = self._loss if norm is None else norm.detach().reshape(())
+            torch.addcmul(self._beyond, norm, self._odd, out=self._odds)
+        torch.ne(self._odds, 0, out=self._flag)
+        setattr(self._optimizer, ASKED, self._flag)
+        self._sent = False
 
     def made(self) -> None:
         """Leave the optimizer as it was, once it has made its step, or has not."""
         vars(self._optimizer).pop(ASKED, None)
+        if not self._sent:
+            self._send()
+
+    def _send(self) -> None:
+        self._sent = True
+        self._host.copy_(self._seen, non_blocking=True)
+        if self._came is not None:
+            self._came.record()
 
     def decided(self) -> Decided:
         """Return what the device decided last, once it has."""
-        if self._done is not None:
-            self._done[self._turn].synchronize()
-        loss, norm, bad = self._hosts[self._turn].tolist()
-        return Decided(loss, norm if self._normed else None, bad != 0.0)
+        if not self._sent:
+            self._send()
+        if self._came is not None:
+            self._came.synchronize()
+        loss, odds = self._host.tolist()
+        return Decided(loss, odds != 0.0)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sftdiag import texts
 from sftdiag.faults import say
-from sftdiag.live.bad_steps import PUT_BACK, SPIKE, STOPPED, BadSteps, Guard
+from sftdiag.live.bad_steps import GRADIENT, PUT_BACK, STOPPED, BadSteps, Guard
 from sftdiag.live.gate import Gate
 from sftdiag.live.step_signals import StepSignals
 
@@ -62,6 +62,7 @@ class GuardedSteps:
         self._bad = BadSteps(guard)
         self._rollback: Rollback | None = None
         self._gate: Gate | None = None
+        self._ready: Left | None = None
         self._left: Left | None = None
         self._refused: str | None = None
         self._first_step = 0
@@ -86,7 +87,9 @@ class GuardedSteps:
         # Weights that are put back must be so before the next step is reckoned.
         if self._refused is None and not self._bad.scaled and self._rollback is None:
             self._gate = self._signals.gate()
+        if self._gate is not None:
             self._signals.before_empty = self._settle
+            self._signals.at_launch.append(self._prepare)
 
     def before_step(self, step: int, epoch: float | None, model: Any, optimizer: Any) -> None:
         """Look at the step that the optimizer is about to make; drop its gradients if it is bad.
@@ -97,7 +100,8 @@ class GuardedSteps:
             model: the model as the trainer trains it.
             optimizer: the trainer's.
         """
-        if self._refused is not None or self.stopped:
+        # A step that is under way when the budget is used up is decided all the same.
+        if self._refused is not None or (self.stopped and self._ready is None):
             return
         try:
             self._look(step, epoch, model, optimizer)
@@ -111,25 +115,50 @@ class GuardedSteps:
             if step > self._first_step:
                 self._refuse("ranks", {})
             return
-        self._settle()
-        here = self._signals.on_the_device() if self._gate is not None else None
-        loss, norm = self._signals.now() if here is None else (0.0, None)
+        if self._gate is not None and self._is_left():
+            return
+        loss, norm = self._signals.now()
         if self._signals.off is not None:
             self._refuse("no_steps", {"why": self._signals.off})
             return
-        rate = optimizer.param_groups[0]["lr"]
-        known = float(rate) if isinstance(rate, (int, float)) else None
-        bound = self._bad.bound(known)
-        made = Left(self._signals.place, step + 1, epoch, known, bound)
-        if self._gate is not None and here is not None:
-            self._gate.decide(*here, bound, finite=self._bad.finite)
-            self._left = made
-            return
-        reason = self._bad.reason(loss, norm, bound)
+        made = self._about_to_make()
+        reason = self._bad.reason(loss, norm, made.bound)
         if reason is not None:
             optimizer.zero_grad(set_to_none=True)
             model.zero_grad(set_to_none=True)
         self._note(made, loss, reason)
+
+    def _about_to_make(self) -> Left:
+        """Return what is known of the step that is being made, on the host."""
+        trainer = self._trainer
+        rate = trainer.optimizer.param_groups[0]["lr"]
+        known = float(rate) if isinstance(rate, (int, float)) else None
+        state, bound = trainer.state, self._bad.bound(known)
+        return Left(self._signals.place, state.global_step + 1, state.epoch, known, bound)
+
+    def _prepare(self) -> None:
+        """Do all that can be done before the gradient's norm is known: the device computes on."""
+        gate = self._gate
+        if gate is None or not self._trainer.accelerator.sync_gradients:
+            return  # The step's last micro-batch is yet to come.
+        if self._refused is not None or self.stopped:
+            return
+        self._settle()
+        losses = self._signals.on_the_device()
+        if losses is not None:
+            self._ready = self._about_to_make()
+            gate.prepare(losses, self._ready.bound, finite=self._bad.finite)
+
+    def _is_left(self) -> bool:
+        """Leave the step that is being made to the device, where that is prepared for it."""
+        ready, self._ready = self._ready, None
+        norm, plain = self._signals.norm_there()
+        if ready is None or self._gate is None or not plain:
+            self._settle()
+            return False
+        self._gate.decide(norm)
+        self._left = ready
+        return True
 
     def step_done(self) -> None:
         """Note that the optimizer has made its step, or has not."""
@@ -141,10 +170,10 @@ class GuardedSteps:
         left, self._left = self._left, None
         if left is None or self._gate is None:
             return
-        loss, norm, bad = self._gate.decided()
-        reason = self._bad.reason(loss, norm, left.bound)
-        # The device has decided; to the last bit the host might say something else.
-        self._note(left, loss, (reason or SPIKE) if bad else None)
+        loss, bad = self._gate.decided()
+        # Of a finite and usual loss it was the norm.
+        reason = self._bad.reason(loss, None, left.bound) or GRADIENT
+        self._note(left, loss, reason if bad else None)
 
     def _note(self, made: Left, loss: float, reason: int | None) -> None:
         """Note that a step was made, or why it was not."""

@@ -48,6 +48,7 @@ class StepSignals:
         shared: every rank has them, so that their mean can be taken; only with several ranks.
         alone: this is the only rank.
         rows: which rows the last steps were made of.
+        at_launch: called each time that a micro-batch is launched.
         before_empty: called before steps are brought over.
     """
 
@@ -59,6 +60,7 @@ class StepSignals:
         self.shared = False
         self.alone = True
         self.before_empty: Callable[[], None] | None = None
+        self.at_launch: list[Callable[[], None]] = []
         self._undo: list[Callable[[], None]] = []
         self._reset()
 
@@ -83,6 +85,7 @@ class StepSignals:
         """
         self.end()
         self.off, self.shared, self.before_empty = None, False, None
+        self.at_launch = []
         self._reset()
         args = self.trainer.args
         self.alone = args.world_size == 1
@@ -101,7 +104,7 @@ class StepSignals:
         self._wrap(
             self.trainer,
             "training_step",
-            lambda method: tape.training_step(method, keep, rate, in_stream, aside),
+            lambda method: tape.training_step(method, keep, rate, in_stream, aside, self.at_launch),
         )
         self._wrap(
             self.trainer.accelerator,
@@ -192,19 +195,21 @@ class StepSignals:
             return None
         return Gate.of(self.trainer.optimizer, self.trainer.args.device)
 
-    def on_the_device(self) -> tuple[Any, Any] | None:
-        """Return losses and gradient norm of the step that is being made, as they are there.
-
-        None where they are not: with other numbers than plain ones, or no loss at all.
-        """
+    def on_the_device(self) -> Any:
+        """Return the losses of the step that is being made as they are there; None for no plain."""
         tape = self._tape
-        batches, norms = (tape.ended[-1][3], tape.ended[-1][4]) if tape.ended else (0, 0)
-        losses = self._ring.kept(batches, len(tape.batches))
-        norm = tape.norms[-1] if len(tape.norms) > norms else None
-        plain = norm is None or (hasattr(norm, "numel") and norm.numel() == 1)
-        if self.off is not None or not self._ring.holds_scalars() or not len(losses) or not plain:
-            return None
-        return (losses, norm) if norm is None or norm.device == losses.device else None
+        losses = self._ring.kept(tape.ended[-1][3] if tape.ended else 0, len(tape.batches))
+        self._check()
+        return losses if self.off is None and len(losses) else None
+
+    def norm_there(self) -> tuple[Any, bool]:
+        """Return the gradient norm of that step, None for none, and whether the device has it."""
+        norms, ended = self._tape.norms, self._tape.ended
+        if len(norms) <= (ended[-1][4] if ended else 0):
+            return None, True
+        norm = norms[-1]
+        one = getattr(norm, "numel", int)() == 1
+        return norm, one and norm.device == self.trainer.args.device
 
     @property
     def place(self) -> int:

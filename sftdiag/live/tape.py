@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from sftdiag.live.later import Aside
@@ -58,6 +58,7 @@ class Tape:
         rate: Callable[[], Any],
         in_stream: Callable[[Any], None] | None,
         aside: Aside,
+        at_launch: Sequence[Callable[[], None]] = (),
     ) -> Callable[..., Any]:
         """Return the trainer's method, each of whose calls is a micro-batch.
 
@@ -67,6 +68,7 @@ class Tape:
             rate: tells the learning rate.
             in_stream: is given the token ids of each, if anything.
             aside: what is done once a micro-batch is launched.
+            at_launch: called each time that one is.
         """
         note, broke = self.batches.append, self._broke
         actions, do = aside.actions, aside.do
@@ -92,6 +94,8 @@ class Tape:
                 keep(loss.detach() if loss.requires_grad else loss)
                 if actions:
                     do()
+                for each in at_launch:
+                    each()
             except Exception:
                 broke()
             return loss

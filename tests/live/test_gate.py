@@ -148,7 +148,8 @@ def test_only_an_optimizer_that_asks_is_left_to_it(
     for loss, moves in ((math.nan, False), (1.0, True)):
         before = weight.detach().clone()
         weight.grad = torch.ones(3)
-        gate.decide(torch.tensor([loss]), torch.tensor(1.0), None, finite=True)
+        gate.prepare(torch.tensor([loss]), None, finite=True)
+        gate.decide(torch.tensor(1.0))
         optimizer.step()
         gate.made()
         assert torch.equal(before, weight) is not moves
@@ -164,13 +165,20 @@ NUMBERS = st.floats(width=32) | st.sampled_from([0.0, 1.0, math.inf, -math.inf, 
     norm=st.none() | NUMBERS,
     bound=st.none() | st.tuples(st.floats(0, 10), st.floats(0, 10)),
     skip=st.sampled_from(["non-finite", "none"]),
+    left=st.booleans(),
 )
 def test_any_step_is_bad_there_where_it_is_here(
-    losses: list[float], norm: float | None, bound: tuple[float, float] | None, skip: str
+    losses: list[float],
+    norm: float | None,
+    bound: tuple[float, float] | None,
+    skip: str,
+    left: bool,
 ) -> None:
     weight = torch.nn.Parameter(torch.ones(1))
     gate = Gate(torch.optim.AdamW([weight], fused=True), weight.device)
     bad = BadSteps(Guard(skip=skip))
-    given = None if norm is None else torch.tensor(norm)
-    gate.decide(torch.tensor(losses), given, bound, finite=bad.finite)
+    gate.prepare(torch.tensor(losses), bound, finite=bad.finite)
+    gate.decide(None if norm is None else torch.tensor(norm))
+    if left:
+        gate.made()
     assert gate.decided().bad is (bad.reason(sum(losses), norm, bound) is not None)
