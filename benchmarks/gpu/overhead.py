@@ -68,8 +68,8 @@ PASSES = 5
 
 STEPS_OF_THE_LEAST = 400
 
-BEHIND_ATTACH = ("on_pre_optimizer_step", "on_optimizer_step")
-"""Events of the callback that a run has which is guarded."""
+OF_A_GUARD = ("on_pre_optimizer_step",)
+"""Events of the callback that only a run has which is guarded."""
 
 
 class Size(NamedTuple):
@@ -130,7 +130,7 @@ class Alternate(alternating.Alternate):
             setattr(owner, name, self._timed(getattr(owner, name)))
         # Events that are there only in some runs.
         own = vars(self._watched)
-        self.time(self._watched, [e for e in BEHIND_ATTACH if e in own])
+        self.time(self._watched, [e for e in OF_A_GUARD if e in own])
 
     def switch(self, *, on: bool) -> None:
         """Give the trainer its own methods back, or those that attach put there, too."""

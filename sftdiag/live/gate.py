@@ -3,8 +3,8 @@
 A fused Adam of torch's makes no step where a number on its device, ``found_inf``, is not 0: so it
 is told by a loss scaler, and so it is told here. A trainer waits for its loss at each step: from
 then on the device waits for the host, until the optimizer is launched. So all that can be is done
-before, while the device computes; what was decided comes to the host behind the optimizer, and is
-known when the next step is to be decided.
+while the device computes: before, and once the next step is launched, when what was decided is
+fetched past it and held against what is usual.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Gate:
     def __init__(self, optimizer: Any, device: Any) -> None:
         import torch
 
-        event: Any = torch.cuda.Event
+        cuda: Any = torch.cuda
         on_cuda, kind = device.type == "cuda", torch.float64
         self._optimizer = optimizer
         # The loss, and what is not 0 of a bad step: a number or a NaN.
@@ -52,8 +52,11 @@ class Gate:
         # Of no dimension, as the counts of the optimizer's steps that it is taken from.
         self._flag = torch.zeros((), device=device)
         self._host = torch.zeros(2, dtype=kind, pin_memory=on_cuda)
-        self._came = event() if on_cuda else None
-        self._finite = self._sent = True
+        # Past what was launched since.
+        self._past = cuda.Stream(device) if on_cuda else None
+        self._decided = cuda.Event() if on_cuda else None
+        self._came = cuda.Event() if on_cuda else None
+        self._finite = True
 
     @classmethod
     def of(cls, optimizer: Any, device: Any) -> Gate | None:
@@ -90,13 +93,17 @@ class Gate:
         self._beyond.copy_((loss - level > most) & ~odd)
         self._finite = finite
 
+    def takes(self, norm: Any) -> bool:
+        """Return whether a gradient norm is one number on the device."""
+        return bool(norm.numel() == 1 and norm.device == self._flag.device)
+
     def decide(self, norm: Any) -> None:
         """Have the device decide about the step that the optimizer is about to make.
 
         As :meth:`sftdiag.live.bad_steps.BadSteps.reason` does on the host.
 
         Args:
-            norm: of its gradient, on the device; None where there is none.
+            norm: of its gradient, a tensor that :meth:`takes` takes.
         """
         import torch
 
@@ -105,29 +112,27 @@ class Gate:
         else:
             # Of a loss that is not finite it is the norm, and a norm that is not makes it a NaN. A
             # norm of exactly 0 is that of a batch without a label, which changes nothing.
-            norm = self._loss if norm is None else norm.detach().reshape(())
-            torch.addcmul(self._beyond, norm, self._odd, out=self._odds)
+            torch.addcmul(self._beyond, norm.detach().view(()), self._odd, out=self._odds)
         torch.ne(self._odds, 0, out=self._flag)
+        if self._decided is not None:
+            self._decided.record()
         setattr(self._optimizer, ASKED, self._flag)
-        self._sent = False
 
-    def made(self) -> None:
-        """Leave the optimizer as it was, once it has made its step, or has not."""
+    def leave(self) -> None:
+        """Leave the optimizer as it was."""
         vars(self._optimizer).pop(ASKED, None)
-        if not self._sent:
-            self._send()
-
-    def _send(self) -> None:
-        self._sent = True
-        self._host.copy_(self._seen, non_blocking=True)
-        if self._came is not None:
-            self._came.record()
 
     def decided(self) -> Decided:
-        """Return what the device decided last, once it has."""
-        if not self._sent:
-            self._send()
-        if self._came is not None:
+        """Return what the device decided last; this waits for no step that was launched since."""
+        if self._past is None:
+            self._host.copy_(self._seen)
+        else:
+            import torch
+
+            self._past.wait_event(self._decided)
+            with torch.cuda.stream(self._past):
+                self._host.copy_(self._seen, non_blocking=True)
+                self._came.record()
             self._came.synchronize()
         loss, odds = self._host.tolist()
         return Decided(loss, odds != 0.0)

@@ -53,10 +53,11 @@ class GuardedSteps:
 
     Attributes:
         stopped: it has used up its budget, and the run is to be stopped.
+        is_left: the step that is about to be made is left to the device.
     """
 
     def __init__(self, guard: Guard, signals: StepSignals, lang: str) -> None:
-        self.stopped = False
+        self.stopped = self.is_left = False
         self._guard, self._signals, self._lang = guard, signals, lang
         self._trainer = signals.trainer
         self._bad = BadSteps(guard)
@@ -90,6 +91,7 @@ class GuardedSteps:
         if self._gate is not None:
             self._signals.before_empty = self._settle
             self._signals.at_launch.append(self._prepare)
+            self._signals.at_norm.append(self._leave_to_device)
 
     def before_step(self, step: int, epoch: float | None, model: Any, optimizer: Any) -> None:
         """Look at the step that the optimizer is about to make; drop its gradients if it is bad.
@@ -100,8 +102,7 @@ class GuardedSteps:
             model: the model as the trainer trains it.
             optimizer: the trainer's.
         """
-        # A step that is under way when the budget is used up is decided all the same.
-        if self._refused is not None or (self.stopped and self._ready is None):
+        if self._refused is not None or self.stopped:
             return
         try:
             self._look(step, epoch, model, optimizer)
@@ -115,8 +116,9 @@ class GuardedSteps:
             if step > self._first_step:
                 self._refuse("ranks", {})
             return
-        if self._gate is not None and self._is_left():
-            return
+        # Of a step that is not left to it, the device has not told of the one before either.
+        self._ready = None
+        self._settle()
         loss, norm = self._signals.now()
         if self._signals.off is not None:
             self._refuse("no_steps", {"why": self._signals.off})
@@ -141,6 +143,8 @@ class GuardedSteps:
         gate = self._gate
         if gate is None or not self._trainer.accelerator.sync_gradients:
             return  # The step's last micro-batch is yet to come.
+        gate.leave()
+        # A step that is under way when the budget is used up is decided all the same.
         if self._refused is not None or self.stopped:
             return
         self._settle()
@@ -149,21 +153,18 @@ class GuardedSteps:
             self._ready = self._about_to_make()
             gate.prepare(losses, self._ready.bound, finite=self._bad.finite)
 
-    def _is_left(self) -> bool:
-        """Leave the step that is being made to the device, where that is prepared for it."""
-        ready, self._ready = self._ready, None
-        norm, plain = self._signals.norm_there()
-        if ready is None or self._gate is None or not plain:
-            self._settle()
-            return False
-        self._gate.decide(norm)
-        self._left = ready
-        return True
+    def _leave_to_device(self, norm: Any) -> None:
+        """Leave the step that is being made to the device, now that its gradient has a norm."""
+        ready, gate = self._ready, self._gate
+        if ready is None or gate is None or not gate.takes(norm):
+            return
+        gate.decide(norm)
+        self._ready, self._left, self.is_left = None, ready, True
 
-    def step_done(self) -> None:
-        """Note that the optimizer has made its step, or has not."""
+    def end(self) -> None:
+        """Leave the optimizer as it was."""
         if self._gate is not None:
-            self._gate.made()
+            self._gate.leave()
 
     def _settle(self) -> None:
         """Note what the device made of the step that was left to it."""

@@ -79,7 +79,6 @@ class StepEvents(TrainerCallback):
         if self._guarded is not None or self.smoke.waiting:
             # The event of its name, of the runs that need it: others are not kept at every step.
             vars(self)["on_pre_optimizer_step"] = self._before_step
-            vars(self)["on_optimizer_step"] = self._optimizer_done
         self._watchdog, self._noted = None, None
         if self.steps is not None:
             self._watchdog = dog = Watchdog(watch.stands_still)
@@ -130,23 +129,19 @@ class StepEvents(TrainerCallback):
         """Have the guard look; and once whether gradients arrive, where a smoke test is wanted."""
         guard = self._guarded
         if guard is not None:
-            trained = self.steps.trainer.model_wrapped if self.steps is not None else None
-            step = (state.global_step, state.epoch, trained, kwargs.get("optimizer"))
-            look = partial(guard.before_step, *step)
-            self._faults.run("the guard", look, None, always=True)
+            if guard.is_left:
+                guard.is_left = False
+            else:
+                trained = self.steps.trainer.model_wrapped if self.steps is not None else None
+                step = (state.global_step, state.epoch, trained, kwargs.get("optimizer"))
+                look = partial(guard.before_step, *step)
+                self._faults.run("the guard", look, None, always=True)
             if guard.stopped:
                 # A log row tells why before the trainer looks whether it is to go on.
                 control.should_training_stop = control.should_log = True
         if self.smoke.waiting:
             look = partial(self.smoke.look, state.global_step, kwargs.get("model"))
             self._faults.run("the smoke test", look, None)
-
-    def _optimizer_done(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Leave the optimizer as it was."""
-        if self._guarded is not None:
-            self._faults.run("the guard", self._guarded.step_done, None, always=True)
 
     @unharmed
     def on_epoch_begin(
@@ -289,10 +284,9 @@ class StepEvents(TrainerCallback):
         return measured
 
     def _end_steps(self) -> None:
-        for event in ("on_pre_optimizer_step", "on_optimizer_step"):
-            vars(self).pop(event, None)
+        vars(self).pop("on_pre_optimizer_step", None)
         if self._guarded is not None:
-            self._guarded.step_done()
+            self._guarded.end()
         self._noted = None
         if self._at_exit is not None:
             atexit.unregister(self._at_exit)

@@ -49,6 +49,7 @@ class StepSignals:
         alone: this is the only rank.
         rows: which rows the last steps were made of.
         at_launch: called each time that a micro-batch is launched.
+        at_norm: called with each gradient norm that is a plain tensor.
         before_empty: called before steps are brought over.
     """
 
@@ -61,6 +62,7 @@ class StepSignals:
         self.alone = True
         self.before_empty: Callable[[], None] | None = None
         self.at_launch: list[Callable[[], None]] = []
+        self.at_norm: list[Callable[[Any], None]] = []
         self._undo: list[Callable[[], None]] = []
         self._reset()
 
@@ -85,7 +87,7 @@ class StepSignals:
         """
         self.end()
         self.off, self.shared, self.before_empty = None, False, None
-        self.at_launch = []
+        self.at_launch, self.at_norm = [], []
         self._reset()
         args = self.trainer.args
         self.alone = args.world_size == 1
@@ -109,7 +111,7 @@ class StepSignals:
         self._wrap(
             self.trainer.accelerator,
             "clip_grad_norm_",
-            lambda method: tape.clip_grad_norm_(method, self._clipped),
+            lambda method: tape.clip_grad_norm_(method, self._clipped, self.at_norm),
         )
 
     @property
@@ -201,15 +203,6 @@ class StepSignals:
         losses = self._ring.kept(tape.ended[-1][3] if tape.ended else 0, len(tape.batches))
         self._check()
         return losses if self.off is None and len(losses) else None
-
-    def norm_there(self) -> tuple[Any, bool]:
-        """Return the gradient norm of that step, None for none, and whether the device has it."""
-        norms, ended = self._tape.norms, self._tape.ended
-        if len(norms) <= (ended[-1][4] if ended else 0):
-            return None, True
-        norm = norms[-1]
-        one = getattr(norm, "numel", int)() == 1
-        return norm, one and norm.device == self.trainer.args.device
 
     @property
     def place(self) -> int:
