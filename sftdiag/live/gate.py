@@ -54,8 +54,8 @@ class Gate:
         self._host = torch.zeros(2, dtype=kind, pin_memory=on_cuda)
         # Past what was launched since.
         self._past = cuda.Stream(device) if on_cuda else None
-        self._decided = cuda.Event() if on_cuda else None
-        self._came = cuda.Event() if on_cuda else None
+        self._decided: Any = cuda.Event() if on_cuda else None
+        self._came: Any = cuda.Event() if on_cuda else None
         self._finite = True
 
     @classmethod
