@@ -16,6 +16,7 @@ from sftdiag.detectors import (
     Skip,
     ends_lost,
     has_learned,
+    none_right,
     rate_beyond_any,
     repeats_itself,
     stands_high,
@@ -362,6 +363,8 @@ class Monitor:
             return "inconclusive", self._say(skips[LEARNING])
         elif (lost := ends_lost(self.signals)) is not None:
             return "inconclusive", self._say(lost)
+        elif (none := none_right(self.signals)) is not None:
+            return "inconclusive", self._say(none)
         elif (high := stands_high(self.signals) or repeats_itself(self.signals)) is not None:
             return "inconclusive", self._say(high)
         return (worst.label if worst is not None else "healthy"), None

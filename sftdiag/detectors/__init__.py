@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sftdiag.detectors._learning import has_learned, rate_beyond_any
+from sftdiag.detectors._learning import has_learned, none_right, rate_beyond_any
 from sftdiag.detectors._levels import ends_lost, repeats_itself, stands_high
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.detectors.early_loss_jump import EarlyLossJumpDetector
@@ -60,6 +60,7 @@ __all__ = [
     "Skip",
     "ends_lost",
     "has_learned",
+    "none_right",
     "rate_beyond_any",
     "repeats_itself",
     "stands_high",

@@ -31,6 +31,11 @@ first is beyond what evaluations on the same rows differ by in a run that stands
 learned by heart take the second up several times as far. Healthy runs of three evaluations fall by
 half at the most while their evaluation loss stands, within 3 % of its best."""
 
+FEW_STEEP = 0.20
+"""Rise of the last evaluation for which FEW_RISE_LEARNED is enough of the one before, however sure
+the fall of the train loss is: two in a row that climb so far are no noise of evaluations on the
+same rows. No healthy series of the corpus has half of it."""
+
 FEW_SINCE_FIRST = 4
 """More than so many, of which all others lie FEW_RISE_LEARNED above the first while the train loss
 falls: a healthy run's first is its worst, so it is the best of five by so much for one reason."""
@@ -63,6 +68,13 @@ def severity_of_few(
         return None
     bar = FEW_RISE_LEARNED if clear else FEW_RISE
     if rise.recent > bar * abs(rise.level):
+        return Severity.WARNING
+    size, last = abs(rise.level), losses[-1] - rise.level
+    if (
+        losses[-1] > losses[-2]
+        and last > FEW_STEEP * size
+        and rise.recent > FEW_RISE_LEARNED * size
+    ):
         return Severity.WARNING
     by_heart = clear and learned.share >= COLLAPSE
     first, second = (share * abs(rise.level) for share in FEW_CLIMB)

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from math import hypot
+from math import exp, hypot
 
 from sftdiag.findings import Scalar
 from sftdiag.signals.evaluations import Evaluation
 
-EVALUATED, ONCE = "evaluated", "evaluated_once"
-"""The variants: by two evaluations, and by one beside the train loss."""
+EVALUATED, ONCE, SINCE = "evaluated", "evaluated_once", "evaluated_since"
+"""The variants: by two evaluations, by one beside the train loss, and by all since the first."""
+
+ALL_SINCE = 5
+"""Evaluations, all of those since the first, that lie JUMP above it: a healthy run's first is its
+worst, and no labelled one has two so high beside a train loss that did not fall."""
 
 LEAST_BEFORE = 4
 """Evaluations before a jump: three moves, the first of them the descent that runs begin with."""
@@ -27,6 +31,10 @@ the peak of the rate."""
 
 STAYS = 0.05
 """Rise that is left at the next one: one evaluation alone may be that of a bad moment."""
+
+MOST_WEIGHTED = exp(-1.0)
+"""Nats: -p ln p, a loss weighted by the probability itself, is nowhere higher; a loss above it is
+another, and its rise is one."""
 
 MOVES = 3.0
 """Times the largest move before, the first one aside."""
@@ -45,7 +53,7 @@ Jump = tuple[int, str, dict[str, Scalar]]
 
 def jump_of(points: Sequence[Evaluation]) -> Jump | None:
     """Return a jump that the last two evaluations show, or the last one beside the train loss."""
-    return _stayed(points) or _at_once(points)
+    return _stayed(points) or _at_once(points) or _since_first(points)
 
 
 def _stayed(points: Sequence[Evaluation]) -> Jump | None:
@@ -75,6 +83,23 @@ def _at_once(points: Sequence[Evaluation]) -> Jump | None:
     if not risen or first.loss - before.loss <= _least([*earlier, before]):
         return None
     return before.step, ONCE, _numbers(before, first, first, first.train_loss)
+
+
+def _since_first(points: Sequence[Evaluation]) -> Jump | None:
+    """Return the first evaluation as the best of all by far, where the train loss rose, too."""
+    first, *since = points
+    rows = [point for point in points if point.train_loss is not None]
+    if len(since) < ALL_SINCE or len(rows) < 2 or first.loss <= 0.0:
+        return None
+    before, last = rows[0].train_loss, rows[-1].train_loss
+    least = min(point.loss for point in since)
+    # One that falls is learned by heart, which is SFT201's.
+    if before is None or last is None or last <= max(before, MOST_WEIGHTED):
+        return None
+    if least <= (1 + JUMP) * first.loss:
+        return None
+    numbers = {**_numbers(first, since[0], since[-1], last), "loss_lowest": before}
+    return first.step, SINCE, {**numbers, "eval_loss_least": least, "evaluations": len(since)}
 
 
 def _least(before: Sequence[Evaluation]) -> float:

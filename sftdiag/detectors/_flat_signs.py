@@ -7,6 +7,7 @@ from math import log
 
 from sftdiag.context import SGD
 from sftdiag.detectors._clipped_steps import most_fall
+from sftdiag.detectors._warmup_line import ends_in_warmup
 from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Scalar
 from sftdiag.ranges import LOWEST_LEARNING_RATE
@@ -65,6 +66,10 @@ CORROBORATING = frozenset({"known_vocabulary", "low_token_accuracy", "weak_grad_
 """Signs one of which a loss that fell first needs besides its level: sums look like high means."""
 
 
+UNFINISHED = "unfinished_warmup"
+"""The sign of a plan that ends in its warm-up: the steps were smaller than those asked for."""
+
+
 def may_be_a_guess(signals: Signals, level: float) -> bool:
     """Return whether a level, or any lower one, may be that of a blind guess."""
     return level >= CHANCE_SHARE * (signals.context.chance_loss or log(SMALLEST_VOCABULARY))
@@ -95,6 +100,8 @@ def signs_of_a_fault(signals: Signals, level: float, blocks: Sequence[Block]) ->
             signs["chance_loss"] = None
     if (rate := tiny_rate(signals)) is not None:
         signs["tiny_learning_rate"] = rate
+    if ends_in_warmup(signals):
+        signs[UNFINISHED] = signals.progress
     share = signals.context.trainable_share
     if share is not None and share < FEW_PARAMETERS:
         signs["few_parameters"] = share

@@ -10,7 +10,7 @@ from operator import mul
 from sftdiag.context import SGD
 from sftdiag.detectors import _still_evaluations
 from sftdiag.detectors._clipped_steps import ADAM
-from sftdiag.detectors._flat_signs import SETTLING
+from sftdiag.detectors._flat_signs import SETTLING, UNFINISHED
 from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Scalar
 from sftdiag.observations import Skip
@@ -30,6 +30,10 @@ TOLERANCE = 0.02
 TOLERANCE_SIGNED = 0.05
 """The same, of what was seen, where a sign nearly settles it: labelled runs with one fell by 0 to
 3.7 %."""
+
+TOLERANCE_WARMED = 0.03
+"""The same where the plan ends in its warm-up: most steps were far below the rate asked for, and
+the lowest fall of a labelled run that learns at its own rate is 1.8 %."""
 
 NEAR_CHANCE = 0.8
 """Share of the known ln V from which the loss is a blind guess and no floor, so that
@@ -202,6 +206,8 @@ def is_flat(signals: Signals, whole: Fall, signs: Mapping[str, Scalar]) -> bool:
     if "huge_grad_norm" in signs:
         return whole.within(TOLERANCE_SIGNED)
     if signs:
+        if UNFINISHED in signs and whole.within(TOLERANCE_WARMED):
+            return True
         wide = "few_parameters" in signs or _near_chance(signals, whole.level)
         due = min(1.0, signals.last_step / DUE_STEPS)
         return whole.within((TOLERANCE_SIGNED if wide else TOLERANCE) * due)
@@ -216,6 +222,12 @@ def _near_chance(signals: Signals, level: float) -> bool:
     """Return whether the loss is about what a blind guess over the known vocabulary costs."""
     chance = signals.context.chance_loss
     return chance is not None and NEAR_CHANCE * chance <= level <= MOST * chance
+
+
+def none_right(signals: Signals) -> Skip | None:
+    """Return that no evaluation found one right answer, whatever the losses do, or None."""
+    seen = signals.scores.none_right() if signals.objective is None else {}
+    return Skip("none_right", seen) if seen else None
 
 
 def rate_beyond_any(signals: Signals) -> Skip | None:

@@ -50,6 +50,7 @@ from sftdiag.detectors._flat_signs import (
     CLIPPED_FALL,
     CORROBORATING,
     FLOOR_LIKELY_LOSS,
+    UNFINISHED,
     knows_its_rows,
     may_be_a_guess,
     norm_of,
@@ -71,6 +72,7 @@ from sftdiag.detectors._learning import (
 )
 from sftdiag.detectors._repeats import Repeats
 from sftdiag.detectors._still_rate import StillRate
+from sftdiag.detectors._warmup_line import ends_in_warmup
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.hints import ClassVar
@@ -109,7 +111,10 @@ rate."""
 SCORES = "scores"
 """The variant of evaluations' scores that do not change by a digit."""
 
-PLAIN = frozenset({"unmoved", "either", "evaluations"})
+WARMED = "warmed"
+"""The variant of a loss that hardly moved in a run that was all warm-up."""
+
+PLAIN = frozenset({"unmoved", "either", "evaluations", WARMED})
 """Variants that are a warning while no sign is there."""
 
 RATE = frozenset({"rate_zero", "rate_ended"})
@@ -388,7 +393,8 @@ class TrainLossFlatDetector(Detector):
         # What a rate below every range did not do while it climbed it will not do at its peak.
         looked_at = LEAST_VALUES if tiny_rate(signals) is not None else min(SETTLED_BLOCKS, count)
         settled = signals.columns.last_steps[count - looked_at // 2]
-        if signals.learning_rate_rises or settled < signals.peak_learning_rate_step:
+        rises = signals.learning_rate_rises or settled < signals.peak_learning_rate_step
+        if rises and not ends_in_warmup(signals):
             return Skip("warmup")
         return Skip("early", {"share": MIN_SHARE}) if _is_early(signals) else None
 
@@ -438,6 +444,8 @@ def _proven(signs: Mapping[str, Scalar]) -> str:
     """Return the variant of a loss that is flat by a sign."""
     if "most_fall" in signs:
         return DAMPED if "adam_epsilon" in signs else CLIPPED
+    if signs.keys() <= {UNFINISHED}:
+        return WARMED
     return SCORES if signs.keys() <= {"same_scores", "score"} else "default"
 
 
@@ -445,6 +453,6 @@ def _proof(signs: Mapping[str, Scalar]) -> bool:
     """Return whether a sign says that there was something to learn, or that no step was made."""
     about = (
         *("eval_loss_first", "eval_loss_last", "eval_spread", "evaluations"),
-        *("classes", "guess_loss", "accuracy"),
+        *("classes", "guess_loss", "accuracy", UNFINISHED),
     )
     return any(name not in about for name in signs)

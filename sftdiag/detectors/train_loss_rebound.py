@@ -15,7 +15,8 @@ that begins anew, missing rows, steps that go back), or back to where the run be
 
 And where the evaluation loss jumps from one evaluation to the next by a tenth and by far more than
 before, and the train loss has risen beyond its noise; or the evaluation after is still up and the
-train loss has not fallen meanwhile.
+train loss has not fallen meanwhile. Or where all evaluations lie a tenth above the first, and the
+train loss ends higher than it was.
 
 The note ``weighted-loss-rises`` says that the loss rises while more tokens are predicted: normal
 for losses weighted by the model's own probability, such as TRL's ``loss_type="dft"``, which are
@@ -39,9 +40,15 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import exp
 
-from sftdiag.detectors._eval_jump import EVALUATED, ONCE, is_over, jump_of
+from sftdiag.detectors._eval_jump import (
+    EVALUATED,
+    MOST_WEIGHTED,
+    ONCE,
+    SINCE,
+    is_over,
+    jump_of,
+)
 from sftdiag.detectors._resume_jump import ResumeJump
 from sftdiag.detectors._sudden_jump import (
     DOUBLED,
@@ -80,12 +87,11 @@ MIN_RISE = 0.05
 SHARE_OF_FALL = 0.25
 """Rise as a share of what was learned, the fall from the start to the lowest window."""
 
-MOST_WEIGHTED = exp(-1.0)
-"""Nats: -p ln p, a loss weighted by the probability itself, is nowhere higher; a loss above it is
-another, and its rise is one."""
-
 LOOKS = 3
 """Closed blocks in a row that must show it: one may be a last, smaller batch of an epoch."""
+
+OF_EVALUATIONS = (EVALUATED, ONCE, SINCE)
+"""The variants that evaluations show, and end."""
 
 BACK = 0.25
 """The rise is over when a quarter of its noise's bar is left."""
@@ -130,7 +136,7 @@ class TrainLossReboundDetector(Detector):
             numbers |= {"loss_start": signals.first_loss, **rate_and_epoch(signals)}
             self._active = self._rebound(record.step, before, numbers, variant)
             return (self._active,)
-        if not signals.block_closed or (active is not None and active.variant in (EVALUATED, ONCE)):
+        if not signals.block_closed or (active is not None and active.variant in OF_EVALUATIONS):
             return ()
         if self._active is not None:
             if not _is_back(signals, self._active):
@@ -163,7 +169,7 @@ class TrainLossReboundDetector(Detector):
     def _closes(self, closing: Closing) -> bool:
         """Return whether no block that closes shows a climb."""
         if self._active is not None:
-            return self._active.variant == EVALUATED
+            return self._active.variant in (EVALUATED, SINCE)
         if may_climb(closing, WINDOW_STEPS, MIN_RISE):
             return False
         last = closing.losses[max(0, closing.before - LARGEST_WINDOW) :]
@@ -197,7 +203,7 @@ class TrainLossReboundDetector(Detector):
             return ()
         active, found = self._active, jump_of(points)
         if active is not None:
-            if active.variant in (EVALUATED, ONCE) and is_over(active.evidence, points[-1].loss):
+            if active.variant in OF_EVALUATIONS and is_over(active.evidence, points[-1].loss):
                 return self._end(step)
             if active.variant != ONCE or found is None:
                 return ()

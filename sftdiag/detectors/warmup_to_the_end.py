@@ -30,20 +30,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sftdiag.detectors._warmup_line import ROWS, is_a_line, is_late
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.hints import ClassVar
-from sftdiag.ranges import LONG_WARMUP, TRIAL_STEPS
 from sftdiag.records import LogRecord
 from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals
-
-ROWS = 4
-"""Points that lie on one line through 0: a schedule has no noise, and three lie on many curves."""
-
-OFF = 0.02
-"""Share of the newest rate by which a rate may miss the line: consoles round to two digits. A step
-more, since rows show the rate of their step or of the next."""
 
 
 class WarmupToTheEndDetector(Detector):
@@ -61,9 +54,9 @@ class WarmupToTheEndDetector(Detector):
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
         rise, rate, steps = signals.rate_rise, signals.learning_rate, signals.max_steps
-        if rise is None or rate is None or rate <= rise.peak or not _is_late(record.step, steps):
+        if rise is None or rate is None or rate <= rise.peak or not is_late(record.step, steps):
             return ()
-        if signals.train_rows < ROWS or not _is_a_line(signals, record.step, rate):
+        if signals.train_rows < ROWS or not is_a_line(signals, record.step, rate):
             return ()
         asked = signals.context.learning_rate
         below = asked is not None and rate < asked
@@ -91,28 +84,10 @@ class WarmupToTheEndDetector(Detector):
     def passes(self, signals: Signals, rows: Rows) -> bool:
         """See :meth:`Detector.passes`."""
         rates = rows.get("learning_rate")
-        if rates is None or not _is_late(rows.steps[-1], signals.max_steps):
+        if rates is None or not is_late(rows.steps[-1], signals.max_steps):
             return True
         return max(rates) <= (signals.peak_learning_rate or 0.0)
 
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""
         return None if self._active is not None else Skip("no_learning_rate")
-
-
-def _is_late(step: int, steps: int | None) -> bool:
-    return steps is not None and steps >= TRIAL_STEPS and step >= LONG_WARMUP * steps
-
-
-def _is_a_line(signals: Signals, step: int, rate: float) -> bool:
-    """Return whether all rates lie on the line from 0 to the newest one."""
-    columns = signals.columns
-    rates = columns.of("learning_rate")
-    if len(rates) < ROWS:
-        return False
-    off = (OFF + 1.0 / step) * rate
-    # A block's rate is that of its middle: rows come at equal distances.
-    for first, last, mean in zip(columns.first_steps, columns.last_steps, rates, strict=True):
-        if mean is None or abs(mean - rate * (first + last) / 2 / step) > off:
-            return False
-    return True

@@ -12,7 +12,7 @@ from sftdiag.context import SGD
 from sftdiag.detectors._flat_signs import HUGE_GRAD_NORM, LOSS_OVER_ENTROPY, WEAK_GRAD_NORM
 from sftdiag.detectors._levels import is_toy
 from sftdiag.detectors.loss_above_chance import ABOVE_CHANCE, NO_ACCURACY
-from sftdiag.detectors.train_loss_flat import CLIPPED, DAMPED, RATE
+from sftdiag.detectors.train_loss_flat import CLIPPED, DAMPED, RATE, WARMED
 from sftdiag.findings import Severity
 from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED, scale_of_the_losses
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
@@ -26,6 +26,7 @@ from sftdiag.guide.movement import (
 )
 from sftdiag.guide.smoothing import SMOOTHING
 from sftdiag.guide.still_rate import OF_THE_RATE
+from sftdiag.guide.warmup_to_the_end import warm_up_less
 from sftdiag.ranges import (
     ADAM_EPSILON,
     GRADIENT_CLIP,
@@ -240,6 +241,13 @@ def clipped_steps(case: Case) -> Evidence | None:
     return Evidence(Weight.CONFIRMS, "clipped_steps", values)
 
 
+def still_warming_up(case: Case) -> Evidence:
+    """The log shows it: the rate of the last steps was on its way to the one asked for."""
+    return Evidence(
+        Weight.CONFIRMS, "still_warming_up", {"rate": case.number("peak_learning_rate")}
+    )
+
+
 def clip_less(case: Case) -> FixText:
     """Of Adam the constant that a small gradient is held against is lowered where it is large."""
     old, new = case.context.max_grad_norm, GRADIENT_CLIP[0].high
@@ -324,9 +332,20 @@ OF_THE_LOSS = (
 )
 """Causes of a loss that does not move although the rate is up."""
 
+OF_THE_WARMUP = CauseRule(
+    "schedule", (still_warming_up,), (warm_up_less, fix("count_steps")), (WARMED,)
+)
+"""The rate that was reached says nothing of the one asked for."""
+
+
+def _but(cause: str) -> tuple[str, ...]:
+    """Return the variants that a cause of the loss cannot be the cause of."""
+    return (*RATE, WARMED) if cause == "learning-rate-too-low" else tuple(RATE)
+
+
 SYMPTOM = Symptom(
     "SFT101",
     "train-loss-flat",
     Severity.ERROR,
-    (*(cause.replace(but=tuple(RATE)) for cause in OF_THE_LOSS), *OF_THE_RATE),
+    (*(cause.replace(but=_but(cause.id)) for cause in OF_THE_LOSS), OF_THE_WARMUP, *OF_THE_RATE),
 )

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import isfinite, sqrt
 
 from sftdiag.signals.noise import median, noise_scale, robust_spread
 from sftdiag.values import Value
+
+FEW_ROWS = 3
+"""Rows up to which a mean that falls from row to row is taken for a descent: of so few, spread is
+what the rows differ by because they fall, and it hid that a loss had fallen by a third."""
 
 
 class Evaluation(Value):
@@ -40,6 +45,7 @@ def train_level(rows: Sequence[float], since: int) -> tuple[float | None, float]
     later = rows[-((since + 1) // 2) :]
     # A swing is smooth, so second differences alone do not see it.
     middle = median(later)
-    spread = robust_spread([row - middle for row in later])
+    descends = len(later) <= FEW_ROWS and all(a > b for a, b in pairwise(later))
+    spread = 0.0 if descends else robust_spread([row - middle for row in later])
     noise = max(noise_scale(rows), spread) / sqrt(len(later))
     return sum(later) / len(later), noise if isfinite(noise) else 0.0

@@ -17,6 +17,10 @@ MOST_CLASSES = 20
 """Classes whose ln is looked for beside the accuracy of a guess: from here on the logarithms of
 neighbours lie closer together than that."""
 
+NONE_RIGHT = 3
+"""Evaluations, all of those made, with every score at exactly 0, that say that no answer is right:
+the first two may be made before anything was learned."""
+
 GUESS_BELOW, GUESS_ABOVE = 0.04, 0.08
 """Distance from ln of a number of classes, as a share, of a classifier that guesses: a bias towards
 the classes' shares lies below it, and above it confident guesses, which cost more."""
@@ -37,7 +41,8 @@ class Scores:
         self._first: dict[str, float] = {}
         self._newest: dict[str, float] = {}
         self._loss: float | None = None
-        self._equal = 0
+        self._equal = self._made = 0
+        self._right = False
         self._first_step = self._last_step = 0
         self._moved = False
 
@@ -47,6 +52,8 @@ class Scores:
         if not scores:
             return
         self._newest, self._loss = scores, loss
+        self._made += 1
+        self._right |= any(scores.values())
         if self._moved:
             return
         if not self._first:
@@ -68,6 +75,20 @@ class Scores:
         if self._moved or self._equal < LEAST_EQUAL:
             return {}
         return {"same_scores": self._equal, "score": max(self._first.values())}
+
+    def none_right(self) -> dict[str, Any]:
+        """Return how many evaluations had every score at exactly 0; {} where one had not.
+
+        Examples:
+            >>> scores = Scores()
+            >>> for step in (10, 20, 30):
+            ...     scores.take(LogRecord("eval", step, None, {"eval_f1": 0.0}), 0.65)
+            >>> scores.none_right()
+            {'evaluations': 3, 'score': 'eval_f1'}
+        """
+        if self._right or self._made < NONE_RIGHT:
+            return {}
+        return {"evaluations": self._made, "score": min(self._newest)}
 
     def guesses(self) -> dict[str, Any]:
         """Return what says that the newest evaluation is of a classifier that guesses; {} if none.

@@ -53,3 +53,36 @@ def test_a_jump_that_is_made_up_is_over() -> None:
 )
 def test_other_evaluations_are_no_rebound(after: list[float], train: float) -> None:
     assert fired(run(after, train)) == []
+
+
+def since_first(evaluations: list[float], train: list[float]) -> list[dict[str, float]]:
+    """Return a run that evaluates every 100 steps and logs a train row every 300."""
+    rows: list[dict[str, float]] = []
+    for number, loss in enumerate(evaluations, 1):
+        if number % 3 == 0 and number // 3 <= len(train):
+            rows.append({"step": 100 * number - 50, "loss": train[number // 3 - 1]})
+        rows.append({"step": 100 * number, "eval_loss": loss})
+    return rows
+
+
+WORSE = [2.55, 3.62, 3.49, 3.19, 3.96, 3.98, 3.72, 4.46, 4.0, 4.17]
+
+
+def test_all_evaluations_above_the_first_beside_a_train_loss_that_rose() -> None:
+    """The rate was far too high from the start: both losses are worse than they were."""
+    rows = since_first(WORSE, [1.24, 2.03, 2.16])
+    assert fired(rows) == [(600, "on")]
+
+
+def test_a_train_loss_that_falls_meanwhile_is_another_story() -> None:
+    assert fired(since_first(WORSE, [1.24, 0.8, 0.5])) == []
+
+
+def test_a_weighted_loss_may_rise_on_both_sides() -> None:
+    weighted = [0.05 + 0.02 * place for place in range(10)]
+    assert fired(since_first(weighted, [0.06, 0.11, 0.16])) == []
+
+
+def test_evaluations_back_at_the_first_have_lost_nothing() -> None:
+    back = since_first([*WORSE[:6], 2.6, 2.5, 2.5], [1.24, 2.03, 1.2])
+    assert fired(back) == [(600, "on"), (700, "over")]

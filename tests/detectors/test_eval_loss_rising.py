@@ -68,6 +68,23 @@ def test_a_climb_of_three_evaluations_takes_rows_that_are_learned_by_heart() -> 
     assert fired(evaluations([1.2, 1.25, 1.45], [1.1, 1.0, 0.9])) == []
 
 
+def test_rows_that_fall_from_one_to_the_next_are_no_noise() -> None:
+    """Three epochs of a classifier, two or three train rows each."""
+    rows: list[Row] = [
+        {"step": step, "loss": loss}
+        for step, loss in zip(
+            range(50, 351, 50), [0.476, 0.294, 0.217, 0.176, 0.131, 0.0991, 0.1001], strict=True
+        )
+    ]
+    for step, loss in ((125, 0.256), (250, 0.281), (375, 0.32)):
+        rows.append({"step": step, "eval_loss": loss})
+    rows.sort(key=lambda row: row["step"])
+    told = fired(rows, RunContext(max_steps=375))
+    assert told == [("eval-loss-rising", "warning", 375)]
+    rows[-1]["eval_loss"] = 0.295
+    assert fired(rows, RunContext(max_steps=375)) == []
+
+
 def test_two_evaluations_far_above_the_best_are_waited_for_by_no_plan() -> None:
     """With a row an evaluation, as in a table of epochs."""
     assert fired(evaluations([1.0, 1.5, 2.1], [0.6, 0.4, 0.3], every=1)) != []

@@ -112,3 +112,34 @@ def test_what_is_not_known_is_not_told() -> None:
 @given(share=st.floats(0.0, LONG_WARMUP - 0.06), every=st.sampled_from([1, 5, 20]))
 def test_no_warm_up_of_less(share: float, every: int) -> None:
     assert not told(log(warmup(max(1, int(share * STEPS))), every=every))
+
+
+def flat_log(fall: float, over: int) -> list[Row]:
+    """Return a loss that falls by a share of itself in all, beside a rate that warms up so long."""
+    rows = log(warmup(over))
+    for place, row in enumerate(rows):
+        row["loss"] = 4.8 * (1 - fall * place / len(rows)) + (0.01, -0.01, 0.0)[place % 3]
+    return rows
+
+
+def test_a_loss_that_hardly_moves_is_not_waited_for_where_the_plan_ends_in_its_warm_up() -> None:
+    report = report_of(flat_log(0.03, 5 * STEPS), RunContext(max_steps=STEPS))
+    assert report.primary is not None
+    assert (report.primary.code, report.verdict) == ("SFT101", "warning")
+    assert "still warming up" in report.primary.message
+    cause = report.primary.causes[0]
+    assert (cause.id, cause.status.name) == ("schedule", "CONFIRMED")
+
+
+@pytest.mark.parametrize("fall", [0.06, 0.3])
+def test_a_loss_that_falls_all_the_same_has_learned(fall: float) -> None:
+    report = report_of(flat_log(fall, 5 * STEPS), RunContext(max_steps=STEPS))
+    assert (report.primary, report.verdict) == (None, "info")
+
+
+def test_a_rate_that_jumps_up_with_the_last_row_is_no_warm_up() -> None:
+    """A cosine of a step too few wraps around: the loss is at its floor by then."""
+    rows = flat_log(0.03, 60)
+    rows[-1]["learning_rate"] = PEAK
+    report = report_of(rows, RunContext(max_steps=STEPS))
+    assert report.primary is None

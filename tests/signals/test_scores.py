@@ -73,3 +73,22 @@ def test_the_same_scores_widen_what_counts_as_no_move(last: float, said: set[str
     assert {finding.code for finding in found} == said
     bare = [{name: row[name] for name in row.keys() - {"eval_accuracy"}} for row in history]
     assert sftdiag.analyze({"log_history": bare, "max_steps": 1000}).findings == ()
+
+
+NO_ANSWER = """| Epoch | Step | Training Loss | Validation Loss | F1 |
+|---|---|---|---|---|
+| 1 | 10 | 0.6743 | 0.6574 | {0} |
+| 2 | 20 | 0.6346 | 0.6476 | {1} |
+| 3 | 30 | 0.6217 | 0.6431 | {2} |
+"""
+
+
+def test_a_model_that_finds_no_right_answer_is_not_called_healthy(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(NO_ANSWER.format(0.0, 0.0, 0.0))
+    report = sftdiag.analyze(path)
+    assert report.verdict == "inconclusive"
+    assert report.reason is not None
+    assert "exactly 0 at all 3 evaluations" in report.reason
+    path.write_text(NO_ANSWER.format(0.0, 0.0, 0.02))
+    assert sftdiag.analyze(path).verdict == "healthy"
