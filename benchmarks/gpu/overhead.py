@@ -68,8 +68,8 @@ PASSES = 5
 
 STEPS_OF_THE_LEAST = 400
 
-OF_A_GUARD = ("on_pre_optimizer_step",)
-"""Events of the callback that only a run has which is guarded."""
+OF_A_RUN = ("on_step_end", "on_pre_optimizer_step")
+"""Events that the callback has for one run, made as it begins; the second where it is guarded."""
 
 
 class Size(NamedTuple):
@@ -128,9 +128,9 @@ class Alternate(alternating.Alternate):
         """Time what attach has put around the trainer's methods, less what is in there."""
         for owner, name in self._wrapped:
             setattr(owner, name, self._timed(getattr(owner, name)))
-        # Events that are there only in some runs.
+        # They stand in the place of what was timed.
         own = vars(self._watched)
-        self.time(self._watched, [e for e in OF_A_GUARD if e in own])
+        self.time(self._watched, [e for e in OF_A_RUN if e in own])
 
     def switch(self, *, on: bool) -> None:
         """Give the trainer its own methods back, or those that attach put there, too."""

@@ -112,7 +112,9 @@ class Gate:
         else:
             # Of a loss that is not finite it is the norm, and a norm that is not makes it a NaN. A
             # norm of exactly 0 is that of a batch without a label, which changes nothing.
-            torch.addcmul(self._beyond, norm.detach().view(()), self._odd, out=self._odds)
+            if norm.requires_grad or norm.dim():
+                norm = norm.detach().view(())
+            torch.addcmul(self._beyond, norm, self._odd, out=self._odds)
         torch.ne(self._odds, 0, out=self._flag)
         if self._decided is not None:
             self._decided.record()

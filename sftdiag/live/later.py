@@ -14,7 +14,7 @@ from math import isfinite
 from typing import Any
 
 from sftdiag.live.made_step import Taken
-from sftdiag.sources.every_step import PLACES, beside
+from sftdiag.sources.every_step import beside
 
 LONGEST = 5.0
 """Seconds that a row waits at most: nobody acts on a warning sooner, and detectors that are visited
@@ -26,7 +26,7 @@ by more than their lowest lies below their middle, which no spike among them wid
 say nothing new one in seventeen is the highest and one in a hundred so far above, some four
 deviations above the level; a spike is one from ten on (SFT105)."""
 
-KEPT = 1.0
+KEPT = 2.5
 """Seconds after which steps that wait are in their file all the same: those that a run loses which
 is killed in between are ordinary ones, and a file written as seldom costs next to nothing."""
 
@@ -115,9 +115,9 @@ class Later:
 
         Such rows may wait; each row is asked about once.
         """
-        if not steps or "loss" not in row or steps.column("step")[-1] != row.get("step"):
+        if not steps or "loss" not in row or steps.last != row.get("step"):
             return False
-        losses, norms, rates, skipped = (steps.columns[place] or () for place in _LOOKED_AT)
+        losses, norms, rates, skipped = steps.looked_at()
         high = max(losses)
         bound = self._bound(high)
         self._highs.append(high)
@@ -143,8 +143,3 @@ class Later:
             return highest
         lowest, *_, middle = sorted(highs)[: HIGHS // 2]
         return highest + middle - lowest
-
-
-_LOOKED_AT = [PLACES[name] for name in ("loss", "grad_norm", "learning_rate", "skipped")]
-"""What tells a NaN, a zero, a spike, a blow-up, a rate that jumps or only the log row knows, a step
-that a guard skipped."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise, repeat, zip_longest
 from math import isfinite, prod, sqrt
-from operator import methodcaller
-from typing import Any
+from operator import methodcaller, sub
+from typing import Any, NamedTuple
 
 from sftdiag.sources.every_step import MEASURED, PLACES, packed_columns
 
@@ -25,20 +25,80 @@ NOT_SKIPPED: Skip = (None, None, None)
 """Why a step was kept out of the weights, the usual loss then and the bound above it."""
 
 
+Columns = Sequence[Sequence[Any] | None]
+"""As in the rows of :mod:`sftdiag.sources.every_step`; None for one of which nothing is known, as
+for those behind the last."""
+
+
+class Brought(NamedTuple):
+    """Steps as they were brought over: what is made of them waits until it is asked for.
+
+    Attributes:
+        ended: them, as the tape noted them.
+        batches: tokens and learning rate of each micro-batch.
+        values: the losses of these, and gradient norms.
+        known: which steps have a norm.
+        parts: see :func:`part_of_norm`.
+        clock: when the step before them was done.
+        untimed: places of those before which something else came.
+        skips: of those that were skipped, by their places.
+        beside: columns of what the trainer measured.
+    """
+
+    ended: Sequence[tuple[int, float | None, float, int, int]]
+    batches: Sequence[tuple[int, Any]]
+    values: list[float]
+    known: Sequence[bool]
+    parts: int
+    clock: float
+    untimed: Collection[int]
+    skips: Mapping[int, Skip]
+    beside: Columns
+
+    def is_plain(self) -> bool:
+        """Return whether each step is a micro-batch and has a norm, of one part, and was made."""
+        ended, batches = self.ended, self.batches
+        alike = len(ended) == len(batches) == len(self.values) - len(batches)
+        return alike and self.parts == 1 and not self.skips and type(batches[-1][1]) is float
+
+    def columns(self) -> Columns:
+        """Return what is known of the steps."""
+        steps, epochs, times, ends, _ = zip(*self.ended, strict=True)
+        done = len(self.batches)
+        losses, rates, tokens = by_step(self.values[:done], self.batches, ends)
+        seconds: list[float | None] = [*map(sub, times, (self.clock, *times))]
+        for place in self.untimed:
+            if place < len(seconds):
+                seconds[place] = None
+        norms = norms_of(self.values[done:], self.known, self.parts)
+        kept = [self.skips.get(place, NOT_SKIPPED) for place in range(len(steps))]
+        skipped = zip(*kept, strict=True) if self.skips else NOT_SKIPPED
+        return [steps, losses, norms, rates, epochs, seconds, tokens, *skipped, *self.beside]
+
+
 class Taken:
     """Steps that were brought over.
 
     Args:
-        columns: as in the rows of :mod:`sftdiag.sources.every_step`; None for one of which nothing
-            is known, as for those behind the last.
+        columns: what is known of them.
+        brought: what the columns are made of where they are first asked for, instead.
     """
 
-    def __init__(self, *columns: Sequence[Any] | None) -> None:
-        self.columns = columns
+    def __init__(self, *columns: Sequence[Any] | None, brought: Brought | None = None) -> None:
+        self._columns: Columns | None = None if brought is not None else columns
+        self._brought = brought
         self._rows: bytes | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.columns)
+        return self._brought is not None or bool(self._columns)
+
+    @property
+    def columns(self) -> Columns:
+        """What is known of them."""
+        if self._columns is None:
+            assert self._brought is not None
+            self._columns = self._brought.columns()
+        return self._columns
 
     def column(self, name: str) -> Sequence[Any]:
         """Return a column; of one of which nothing is known, nothing."""
@@ -46,11 +106,32 @@ class Taken:
         return (self.columns[place] if place < len(self.columns) else None) or ()
 
     @property
+    def last(self) -> int:
+        """Steps done with the last of them."""
+        brought = self._brought
+        return brought.ended[-1][0] if brought is not None else int(self.column("step")[-1])
+
+    def looked_at(self) -> tuple[Sequence[float], Sequence[Any], Sequence[Any], Sequence[Any]]:
+        """Return losses, norms, rates and reasons of a skip: in what is usual nothing is made."""
+        brought = self._brought
+        if brought is not None and brought.is_plain():
+            done = len(brought.batches)
+            values, rates = brought.values, [rate for _, rate in brought.batches]
+            return values[:done], values[done:], rates, ()
+        losses, norms, known, skipped = (self.column(name) for name in _LOOKED_AT)
+        return losses, norms, known, skipped
+
+    @property
     def rows(self) -> bytes:
         """Them as rows of their file, made where they are first asked for."""
         if self._rows is None:
             self._rows = packed_columns(self.columns)
         return self._rows
+
+
+_LOOKED_AT = ("loss", "grad_norm", "learning_rate", "skipped")
+"""What tells a NaN, a zero, a spike, a blow-up, a rate that jumps or only the log row knows, a step
+that a guard skipped."""
 
 
 def joined(parts: Sequence[Taken]) -> Taken:
@@ -191,9 +272,8 @@ def _means(values: Sequence[float], batches: Sequence[int]) -> Sequence[float | 
     return means[::-1]
 
 
-def agree(losses: Sequence[float], loss: float) -> bool:
-    """Return whether a log row's loss is the mean of its steps' losses; a NaN settles nothing."""
-    mean = sum(losses) / len(losses)
+def agree(mean: float, loss: float) -> bool:
+    """Return whether a log row's loss is this mean of its steps' losses; a NaN settles nothing."""
     if not isfinite(mean):
         return True
     return abs(mean - loss) <= ROUNDED + AGREES * max(abs(mean), abs(loss))

@@ -57,7 +57,6 @@ class StepEvents(TrainerCallback):
     _guarded: GuardedSteps | None = None
     _watchdog: Watchdog | None = None
     smoke: SmokeWatch
-    _noted: Callable[[TrainerState], bool] | None = None
     _at_exit: Callable[[], None] | None = None
     _faults: Faults
     _watch: Watch | None
@@ -79,10 +78,14 @@ class StepEvents(TrainerCallback):
         if self._guarded is not None or self.smoke.waiting:
             # The event of its name, of the runs that need it: others are not kept at every step.
             vars(self)["on_pre_optimizer_step"] = self._before_step
-        self._watchdog, self._noted = None, None
+        self._watchdog = None
         if self.steps is not None:
             self._watchdog = dog = Watchdog(watch.stands_still)
-            self._noted = self._faults.run(PART, partial(self.steps.ended, dog), None)
+            failed = partial(self._faults.failed, PART)
+            event = partial(self.steps.step_end, dog, failed, self._step_done)
+            if (on_step_end := self._faults.run(PART, event, None)) is not None:
+                # Of few calls: behind a step each of them is a cold one.
+                vars(self)["on_step_end"] = on_step_end
             if state.is_world_process_zero:
                 dog.begin()
             # Of a run that an error ends, no event says so.
@@ -154,12 +157,7 @@ class StepEvents(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Note that the step is done, at every step and so with few calls."""
-        try:
-            if self._noted is not None and self._noted(state):
-                return
-        except Exception as error:
-            self._faults.failed(PART, error)
+        """Note that the step is done."""
         self._step_done(args, state, control)
 
     def _step_done(
@@ -284,10 +282,10 @@ class StepEvents(TrainerCallback):
         return measured
 
     def _end_steps(self) -> None:
-        vars(self).pop("on_pre_optimizer_step", None)
+        for event in ("on_pre_optimizer_step", "on_step_end"):
+            vars(self).pop(event, None)
         if self._guarded is not None:
             self._guarded.end()
-        self._noted = None
         if self._at_exit is not None:
             atexit.unregister(self._at_exit)
             self._at_exit = None

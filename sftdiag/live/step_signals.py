@@ -16,15 +16,13 @@ from sftdiag.findings import StepRows
 from sftdiag.live.gate import Gate
 from sftdiag.live.later import Aside
 from sftdiag.live.made_step import (
-    NOT_SKIPPED,
+    Brought,
     Skip,
     Taken,
     agree,
-    by_step,
     joined,
     last_of_each,
     measured,
-    norms_of,
     part_of_norm,
     whole_norm,
 )
@@ -35,6 +33,13 @@ from sftdiag.trainer import schedules
 
 NO_SCALAR, DISAGREES, RANK_MISSING, FAULT = "no_scalar", "disagrees", "rank_missing", "fault"
 """Why the log rows are used instead; keys of skipped.toml, after ``steps_``."""
+
+
+ROWS_AT_ONCE = 4 * AT_ONCE
+"""Steps whose rows are put in their places together, where they are brought over before."""
+
+Taking = tuple[list[float], Sequence[bool], Sequence[Sequence[float | None]]]
+"""Losses of micro-batches and norms of steps; which steps have one; what was measured beside."""
 
 
 class StepSignals:
@@ -75,7 +80,8 @@ class StepSignals:
         self._clock = 0.0
         self._untimed = {0}
         self._ready: list[Taken] = []
-        self._losses: list[float] = []
+        self._sum, self._count, self._waiting = 0.0, 0, 0
+        self._measures = isinstance(getattr(self.trainer, "_metrics", None), dict)
 
     def begin(self, loader: Any, step: int, aside: Aside) -> None:
         """Start afresh and follow the trainer from now on.
@@ -119,9 +125,14 @@ class StepSignals:
         """Whether the device computes what was launched while the host does something else."""
         return self._ring.by_itself
 
-    def ended(self, pulse: Pulse) -> Callable[[Any], bool]:
-        """Return what notes the end of a step: see :meth:`sftdiag.live.tape.Tape.step_end`."""
-        return self._tape.step_end(pulse, self._look, self._every)
+    def step_end(
+        self,
+        pulse: Pulse,
+        failed: Callable[[Exception], None],
+        otherwise: Callable[[Any, Any, Any], None],
+    ) -> Callable[..., None]:
+        """Return the event of a step that is done: see :meth:`sftdiag.live.tape.Tape.step_end`."""
+        return self._tape.step_end(pulse, self._look, self._every, failed, otherwise)
 
     def broke(self) -> None:
         """Note that something failed on this rank: the others are told with the next values."""
@@ -232,7 +243,7 @@ class StepSignals:
         """Tell the row log of the steps made since it was told last."""
         ended = self._tape.ended
         unplaced, self._unplaced = [*self._unplaced, (self._placed, ended)], []
-        self._placed = len(ended)
+        self._placed, self._waiting = len(ended), 0
         try:
             for placed, steps in unplaced:
                 before = steps[placed - 1][3] if placed else 0
@@ -269,8 +280,8 @@ class StepSignals:
         self._empty()
         ready, self._ready = self._ready, []
         if loss is not None:
-            losses, self._losses = self._losses, []
-            if losses and self.off is None and not agree(losses, loss):
+            total, count, self._sum, self._count = self._sum, self._count, 0.0, 0
+            if count and self.off is None and not agree(total / count, loss):
                 self.off = DISAGREES
         return joined(ready) if self.off is None else Taken()
 
@@ -285,45 +296,58 @@ class StepSignals:
             return
         if self.before_empty is not None:
             self.before_empty()
-        self._unplaced.append((self._placed, [*tape.ended]))
-        steps, epochs, times, batches, norms = zip(*tape.ended, strict=True)
-        done, untimed, skips = batches[-1], self._untimed, self._skips
-        clock, noted = self._clock, tape.batches[:done]
-        beside: Sequence[Sequence[float | None]] = ()
-        own, known = list[Any](), list[bool]()
-        try:
-            own, known = last_of_each(tape.norms, norms)
-            beside = measured(self.trainer, [*map(sub, batches, (0, *batches))])
-        except Exception:
-            self.broke()
-        values = self._values(done, own)
+        ended = [*tape.ended]
+        self._unplaced.append((self._placed, ended))
+        *_, clock, done, _ = ended[-1]
+        noted, taken = tape.batches[:done], self._plain(len(ended), done)
+        values, known, beside = taken if taken is not None else self._by_rank(ended)
         tape.forget()
         self._ring.clear(done)
-        self._clock, self._placed, self._skips = times[-1], 0, {}
-        self._untimed = {0} if len(steps) in untimed else set()
-        if sum(len(ended) for _, ended in self._unplaced) >= AT_ONCE:
+        skips, untimed, since = self._skips, self._untimed, self._clock
+        self._clock, self._placed, self._skips = clock, 0, {}
+        self._untimed = {0} if len(ended) in untimed else set()
+        self._waiting += len(ended)
+        if self._waiting >= ROWS_AT_ONCE:
             self._place_rows()
         if self.off is not None:
             return
-        losses, rates, tokens = by_step(values[:done], noted, batches)
-        self._losses += losses
-        seconds: list[float | None] = [*map(sub, times, (clock, *times))]
-        for place in untimed.intersection(range(len(steps))):
-            seconds[place] = None
-        kept = [skips.get(place, NOT_SKIPPED) for place in range(len(steps))] if skips else ()
+        # Of several micro-batches a step the sum is the same.
+        self._sum, self._count = self._sum + sum(values[:done]), self._count + len(ended)
         self._ready.append(
             Taken(
-                steps,
-                losses,
-                norms_of(values[done:], known, self._parts),
-                rates,
-                epochs,
-                seconds,
-                tokens,
-                *(zip(*kept, strict=True) if kept else NOT_SKIPPED),
-                *beside,
+                brought=Brought(
+                    ended, noted, values, known, self._parts, since, untimed, skips, beside
+                )
             )
         )
+
+    def _plain(self, steps: int, done: int) -> Taking | None:
+        """Return losses and norms where each step is one micro-batch and has one norm, on one rank.
+
+        As nearly always: it asks nothing of each value but what it is.
+        """
+        norms = self._tape.norms
+        if not self.alone or self.off is not None or not steps == done == len(norms):
+            return None
+        if self._measures or self._parts != 1:
+            return None
+        try:
+            return self._ring.numbers(0, done, norms), [True] * steps, ()
+        except Exception:
+            return None  # One is no number.
+
+    def _by_rank(self, ended: Sequence[Ended]) -> Taking:
+        """Return losses and norms of any steps, their mean over the ranks, and what is beside."""
+        *_, batches, norms = zip(*ended, strict=True)
+        beside: Sequence[Sequence[float | None]] = ()
+        own: list[Any] = []
+        known: list[bool] = []
+        try:
+            own, known = last_of_each(self._tape.norms, norms)
+            beside = measured(self.trainer, [*map(sub, batches, (0, *batches))])
+        except Exception:
+            self.broke()
+        return self._values(batches[-1], own), known, beside
 
     def _values(self, done: int, norms: Sequence[Any]) -> list[float]:
         """Return losses and norms, averaged over the ranks as the trainer averages its log.

@@ -135,31 +135,41 @@ class Tape:
 
         return seeing
 
-    def step_end(self, pulse: Pulse, look: Callable[[], None], every: int) -> Callable[[Any], bool]:
-        """Return what is called with the trainer's state when a step is done.
-
-        It returns whether that is all there is to do: False after a pause that is none of the usual
-        ones, which ``pulse`` is then to be told of.
+    def step_end(
+        self,
+        pulse: Pulse,
+        look: Callable[[], None],
+        every: int,
+        failed: Callable[[Exception], None],
+        otherwise: Callable[[Any, Any, Any], None],
+    ) -> Callable[..., None]:
+        """Return the callback's event of a step that is done, which is all there is to do.
 
         Args:
             pulse: knows when the last step was.
             look: called where no log row came for so many steps.
             every: as many.
+            failed: called with an error in here.
+            otherwise: called with the event's arguments after a pause that is none of the usual
+                ones, which ``pulse`` is then to be told of, and where something failed.
         """
         ended, batches, norms, clock = self.ended, self.batches, self.norms, time.monotonic
         note = ended.append
 
-        def noted(state: Any) -> bool:
-            now, step = clock(), state.global_step
-            note((step, state.epoch, now, len(batches), len(norms)))
-            if not len(ended) % every:
-                look()
-            if now - pulse.last >= pulse.usual:
-                return False
-            pulse.last, pulse.step = now, step
-            return True
+        def on_step_end(args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            try:
+                now, step = clock(), state.global_step
+                note((step, state.epoch, now, len(batches), len(norms)))
+                if not len(ended) % every:
+                    look()
+                if now - pulse.last < pulse.usual:
+                    pulse.last, pulse.step = now, step
+                    return
+            except Exception as error:
+                failed(error)
+            otherwise(args, state, control)
 
-        return noted
+        return on_step_end
 
     def forget(self) -> None:
         """Let go of all steps that are done."""
