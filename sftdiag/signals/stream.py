@@ -131,7 +131,7 @@ class Signals(MainSeries):
 
         Returns:
             Whether it belongs to the run: not the closing summary, and no evaluation made
-            after it.
+            after it, but for one without a finite loss where none was made before.
         """
         self.block_closed = self.rewound = False
         self.leap = self.rate_rise = None
@@ -147,7 +147,9 @@ class Signals(MainSeries):
             # A callback that evaluates the train rows logs what the closing row is called.
             self._summary_step = None
         elif self._summary_step is not None and step <= self._summary_step:
-            return False
+            lost = kind == EVAL and not all(map(isfinite, record.eval_losses().values()))
+            if not lost or self.evaluations_seen:
+                return False
         self.records += 1
         if self.first_step is None:
             self.first_step = step

@@ -32,6 +32,14 @@ def test_from_the_first_evaluation_the_labels_are_to_blame() -> None:
     assert finding.causes[0].status.name == "LIKELY"
 
 
+def test_one_after_the_closing_row_counts_where_none_came_before() -> None:
+    closing = {"step": 40, "train_runtime": 9.0, "train_loss": 2.0}
+    last = {"step": 40, "eval_loss": nan, "eval_runtime": 1.0}
+    train = [{"step": step, "loss": 2.0 - step / 100} for step in (10, 20, 30, 40)]
+    assert fired([*train, closing, last]) == [("eval-not-finite", "warning", 40)]
+    assert fired([*evaluations([1.5, 1.4, 1.3, 1.2]), closing, last]) == []
+
+
 def test_one_is_not_enough_and_it_never_resolves() -> None:
     assert fired(evaluations([1.0, nan, 1.0, nan, 1.0])) == []
     assert [f.resolved_step for f in feed(evaluations([nan, nan, 1.0, 1.0]))] == [None]
