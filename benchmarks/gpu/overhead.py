@@ -310,7 +310,8 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
         "| 95 % interval | at equal speed of the host | 95 % interval | on watching |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for name, seen in results.items():
+    order = [size.name for size in (*ON_A_GPU, *ON_THE_CPU)]
+    for name, seen in sorted(results.items(), key=lambda result: order.index(result[0])):
         middle, low, high = seen["ratio"]
         inside, step = seen["inside_ms"], seen["step_ms"]
         typical = "- | -"
@@ -340,7 +341,8 @@ the machine loses now and then, with or without, is in neither; its interval is 
 its processor for the same forward passes, and a step follows it; of each block that is known, with
 and without, and what it explains of the block's ratio is taken off (a control variate; means and a
 bootstrap's intervals). In brackets what the host took for those passes without over with: 1 where
-the watch costs them nothing, so that nothing of its cost is taken off.
+the watch costs them nothing, so that nothing of its cost is taken off. "On watching" is the host's
+time, also that in which the device computes on and waits for nobody, as most of a guard's is.
 """
 
 

@@ -51,7 +51,7 @@ class Gate:
         self._odd = torch.zeros((), dtype=kind, device=device)
         # Of no dimension, as the counts of the optimizer's steps that it is taken from.
         self._flag = torch.zeros((), device=device)
-        self._host = torch.zeros(2, dtype=kind, pin_memory=on_cuda)
+        self._host = torch.zeros(2, dtype=kind, device="cpu", pin_memory=on_cuda)
         # Past what was launched since.
         self._past = cuda.Stream(device) if on_cuda else None
         self._decided: Any = cuda.Event() if on_cuda else None
