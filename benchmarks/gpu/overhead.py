@@ -67,6 +67,7 @@ PASSES = 5
 """Timed; the shortest counts. The first compiles."""
 
 STEPS_OF_THE_LEAST = 400
+STOPWATCH_SECONDS = 15.0
 
 OF_A_RUN = ("on_step_end", "on_pre_optimizer_step")
 """Events that the callback has for one run, made as it begins; the second where it is guarded."""
@@ -108,7 +109,7 @@ class Alternate(alternating.Alternate):
     def __init__(
         self,
         trainer: Trainer,
-        watched: sftdiag.DiagnosticsCallback,
+        watched: TrainerCallback,
         seconds: float,
         stretch: int = STRETCH,
     ) -> None:
@@ -144,8 +145,9 @@ class Alternate(alternating.Alternate):
 
     def check(self) -> None:
         """Raise where the steps were not seen to the end: what was measured is something else."""
-        steps = self._watched.steps
-        if steps is None or not self._watched.sees_steps:
+        watched: Any = self._watched
+        steps = watched.steps
+        if steps is None or not watched.sees_steps:
             raise AssertionError(f"the steps were not followed: {steps.off if steps else None}")
 
     def is_enough(self, now: float) -> bool:
@@ -227,6 +229,29 @@ def least_ms(folder: Path, size: Size) -> float:
     return least.inside / STEPS_OF_THE_LEAST * 1000
 
 
+class Idle(TrainerCallback):
+    """Has the events of the callback that come at each step and row, and does nothing."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Do nothing."""
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Do nothing."""
+
+
+def stopwatch_ms(folder: Path, size: Size) -> float:
+    """Return the milliseconds a step that the stopwatches take for their own, around nothing."""
+    trainer = alternating.llama_trainer(
+        folder, config_of(size), batch=size.batch, steps=10**5, logging_steps=STRETCH
+    )
+    idle = Idle()
+    trainer.add_callback(idle)
+    alternate = Alternate(trainer, idle, STOPWATCH_SECONDS)
+    trainer.train()
+    seen = [each.inside for each in alternate.stretches[4 * WARM_UP_BLOCKS :] if each.watched]
+    return statistics.mean(seen) / STRETCH * 1000
+
+
 def measure(folder: Path, size: Size, seconds: float) -> dict[str, Any]:
     """Train; return what was trained, each block's ratio, ms inside a step and ms a step."""
     steps = 4 * (MOST + WARM_UP_BLOCKS) * STRETCH + 1
@@ -257,8 +282,16 @@ def measure(folder: Path, size: Size, seconds: float) -> dict[str, Any]:
         "torch": torch.__version__,
         "what": alternating.of_model(trainer, batch),
         "precision": precision,
-        **({} if cuda else {"least_ms": least_ms(folder.with_name("least"), size)}),
+        **({} if cuda else beside(folder, size)),
         **judged(stretches),
+    }
+
+
+def beside(folder: Path, size: Size) -> dict[str, float]:
+    """Return what watching costs at the least, and what it costs to take the time of it."""
+    return {
+        "least_ms": least_ms(folder.with_name("least"), size),
+        "stopwatch_ms": stopwatch_ms(folder.with_name("stopwatch"), size),
     }
 
 
@@ -321,7 +354,11 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
         if "equal" in seen:
             equal = "{:.4f} | {:.4f} to {:.4f}".format(*seen["equal"])
             equal += " (its own {:.4f}, {:.4f} to {:.4f})".format(*seen["launching"])
-        least = f", at the least {seen['least_ms']:.3f} ms" if "least_ms" in seen else ""
+        least = ""
+        if "stopwatch_ms" in seen:
+            least += f", with the stopwatches' own {seen['stopwatch_ms']:.3f} ms"
+        if "least_ms" in seen:
+            least += f"; at the least {seen['least_ms']:.3f} ms"
         lines.append(
             f"| {name}: {seen['what']}, {seen['precision']}, {step:.1f} ms a step on "
             f"{seen['device']}, torch {seen['torch']}, {seen['blocks']} blocks | {middle:.4f} "
@@ -334,7 +371,8 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
 BARS = f"""\
 To reach: on a GPU at least {LEAST_TOKENS} at the lower end of the interval; on the CPU at most
 0.050 ms a step on watching, 1 % of a step of 5 ms. "At the least": what hooks at the same places
-take that hold a loss, a norm and a time, read them at the log row and do nothing else.
+take that hold a loss, a norm and a time, read them at the log row and do nothing else. "The
+stopwatches' own": what the same stopwatches say of a callback that does nothing; no run pays it.
 "Without stalls": of the median seconds of each step by its place after the log row, so that what
 the machine loses now and then, with or without, is in neither; its interval is a bootstrap's.
 "At equal speed of the host": others share the host, which for seconds on end takes 10 or 19 ms of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise, repeat, zip_longest
 from math import isfinite, prod, sqrt
-from operator import methodcaller, sub
+from operator import itemgetter, methodcaller, sub
 from typing import Any, NamedTuple
 
 from sftdiag.sources.every_step import MEASURED, PLACES, packed_columns
@@ -116,8 +116,8 @@ class Taken:
         brought = self._brought
         if brought is not None and brought.is_plain():
             done = len(brought.batches)
-            values, rates = brought.values, [rate for _, rate in brought.batches]
-            return values[:done], values[done:], rates, ()
+            values = brought.values
+            return values[:done], values[done:], [*map(_RATE, brought.batches)], ()
         losses, norms, known, skipped = (self.column(name) for name in _LOOKED_AT)
         return losses, norms, known, skipped
 
@@ -176,7 +176,7 @@ def part_of_norm(norm: Any) -> tuple[Any, int] | None:
     return (own.square() if parts > 1 else own), parts
 
 
-_SIZE = methodcaller("numel")
+_SIZE, _RATE = methodcaller("numel"), itemgetter(1)
 
 
 def last_of_each(norms: Sequence[Any], ends: Sequence[int]) -> tuple[list[Any], list[bool]]:

@@ -39,6 +39,8 @@ except ImportError as error:
 PART = "the steps"
 """Its name among the parts that are switched off where they fail."""
 
+NO_STEPS = Taken()
+
 WATCHING = ("_begin", "_row")
 """Events without which no row of the log is seen."""
 
@@ -194,9 +196,9 @@ class StepEvents(TrainerCallback):
     def _steps_since(self, row: Mapping[str, Any]) -> Taken:
         """Return the steps since the last row of the log: every rank comes here at each row."""
         if self.steps is None:
-            return Taken()
+            return NO_STEPS
         take = partial(self.steps.take, row.get("loss"))
-        return self._faults.run(PART, take, Taken(), always=True)
+        return self._faults.run(PART, take, NO_STEPS, always=True)
 
     def _feed(self, watch: Watch, row: Mapping[str, Any], steps: Taken, control: Any) -> None:
         """Feed a row of the log, and before it the steps since the last one, as they are kept."""
