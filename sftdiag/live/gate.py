@@ -1,7 +1,7 @@
 """Gate: the device itself decides whether the optimizer makes a step, and nobody waits for it.
 
-A fused Adam of torch's makes no step where a number on its device, ``found_inf``, is not 0: so it
-is told by a loss scaler, and so it is told here. A trainer waits for its loss at each step: from
+A fused Adam of torch's makes no step where a number on its device, ``found_inf``, is 1: so it is
+told by a loss scaler, and so it is told here. A trainer waits for its loss at each step: from
 then on the device waits for the host, until the optimizer is launched. So all that can be is done
 while the device computes: before, and once the next step is launched, when what was decided is
 fetched past it and held against what is usual.
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from sftdiag.trainer.optimizers import inner_of
 
 ASKED = "found_inf"
-"""What such an optimizer is asked for, an attribute of its own while it makes a step."""
+"""What such an optimizer looks for, an attribute of its own until the next step is launched."""
 
 
 class Decided(NamedTuple):

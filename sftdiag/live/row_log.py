@@ -102,7 +102,7 @@ class RowLog:
 
     def epoch_begins(self) -> None:
         """Note that the trainer is about to iterate over its loader, from the beginning."""
-        self._place()
+        self.place()
         self._drawn.clear()
         self._skip, self._skip_first = self._skip_first, 0
         if self._next is not None:
@@ -150,9 +150,9 @@ class RowLog:
         """
         self._waiting.append((step, epoch, batches))
         if len(self._waiting) >= AT_ONCE:
-            self._place()
+            self.place()
 
-    def _place(self) -> None:
+    def place(self) -> None:
         """Take for each step that waits the oldest micro-batches drawn."""
         drawn = self._drawn
         for step, epoch, batches in self._waiting:
@@ -165,7 +165,7 @@ class RowLog:
 
     def of(self, steps: Sequence[int]) -> list[StepRows]:
         """Return the rows of these steps, of those that are still known."""
-        self._place()
+        self.place()
         wanted = set(steps)
         return [
             StepRows(

@@ -27,7 +27,7 @@ from sftdiag.live.made_step import (
     whole_norm,
 )
 from sftdiag.live.ring import ring_of
-from sftdiag.live.row_log import AT_ONCE, RowLog
+from sftdiag.live.row_log import AT_ONCE, MOST, RowLog
 from sftdiag.live.tape import Ended, Pulse, Tape
 from sftdiag.trainer import schedules
 
@@ -36,7 +36,8 @@ NO_SCALAR, DISAGREES, RANK_MISSING, FAULT = "no_scalar", "disagrees", "rank_miss
 
 
 ROWS_AT_ONCE = 4 * AT_ONCE
-"""Steps whose rows are put in their places together, where they are brought over before."""
+"""Steps whose rows are put in their places together, where they are brought over before; fewer of
+many rows, so that those that wait take no more than a quarter of the room of those in place."""
 
 Taking = tuple[list[float], Sequence[bool], Sequence[Sequence[float | None]]]
 """Losses of micro-batches and norms of steps; which steps have one; what was measured beside."""
@@ -104,6 +105,8 @@ class StepSignals:
         self._every = min(most, AT_ONCE)
         # Reached where the tape is looked at.
         self._most = most - most % self._every
+        of_a_step = args.per_device_train_batch_size * args.gradient_accumulation_steps
+        self._rows_at_once = min(ROWS_AT_ONCE, MOST // 4 // of_a_step)
         if loader is not None:
             self.rows.begin(loader, args, step)
         in_stream = self.rows.trained if self.rows.by_place else None
@@ -250,6 +253,7 @@ class StepSignals:
                 for step, epoch, _, batches, _ in steps[placed:]:
                     self.rows.stepped(step, epoch, batches - before)
                     before = batches
+            self.rows.place()
         except Exception:
             # The steps count all the same: ranks bring theirs over after equally many.
             self.broke()
@@ -307,7 +311,7 @@ class StepSignals:
         self._clock, self._placed, self._skips = clock, 0, {}
         self._untimed = {0} if len(ended) in untimed else set()
         self._waiting += len(ended)
-        if self._waiting >= ROWS_AT_ONCE:
+        if self._waiting >= self._rows_at_once:
             self._place_rows()
         if self.off is not None:
             return

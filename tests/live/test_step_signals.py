@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from sftdiag.sources import every_step
 from sftdiag.trainer import schedules
 
 finetune = pytest.importorskip("finetune", reason="needs the extra trainer")
+
+from transformers import TrainerCallback  # noqa: E402
 
 ACCUMULATED: dict[str, Any] = {
     "max_steps": 25,
@@ -227,3 +230,30 @@ def test_a_run_that_was_killed_leaves_its_steps(tmp_path: Path) -> None:
     assert len(kept) >= 40
     assert all(math.isfinite(step.loss) for step in kept)
     assert sftdiag.analyze(tmp_path).summary.last_step == len(kept)
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("batch", [8, 512])
+def test_what_is_kept_is_less_than_a_megabyte(batch: int, tmp_path: Path) -> None:
+    """Besides the ring, of steps of any number of rows: here the most of several moments."""
+    from benchmarks.speed import alternating
+
+    held: list[int] = []
+
+    class Looks(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step >= 400 and state.global_step % 50 == 0:
+                ours = tracemalloc.Filter(True, f"*{os.sep}sftdiag{os.sep}live{os.sep}*")
+                taken = tracemalloc.take_snapshot().filter_traces([ours])
+                held.append(sum(one.size for one in taken.statistics("filename")))
+
+    model = alternating.llama(512, 64, 64, 1, 8)
+    trainer = alternating.llama_trainer(tmp_path, model, batch=batch, steps=600, logging_steps=10)
+    sftdiag.attach(trainer, ignore=["SFT4", "SFT5"])
+    trainer.add_callback(Looks())
+    tracemalloc.start()
+    try:
+        trainer.train()
+    finally:
+        tracemalloc.stop()
+    assert 0 < max(held) < 2**20
