@@ -105,6 +105,8 @@ def trainer_of(made: Setting, base: str, file: Path, folder: str) -> Any:
         # To try it: logits of 49,152 tokens take a CPU long.
         train = [row for row in train if len(row["input_ids"]) < 64]
         evaluated = evaluated[:8]
+    # A row a place, so that the bad batch is met once.
+    train = (train * math.ceil(STEPS * BATCH / len(train)))[: STEPS * BATCH]
     adapter = LoraConfig(r=16, lora_alpha=32, lora_dropout=0.0, target_modules="all-linear")
     trainer = trl.SFTTrainer(
         model=AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32),
@@ -126,7 +128,7 @@ def trainer_of(made: Setting, base: str, file: Path, folder: str) -> Any:
             report_to="none",
             disable_tqdm=True,
         ),
-        train_dataset=Dataset.from_list(train[: STEPS * BATCH]),
+        train_dataset=Dataset.from_list(train),
         eval_dataset=Dataset.from_list(evaluated),
         processing_class=AutoTokenizer.from_pretrained(base),
         peft_config=None if made.method == "full" else adapter,
