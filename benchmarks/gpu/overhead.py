@@ -3,6 +3,7 @@
     python -m benchmarks.gpu.overhead                      # measures and prints the table
     python -m benchmarks.gpu.overhead --size "135 M" --seconds 75 --to FILE   # one size, kept
     python -m benchmarks.gpu.overhead --keep FILE ... --write   # anywhere: docs/speed_steps.md
+    python -m benchmarks.gpu.overhead --keep FILE ... --write --beside   # of another machine
 
 Sizes are measured one after another, or each on a GPU of its own (CUDA_VISIBLE_DEVICES) in a
 process of its own; the page is written of what is stored in benchmarks/gpu/overhead.json. Files of
@@ -344,7 +345,12 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     order = [size.name for size in (*ON_A_GPU, *ON_THE_CPU)]
-    for name, seen in sorted(results.items(), key=lambda result: order.index(result[0])):
+    rows = [
+        (name, seen)
+        for name, newest in sorted(results.items(), key=lambda result: order.index(result[0]))
+        for seen in (newest, *newest.get("before", ()))
+    ]
+    for name, seen in rows:
         middle, low, high = seen["ratio"]
         inside, step = seen["inside_ms"], seen["step_ms"]
         typical = "- | -"
@@ -381,6 +387,7 @@ and without, and what it explains of the block's ratio is taken off (a control v
 bootstrap's intervals). In brackets what the host took for those passes without over with: 1 where
 the watch costs them nothing, so that nothing of its cost is taken off. "On watching" is the host's
 time, also that in which the device computes on and waits for nobody, as most of a guard's is.
+Rows of one size are of different machines of the same kind; the newest stands first.
 """
 
 
@@ -392,6 +399,9 @@ def main() -> int:
     parser.add_argument("--to", type=Path, help="keep what was measured in this file")
     parser.add_argument("--keep", type=Path, nargs="+", help="measure nothing; store these files")
     parser.add_argument("--write", action="store_true", help="write docs/speed_steps.md too")
+    parser.add_argument(
+        "--beside", action="store_true", help="leave the rows that are stored of these sizes, too"
+    )
     chosen = parser.parse_args()
     logging.getLogger("sftdiag").addHandler(logging.NullHandler())
     results: dict[str, Any] = {}
@@ -415,6 +425,10 @@ def main() -> int:
         seen.pop("stretches", None)
     if chosen.write:
         stored = json.loads(STORED.read_text()) if STORED.exists() else {}
+        if chosen.beside:
+            for name in results.keys() & stored.keys():
+                earlier = stored[name].pop("before", [])
+                results[name]["before"] = [stored[name], *earlier]
         STORED.write_text(json.dumps(stored | results, indent=1) + "\n")
         command = "`python -m benchmarks.gpu.overhead --write`"
         title = "# What it costs to see every step"

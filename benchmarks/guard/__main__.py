@@ -20,13 +20,12 @@ import math
 import tempfile
 import warnings
 from contextlib import redirect_stdout
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import sftdiag
-from benchmarks.guard import poison
+from benchmarks.guard import poison, real
+from benchmarks.marked import END
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "guard.md"
 RUNS, HEALTHY = 20, 40
 FIRST, LAST = 56, 75
 """Steps between which the batch is bad."""
@@ -173,11 +172,15 @@ def main() -> int:
             "```",
             console(),
             "```",
+            "",
+            real.MARK,
+            END,
         ]
     )
     print(text)
     if write:
-        DOCS.write_text(text + "\n", encoding="utf-8")
+        real.DOCS.write_text(text + "\n", encoding="utf-8")
+        real.publish()
     return int(counts["same"] < RUNS - 1 or harmed < 15 or false > 0)
 
 

@@ -1,7 +1,7 @@
 """What a guard saves a real model: runs on one device with one poisoned batch each.
 
     python -m benchmarks.guard.real --base BASE --rows ROWS.json --seeds 0 10 --to FILE  # on a GPU
-    python -m benchmarks.guard.real --keep FILE ...                          # anywhere: its table
+    python -m benchmarks.guard.real --keep FILE ...      # anywhere: its part of docs/guard.md
 
 Base and rows are those of benchmarks/search: SmolLM2-135M-Instruct and tokenized conversations
 with their labels. Each run is made three times: without the poison and under a guard, with it and
@@ -32,12 +32,17 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, s
 import sftdiag
 from benchmarks.gpu.ranks.bench import nan_gradient, nan_loss
 from benchmarks.gpu.ranks.real import RATES, rows
+from benchmarks.marked import put
 from sftdiag.live.gate import Gate
 
 trl: Any = importlib.import_module("trl")
 Dataset: Any = importlib.import_module("datasets").Dataset
 
 STORED = Path(__file__).with_suffix(".json")
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "guard.md"
+MARK = "<!-- real -->"
+"""Where the table stands there."""
+
 NAN, GRADIENT, GARBAGE = "nan-loss", "nan-gradient", "garbage"
 KINDS = (NAN, GRADIENT, GARBAGE)
 RUNS, STEPS, BATCH = 20, 96, 8
@@ -204,7 +209,8 @@ def table(results: Sequence[dict[str, Any]]) -> tuple[str, bool]:
     count = len(results)
     told = [
         f"SmolLM2-135M-Instruct on {results[0]['device']}, {STEPS} steps of {BATCH} rows, one bad "
-        "batch in each run:",
+        "batch in each run, gradients clipped at 1 as the trainer does by default (so that garbage "
+        "harms little). Printed by `python -m benchmarks.guard.real`.",
         "",
         f"- With a guard {same} of {count} end within {SAME:.0%} of the run without the poison; "
         f"{exact} skip exactly the bad step.",
@@ -217,6 +223,12 @@ def table(results: Sequence[dict[str, Any]]) -> tuple[str, bool]:
         *lines,
     ]
     return "\n".join(told), same >= math.ceil(0.95 * count) and not false
+
+
+def publish() -> None:
+    """Put what is stored into docs/guard.md."""
+    text, _ = table(json.loads(STORED.read_text()))
+    put(DOCS, MARK, f"## A real model on a GPU, which decides itself\n\n{text}\n")
 
 
 def main() -> int:
@@ -233,6 +245,7 @@ def main() -> int:
     if chosen.keep:
         results = [run for file in chosen.keep for run in json.loads(file.read_text())]
         STORED.write_text(json.dumps(results) + "\n")
+        publish()
     elif chosen.base and chosen.rows:
         results = measured(chosen.base, chosen.rows, range(*chosen.seeds))
     else:
