@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from math import log
 
 from sftdiag.context import SGD
-from sftdiag.detectors._clipped_steps import most_fall
+from sftdiag.detectors import _still_evaluations
+from sftdiag.detectors._clipped_steps import ADAM, most_fall
 from sftdiag.detectors._warmup_line import ends_in_warmup
 from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Scalar
@@ -62,6 +63,13 @@ SCORES_SHARE = 0.5
 """Share of the plan that the same scores must span, or guesses come after: many a classifier
 answers alike for its first third."""
 
+ZERO_GRADIENT_ROWS = 5
+"""Rows from the first on, each with a gradient norm of exactly 0, that say alone that nothing is
+trained: on healthy public logs it is 0 for at most three rows, and never in the first ones."""
+
+AT_ONCE = (*ADAM, SGD)
+"""How transformers' names of optimizers begin that step when the gradient's norm is known."""
+
 CORROBORATING = frozenset({"known_vocabulary", "low_token_accuracy", "weak_grad_norm"})
 """Signs one of which a loss that fell first needs besides its level: sums look like high means."""
 
@@ -114,7 +122,8 @@ def signs_of_a_fault(signals: Signals, level: float, blocks: Sequence[Block]) ->
     grad_norm = norm_of(signals, blocks)
     if grad_norm is not None:
         if grad_norm == 0.0:
-            signs["zero_grad_norm"] = grad_norm
+            if zero_is_proof(signals):
+                signs["zero_grad_norm"] = grad_norm
         elif grad_norm > HUGE_GRAD_NORM:
             signs["huge_grad_norm"] = grad_norm
         elif grad_norm < WEAK_GRAD_NORM and "chance_loss" in signs:
@@ -125,6 +134,21 @@ def signs_of_a_fault(signals: Signals, level: float, blocks: Sequence[Block]) ->
     if accuracy is not None and accuracy < (LOW_ACCURACY if surprised else FLOOR_ACCURACY):
         signs["low_token_accuracy"] = accuracy
     return signs
+
+
+def zero_is_proof(signals: Signals) -> bool:
+    """Return whether a gradient norm of 0 is a proof that no step was made.
+
+    Some optimizers step layer by layer and leave a norm of 0 behind while they learn. Of one that
+    is known to step all at once it is no step; so it is where evaluations agree to the last digit,
+    or all rows do.
+    """
+    if (signals.context.optim or "").startswith(AT_ONCE):
+        return True
+    losses = signals.block_losses
+    if len(losses) >= ZERO_GRADIENT_ROWS and len({*losses}) == 1:
+        return True
+    return _still_evaluations.equal(signals.main_evaluations, signals, proven=True) is not None
 
 
 def norm_of(signals: Signals, blocks: Sequence[Block]) -> float | None:

@@ -12,6 +12,9 @@ from sftdiag.signals.stream import Signals
 LEAST_EVALUATIONS = 3
 """Two may agree by chance where a run has found its floor between them."""
 
+LEAST_PROVEN = 2
+"""The same beside gradient norms of exactly 0, of a number that is not a short one."""
+
 LEAST_SHARE = 0.3
 """Share of the plan that they must span: before, a warm-up may not have ended."""
 
@@ -62,9 +65,15 @@ def still(
     return numbers
 
 
-def equal(points: Sequence[Evaluation], signals: Signals) -> dict[str, Scalar] | None:
-    """Return the numbers that say that all evaluations agree to the last digit, or None."""
-    if len(points) < LEAST_EVALUATIONS or len({point.loss for point in points}) > 1:
+def equal(
+    points: Sequence[Evaluation], signals: Signals, *, proven: bool = False
+) -> dict[str, Scalar] | None:
+    """Return the numbers that say that all evaluations agree to the last digit, or None.
+
+    ``proven``: something else says so, too, so that two that do not agree by chance are enough.
+    """
+    least = LEAST_PROVEN if proven else LEAST_EVALUATIONS
+    if len(points) < least or len({point.loss for point in points}) > 1:
         return None
     first, last = points[0], points[-1]
     passed = 0.0 if first.epoch is None or last.epoch is None else last.epoch - first.epoch

@@ -51,6 +51,7 @@ from sftdiag.detectors._flat_signs import (
     CORROBORATING,
     FLOOR_LIKELY_LOSS,
     UNFINISHED,
+    ZERO_GRADIENT_ROWS,
     knows_its_rows,
     may_be_a_guess,
     norm_of,
@@ -58,6 +59,7 @@ from sftdiag.detectors._flat_signs import (
     signs_of_a_fault,
     signs_of_scores,
     tiny_rate,
+    zero_is_proof,
 )
 from sftdiag.detectors._learning import (
     TOLERANCE,
@@ -67,6 +69,7 @@ from sftdiag.detectors._learning import (
     is_without_gradient,
     learns,
     may_be_within,
+    only_zero_norms,
     opened_higher,
     surely_moves,
 )
@@ -90,10 +93,6 @@ SETTLED_BLOCKS = 20
 STUCK_BLOCKS = 20
 """Block means of a loss that fell first and then stuck: it has to stand for as long as it fell."""
 
-ZERO_GRADIENT_ROWS = 5
-"""Rows from the first on, each with a gradient norm of exactly 0, that say alone that nothing is
-trained: on healthy public logs it is 0 for at most three rows, and never in the first ones."""
-
 ROWS_OF_GRADIENTS = 5
 """Rows whose largest gradient norm is taken: a batch's holds its noise beside the mean gradient's,
 which alone takes the loss down."""
@@ -114,7 +113,10 @@ SCORES = "scores"
 WARMED = "warmed"
 """The variant of a loss that hardly moved in a run that was all warm-up."""
 
-PLAIN = frozenset({"unmoved", "either", "evaluations", WARMED})
+ZERO_NORMS = "zero_norms"
+"""The variant of gradient norms of 0 that an optimizer which is not known may have left."""
+
+PLAIN = frozenset({"unmoved", "either", "evaluations", WARMED, ZERO_NORMS})
 """Variants that are a warning while no sign is there."""
 
 RATE = frozenset({"rate_zero", "rate_ended"})
@@ -212,17 +214,27 @@ class TrainLossFlatDetector(Detector):
 
     def _untrained(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Look for a gradient of exactly 0 from the first row on; no warm-up explains that."""
-        losses, norms = signals.block_losses, signals.columns.grad_norms
-        if len(losses) < ZERO_GRADIENT_ROWS or norms[0] != 0.0:
-            return ()
-        if any(norm != 0.0 for norm in norms) or min(losses) <= 0.0:
-            return ()
-        if signals.context.steps_in_backward:
-            return ()
-        whole = fall_of(losses)
-        if not is_without_gradient(signals, whole):
+        if not self._has_no_gradient(signals) or not zero_is_proof(signals):
             return ()
         return self._fire(signals, step, signals.blocks, {"zero_grad_norm": 0.0})
+
+    def _doubted(self, signals: Signals, step: int) -> Sequence[Detection]:
+        """Look for the same where an optimizer that steps within backward may have left it.
+
+        Evaluations tell one from the other, so that rows count only where none is made.
+        """
+        blocks = signals.blocks
+        if signals.main_evaluations or not self._has_no_gradient(signals):
+            return ()
+        if learns(signals, blocks, plain=True):
+            return ()
+        return self._fire(signals, step, blocks, {}, ZERO_NORMS)
+
+    def _has_no_gradient(self, signals: Signals) -> bool:
+        losses, norms = signals.block_losses, signals.columns.grad_norms
+        if len(losses) < ZERO_GRADIENT_ROWS or norms[0] != 0.0 or min(losses) <= 0.0:
+            return False
+        return only_zero_norms(signals) and is_without_gradient(signals, fall_of(losses))
 
     def _unmovable(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Look for steps with which the whole plan cannot take the loss down; none is waited for.
@@ -263,10 +275,16 @@ class TrainLossFlatDetector(Detector):
                 # What was learned may lie before a log that begins in mid-run.
                 if self._floor or (signals.begins_in_mid_run and not signs):
                     return ()
+                if whole.level >= FLOOR_LIKELY_LOSS and only_zero_norms(signals):
+                    signs["zero_grad_norm"] = 0.0
                 plain = "either" if whole.level < FLOOR_LIKELY_LOSS else "unmoved"
                 return self._fire(signals, step, blocks, signs, _proven(signs) if signs else plain)
             self._floor = False
-        return self._evaluated(signals, step) or self._late(signals, step)
+        return (
+            self._evaluated(signals, step)
+            or self._late(signals, step)
+            or self._doubted(signals, step)
+        )
 
     def _evaluated(self, signals: Signals, step: int) -> Sequence[Detection]:
         """Look for evaluations that stand still beside a train loss that may only be noisy."""
@@ -414,6 +432,8 @@ class TrainLossFlatDetector(Detector):
         seen = fall_of(signals.block_losses)
         level = abs(seen.level) or 1.0
         numbers = {"fall": seen.fall / level, "error": seen.error / level}
+        if signals.block_losses and only_zero_norms(signals):
+            return Skip("zero_norms", {"rows": signals.train_rows, **numbers})
         rows = sum(block.count for block in signals.blocks)
         numbers |= {"rows": rows, "steps": signals.last_step}
         key = "flat_so_far"

@@ -8,6 +8,9 @@ from logs import Row, decay, feed, fired, noisy, report_of, train_rows
 from sftdiag.context import RunContext
 from sftdiag.monitor import Monitor
 
+ADAMW = RunContext(optim="adamw_torch")
+"""Steps all at once: its gradient norm of 0 is a proof."""
+
 
 def flat(level: float, noise: float = 0.01, rows: int = 60, **constant: float) -> list[Row]:
     return train_rows(noisy([level] * rows, noise), **constant)
@@ -18,7 +21,7 @@ def flat(level: float, noise: float = 0.01, rows: int = 60, **constant: float) -
     [
         (flat(11.3, learning_rate=2e-5), "chance_loss"),
         (flat(2.0, learning_rate=1e-8, grad_norm=1.0), "tiny_learning_rate"),
-        (flat(2.0, learning_rate=2e-5, grad_norm=0.0), "zero_grad_norm"),
+        (flat(2.0, rows=300, learning_rate=2e-5, grad_norm=0.0), "zero_grad_norm"),
         (flat(2.0, learning_rate=2e-5, grad_norm=1e7), "huge_grad_norm"),
         (
             flat(3.0, learning_rate=2e-5, mean_token_accuracy=0.1, entropy=2.0),
@@ -36,7 +39,7 @@ def test_flat_with_a_sign_that_it_should_not_be(rows: list[Row], sign: str) -> N
 @pytest.mark.parametrize("optim", ["lomo", "adalomo", "galore_adamw_layerwise"])
 def test_a_norm_of_0_says_nothing_where_weights_are_stepped_within_backward(optim: str) -> None:
     rows = flat(2.0, learning_rate=2e-5, grad_norm=0.0, rows=8)
-    assert [name for name, *_ in fired(rows)] == ["train-loss-flat"]
+    assert [name for name, *_ in fired(rows, ADAMW)] == ["train-loss-flat"]
     assert not fired(rows, RunContext(optim=optim))
     report = report_of(flat(11.3, learning_rate=2e-5, grad_norm=0.0), RunContext(optim=optim))
     (finding,) = report.findings
@@ -254,9 +257,10 @@ def test_a_gradient_of_zero_from_the_first_record_needs_five() -> None:
     rows = flat(2.0, noise=0.03, rows=8, learning_rate=2e-5, grad_norm=0.0)
     for row in rows:
         row["learning_rate"] = 1e-6 * row["step"]
-    assert fired(rows, RunContext(max_steps=1000)) == [("train-loss-flat", "error", 5)]
+    known = ADAMW.replace(max_steps=1000)
+    assert fired(rows, known) == [("train-loss-flat", "error", 5)]
     rows[0]["grad_norm"] = 0.4
-    assert fired(rows, RunContext(max_steps=1000)) == []
+    assert fired(rows, known) == []
 
 
 def test_a_gradient_logged_as_zero_while_the_loss_falls_is_not_believed() -> None:
@@ -273,6 +277,65 @@ def test_noisy_rows_do_not_say_that_a_norm_of_zero_is_one() -> None:
     # Of one that steps when the norm is known it is no step.
     (_, severity, step) = fired(rows, RunContext(optim="adamw_torch"))[0]
     assert (severity, step) == ("error", 5)
+
+
+def evaluated(losses: list[float], evals: list[float], norm: float = 0.0) -> list[Row]:
+    """Return train rows with evaluations spread over them; the last is behind the last row."""
+    rows = train_rows(losses, learning_rate=1e-4, grad_norm=norm)
+    after = {round((place + 1) * len(losses) / len(evals)): e for place, e in enumerate(evals)}
+    both = [[row, {"step": row["step"], "eval_loss": after.get(row["step"])}] for row in rows]
+    return [row for pair in both for row in pair if row.get("eval_loss", 0.0) is not None]
+
+
+NOISY = [2.1, 1.9, 1.75, 1.95, 1.8, 2.2, 1.75, 2.0]
+"""Rows that do not tell a fall from none."""
+
+
+def test_two_equal_evaluations_beside_norms_of_zero_prove_that_nothing_moves() -> None:
+    known = RunContext(max_steps=8)
+    rows = evaluated(NOISY, [1.93125713, 1.93125713])
+    (finding,) = feed(rows, known)
+    assert (finding.name, finding.severity.label) == ("train-loss-flat", "error")
+    assert report_of(rows, known).verdict == "error"
+    assert not fired(evaluated(NOISY, [1.93125713, 1.93125713], norm=0.7), known)
+    # Two that were rounded agree by chance.
+    assert not [f for f in feed(evaluated(NOISY, [1.931, 1.931]), known) if f.severity.is_error]
+
+
+@pytest.mark.parametrize("noise", [0.003, 0.03, 0.15])
+def test_a_layerwise_optimizer_that_is_not_known_learns_by_its_evaluations(noise: float) -> None:
+    """Its train rows in a warm-up do not fall; what is evaluated does."""
+    losses = noisy([3.0 - 0.002 * step for step in range(40)], noise)
+    rows = evaluated(losses, [3.00571, 2.98341, 2.95277, 2.92118])
+    assert fired(rows, RunContext(max_steps=40)) == []
+
+
+def test_norms_of_zero_in_the_first_rows_are_no_error_of_an_unknown_optimizer() -> None:
+    rows = flat(2.0, noise=0.03, rows=40, grad_norm=0.0)
+    for row in rows:
+        row["learning_rate"] = 1e-6 * row["step"]
+    assert fired(rows, RunContext(max_steps=1000)) == []
+
+
+def test_norms_of_zero_over_a_plan_are_a_warning_and_an_evaluation_ends_it() -> None:
+    known = RunContext(max_steps=20)
+    rows = train_rows(noisy([2.0] * 20, 0.06), learning_rate=1e-4, grad_norm=0.0)
+    ((_, severity, step),) = fired(rows, known)
+    assert (severity, step) == ("warning", 10)
+    later = [{"step": 12, "eval_loss": 2.01731}, {"step": 20, "eval_loss": 1.95121}]
+    assert feed([*rows[:12], later[0], *rows[12:], later[1]], known)[-1].resolved_step == 20
+
+
+def test_a_fall_by_chance_beside_norms_of_zero_is_not_healthy() -> None:
+    """Five draws of one level, of which one in a hundred falls so far."""
+    losses = [2.3, 2.16, 1.9, 1.93, 1.6]
+    known = RunContext(max_steps=5)
+    assert (
+        report_of(train_rows(losses, learning_rate=1e-4, grad_norm=0.7), known).verdict == "healthy"
+    )
+    report = report_of(train_rows(losses, learning_rate=1e-4, grad_norm=0.0), known)
+    assert report.verdict == "inconclusive"
+    assert "within backward" in report.skipped["train-loss-flat"]
 
 
 @pytest.mark.parametrize(
