@@ -19,6 +19,7 @@ from sftdiag.detectors import (
     none_right,
     rate_beyond_any,
     repeats_itself,
+    scores_fell,
     stands_high,
 )
 from sftdiag.detectors._stretches import Stretches
@@ -365,6 +366,8 @@ class Monitor:
             return "inconclusive", self._say(lost)
         elif (none := none_right(self.signals)) is not None:
             return "inconclusive", self._say(none)
+        elif (fell := scores_fell(self.signals)) is not None:
+            return "inconclusive", self._say(fell)
         elif (high := stands_high(self.signals) or repeats_itself(self.signals)) is not None:
             return "inconclusive", self._say(high)
         return (worst.label if worst is not None else "healthy"), None

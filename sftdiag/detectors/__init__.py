@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sftdiag.detectors._learning import has_learned, none_right, rate_beyond_any
+from sftdiag.detectors._learning import has_learned, none_right, rate_beyond_any, scores_fell
 from sftdiag.detectors._levels import ends_lost, repeats_itself, stands_high
 from sftdiag.detectors.base import Detector, Skip
 from sftdiag.detectors.early_loss_jump import EarlyLossJumpDetector
@@ -63,5 +63,6 @@ __all__ = [
     "none_right",
     "rate_beyond_any",
     "repeats_itself",
+    "scores_fell",
     "stands_high",
 ]

@@ -245,6 +245,14 @@ def none_right(signals: Signals) -> Skip | None:
     return Skip("none_right", seen) if seen else None
 
 
+def scores_fell(signals: Signals) -> Skip | None:
+    """Return that every score of the evaluations has clearly fallen, whatever the losses do."""
+    if signals.objective is not None:
+        return None
+    seen = signals.score_fall.fell(signals.context.eval_samples)
+    return Skip("scores_fell", seen) if seen else None
+
+
 def rate_beyond_any(signals: Signals) -> Skip | None:
     """Return that a loss which falls says too little where the rate is beyond every range."""
     known, rate = signals.context, signals.peak_learning_rate

@@ -21,6 +21,7 @@ from sftdiag.signals.leap import Leap, LeapWatch
 from sftdiag.signals.main_series import MainSeries
 from sftdiag.signals.rows import LONGEST, Rows
 from sftdiag.signals.schedule import RateRise, Schedule
+from sftdiag.signals.score_fall import ScoreFall
 from sftdiag.signals.scores import Scores
 from sftdiag.signals.staircase import Staircase
 from sftdiag.signals.zeros import NAN_KINDS, Zeros
@@ -116,6 +117,7 @@ class Signals(MainSeries):
         self.staircase = Staircase()
         self.schedule = Schedule()
         self.scores = Scores()
+        self.score_fall = ScoreFall()
         self.zeros = Zeros()
         self.edge = Edge()
         self.leap: Leap | None = None
@@ -304,6 +306,7 @@ class Signals(MainSeries):
         if losses:
             lost = not all(map(isfinite, losses.values()))
             self.scores.take(record, losses.get("eval_loss", next(iter(losses.values()))))
+            self.score_fall.take(record)
             self.evaluation_lost = record.step if lost else None
         for series, loss in losses.items():
             if series not in self.evaluations_seen and len(self.evaluations_seen) == MAX_SERIES:
@@ -356,7 +359,7 @@ class Signals(MainSeries):
         self.last_step = step
         self.recent.clear()
         self.staircase, self.schedule, self.zeros = Staircase(), Schedule(), Zeros()
-        self.scores, self.evaluation_lost = Scores(), None
+        self.scores, self.score_fall, self.evaluation_lost = Scores(), ScoreFall(), None
         self._leaps = LeapWatch()
 
     @property
