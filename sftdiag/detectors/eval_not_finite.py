@@ -99,6 +99,7 @@ class EvalNotFiniteDetector(Detector):
                 "eval_loss": loss,
                 "finite_before": len(signals.evaluations.get(series, ())),
                 "train_loss": signals.block_losses[-1] if signals.block_losses else None,
+                "broken_since": signals.broken_since,
             },
         )
 

@@ -7,8 +7,16 @@ from sftdiag.guide.base import Case, CauseRule, Evidence, Symptom, Weight, fix
 from sftdiag.guide.from_checks import check
 
 
+def broken_before(case: Case) -> Evidence | None:
+    """Train rows up to the evaluation that were lost, or had no finite gradient: that is enough."""
+    since = case.number("broken_since")
+    return None if since is None else Evidence(Weight.AGAINST, "broken", {"since": int(since)})
+
+
 def from_the_first_evaluation(case: Case) -> Evidence | None:
     """Rows without labels are there from the start; an overflow comes with training."""
+    if broken_before(case) is not None:
+        return None
     before = case.number("finite_before")
     if not before:
         return Evidence(Weight.SUPPORTS, "never_finite")
@@ -17,7 +25,9 @@ def from_the_first_evaluation(case: Case) -> Evidence | None:
 
 def later_only(case: Case) -> Evidence | None:
     """An overflow needs weights that training has moved."""
-    before = case.number("finite_before")
+    before, broken = case.number("finite_before"), broken_before(case)
+    if broken is not None:
+        return Evidence(Weight.FITS, broken.key, broken.values)
     if not before:
         return Evidence(Weight.AGAINST, "never_finite_is_early")
     return Evidence(Weight.SUPPORTS, "finite_before", {"count": int(before)})
@@ -31,6 +41,7 @@ SYMPTOM = Symptom(
         CauseRule(
             "label-mask",
             (
+                broken_before,
                 from_the_first_evaluation,
                 check("no-supervised-token", Weight.CONFIRMS, on_evaluation=True),
                 check("rows-without-label", clean=None, on_evaluation=True),

@@ -74,6 +74,8 @@ class Signals(MainSeries):
         first_learning_rate: the first that was logged, also where its row's loss was lost.
         row_lost: the newest train record's loss is NaN or infinite, as the record itself says.
         lost: likewise, or a 0 that hides one, going by the rows around it.
+        broken_since: the first of the newest train rows in a row of which each has a loss or a
+            gradient that is not finite; None where the newest has not.
         error_rates: an evaluation had a word or character error rate: speech, or reading, where a
             loss of CTC is mostly a sum over the labels.
     """
@@ -98,6 +100,7 @@ class Signals(MainSeries):
         self.begins_in_mid_run = False
         self.zero: str | None = None
         self.row_lost = self.lost = False
+        self.broken_since: int | None = None
         self.error_rates = False
         self.eval_losses: Mapping[str, float] = {}
         self.evaluations: dict[str, list[Evaluation]] = {}
@@ -199,7 +202,11 @@ class Signals(MainSeries):
             late = first > BEGINS_LATE * (step - first)
             self.begins_in_mid_run = late and not self.learning_rate_rises
         self.schedule.add(step, rate)
-        loss = metrics["loss"]
+        loss, norm = metrics["loss"], metrics.get("grad_norm")
+        if isfinite(loss) and (norm is None or isfinite(norm)):
+            self.broken_since = None
+        elif self.broken_since is None:
+            self.broken_since = step
         if loss and isfinite(loss):
             self.zero, self.row_lost, self.lost = None, False, False
             self.zeros.passed(loss)
@@ -260,6 +267,7 @@ class Signals(MainSeries):
     def take(self, rows: Rows) -> None:
         """Take in rows that passed, as if one by one."""
         self.rewound = self.row_lost = self.lost = False
+        self.broken_since = None
         self.leap = self.zero = self.rate_rise = None
         if self._lost_since is not None:
             self._end_gap(rows.steps[0])
@@ -349,7 +357,7 @@ class Signals(MainSeries):
         self.peak_learning_rate = peak.learning_rate if peak else None
         self.peak_learning_rate_step = peak.last_step if peak else 0
         self.learning_rate = None
-        self._summary_step = None
+        self._summary_step = self.broken_since = None
         self.rewound = self.went_back = True
         if self.first_step is not None and step <= self.first_step:
             # It begins anew, as where two runs stand in one file: that was no resume.

@@ -3,9 +3,12 @@ from __future__ import annotations
 from math import inf, nan
 
 import pytest
-from logs import Row, feed, fired
+from logs import Row, feed, fired, report_of
 
 import sftdiag
+from sftdiag.findings import Severity
+from sftdiag.monitor import Monitor
+from sftdiag.observations import Observation, Outcome
 
 
 def evaluations(losses: list[float], train: float = 2.0) -> list[Row]:
@@ -30,6 +33,45 @@ def test_from_the_first_evaluation_the_labels_are_to_blame() -> None:
     assert (finding.fired_step, finding.onset_step) == (10, 10)
     assert finding.causes[0].id == "label-mask"
     assert finding.causes[0].status.name == "LIKELY"
+
+
+@pytest.mark.parametrize(
+    "last", [{"grad_norm": nan}, {"loss": nan}, {"loss": 0.0, "grad_norm": nan}]
+)
+def test_labels_are_not_to_blame_where_the_gradient_was_lost_before(last: dict[str, float]) -> None:
+    rows: list[Row] = [{"step": n, "loss": 2 - n / 50, "grad_norm": 1.0} for n in range(1, 11)]
+    rows[-1] |= last
+    evaluation = {"step": 10, "eval_loss": nan}
+    finding = next(f for f in report_of([*rows, evaluation]).findings if f.code == "SFT203")
+    mask = next(cause for cause in finding.causes if cause.id == "label-mask")
+    assert mask.status.name == "POSSIBLE"
+    assert "since step 10" in mask.against[0]
+
+
+@pytest.mark.parametrize(("norm", "status"), [(1.0, "CONFIRMED"), (nan, "LIKELY")])
+def test_a_lost_gradient_leaves_rows_without_a_label_unproven(norm: float, status: str) -> None:
+    seen = Observation(
+        "SFT401",
+        "no-supervised-token",
+        Severity.ERROR,
+        "label-mask",
+        evidence={"seen": 8},
+        series="eval",
+    )
+    monitor = Monitor()
+    monitor.take_checks(Outcome((seen,), ("no-supervised-token",)))
+    monitor.feed_entry({"step": 10, "loss": 2.0, "grad_norm": norm})
+    monitor.feed_entry({"step": 10, "eval_loss": nan})
+    finding = next(f for f in monitor.report().findings if f.code == "SFT203")
+    (mask,) = (cause for cause in finding.causes if cause.id == "label-mask")
+    assert mask.status.name == status
+
+
+def test_they_are_where_the_rows_after_a_lost_gradient_are_sound() -> None:
+    rows = evaluations([nan])
+    lost = {"step": 5, "loss": 2.0, "grad_norm": nan}
+    finding = next(f for f in report_of([lost, *rows]).findings if f.code == "SFT203")
+    assert (finding.causes[0].id, finding.causes[0].status.name) == ("label-mask", "LIKELY")
 
 
 def test_one_after_the_closing_row_counts_where_none_came_before() -> None:
