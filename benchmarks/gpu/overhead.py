@@ -74,6 +74,10 @@ OF_A_RUN = ("on_step_end", "on_pre_optimizer_step")
 """Events that the callback has for one run, made as it begins; the second where it is guarded."""
 
 
+REPLACED = ("clip_grad_norm_",)
+"""Methods that a guard's run does by itself: their whole time counts as its."""
+
+
 class Size(NamedTuple):
     """What is trained: a Llama and the rows of a step; and the seconds to measure it.
 
@@ -124,7 +128,9 @@ class Alternate(alternating.Alternate):
         self._plain: dict[str, Any] = {}
         self._wrapped = (trainer, "training_step"), (trainer.accelerator, "clip_grad_norm_")
         for owner, name in self._wrapped:
-            setattr(owner, name, self._timed(getattr(owner, name), sign=-1))
+            # What a guard puts in the place of a method that somebody wrapped is another.
+            if name not in REPLACED or getattr(watched, "guard", None) is None:
+                setattr(owner, name, self._timed(getattr(owner, name), sign=-1))
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Time what attach has put around the trainer's methods, less what is in there."""
@@ -386,7 +392,8 @@ its processor for the same forward passes, and a step follows it; of each block 
 and without, and what it explains of the block's ratio is taken off (a control variate; means and a
 bootstrap's intervals). In brackets what the host took for those passes without over with: 1 where
 the watch costs them nothing, so that nothing of its cost is taken off. "On watching" is the host's
-time, also that in which the device computes on and waits for nobody, as most of a guard's is.
+time, also that in which the device computes on and waits for nobody, as most of a guard's is, and
+of a guard's run the clipping of the gradient, which it does in the trainer's stead.
 Rows of one size are of different machines of the same kind; the newest stands first.
 """
 

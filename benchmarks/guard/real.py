@@ -5,8 +5,8 @@
 
 Base and rows are those of benchmarks/search: SmolLM2-135M-Instruct and tokenized conversations
 with their labels. Each run is made three times: without the poison and under a guard, with it and
-without one, and with both. On a GPU the fused optimizer lets the device decide
-(:mod:`sftdiag.live.gate`), and each run says so.
+without one, and with both. On a GPU nobody waits for what a guard asks (:mod:`sftdiag.live.ahead`),
+and each run says of how many steps that is so.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ import sftdiag
 from benchmarks.gpu.ranks.bench import nan_gradient, nan_loss
 from benchmarks.gpu.ranks.real import RATES, rows
 from benchmarks.marked import put
-from sftdiag.live.gate import Gate
+from sftdiag.live.ahead import Ahead
 
 trl: Any = importlib.import_module("trl")
 Dataset: Any = importlib.import_module("datasets").Dataset
@@ -50,6 +50,12 @@ FIRST, LAST = 48, 87
 """Steps between which the batch is bad: the noise of the run is known by then."""
 
 SAME, WORSE = 0.01, 0.05
+AHEAD = "the host, with what came ahead"
+DEVICE = (
+    "the GPU itself, by the number that torch's fused Adam looks at for a loss scaler, as it was "
+    "up to commit 2c957b5; since then by the host, with what came ahead, which is not measured yet"
+)
+"""What decided about a step: now, and in stored runs that do not say so."""
 
 
 class Setting(NamedTuple):
@@ -74,12 +80,12 @@ class Ended(NamedTuple):
     Attributes:
         loss: of the evaluation.
         skipped: steps.
-        decided: how many steps the device decided.
+        ahead: how many steps nobody waited for.
     """
 
     loss: float
     skipped: list[int]
-    decided: int
+    ahead: int
 
 
 def setting(seed: int) -> Setting:
@@ -144,28 +150,30 @@ def trainer_of(made: Setting, base: str, file: Path, folder: str) -> Any:
 
 def run(made: Setting, base: str, file: Path, *, poisoned: bool, guard: bool) -> Ended:
     """Train one run and evaluate it."""
-    decided = []
-    decide = Gate.decide
+    came = 0
+    numbers = Ahead.numbers
 
-    def counted(self: Gate, norm: Any) -> None:
-        decided.append(norm)
-        decide(self, norm)
+    def counted(self: Ahead, norm: Any) -> list[float] | None:
+        nonlocal came
+        values = numbers(self, norm)
+        came += values is not None
+        return values
 
     with tempfile.TemporaryDirectory() as folder:
         trainer = trainer_of(made, base, file, folder)
         if poisoned:
             poison(trainer, made)
         callback = sftdiag.attach(trainer, guard=guard, ignore=["SFT4", "SFT5"])
-        Gate.decide = counted  # type: ignore[method-assign]
+        Ahead.numbers = counted  # type: ignore[method-assign]
         try:
             with redirect_stdout(io.StringIO()):
                 trainer.train()
                 loss = float(trainer.evaluate()["eval_loss"])
         finally:
-            Gate.decide = decide  # type: ignore[method-assign]
+            Ahead.numbers = numbers  # type: ignore[method-assign]
     found = [f for f in callback.report.findings if f.code == "SFT113"]
     skipped = [int(n) for f in found for n in str(f.evidence["steps_named"]).split()]
-    return Ended(loss, skipped, len(decided))
+    return Ended(loss, skipped, came)
 
 
 def measured(base: str, file: Path, seeds: range) -> list[dict[str, Any]]:
@@ -184,6 +192,7 @@ def measured(base: str, file: Path, seeds: range) -> list[dict[str, Any]]:
                 "bare": bare,
                 "kept": kept,
                 "seconds": seconds,
+                "by": AHEAD,
                 "device": torch.cuda.get_device_name() if cuda else "the CPU",
             }
         )
@@ -205,12 +214,13 @@ def table(results: Sequence[dict[str, Any]]) -> tuple[str, bool]:
         cells = (each["kind"], each["method"], each["step"])
         losses = f"{clean.loss:.4f} | {bare.loss:.4f} | {kept.loss:.4f} | {apart:+.2%}"
         skipped = ", ".join(map(str, kept.skipped)) or "-"
-        lines.append(f"| {' | '.join(map(str, cells))} | {losses} | {skipped} | {kept.decided} |")
+        lines.append(f"| {' | '.join(map(str, cells))} | {losses} | {skipped} | {kept.ahead} |")
     count = len(results)
     told = [
         f"SmolLM2-135M-Instruct on {results[0]['device']}, {STEPS} steps of {BATCH} rows, one bad "
         "batch in each run, gradients clipped at 1 as the trainer does by default (so that garbage "
-        "harms little). Printed by `python -m benchmarks.guard.real`.",
+        f"harms little). Steps were decided by {results[0].get('by', DEVICE)}. Printed by "
+        "`python -m benchmarks.guard.real`.",
         "",
         f"- With a guard {same} of {count} end within {SAME:.0%} of the run without the poison; "
         f"{exact} skip exactly the bad step.",
@@ -218,7 +228,7 @@ def table(results: Sequence[dict[str, Any]]) -> tuple[str, bool]:
         f"- Of {count} healthy runs under a guard {false} had a step skipped.",
         "",
         "| poison | trained | at step | eval loss without it | with it | with it and a guard "
-        "| to without | skipped | steps that the device decided |",
+        "| to without | skipped | steps that nobody waited for |",
         "|---|---|---|---|---|---|---|---|---|",
         *lines,
     ]
@@ -228,7 +238,7 @@ def table(results: Sequence[dict[str, Any]]) -> tuple[str, bool]:
 def publish() -> None:
     """Put what is stored into docs/guard.md."""
     text, _ = table(json.loads(STORED.read_text()))
-    put(DOCS, MARK, f"## A real model on a GPU, which decides itself\n\n{text}\n")
+    put(DOCS, MARK, f"## A real model on a GPU\n\n{text}\n")
 
 
 def main() -> int:

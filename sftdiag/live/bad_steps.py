@@ -88,11 +88,6 @@ class BadSteps:
         self._rate: float | None = None
         self.forget()
 
-    @property
-    def finite(self) -> bool:
-        """Whether a step whose loss or gradient norm is not finite is bad."""
-        return self._guard.skip == "non-finite" and not self.scaled
-
     def forget(self) -> None:
         """Begin anew: with other weights, what was usual is not."""
         self._own = Signals(RunContext())
@@ -116,7 +111,7 @@ class BadSteps:
             norm: of its gradient, where that is known.
             bound: as :meth:`bound` returned it.
         """
-        if self.finite:
+        if self._guard.skip == "non-finite" and not self.scaled:
             # A NaN whose gradient is exactly 0 is a batch without a label, and changes nothing.
             if not isfinite(loss) and norm != 0.0:
                 return LOSS

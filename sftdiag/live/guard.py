@@ -1,9 +1,9 @@
 """Guard: a bad step is kept out of the weights, before the optimizer makes it.
 
-On a GPU that makes its steps by a fused Adam the device itself decides, and nobody waits for it
-(:mod:`sftdiag.live.gate`); elsewhere a step's loss and gradient norm come to the host first, with
-several ranks their mean: that is what a guard costs, and only a run with one. Until it acts the run
-is the run without it, bit for bit.
+Deciding takes the step's loss and gradient norm to the host, once a step. On one GPU they come
+with what the trainer itself waits for (:mod:`sftdiag.live.ahead`); elsewhere the step waits for
+them, and with several ranks for their mean: that is what a guard costs, and only a run with one.
+Until it acts the run is the run without it, bit for bit.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sftdiag import texts
 from sftdiag.faults import say
-from sftdiag.live.bad_steps import GRADIENT, PUT_BACK, STOPPED, BadSteps, Guard
-from sftdiag.live.gate import Gate
+from sftdiag.live.bad_steps import PUT_BACK, STOPPED, BadSteps, Guard
 from sftdiag.live.step_signals import StepSignals
 
 if TYPE_CHECKING:
@@ -25,8 +24,8 @@ IN_BACKWARD = ("lomo", "adalomo", "layerwise")
 """Parts of optimizers' names that step in the backward pass: no gradient is left to drop."""
 
 
-class Left(NamedTuple):
-    """A step that is left to the device to decide.
+class Step(NamedTuple):
+    """What is known of a step before the optimizer makes it.
 
     Attributes:
         place: among those on the tape.
@@ -53,18 +52,16 @@ class GuardedSteps:
 
     Attributes:
         stopped: it has used up its budget, and the run is to be stopped.
-        is_left: the step that is about to be made is left to the device.
     """
 
     def __init__(self, guard: Guard, signals: StepSignals, lang: str) -> None:
-        self.stopped = self.is_left = False
+        self.stopped = False
         self._guard, self._signals, self._lang = guard, signals, lang
         self._trainer = signals.trainer
         self._bad = BadSteps(guard)
         self._rollback: Rollback | None = None
-        self._gate: Gate | None = None
-        self._ready: Left | None = None
-        self._left: Left | None = None
+        self._ready: Step | None = None
+        self._last: tuple[Step, float] | None = None
         self._refused: str | None = None
         self._first_step = 0
 
@@ -85,106 +82,69 @@ class GuardedSteps:
             self._rollback = Rollback.of(trainer, self._guard.rollback, self._guard.scale)
             if self._rollback is None:
                 self._say("no_adapter", {})
-        # Weights that are put back must be so before the next step is reckoned.
-        if self._refused is None and not self._bad.scaled and self._rollback is None:
-            self._gate = self._signals.gate()
-        if self._gate is not None:
-            self._signals.before_empty = self._settle
+        if self._refused is None:
             self._signals.at_launch.append(self._prepare)
-            self._signals.at_norm.append(self._leave_to_device)
 
-    def before_step(self, step: int, epoch: float | None, model: Any, optimizer: Any) -> None:
+    def before_step(self, step: int, model: Any, optimizer: Any) -> None:
         """Look at the step that the optimizer is about to make; drop its gradients if it is bad.
 
         Args:
             step: optimizer steps done before it.
-            epoch: epochs done before it.
             model: the model as the trainer trains it.
             optimizer: the trainer's.
         """
         if self._refused is not None or self.stopped:
             return
         try:
-            self._look(step, epoch, model, optimizer)
+            self._look(step, model, optimizer)
         except Exception:
             # With several ranks the others learn of it when they next ask for a step's mean.
             self._signals.broke()
             raise
 
-    def _look(self, step: int, epoch: float | None, model: Any, optimizer: Any) -> None:
+    def _look(self, step: int, model: Any, optimizer: Any) -> None:
         if not self._signals.alone and not self._signals.shared:
             if step > self._first_step:
                 self._refuse("ranks", {})
             return
-        # Of a step that is not left to it, the device has not told of the one before either.
-        self._ready = None
         self._settle()
         loss, norm = self._signals.now()
         if self._signals.off is not None:
             self._refuse("no_steps", {"why": self._signals.off})
             return
-        made = self._about_to_make()
+        made, self._ready = self._ready or self._about_to_make(), None
         reason = self._bad.reason(loss, norm, made.bound)
-        if reason is not None:
-            optimizer.zero_grad(set_to_none=True)
-            model.zero_grad(set_to_none=True)
-        self._note(made, loss, reason)
+        if reason is None:
+            self._last = made, loss
+            return
+        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
+        level, most = made.bound or (None, None)
+        action = self._past_budget() if self._bad.skipped(self._trainer.state.max_steps) else 0
+        self._signals.skipped(made.place, reason + action, level, most)
 
-    def _about_to_make(self) -> Left:
-        """Return what is known of the step that is being made, on the host."""
+    def _about_to_make(self) -> Step:
         trainer = self._trainer
         rate = trainer.optimizer.param_groups[0]["lr"]
         known = float(rate) if isinstance(rate, (int, float)) else None
         state, bound = trainer.state, self._bad.bound(known)
-        return Left(self._signals.place, state.global_step + 1, state.epoch, known, bound)
+        return Step(self._signals.place, state.global_step + 1, state.epoch, known, bound)
 
     def _prepare(self) -> None:
-        """Do all that can be done before the gradient's norm is known: the device computes on."""
-        gate = self._gate
-        if gate is None or not self._trainer.accelerator.sync_gradients:
-            return  # The step's last micro-batch is yet to come.
-        gate.leave()
-        # A step that is under way when the budget is used up is decided all the same.
+        """Do what can be done before the step is reckoned: the device computes on."""
         if self._refused is not None or self.stopped:
             return
-        self._settle()
-        losses = self._signals.on_the_device()
-        if losses is not None:
-            self._ready = self._about_to_make()
-            gate.prepare(losses, self._ready.bound, finite=self._bad.finite)
-
-    def _leave_to_device(self, norm: Any) -> None:
-        """Leave the step that is being made to the device, now that its gradient has a norm."""
-        ready, gate = self._ready, self._gate
-        if ready is None or gate is None or not gate.takes(norm):
+        if not self._trainer.accelerator.sync_gradients or not self._signals.comes_ahead():
             return
-        gate.decide(norm)
-        self._ready, self._left, self.is_left = None, ready, True
-
-    def end(self) -> None:
-        """Leave the optimizer as it was."""
-        if self._gate is not None:
-            self._gate.leave()
+        self._settle()
+        self._ready = self._about_to_make()
 
     def _settle(self) -> None:
-        """Note what the device made of the step that was left to it."""
-        left, self._left = self._left, None
-        if left is None or self._gate is None:
-            return
-        loss, bad = self._gate.decided()
-        # Of a finite and usual loss it was the norm.
-        reason = self._bad.reason(loss, None, left.bound) or GRADIENT
-        self._note(left, loss, reason if bad else None)
-
-    def _note(self, made: Left, loss: float, reason: int | None) -> None:
-        """Note that a step was made, or why it was not."""
-        if reason is None:
+        """Take the loss of the last step that was made into what is usual."""
+        last, self._last = self._last, None
+        if last is not None:
+            made, loss = last
             self._bad.made(made.step, made.epoch, loss, made.rate)
-            return
-        level, most = made.bound or (None, None)
-        past = self._bad.skipped(self._trainer.state.max_steps) and not self.stopped
-        action = self._past_budget() if past else 0
-        self._signals.skipped(made.place, reason + action, level, most)
 
     def evaluated(self, metrics: Mapping[str, Any] | None, step: int) -> None:
         """Keep the weights of the best evaluation, where they may be put back."""

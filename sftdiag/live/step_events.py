@@ -96,7 +96,7 @@ class StepEvents(TrainerCallback):
 
     def _follow_steps(self, watch: Watch, signals: StepSignals, loader: Any, step: int) -> None:
         aside = Aside(lambda action: self._faults.run("_row", action, None))
-        signals.begin(loader, step, aside)
+        signals.begin(loader, step, aside, ahead=self.guard is not None)
         if signals.device_computes_on:
             watch.aside = aside
 
@@ -134,13 +134,9 @@ class StepEvents(TrainerCallback):
         """Have the guard look; and once whether gradients arrive, where a smoke test is wanted."""
         guard = self._guarded
         if guard is not None:
-            if guard.is_left:
-                guard.is_left = False
-            else:
-                trained = self.steps.trainer.model_wrapped if self.steps is not None else None
-                step = (state.global_step, state.epoch, trained, kwargs.get("optimizer"))
-                look = partial(guard.before_step, *step)
-                self._faults.run("the guard", look, None, always=True)
+            trained = self.steps.trainer.model_wrapped if self.steps is not None else None
+            look = partial(guard.before_step, state.global_step, trained, kwargs.get("optimizer"))
+            self._faults.run("the guard", look, None, always=True)
             if guard.stopped:
                 # A log row tells why before the trainer looks whether it is to go on.
                 control.should_training_stop = control.should_log = True
@@ -211,8 +207,6 @@ class StepEvents(TrainerCallback):
         if watch.feed_steps(steps, row, control):
             self._faults.run("the rows", watch.find_rows, None)
         if self._guarded is not None and self._guarded.stopped:
-            # What the device decided of the last step may be known only now.
-            control.should_training_stop = True
             watch.stopped_by("SFT113")
 
     def _evaluated(self, state: TrainerState, metrics: Mapping[str, Any] | None) -> None:
@@ -286,8 +280,6 @@ class StepEvents(TrainerCallback):
     def _end_steps(self) -> None:
         for event in ("on_pre_optimizer_step", "on_step_end"):
             vars(self).pop(event, None)
-        if self._guarded is not None:
-            self._guarded.end()
         if self._at_exit is not None:
             atexit.unregister(self._at_exit)
             self._at_exit = None

@@ -13,7 +13,7 @@ from operator import sub
 from typing import Any
 
 from sftdiag.findings import StepRows
-from sftdiag.live.gate import Gate
+from sftdiag.live.ahead import Ahead
 from sftdiag.live.later import Aside
 from sftdiag.live.made_step import (
     Brought,
@@ -55,8 +55,6 @@ class StepSignals:
         alone: this is the only rank.
         rows: which rows the last steps were made of.
         at_launch: called each time that a micro-batch is launched.
-        at_norm: called with each gradient norm that is a plain tensor.
-        before_empty: called before steps are brought over.
     """
 
     def __init__(self, trainer: Any) -> None:
@@ -66,9 +64,8 @@ class StepSignals:
         self.off: str | None = None
         self.shared = False
         self.alone = True
-        self.before_empty: Callable[[], None] | None = None
         self.at_launch: list[Callable[[], None]] = []
-        self.at_norm: list[Callable[[Any], None]] = []
+        self._ahead: Ahead | None = None
         self._undo: list[Callable[[], None]] = []
         self._reset()
 
@@ -84,17 +81,17 @@ class StepSignals:
         self._sum, self._count, self._waiting = 0.0, 0, 0
         self._measures = isinstance(getattr(self.trainer, "_metrics", None), dict)
 
-    def begin(self, loader: Any, step: int, aside: Aside) -> None:
+    def begin(self, loader: Any, step: int, aside: Aside, *, ahead: bool = False) -> None:
         """Start afresh and follow the trainer from now on.
 
         Args:
             loader: what it trains from; None where its rows are not followed.
             step: the optimizer steps done before.
             aside: what is done once a micro-batch is launched.
+            ahead: :meth:`now` is asked at each step, before the optimizer makes it.
         """
         self.end()
-        self.off, self.shared, self.before_empty = None, False, None
-        self.at_launch, self.at_norm = [], []
+        self.off, self.shared, self.at_launch = None, False, []
         self._reset()
         args = self.trainer.args
         self.alone = args.world_size == 1
@@ -112,6 +109,9 @@ class StepSignals:
         in_stream = self.rows.trained if self.rows.by_place else None
         rate, tape = schedules.rate_of(self.trainer), self._tape
         keep = self._ring.keep
+        if ahead and self.alone and self._ring.by_itself:
+            self._ahead = Ahead.of(self.trainer, args.gradient_accumulation_steps)
+        clipping = (lambda method: method) if self._ahead is None else self._ahead.clipping
         self._wrap(
             self.trainer,
             "training_step",
@@ -120,7 +120,7 @@ class StepSignals:
         self._wrap(
             self.trainer.accelerator,
             "clip_grad_norm_",
-            lambda method: tape.clip_grad_norm_(method, self._clipped, self.at_norm),
+            lambda method: tape.clip_grad_norm_(clipping(method), self._clipped),
         )
 
     @property
@@ -146,6 +146,7 @@ class StepSignals:
         undo, self._undo = self._undo, []
         for each in undo:
             each()
+        self._ahead = None
         self._place_rows()
         self.rows.end()
 
@@ -184,16 +185,17 @@ class StepSignals:
     def now(self) -> tuple[float, float | None]:
         """Return the loss and the gradient norm of the step that is being made, now.
 
-        This waits for the device. With several ranks it is their mean: every rank must ask, also
-        one where something failed, and all of them know that then.
+        This waits for the device, but where they came ahead. With several ranks it is their mean:
+        every rank must ask, also one where something failed, and all of them know that then.
         """
         tape = self._tape
         batches, norms = (tape.ended[-1][3], tape.ended[-1][4]) if tape.ended else (0, 0)
         last, _ = last_of_each(tape.norms[norms:], [len(tape.norms) - norms])
         self._check()
         values = [0.0] * (len(tape.batches) - batches + len(last))
+        came = self._ahead.numbers(last[0] if last else None) if self._ahead is not None else None
         if self.off is None:
-            values = self._ring.numbers(batches, len(tape.batches), last)
+            values = came or self._ring.numbers(batches, len(tape.batches), last)
         norm = values.pop() if last else None
         if self.alone:
             return sum(values), norm
@@ -205,18 +207,21 @@ class StepSignals:
             self.off = self.off or FAULT
         return loss, whole_norm(norm, self._parts) if normed else None
 
-    def gate(self) -> Gate | None:
-        """Return what lets the device decide about a step by itself, where it can."""
-        if not self.alone or not self._ring.by_itself:
-            return None
-        return Gate.of(self.trainer.optimizer, self.trainer.args.device)
-
-    def on_the_device(self) -> Any:
-        """Return the losses of the step that is being made as they are there; None for no plain."""
-        tape = self._tape
+    def comes_ahead(self) -> bool:
+        """Have what :meth:`now` returns of the step that was launched come over, if that can be."""
+        tape, ahead = self._tape, self._ahead
+        if ahead is None:
+            return False
         losses = self._ring.kept(tape.ended[-1][3] if tape.ended else 0, len(tape.batches))
         self._check()
-        return losses if self.off is None and len(losses) else None
+        if self.off is not None or not len(losses):
+            return False
+        try:
+            ahead.launch(losses)
+        except Exception:
+            # What fails here may be what fails the trainer's own call, which is now made.
+            ahead.forget()
+        return True
 
     @property
     def place(self) -> int:
@@ -298,8 +303,6 @@ class StepSignals:
         tape = self._tape
         if not tape.ended:
             return
-        if self.before_empty is not None:
-            self.before_empty()
         ended = [*tape.ended]
         self._unplaced.append((self._placed, ended))
         *_, clock, done, _ = ended[-1]

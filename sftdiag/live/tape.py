@@ -103,17 +103,13 @@ class Tape:
         return seeing
 
     def clip_grad_norm_(
-        self,
-        original: Callable[..., Any],
-        other: Callable[[Any], None],
-        at_norm: Sequence[Callable[[Any], None]] = (),
+        self, original: Callable[..., Any], other: Callable[[Any], None]
     ) -> Callable[..., Any]:
         """Return accelerate's method, which returns the gradient norm that the trainer logs.
 
         Args:
             original: it.
             other: is given whatever is no plain tensor.
-            at_norm: are called with what is one.
         """
         from torch import Tensor
 
@@ -125,8 +121,6 @@ class Tape:
             try:
                 if type(norm) is plain:
                     note(norm.detach() if norm.requires_grad else norm)
-                    for each in at_norm:
-                        each(norm)
                 else:
                     other(norm)
             except Exception:

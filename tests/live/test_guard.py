@@ -183,7 +183,7 @@ def test_where_it_cannot_act_it_says_so_and_reports(
     with caplog.at_level(logging.WARNING, "sftdiag"):
         guarded.begin()
     assert said in caplog.text
-    guarded.before_step(0, None, None, None)
+    guarded.before_step(0, None, None)
     assert not guarded.stopped
 
 
