@@ -101,7 +101,6 @@ class Ahead:
         Args:
             original: the method.
         """
-
         from torch import Tensor
 
         @functools.wraps(original)
