@@ -366,6 +366,7 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
         if "equal" in seen:
             equal = "{:.4f} | {:.4f} to {:.4f}".format(*seen["equal"])
             equal += " (its own {:.4f}, {:.4f} to {:.4f})".format(*seen["launching"])
+        was = f" ({seen['was']})" if "was" in seen else ""
         least = ""
         if "stopwatch_ms" in seen:
             least += f", with the stopwatches' own {seen['stopwatch_ms']:.3f} ms"
@@ -373,7 +374,7 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
             least += f"; at the least {seen['least_ms']:.3f} ms"
         lines.append(
             f"| {name}: {seen['what']}, {seen['precision']}, {step:.1f} ms a step on "
-            f"{seen['device']}, torch {seen['torch']}, {seen['blocks']} blocks | {middle:.4f} "
+            f"{seen['device']}, torch {seen['torch']}, {seen['blocks']} blocks{was} | {middle:.4f} "
             f"| {low:.4f} to {high:.4f} | {typical} | {equal} "
             f"| {inside:.3f} ms a step, {inside / step:.2%} of it{least} |"
         )
