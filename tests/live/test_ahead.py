@@ -249,3 +249,11 @@ def test_a_call_that_is_none_of_the_trainers_is_made_as_it_is() -> None:
     assert float(clip([weight], 1e30, norm_type=1)) == 7.0
     assert float(clip(max_norm=1.0, parameters=iter([weight]))) == 5.0
     assert weight.grad.tolist() == pytest.approx([0.6, 0.0, 0.8])
+
+
+def test_a_device_whose_copies_nobody_can_wait_for_is_waited_for(tmp_path: Path) -> None:
+    trainer = poison.make(None, tmp_path)
+    assert Ahead.of(trainer, 1) is not None
+    trainer.args.__dict__["_setup_devices"] = torch.device("meta")
+    assert trainer.args.device.type == "meta"
+    assert Ahead.of(trainer, 1) is None
