@@ -102,6 +102,8 @@ class RunContext(Value):
         lora_dropout: dropout of the adapter.
         target_modules: the adapted modules' names, or ``("all-linear",)``.
         modules_to_save: modules trained in full beside the adapter.
+        experts_bare: share of the model's weights that is in experts which no adapter reaches; None
+            where there are none.
         untied_embeddings: which of the embeddings that the model shares the adapter trains alone:
             ``"input"`` or ``"output"``.
         lora_b_zero_step: a step after which every B of the adapter was still exactly 0.
@@ -178,6 +180,7 @@ class RunContext(Value):
     lora_dropout: float | None = None
     target_modules: tuple[str, ...] | None = None
     modules_to_save: tuple[str, ...] | None = None
+    experts_bare: float | None = None
     untied_embeddings: str | None = None
     lora_b_zero_step: int | None = None
     lora_b_sharded: bool | None = None

@@ -1,7 +1,9 @@
 """SFT506 lora-target-modules: which layers the adapter adapts.
 
 Sees: an adapter on attention projections only. The guide's table and newer evidence agree that all
-linear layers are better; the guide's conservative preset takes q_proj and v_proj.
+linear layers are better; the guide's conservative preset takes q_proj and v_proj. And a mixture of
+experts whose experts have no adapter, as transformers 5 keeps them as parameters, which neither
+"all-linear" nor the names of the projections reach in many models.
 
 Cannot see: architectures that name their layers otherwise: nothing is said of those.
 
@@ -17,9 +19,15 @@ Example:
     []
     []
     ['info']
+    >>> [found] = check.look(
+    ...     Inputs(RunContext(method="lora", target_modules=("all-linear",), experts_bare=0.9))
+    ... )
+    >>> found.variant
+    'experts'
 
 References:
     sftdiag/ranges.py: every range with its source.
+    findings/lora_leaves_the_experts_alone.sh.
 """
 
 from __future__ import annotations
@@ -55,6 +63,16 @@ class LoraTargetModulesCheck(Check):
             return Skip("no_adapter")
         if (skip := out_of_reach(context)) is not None:
             return skip
+        if context.experts_bare is not None:
+            return [
+                self.observation(
+                    Severity.INFO,
+                    series=ARGUMENTS,
+                    variant="experts",
+                    evidence={"share": context.experts_bare},
+                    fixes=(FixText("experts"),),
+                )
+            ]
         names = {module.rpartition(".")[2] for module in modules}
         if not names <= {*ATTENTION_MODULES, *FUSED}:
             return ()

@@ -171,6 +171,7 @@ def _from_model(model: Any) -> RunContext:
         lora_dropout=as_float(getattr(adapter, "lora_dropout", None)),
         target_modules=_names(getattr(adapter, "target_modules", None)),
         modules_to_save=_names(getattr(adapter, "modules_to_save", None)),
+        experts_bare=weights.bare_experts(model) if adapter is not None else None,
         untied_embeddings=weights.untied(model) if adapter is not None else None,
     )
 

@@ -20,6 +20,9 @@ what rounding took off."""
 SHARE = 0.1
 """The quantile of their magnitude: nine of ten weights are larger."""
 
+EXPERT_DIMENSIONS = 3
+"""Of a parameter that holds the matrices of all experts of a layer; their biases have two."""
+
 COPIES = (
     "fp32_partitioned_groups_flat",
     "single_partition_of_fp32_groups",
@@ -101,6 +104,25 @@ def untied(model: Any) -> str | None:
     if bool(first) == bool(last):
         return None
     return "input" if first else "output"
+
+
+def bare_experts(model: Any) -> float | None:
+    """Return the share of the weights that is in experts of which no layer is trained, or None.
+
+    Experts are the parameters of transformers 5 that hold those of a layer in one: a target that
+    names linear layers does not reach them by itself. Kept as linear layers they are like others.
+    """
+    experts = []
+    for name, parameter in model.named_parameters():
+        parts = name.split(".")
+        if "experts" not in parts or "router" in parts:
+            continue
+        if parameter.requires_grad:
+            return None
+        if len(getattr(parameter, "ds_shape", parameter.shape)) == EXPERT_DIMENSIONS:
+            experts.append(parameter)
+    held, total = count(experts), count(list(model.parameters()))
+    return held / total if held and total else None
 
 
 def _stepped_in(trained: list[Any], optimizer: Any) -> str | None:

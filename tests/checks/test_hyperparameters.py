@@ -180,6 +180,7 @@ def test_what_is_recommended_is_silent(
         ("SFT505", "warning", "lora", {"lora_alpha": 512.0}),
         ("SFT506", "info", "lora", {"target_modules": ("q_proj", "v_proj")}),
         ("SFT506", "info", "qlora", {"target_modules": ("query_key_value",)}),
+        ("SFT506", "info", "lora", {"experts_bare": 0.9}),
         ("SFT507", "info", "lora", {"lora_dropout": 0.2}),
         (
             "SFT507",

@@ -97,3 +97,33 @@ def test_an_optimizer_that_may_round_at_random_has_no_scale() -> None:
         pass
 
     assert weights.look(model, Stochastic(model.parameters())).weight_scale is None
+
+
+def mixture(kind: str, **more: Any) -> Any:
+    """Return a tiny mixture of experts with an adapter."""
+    transformers = pytest.importorskip("transformers", minversion="5.0")
+    peft = pytest.importorskip("peft")
+    sizes = {"num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 4}
+    tokens = {"vocab_size": 64, "bos_token_id": 1, "eos_token_id": 1, "pad_token_id": 0}
+    config = transformers.AutoConfig.for_model(
+        kind, hidden_size=32, intermediate_size=64, num_local_experts=4, **sizes, **tokens
+    )
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    return peft.get_peft_model(model, peft.LoraConfig(r=2, **more))
+
+
+@pytest.mark.parametrize("kind", ["granitemoe", "phimoe"])
+def test_experts_that_no_adapter_reaches_are_most_of_the_model(kind: str) -> None:
+    share = weights.bare_experts(mixture(kind, target_modules="all-linear"))
+    assert share is not None
+    assert 0.5 < share < 1.0
+
+
+def test_experts_with_an_adapter_are_not_bare() -> None:
+    model = mixture("granitemoe", target_parameters=["experts.gate_up_proj"])
+    assert weights.bare_experts(model) is None
+    assert weights.bare_experts(mixture("mixtral", target_modules="all-linear")) is None
+
+
+def test_a_model_without_experts_has_none_bare() -> None:
+    assert weights.bare_experts(torch.nn.Linear(2, 2)) is None
