@@ -164,7 +164,9 @@ def has_learned(signals: Signals) -> bool:
         return not _guesses(signals) and _still_evaluations.fell(
             signals.main_evaluations, signals, surely=True
         )
-    whole, doubted = fall_of(losses), only_zero_norms(signals)
+    whole = fall_of(losses)
+    # Beside a loss of 0 a norm of 0 is what it should be.
+    doubted = min(losses) > 0.0 and only_zero_norms(signals)
     if doubted:
         if whole.fall > DOUBTED * whole.error and _falls(signals, whole):
             return True

@@ -326,6 +326,12 @@ def test_norms_of_zero_over_a_plan_are_a_warning_and_an_evaluation_ends_it() -> 
     assert feed([*rows[:12], later[0], *rows[12:], later[1]], known)[-1].resolved_step == 20
 
 
+def test_norms_of_zero_beside_losses_of_zero_are_as_they_should_be() -> None:
+    rows = train_rows([1.0, *[0.0] * 10, 1.0], grad_norm=0.0)
+    assert "train-loss-flat" not in [finding.name for finding in report_of(rows).findings]
+    assert report_of(rows).verdict == "healthy"
+
+
 def test_a_fall_by_chance_beside_norms_of_zero_is_not_healthy() -> None:
     """Five draws of one level, of which one in a hundred falls so far."""
     losses = [2.3, 2.16, 1.9, 1.93, 1.6]
