@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sftdiag.config import Settings
 from sftdiag.findings import Finding
-from sftdiag.observations import UNREAD, Outcome
+from sftdiag.observations import UNREAD, UNTOLD, Outcome
 
 
 class Checked:
@@ -52,6 +52,12 @@ class Checked:
     def asked(self) -> tuple[str, ...]:
         """Names of the checks that asked the model and could not judge nevertheless."""
         return tuple(name for name, skip in self.outcome.skipped.items() if skip.key == UNREAD)
+
+    @property
+    def reserved(self) -> tuple[str, ...]:
+        """Names of the checks that could not tell what no curve shows later."""
+        keys = (UNREAD, *UNTOLD)
+        return tuple(name for name, skip in self.outcome.skipped.items() if skip.key in keys)
 
     def skipped(self) -> dict[str, str]:
         """Return why each check that could not judge could not."""

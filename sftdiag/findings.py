@@ -181,6 +181,7 @@ class Report(Value):
         format: how the log was read, such as ``"console"``; None for the Trainer's own log.
         notes: what that format hides of the run, and where its steps are from.
         asked: names of the probes that the model was to be asked for.
+        reserved: names of the checks that could not judge what no curve shows later.
     """
 
     source: str
@@ -197,6 +198,7 @@ class Report(Value):
     format: str | None = None
     notes: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
+    reserved: tuple[str, ...] = ()
 
     @property
     def worst(self) -> str:

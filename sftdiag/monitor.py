@@ -341,6 +341,7 @@ class Monitor:
                 *(p.name for p in self._probes if _was_asked(skips.get(p.name))),
                 *self._checks.asked,
             ),
+            reserved=self._checks.reserved,
         )
 
     def _units(self) -> tuple[Detector | Probe, ...]:

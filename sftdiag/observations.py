@@ -14,6 +14,10 @@ from sftdiag.values import EMPTY, Value
 UNREAD = "unread"
 """The key of what the model was asked as well, and did not tell either."""
 
+UNTOLD = ("no_shared_words", "few_evaluated")
+"""Keys of what the rows do not tell: whose answers they have, which no curve shows later. A verdict
+of "healthy" is told with that beside it."""
+
 
 class Skip(Value):
     """Why something could not be judged: a key of ``skipped`` in its texts, and its numbers."""

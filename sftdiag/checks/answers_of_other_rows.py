@@ -70,7 +70,8 @@ FAR = 4.0
 4.5, 30 to 5 at 4.2."""
 
 LEAST_ASKED = 24
-"""Rows of a set that the model was asked of: the error of a mean over fewer is not known well."""
+"""Rows of a set that the model was asked of, or that another is held against: the error of a mean
+over fewer is not known well."""
 
 CHANCE = 4.0
 """Standard deviations above chance up to which matches are no more than strangers', 6 % of 256
@@ -107,14 +108,16 @@ class AnswersOfOtherRowsCheck(Check):
         enough = {name: rows for name, rows in sets.items() if len(rows) >= LEAST_ROWS}
         if not enough:
             return Skip("few_rows" if any(sets.values()) else "no_replies", {"rows": LEAST_ROWS})
-        matches = {name: Matches(rows) for name, rows in enough.items()}
+        matches = {n: Matches(rows) for n, rows in sets.items() if len(rows) >= LEAST_ASKED}
         judged = {name: self._judged(name, matches[name]) for name in enough}
         unseen = [s for s in inputs.splits if s.name in judged and judged[s.name] is None]
         sound = [s for s in inputs.splits if judged.get(s.name) is True]
+        # Few rows do not say of themselves whose answers they have; their mean may, of others.
+        few = [s for s in inputs.splits if s.name in matches and s.name not in judged]
         for split in unseen:
             judges = (
                 partial(self._by_prompts, split),
-                partial(self._by_strangers, split, sound, matches),
+                partial(self._by_strangers, split, [*sound, *few], matches),
                 partial(self._by_model, split, inputs),
             )
             said = (judge() for judge in judges)
@@ -126,6 +129,9 @@ class AnswersOfOtherRowsCheck(Check):
         if judged[min(judged, key=_train_first)] is not None:
             return ()
         if not inputs.gains:
+            rows = max((len(sets[split.name]) for split in inputs.evaluations), default=0)
+            if 0 < rows < LEAST_ROWS:
+                return Skip("few_evaluated", {"rows": rows, "least": LEAST_ROWS})
             return Skip("no_shared_words")
         asked = {series: len(gains) for series, gains in inputs.gains.items()}
         told = ", ".join(f"{series}: {rows}" for series, rows in asked.items())

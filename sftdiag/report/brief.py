@@ -57,7 +57,7 @@ def lines(report: Report, curves: Iterable[Line] = (), width: int | None = None)
             yield from rows.lines(finding, report.language)
     # Where a run is broken, what else might have been seen matters no more.
     broken = primary is not None and primary.severity is Severity.ERROR
-    decisive = (*DECISIVE, *report.asked)
+    decisive = dict.fromkeys((*DECISIVE, *report.asked, *report.reserved))
     missing = [] if broken else [name for name in decisive if name in report.skipped]
     if (missing or report.rows) and primary is not None:
         yield Line(0)

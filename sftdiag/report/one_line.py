@@ -162,4 +162,7 @@ def verdict_parts(report: Report, words: Mapping[str, Any]) -> list[tuple[str, s
     else:
         was_ill = any(finding.worst >= Severity.WARNING for finding in report.findings)
         parts.append((words["stop"] + words["all_over" if was_ill else "all_well"], ""))
+    if report.reserved and report.verdict in ("healthy", "info"):
+        names = words["comma"].join(report.reserved)
+        parts.append((words["reserved"].format(names=names), ""))
     return parts

@@ -14,7 +14,7 @@ from sftdiag.config import Settings
 from sftdiag.context import RunContext
 from sftdiag.findings import Report, Severity
 from sftdiag.guide import preflight as guide
-from sftdiag.observations import Outcome, Skip
+from sftdiag.observations import UNTOLD, Outcome, Skip
 from sftdiag.report.examples import Examples, show
 from sftdiag.rows import tokenization
 from sftdiag.rows.raw_rows import RawRows
@@ -164,7 +164,7 @@ class RunChecks:
         untold = self._outcome.skipped.get(AnswersOfOtherRowsCheck.name)
         if self.lacks_embeddings:
             ask = None
-        if ask is not None and untold is not None and untold.key == "no_shared_words":
+        if ask is not None and untold is not None and untold.key in UNTOLD:
             self._inputs = self._inputs.replace(gains=ask(self._inputs.splits))
             told = run_checks(self._inputs, AnswersOfOtherRowsCheck.code)
             self._outcome = self._outcome.joined(told.replace(rows=()))

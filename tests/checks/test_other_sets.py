@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from logs import decay, train_rows
 from test_answers_of_other_rows import Pair, library, slipped, split
 
 from sftdiag.checks import Inputs
@@ -15,6 +16,7 @@ from sftdiag.checks._other_sets import by_words
 from sftdiag.checks.answers_of_other_rows import AnswersOfOtherRowsCheck
 from sftdiag.findings import Severity
 from sftdiag.guide import preflight
+from sftdiag.monitor import Monitor
 from sftdiag.observations import Observation, Outcome, Skip
 
 
@@ -78,6 +80,37 @@ def test_a_set_with_its_own_answers_proves_a_slip() -> None:
 def test_sound_sets_are_left_alone(seed: int, sizes: tuple[int, int]) -> None:
     found = look(*drawn(seed, *sizes))
     assert isinstance(found, Skip) or found == ()
+
+
+def test_few_evaluation_rows_tell_where_the_words_are_plain() -> None:
+    """An error takes a set whose own answers stand out by themselves; 40 rows do not prove that."""
+    train, evaluated = drawn(2, 400, 40)
+    plain = [(f"{asked} {said}", said) for asked, said in train]
+    found = look(mixed_up(plain, 2), [(f"{asked} {said}", said) for asked, said in evaluated])
+    assert not isinstance(found, Skip)
+    assert found
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("sizes", [(900, 40), (300, 24)])
+def test_few_sound_rows_alarm_nobody(seed: int, sizes: tuple[int, int]) -> None:
+    found = look(*drawn(seed, *sizes))
+    assert isinstance(found, Skip) or found == ()
+
+
+def test_a_verdict_names_what_few_evaluation_rows_leave_open() -> None:
+    train, evaluated = drawn(5, 900, 10)
+    told = look(mixed_up(train, 5), evaluated)
+    assert told == Skip("few_evaluated", {"rows": 10, "least": 50})
+    monitor = Monitor()
+    monitor.take_checks(Outcome(skipped={AnswersOfOtherRowsCheck.name: told}))
+    for row in train_rows([decay(step, 60) for step in range(60)], learning_rate=2e-5):
+        monitor.feed_entry(row)
+    report = monitor.report()
+    assert report.verdict == "healthy"
+    first, *rest = str(report).splitlines()
+    assert first.endswith("found no fault. (not judged: answers-of-other-rows)")
+    assert "10 evaluation rows are too few" in "".join(rest)
 
 
 def test_where_both_are_shuffled_nothing_is_judged() -> None:
