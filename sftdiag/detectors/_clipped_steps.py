@@ -6,7 +6,8 @@ batch's norm is larger than that of the mean gradient). Adam divides by the grad
 which takes a clip out again, and adds adam_epsilon to it: divided by no less, its steps are at most
 those of SGD over epsilon, which matters where that is large beside the clipped gradient. Else a
 step of Adam moves a weight by about the rate at the most (Kingma and Ba 2015, section 2.1), and all
-of N weights by the rate times the root of N.
+of N weights by the rate times the root of N. Without a clip SGD's step is the rate times the whole
+gradient, and the fall at most that times its norm once more.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ SCHEDULES = frozenset(
 )
 """transformers' names of schedules that are nowhere above the rate asked for."""
 
+ARRIVING_GRAD_NORM = 1e-3
+"""From here on a gradient arrives: healthy logs have 0.1 to 10, adapters at their start 0.01, and
+Adam, which divides by the gradient's own size, moves the weights as far for 0.04 as for 4."""
+
 NEAR = 1e4
 """Times adam_epsilon up to which a clip is small beside it: with more, as with the usual 1e-8, the
 steps of a run could take any loss down to 0."""
@@ -35,10 +40,12 @@ steps of a run could take any loss down to 0."""
 
 def may_be_short(context: RunContext) -> bool:
     """Return whether the settings may leave steps that are too short to learn."""
+    if context.optim == SGD:
+        return True
     clip, least = context.max_grad_norm, divides_by(context)
     if not clip or not least:
         return False
-    return context.optim == SGD or clip <= NEAR * least
+    return clip <= NEAR * least
 
 
 def divides_by(context: RunContext) -> float | None:
@@ -65,8 +72,14 @@ def most_fall(signals: Signals) -> float | None:
 
 
 def most_fall_at(signals: Signals) -> float | None:
-    """Return the same of Adam's steps at the rate asked for, whatever it is clipped to."""
+    """Return the same of steps at the rate asked for, whatever they are clipped to.
+
+    Of SGD's, None where hardly a gradient arrives: what is short then is the gradient.
+    """
     context = signals.context
+    if context.optim == SGD:
+        norm = max((block.grad_norm or 0.0 for block in signals.blocks), default=0.0)
+        return _along(signals, norm) if norm >= ARRIVING_GRAD_NORM else None
     weights = context.trainable_parameters
     if not weights or context.optim is None or not context.optim.startswith(ADAM):
         return None

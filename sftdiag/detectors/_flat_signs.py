@@ -7,7 +7,7 @@ from math import log
 
 from sftdiag.context import SGD
 from sftdiag.detectors import _still_evaluations
-from sftdiag.detectors._clipped_steps import ADAM, most_fall
+from sftdiag.detectors._clipped_steps import ADAM, most_fall, most_fall_at
 from sftdiag.detectors._warmup_line import ends_in_warmup
 from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Scalar
@@ -113,9 +113,13 @@ def signs_of_a_fault(signals: Signals, level: float, blocks: Sequence[Block]) ->
     share = signals.context.trainable_share
     if share is not None and share < FEW_PARAMETERS:
         signs["few_parameters"] = share
-    fall = most_fall(signals)
-    if fall is not None and fall < CLIPPED_FALL * level:
-        known = signals.context
+    known, fall = signals.context, most_fall(signals)
+    by_rate = most_fall_at(signals) if known.optim == SGD else None
+    if by_rate is not None and by_rate < CLIPPED_FALL * level:
+        # Without the clip the steps were too short, too.
+        rate = max(known.learning_rate or 0.0, signals.peak_learning_rate or 0.0)
+        signs |= {"most_fall": min(by_rate, fall or by_rate), "rate_of_sgd": rate}
+    elif fall is not None and fall < CLIPPED_FALL * level:
         signs |= {"most_fall": fall, "max_grad_norm": known.max_grad_norm}
         if known.optim != SGD:
             signs["adam_epsilon"] = known.adam_epsilon

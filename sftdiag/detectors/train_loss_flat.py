@@ -9,8 +9,9 @@ Seen in four ways, each by its own proof:
   is a warning by itself, and an error with a sign that there was something to learn: the level of a
   blind guess, a rate below every range, a gradient of 0, weak or huge, a low token accuracy, or
   steps that are clipped to so little (of SGD; of Adam beside its epsilon) that the whole plan
-  cannot take the loss down. Such steps, and those of Adam at a rate below every range, are an error
-  from the fifth row on, whatever the warm-up: what the plan cannot do need not be waited for;
+  cannot take the loss down. Such steps, and those that are too short by the rate (of Adam below
+  every range, of plain SGD by the gradient's norm), are an error from the fifth row on, whatever
+  the warm-up: what the plan cannot do need not be waited for;
 - the evaluations, made on the same rows each time: all of them within 0.34 %, or 0.85 % where their
   scores are the same to the last digit, or those of guesses;
 - the learning rate: exactly 0 in every row after the first (error), or with more than a tenth of
@@ -44,6 +45,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import isfinite
 
+from sftdiag.context import SGD
 from sftdiag.detectors import _still_evaluations
 from sftdiag.detectors._clipped_steps import SCHEDULES, may_be_short, most_fall, most_fall_at
 from sftdiag.detectors._flat_signs import (
@@ -103,9 +105,10 @@ MIN_SHARE = 0.1
 STUCK = "stuck"
 """The variant of a loss that fell first."""
 
-CLIPPED, DAMPED, TINY = "clipped", "damped", "tiny_steps"
-"""The variants of steps that cannot take the loss down: of SGD, of Adam by its epsilon, and by its
-rate."""
+CLIPPED, DAMPED = "clipped", "damped"
+TINY, TINY_OF_SGD = "tiny_steps", "tiny_steps_of_sgd"
+"""The variants of steps that cannot take the loss down: of SGD by its clip, of Adam by its epsilon,
+and of either by the rate."""
 
 SCORES = "scores"
 """The variant of evaluations' scores that do not change by a digit."""
@@ -245,7 +248,7 @@ class TrainLossFlatDetector(Detector):
         if len(losses) < ROWS_OF_GRADIENTS or unusable_train_loss(signals) is not None:
             return ()
         fall, tiny = most_fall(signals), _asks_for_tiny_steps(signals)
-        if fall is None and tiny is not None:
+        if fall is None and (tiny is not None or signals.context.optim == SGD):
             fall = most_fall_at(signals)
         if fall is None:
             return ()
@@ -462,6 +465,8 @@ def _asks_for_tiny_steps(signals: Signals) -> float | None:
 
 def _proven(signs: Mapping[str, Scalar]) -> str:
     """Return the variant of a loss that is flat by a sign."""
+    if "rate_of_sgd" in signs:
+        return TINY_OF_SGD
     if "most_fall" in signs:
         return DAMPED if "adam_epsilon" in signs else CLIPPED
     if signs.keys() <= {UNFINISHED}:

@@ -10,11 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf, isfinite
 
+from sftdiag.context import SGD
 from sftdiag.detectors.train_loss_flat import STUCK
 from sftdiag.guide.base import Case, Evidence, FixText, Weight
 from sftdiag.guide.from_checks import new_tokens_untrained
 from sftdiag.guide.learning_rate import rate_in_use
-from sftdiag.ranges import USUAL_LEARNING_RATE, learning_rate_ranges, speak_of
+from sftdiag.ranges import (
+    SGD_LEARNING_RATE,
+    USUAL_LEARNING_RATE,
+    learning_rate_ranges,
+    speak_of,
+)
 from sftdiag.signals.blocks import Block
 from sftdiag.signals.noise import AUTOCORRELATION, cautious_noise
 from sftdiag.signals.trend import BETWEEN_THIRDS, LEAST_VALUES, fall_of
@@ -163,6 +169,10 @@ def raise_learning_rate(case: Case) -> FixText:
     old = rate_in_use(case) or case.number("peak_learning_rate")
     method = case.context.method
     usual, high = USUAL_LEARNING_RATE[method or "full"], inf
+    if case.context.optim == SGD and old is not None and old < SGD_LEARNING_RATE:
+        of_sgd = {"old": old, "new": SGD_LEARNING_RATE, "usual": usual}
+        changes = {"SFTConfig.learning_rate": (old, SGD_LEARNING_RATE)}
+        return FixText("raise_rate_of_sgd", of_sgd, changes)
     if speak_of(case.context.total_parameters):
         high = max(r.high for r in learning_rate_ranges(method))
     seen, slope = pace(case), slope_follows_rate(case)

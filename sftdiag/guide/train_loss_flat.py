@@ -9,10 +9,11 @@ from __future__ import annotations
 from math import log
 
 from sftdiag.context import SGD
+from sftdiag.detectors._clipped_steps import ARRIVING_GRAD_NORM
 from sftdiag.detectors._flat_signs import HUGE_GRAD_NORM, LOSS_OVER_ENTROPY, WEAK_GRAD_NORM
 from sftdiag.detectors._levels import is_toy
 from sftdiag.detectors.loss_above_chance import ABOVE_CHANCE, NO_ACCURACY
-from sftdiag.detectors.train_loss_flat import CLIPPED, DAMPED, RATE, WARMED
+from sftdiag.detectors.train_loss_flat import CLIPPED, DAMPED, RATE, TINY_OF_SGD, WARMED
 from sftdiag.findings import Severity
 from sftdiag.guide.accumulation import GRADIENT_NOT_DIVIDED, scale_of_the_losses
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Symptom, Weight, fix
@@ -31,6 +32,7 @@ from sftdiag.ranges import (
     ADAM_EPSILON,
     GRADIENT_CLIP,
     LOWEST_LEARNING_RATE,
+    SGD_LEARNING_RATE,
     learning_rate_ranges,
     speak_of,
 )
@@ -42,10 +44,6 @@ against 5.95 in logs of untrained models."""
 
 PREDICTED = 0.1
 """Token accuracy from which too many tokens are predicted right for labels of another text."""
-
-ARRIVING_GRAD_NORM = 1e-3
-"""From here on a gradient arrives: healthy logs have 0.1 to 10, adapters at their start 0.01, and
-Adam, which divides by the gradient's own size, moves the weights as far for 0.04 as for 4."""
 
 TINY_FULL_SHARE = 0.05
 """A full fine-tune that trains less than this has all but a head or the norms frozen."""
@@ -60,6 +58,14 @@ def rate_against_ranges(case: Case) -> Evidence | None:
     if rate is None:
         return Evidence(Weight.MISSING, "rate_unknown")
     grad_norm = case.number("grad_norm")
+    if case.detection.variant == TINY_OF_SGD:
+        of_sgd = {"rate": case.number("rate_of_sgd"), "grad_norm": grad_norm}
+        return Evidence(Weight.CONFIRMS, "rate_of_sgd", of_sgd)
+    if case.context.optim == SGD:
+        usual = {"rate": rate, "usual": SGD_LEARNING_RATE}
+        return (
+            Evidence(Weight.AGAINST, "usual_of_sgd", usual) if rate >= SGD_LEARNING_RATE else None
+        )
     ranges = learning_rate_ranges(case.context.method)
     low, high = min(r.low for r in ranges), max(r.high for r in ranges)
     values = {"rate": rate, "low": low, "high": high, "grad_norm": grad_norm}

@@ -470,6 +470,38 @@ def test_clipped_steps_of_sgd_cannot_take_the_loss_down() -> None:
     assert "0.1 at most" in found.message
 
 
+@pytest.mark.parametrize("clip", [None, 0.0, 1.0, 1e-3])
+@pytest.mark.parametrize("rate", [2e-5, 1e-7])
+def test_steps_of_sgd_at_a_rate_of_adams_cannot_take_the_loss_down(
+    clip: float | None, rate: float
+) -> None:
+    """Where they could not without the clip either, the clip is not the cause."""
+    context = CLIPPED.replace(max_grad_norm=clip, learning_rate=rate)
+    found = feed(clipped_rows(grad_norm=2.0, rate=rate), context)[0]
+    cause = found.causes[0]
+    assert (found.code, found.severity.label, found.fired_step) == ("SFT101", "error", 5)
+    assert (cause.id, cause.status.name) == ("learning-rate-too-low", "CONFIRMED")
+    assert cause.fixes[0].changes == {"SFTConfig.learning_rate": (rate, 0.1)}
+    assert "plain SGD" in found.message
+    # Half of the rate over 100 steps, a norm of 2, twice where nothing clips it.
+    most = 50 * rate * 2.0 * min(2.0, clip or 2.0)
+    assert found.evidence["most_fall"] == pytest.approx(most, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("grad_norm", "rate"),
+    [
+        pytest.param(5e-4, 2e-5, id="what is short is the gradient"),
+        pytest.param(2.0, 0.1, id="a rate of SGD's own"),
+    ],
+)
+def test_steps_of_sgd_that_are_not_too_short_by_their_rate(grad_norm: float, rate: float) -> None:
+    context = CLIPPED.replace(max_grad_norm=None, learning_rate=rate)
+    for found in feed(clipped_rows(grad_norm=grad_norm, rate=rate), context):
+        assert "most_fall" not in found.evidence
+        assert found.causes[0].status.name != "CONFIRMED"
+
+
 @pytest.mark.parametrize(("clip", "epsilon"), [(1e-9, 1e-8), (1.0, 10.0)])
 def test_a_clip_is_lost_beside_adam_s_epsilon(clip: float, epsilon: float) -> None:
     context = CLIPPED.replace(optim="adamw_torch", max_grad_norm=clip, adam_epsilon=epsilon)
