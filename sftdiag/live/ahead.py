@@ -33,7 +33,7 @@ class Ahead:
         cuda: Any = torch.cuda
         on_cuda = device.type == "cuda"
         self._total_norm, self._clip_by = get_total_norm, clip_grads_with_norm_
-        self._host = torch.zeros(room + 1, pin_memory=on_cuda)
+        self._host = torch.zeros(room + 1, dtype=torch.float32, pin_memory=on_cuda)
         self._came: Any = cuda.Event() if on_cuda else None
         # Those of the last call: to ask the model for them at each step takes as long as the rest.
         self._parameters: list[Any] = []

@@ -35,7 +35,7 @@ class Ring:
         import torch
 
         self.room, self._end = room, 0
-        self._kept = torch.zeros(room, device=device)
+        self._kept = torch.zeros(room, dtype=torch.float32, device=device)
         self._slots = self._kept.unbind()
         self._scalars = True
         self.keep = self._copy

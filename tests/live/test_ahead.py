@@ -257,3 +257,22 @@ def test_a_device_whose_copies_nobody_can_wait_for_is_waited_for(tmp_path: Path)
     trainer.args.__dict__["_setup_devices"] = torch.device("meta")
     assert trainer.args.device.type == "meta"
     assert Ahead.of(trainer, 1) is None
+
+
+def test_what_comes_is_not_rounded_where_tensors_are_of_few_digits_by_default() -> None:
+    loss, before = torch.tensor(1.2345678), torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        ring = Ring(8, torch.device("cpu"))
+        ring.keep(loss)
+        weight = torch.nn.Parameter(torch.ones(2))
+        weight.grad = torch.ones(2)
+        ahead = Ahead(torch.device("cpu"), 1)
+        clip = ahead.clipping(torch.nn.utils.clip_grad_norm_)
+        clip([weight], 1e30)
+        ahead.launch(ring.kept(0, 1))
+        values = ahead.numbers(clip([weight], 1e30))
+    finally:
+        torch.set_default_dtype(before)
+    assert values is not None
+    assert values[0] == ring.numbers(0, 1)[0] == float(loss)
