@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sftdiag.config import Settings
-from sftdiag.findings import Finding
+from sftdiag.findings import Finding, Severity
 from sftdiag.observations import UNREAD, UNTOLD, Outcome
 
 
@@ -47,6 +47,15 @@ class Checked:
             step, because = self._over.get(finding.id, (None, None))
             found.append(finding.replace(resolved_step=step, resolved_because=because))
         return tuple(found)
+
+    @property
+    def warned(self) -> frozenset[str]:
+        """The codes of warnings, or worse, that are not over."""
+        return frozenset(
+            finding.code
+            for finding in self.findings()
+            if finding.resolved_step is None and finding.severity >= Severity.WARNING
+        )
 
     @property
     def asked(self) -> tuple[str, ...]:

@@ -100,7 +100,9 @@ class Monitor:
         """Take in what the checks said; return what they found that is new."""
         if outcome.easy_answers is not None:
             self.signals.easy_answers = outcome.easy_answers
-        return self._spoken(self._checks.take(outcome))
+        found = self._spoken(self._checks.take(outcome))
+        self.signals.warned = self._checks.warned
+        return found
 
     def take_checkpoints(self, steps: Iterable[int]) -> None:
         """Take in of which steps there are checkpoints now: fixes name the one to go back to."""
@@ -216,6 +218,7 @@ class Monitor:
         self.signals = Signals(segment.context)
         self.signals.checkpoints = self._earlier[-1].checkpoints
         self.signals.easy_answers = self.checked.easy_answers
+        self.signals.warned = self._checks.warned
 
     @property
     def sound_until(self) -> int | None:

@@ -7,7 +7,8 @@ which a loss falls most, does not come. A rate has no noise, so the line itself 
 learns, if less than its steps could: a note, as of the labelled runs that have it those that
 learned are healthy.
 
-Before step 1 the check of the arguments says it (SFT508); this is for logs that have none.
+Before step 1 the check of the arguments says it (SFT508); where that stands nothing is said again:
+this is for logs that have none.
 
 Cannot see: a log without a plan (a plain table), a warm-up that is no line, and one that the
 arguments alone know to be too long.
@@ -38,6 +39,9 @@ from sftdiag.records import LogRecord
 from sftdiag.signals.rows import Rows
 from sftdiag.signals.stream import Signals
 
+SAID_BEFORE = "SFT508"
+"""The check of the arguments that says the same before step 1."""
+
 
 class WarmupToTheEndDetector(Detector):
     """Fires once; its numbers follow the rate as long as it rises."""
@@ -55,6 +59,8 @@ class WarmupToTheEndDetector(Detector):
         """See :meth:`Detector.update`."""
         rise, rate, steps = signals.rate_rise, signals.learning_rate, signals.max_steps
         if rise is None or rate is None or rate <= rise.peak or not is_late(record.step, steps):
+            return ()
+        if SAID_BEFORE in signals.warned:
             return ()
         if signals.train_rows < ROWS or not is_a_line(signals, record.step, rate):
             return ()

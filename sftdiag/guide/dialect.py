@@ -257,6 +257,8 @@ _WRITTEN = {"True": "true", "False": "false", "None": "null"}
 def spoken(finding: Finding, known: RunContext, lang: str) -> Finding:
     """Return a finding with its fixes in the words of a run; as it is where that has none.
 
+    Of a loop's the settings that its sentences name, too.
+
     Those are its framework's, and the names that an optimizer has of its own which the trainer was
     given: what the arguments say of it then changes nothing.
     """
@@ -266,7 +268,10 @@ def spoken(finding: Finding, known: RunContext, lang: str) -> Finding:
     if framework is None and optimizer is None:
         return finding
     told = tuple(_cause(each, framework, optimizer, lang) for each in finding.causes)
-    return finding.replace(causes=told)
+    if framework not in OWN_LOOPS:
+        return finding.replace(causes=told)
+    (message,) = _named((finding.message,), DIALECTS[framework])
+    return finding.replace(causes=told, message=message)
 
 
 def _cause(cause: Cause, framework: str | None, optimizer: str | None, lang: str) -> Cause:
@@ -276,7 +281,20 @@ def _cause(cause: Cause, framework: str | None, optimizer: str | None, lang: str
     if optimizer is not None and framework not in DIALECTS:
         fixes = [of_the_optimizer(fix, optimizer) for fix in fixes]
     # Several of TRL's ways may be one of the framework's.
-    return cause.replace(fixes=tuple({fix.text: fix for fix in fixes}.values()))
+    told = cause.replace(fixes=tuple({fix.text: fix for fix in fixes}.values()))
+    if framework not in OWN_LOOPS:
+        return told
+    dialect = DIALECTS[framework]
+    return told.replace(
+        because=_named(cause.because, dialect),
+        against=_named(cause.against, dialect),
+        missing=_named(cause.missing, dialect),
+    )
+
+
+def _named(sentences: Iterable[str], dialect: Dialect) -> tuple[str, ...]:
+    """Return sentences of evidence with settings by the names that they have in a loop."""
+    return tuple(_NAMES.sub(lambda found: _setting(found, dialect), each) for each in sentences)
 
 
 def of_the_optimizer(fix: Fix, optimizer: str) -> Fix:

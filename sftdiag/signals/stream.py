@@ -65,6 +65,7 @@ class Signals(MainSeries):
 
     Attributes:
         easy_answers: as the checks of the rows say, see :class:`~sftdiag.observations.Outcome`.
+        warned: codes of the checks whose warnings, or worse, stand.
         checkpoints: the steps of those that are known to be there.
         eval_losses: the newest evaluation record's losses, by series.
         evaluated_without_loss: an evaluation was logged that holds none.
@@ -83,6 +84,7 @@ class Signals(MainSeries):
     def __init__(self, context: RunContext) -> None:
         self.context = context
         self.easy_answers: float | None = None
+        self.warned: frozenset[str] = frozenset()
         self.checkpoints: tuple[int, ...] = ()
         self.gaps: list[tuple[int, int]] = []
         self._lost_since: int | None = None

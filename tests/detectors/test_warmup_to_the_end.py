@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from logs import Row, feed, report_of
 
+from sftdiag.checks import Inputs, run_checks
 from sftdiag.context import RunContext
 from sftdiag.findings import Finding
+from sftdiag.monitor import Monitor
 from sftdiag.ranges import LONG_WARMUP, TRIAL_STEPS
 from sftdiag.signals.blocks import MAX_BLOCKS
 
@@ -54,6 +56,17 @@ def test_a_rate_that_still_rises(every: int, before: int, over: int) -> None:
     assert finding.evidence["last"] == min(STEPS, (over + before) // every * every)
     assert finding.causes[0].status.name == "CONFIRMED"
     assert report.verdict == "info"
+
+
+def test_what_was_said_before_step_1_is_not_said_again() -> None:
+    known = RunContext(max_steps=STEPS, warmup_steps=600)
+    for checked in (False, True):
+        monitor = Monitor(known)
+        if checked:
+            monitor.take_checks(run_checks(Inputs(known), "SFT508"))
+        live = [each.code for row in log(warmup(600)) for each in monitor.feed_entry(row)]
+        assert live.count("SFT118") == (not checked)
+        assert ("SFT508" in [each.code for each in monitor.report().findings]) is checked
 
 
 def test_a_run_of_many_rows() -> None:

@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from logs import report_of
 
 import sftdiag
 from sftdiag.context import RunContext
@@ -302,3 +303,22 @@ def test_every_word_of_the_trainer_that_is_told_otherwise_stands_in_a_fix(lang: 
     told = [text.replace("{{", "{") for (of, *_), text in SENTENCES.items() if of == lang]
     left = [key for key, word in words.items() if not any(word["of"] in text for text in told)]
     assert left == []
+
+
+@pytest.mark.parametrize(
+    ("framework", "told"),
+    [("loop", "max_norm 0.001"), ("lightning", "gradient_clip_val 0.001"), (None, "max_grad_norm")],
+)
+def test_sentences_of_a_loop_name_its_settings(framework: str | None, told: str) -> None:
+    known = RunContext(
+        framework=framework, optim="sgd", max_grad_norm=0.001, max_steps=100, learning_rate=1e-4
+    )
+    rows = [
+        {"step": n, "loss": 2 + 0.01 * (n % 3), "learning_rate": 1e-4, "grad_norm": 1.0}
+        for n in range(1, 40)
+    ]
+    (finding,) = (f for f in report_of(rows, known).findings if f.code == "SFT101")
+    said = [finding.message, *(s for c in finding.causes for s in (*c.because, *c.against))]
+    assert told in finding.message
+    assert any(told in sentence for sentence in said[1:])
+    assert framework is None or not any("max_grad_norm" in sentence for sentence in said)
