@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from sftdiag import texts
 from sftdiag.api import Selectors, make_settings, project_settings
 from sftdiag.config import Trigger, is_enabled
 from sftdiag.context import RunContext
-from sftdiag.faults import Faults
+from sftdiag.faults import Faults, say
 from sftdiag.findings import Report
 from sftdiag.live.adapter import AdapterLook
 from sftdiag.live.agreement import Agreement, Start, Word, joined
@@ -145,6 +146,7 @@ class DiagnosticsCallback(StepEvents):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self._watch = None
+        self._faults.run("the trainer", partial(self._forget_another, state), None)
         self.smoke.begin(state.global_step)
         self._adapter.begin(state.global_step)
         read, seen = self._faults.run, partial(trainer_context.from_callback, args, state, kwargs)
@@ -187,6 +189,19 @@ class DiagnosticsCallback(StepEvents):
         seconds = tuple(longest for longest in parts if longest is not None)
         shown = self.settings.train_on_prompt
         self._word = Word(checked, shown, seconds, start, tuple(new), self.sees_steps)
+
+    def _forget_another(self, state: TrainerState) -> None:
+        """Let go of the trainer that this was attached to, where it is another one that trains."""
+        if self.steps is None or getattr(self.steps.trainer, "state", state) is state:
+            return
+        self._end_steps()
+        self.steps = self.guard = None
+        self.known, self.checks = RunContext(), RunChecks(self.settings)
+        if self.prober is not None:
+            self.prober.trainer = None
+        if state.is_world_process_zero:
+            words = texts.load(__file__, "callback", self.settings.lang)
+            say(logging.WARNING, words["other_trainer"])
 
     @unharmed
     def _meet(

@@ -110,7 +110,7 @@ class GuardedSteps:
         self._settle()
         loss, norm = self._signals.now()
         if self._signals.off is not None:
-            self._refuse("no_steps", {"why": self._signals.off})
+            self._refuse(f"steps_{self._signals.off}", {})
             return
         made, self._ready = self._ready or self._about_to_make(), None
         reason = self._bad.reason(loss, norm, made.bound)

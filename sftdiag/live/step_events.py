@@ -82,7 +82,10 @@ class StepEvents(TrainerCallback):
             vars(self)["on_pre_optimizer_step"] = self._before_step
         self._watchdog = None
         if self.steps is not None:
-            self._watchdog = dog = Watchdog(watch.stands_still)
+            dog = Watchdog(
+                watch.stands_still, leave=self._leave, watches=partial(self._is_in, self.steps)
+            )
+            self._watchdog = dog
             failed = partial(self._faults.failed, PART)
             event = partial(self.steps.step_end, dog, failed, self._step_done)
             if (on_step_end := self._faults.run(PART, event, None)) is not None:
@@ -277,16 +280,24 @@ class StepEvents(TrainerCallback):
         self._monitor.take_rows(measured)
         return measured
 
+    def _is_in(self, signals: StepSignals) -> bool:
+        return any(each is self for each in signals.trainer.callback_handler.callbacks)
+
     def _end_steps(self) -> None:
-        for event in ("on_pre_optimizer_step", "on_step_end"):
-            vars(self).pop(event, None)
+        if self._watchdog is not None:
+            self._watchdog.end()
+            self._watchdog = None
+        self._leave()
         if self._at_exit is not None:
             atexit.unregister(self._at_exit)
             self._at_exit = None
+
+    def _leave(self) -> None:
+        """Leave the trainer, its optimizer and its rows as they were."""
+        for event in ("on_pre_optimizer_step", "on_step_end"):
+            vars(self).pop(event, None)
         if self.steps is not None:
             self.steps.end()
-        if self._watchdog is not None:
-            self._watchdog.end()
 
     def _tell_rows(self, watch: Watch) -> None:
         """Measure the rows behind findings once the run is over, where this rank keeps files."""

@@ -1,7 +1,8 @@
 """Watchdog: a thread that reads a clock, and says so where the run stands still.
 
 It touches nothing of the run: neither the model, the device nor a random number. Where the trainer
-stands is told by the names of the functions that its thread is in.
+stands is told by the names of the functions that its thread is in. Of a run that an error ends no
+event says so: it is the one that sees it, and has the trainer left as it was.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class Watchdog:
     Args:
         tell: called from the watchdog's thread with the row of a stall.
         clock: seconds that only go forward.
+        leave: called once, from that thread, where a run is over and no event said so.
+        watches: returns whether the trainer still has the callback.
 
     Attributes:
         last: when the last sign of life was.
@@ -51,8 +54,13 @@ class Watchdog:
         self,
         tell: Callable[[Mapping[str, Any]], None],
         clock: Callable[[], float] = time.monotonic,
+        leave: Callable[[], None] = lambda: None,
+        watches: Callable[[], bool] = lambda: True,
     ) -> None:
         self._tell, self._clock = tell, clock
+        self._leave, self._watches = leave, watches
+        # Whoever comes first ends it: the run's next start or the thread.
+        self._ending = threading.Lock()
         self._beats = 0
         self._longest = 0.0
         self.last = clock()
@@ -69,7 +77,8 @@ class Watchdog:
 
     def end(self) -> None:
         """Stop the thread."""
-        self._over.set()
+        with self._ending:
+            self._over.set()
 
     def beat(self, step: int) -> Mapping[str, Any] | None:
         """Note a sign of life; return the row that says that a stall is over, if there was one."""
@@ -86,8 +95,12 @@ class Watchdog:
     def look(self) -> None:
         """Look at the clock, and tell of a stall once."""
         place = standing(self._watched)
-        if place is None:
-            self._over.set()  # An error has ended the run, and no event said so.
+        if place is None or not self._watches():
+            with self._ending:
+                over = self._over.is_set()
+                self._over.set()
+                if not over:
+                    self._leave()
             return
         seconds = self._clock() - self.last
         if self._told is not None or self._beats < BEATS:

@@ -156,6 +156,25 @@ def test_every_train_call_starts_afresh(tmp_path: Path) -> None:
     assert ids[0] == "SFT107@6"
 
 
+def test_a_callback_that_was_attached_to_another_trainer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It judges the run that it is in, and says nothing of the other one's rows and settings."""
+    first = finetune.make_trainer("end-of-turn", tmp_path / "first", max_steps=4)
+    callback = sftdiag.attach(first, guard=True)
+    first.train()
+    assert "SFT406" in {finding.code for finding in callback.report.findings}
+    second = finetune.make_trainer("none", tmp_path / "second", max_steps=12, logging_steps=2)
+    second.add_callback(callback)
+    with caplog.at_level(logging.WARNING, "sftdiag"):
+        second.train()
+    assert caplog.text.count("attached to another trainer") == 1
+    assert callback.report.findings == ()
+    assert "every-step" not in callback.report.skipped
+    assert "training_step" not in vars(first)
+    assert callback.report.summary.last_step == 12
+
+
 def test_a_resume_says_nothing_twice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     save = {"save_strategy": "steps", "save_steps": 50, "logging_steps": 2}
     whole = sftdiag.DiagnosticsCallback()

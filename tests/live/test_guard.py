@@ -187,6 +187,23 @@ def test_where_it_cannot_act_it_says_so_and_reports(
     assert not guarded.stopped
 
 
+@pytest.mark.parametrize(
+    ("lang", "said"), [("en", "log does not show the mean of its steps' losses"), ("zh", "平均")]
+)
+def test_where_the_log_shows_another_loss_it_says_so_in_words(
+    lang: str, said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = poison.make(None, tmp_path, max_steps=12, logging_steps=3)
+    log = trainer.log
+    trainer.log = lambda logs, *rest: log(
+        {**logs, "loss": 10 * logs["loss"]} if "loss" in logs else logs, *rest
+    )
+    with caplog.at_level(logging.WARNING, "sftdiag"):
+        train(trainer, guard=True, lang=lang)
+    assert said in caplog.text
+    assert "disagrees" not in caplog.text
+
+
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("offload", [None, False, True])
 def test_fsdp_keeps_it_from_acting_only_where_it_offloads(

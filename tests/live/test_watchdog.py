@@ -95,6 +95,52 @@ def test_the_thread_ends_with_a_run_that_an_error_ended(monkeypatch: pytest.Monk
     assert not any(thread is dog._thread for thread in _alive())
 
 
+class Fails(TrainerCallback):
+    """Ends a run between two steps, as Ctrl-C in a notebook does."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == 6:
+            raise KeyboardInterrupt
+
+
+def wrappers(trainer: Any) -> set[str]:
+    """Return what of a trainer and of what it holds is not its own."""
+    loader = trainer.callback_handler.train_dataloader
+    kept = {name for name in ("training_step",) if name in vars(trainer)}
+    kept |= {name for name in ("clip_grad_norm_",) if name in vars(trainer.accelerator)}
+    ours = type(loader.batch_sampler).__module__.startswith("sftdiag")
+    return kept | ({"sampler"} if ours else set())
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_trainer_is_left_as_it_was_where_no_event_says_that_it_is(
+    removed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an error, and where the callback is taken off in the midst of a run."""
+    monkeypatch.setattr(watchdog, "LEAST", 1.5)
+    trainer = finetune.make_trainer("none", tmp_path, max_steps=30, eval_strategy="no")
+    callback = sftdiag.attach(trainer, guard=True)
+    if removed:
+
+        class Removes(TrainerCallback):
+            def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+                if state.global_step == 6:
+                    trainer.remove_callback(callback)
+                    time.sleep(0.5)
+
+        trainer.add_callback(Removes())
+        trainer.train()
+    else:
+        trainer.add_callback(Fails())
+        with pytest.raises(KeyboardInterrupt):
+            trainer.train()
+        time.sleep(0.5)
+    assert wrappers(trainer) == set()
+    assert "on_step_end" not in vars(callback)
+    assert not any(thread.name == "sftdiag-watchdog" for thread in _alive())
+    assert callback.report.summary.last_step is None or callback.report.summary.last_step <= 6
+
+
 def slow(steps: int, falls_at: int, share: float, **changed: float) -> list[dict[str, Any]]:
     rows = []
     for step in range(1, steps + 1):
