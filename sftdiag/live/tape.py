@@ -92,10 +92,11 @@ class Tape:
             loss = original(*args, **kwargs)
             try:
                 keep(loss.detach() if loss.requires_grad else loss)
-                if actions:
-                    do()
+                # What the device is to do next, before what it does not wait for.
                 for each in at_launch:
                     each()
+                if actions:
+                    do()
             except Exception:
                 broke()
             return loss

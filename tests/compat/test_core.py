@@ -16,6 +16,7 @@ import pytest
 
 import sftdiag
 from sftdiag.cli.main import main
+from sftdiag.live.ring import Ring
 from sftdiag.sources import every_step, journal
 
 pytest.importorskip("transformers", reason="needs the extra trainer")
@@ -23,6 +24,8 @@ any_version = pytest.importorskip("any_version")
 
 from transformers import AutoModelForCausalLM  # noqa: E402
 
+from sftdiag.live import step_signals  # noqa: E402
+from sftdiag.live.ahead import Ahead  # noqa: E402
 from sftdiag.trainer.versions import as_saved  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -224,7 +227,22 @@ def test_a_resume_goes_on_as_if_nothing_had_been(kind: str, tmp_path: Path) -> N
     assert reports[0].at_least("warning") == ()
 
 
-def test_a_guard_keeps_a_bad_step_out(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_guard_keeps_a_bad_step_out(
+    kind: str, waits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what it waits for, and by what a device that computes by itself brings it ahead."""
+    came = []
+    if not waits:
+        numbers = Ahead.numbers
+
+        def noted(self: Ahead, norm: Any) -> list[float] | None:
+            values = numbers(self, norm)
+            came.append(values is not None)
+            return values
+
+        monkeypatch.setattr(Ahead, "numbers", noted)
+        monkeypatch.setattr(step_signals, "ring_of", lambda device, least: Ring(4096, device))
     trainer = any_version.trainer(kind, tmp_path, max_steps=12)
     callback = sftdiag.attach(trainer, guard=True)
     train, calls = trainer.training_step, []
@@ -241,6 +259,7 @@ def test_a_guard_keeps_a_bad_step_out(kind: str, tmp_path: Path) -> None:
     trainer.train()
     (found,) = [each for each in callback.report.findings if each.code[3] == "1"]
     assert (found.code, found.onset_step) == ("SFT113", 8)
+    assert came == ([] if waits else [False, *[True] * 11])
     assert all(bool(each.isfinite().all()) for each in trainer.model.parameters())
 
 
