@@ -34,7 +34,11 @@ REASONS: Mapping[str, str] = {
         "learning rate still climbs are as flat. The noise, 1 to 8 %, decides when a fall of 5 % "
         "is excluded; tools that do not ask for it call noisy healthy runs flat."
     ),
-    "frozen": "Five rows with a gradient norm of exactly 0, from the first on.",
+    "frozen": (
+        "Five rows with a gradient norm of exactly 0, from the first on, where the optimizer is "
+        "known or two evaluations agree to the last digit. Else half of the plan, and rows that do "
+        "not hide a fall: layerwise optimizers leave such norms while they learn."
+    ),
     "zero-loss": "Three rows.",
     "oscillation": (
         "A swing of 6 to 14 rows cannot be told from noise before it has turned twice, nor from "
