@@ -71,7 +71,7 @@ class RunContext(Value):
         packing_strategy: how they are packed: ``"bfd"``, ``"bfd_split"`` or ``"wrapped"``.
         assistant_only_loss: TRL masks all but the assistant's tokens.
         completion_only_loss: TRL masks the prompt of prompt-completion rows.
-        custom_loss: the loss is a function of the user's own.
+        custom_loss: the loss is the user's own: a function, or a method of a trainer of theirs.
         summed_loss: the model's configuration makes its loss a sum over the labels, as wav2vec2's
             does for CTC unless ``ctc_loss_reduction`` is ``"mean"``.
         formatting_ignored: TRL was given a formatting function that it does not use.

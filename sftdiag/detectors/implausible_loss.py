@@ -21,7 +21,9 @@ What the level alone proves, in variants:
 A first loss above ln V that comes down to a usual level is the note ``first-loss-above-chance``.
 Of a loss that is a sum over labels by design, as wav2vec2's configuration makes CTC's, heights say
 nothing: known from the configuration, or from word or character error rates beside evaluations.
-Label smoothing raises all levels but a blind guess's by its share of twice ln V.
+Of a loss of the user's own only ``summed`` is told, where an evaluation is as many times lower as
+steps are accumulated. Label smoothing raises all levels but a blind guess's by its share of twice
+ln V.
 
 Cannot see a level that is wrong and usual (a loss divided once too often); says nothing of a loss
 that was at a usual level before (SFT104), nor in reinforcement-learning and preference logs.
@@ -70,7 +72,7 @@ from sftdiag.detectors._levels import (
 )
 from sftdiag.detectors.base import Detector, Skip, unusable_train_loss
 from sftdiag.detectors.loss_above_chance import MOST, NO_ACCURACY
-from sftdiag.detectors.train_eval_scale_mismatch import FIRST_EPOCH, ratio_of
+from sftdiag.detectors.train_eval_scale_mismatch import CONSTANT, FIRST_EPOCH, ratio_of
 from sftdiag.findings import Detection, Scalar, Severity
 from sftdiag.hints import ClassVar
 from sftdiag.ranges import beyond_any, speak_of
@@ -134,7 +136,7 @@ class ImplausibleLossDetector(Detector):
 
     def update(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """See :meth:`Detector.update`."""
-        if signals.objective is not None or signals.context.custom_loss:
+        if signals.objective is not None:
             return ()
         if record.kind == EVAL:
             return self._evaluated(signals, record)
@@ -150,6 +152,8 @@ class ImplausibleLossDetector(Detector):
             self._highest = loss
         if loss <= -LEAST_NEGATIVE:
             self._negative += 1
+        if signals.context.custom_loss:
+            return ()
         if self._active is not None:
             return self._follow(signals, record.step)
         if self._is_usual(signals, loss):
@@ -175,10 +179,9 @@ class ImplausibleLossDetector(Detector):
 
     def take(self, signals: Signals, rows: Rows) -> None:
         """See :meth:`Detector.take`."""
-        if not signals.context.custom_loss:
-            self._rows += rows.count
-            self._lowest = min(self._lowest, rows.low)
-            self._highest = max(self._highest, rows.high)
+        self._rows += rows.count
+        self._lowest = min(self._lowest, rows.low)
+        self._highest = max(self._highest, rows.high)
 
     def _judge(self, signals: Signals, record: LogRecord) -> Sequence[Detection]:
         """Look at the train losses so far for the first variant that fits."""
@@ -260,11 +263,17 @@ class ImplausibleLossDetector(Detector):
             return ()
         if active is not None and is_sum(signals):
             return self._end(record.step)
+        known = signals.context
         beside = is_beside(point) and self._rows >= MEAN_ROWS
         if beside and ratio is not None and self._lowest > log(LARGEST_VOCABULARY):
-            return self._fire(signals, record.step, SUMMED, Severity.WARNING, times=ratio)
+            steps = known.gradient_accumulation_steps or 1
+            # The user's own may be high by what they add to it, but not by just as many times.
+            if not known.custom_loss or (steps > 1 and abs(ratio / steps - 1.0) <= CONSTANT):
+                return self._fire(signals, record.step, SUMMED, Severity.WARNING, times=ratio)
         late = signals.epoch is None or signals.epoch > FIRST_EPOCH
-        if active is not None or late or not 0.0 < loss < NEAR_ZERO or is_easy(signals):
+        if active is not None or late or known.custom_loss:
+            return ()
+        if not 0.0 < loss < NEAR_ZERO or is_easy(signals):
             return ()
         return self._fire(signals, record.step, "low_eval", Severity.WARNING)
 
@@ -323,7 +332,7 @@ class ImplausibleLossDetector(Detector):
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""
         unusable = unusable_train_loss(signals)
-        if unusable is None and signals.context.custom_loss:
+        if unusable is None and signals.context.custom_loss and self._active is None:
             return Skip("custom_loss")
         return unusable
 

@@ -20,6 +20,10 @@ _PACKAGES = ("accelerate", "bitsandbytes", "datasets", "peft", "torch", "transfo
 _LIBRARIES = ("transformers", "trl")
 """Whose trainers make batches by the arguments."""
 
+_LOSSES_OF = (*_LIBRARIES, "axolotl", "llamafactory", "swift", "unsloth")
+"""Whose ``compute_loss`` is a mean over tokens as far as their arguments say; beginnings of
+modules' names, in small letters: Unsloth compiles classes into modules of names of its own."""
+
 _DROPOUTS = (
     "attention_dropout",
     "hidden_dropout",
@@ -83,9 +87,22 @@ def from_trainer(trainer: Any) -> RunContext:
         eval_samples=None if None in rows else sum(n for n in rows if n is not None),
         completion_only_loss=_flag(trainer, "completion_only_loss"),
         formatting_ignored=_formatting_ignored(trainer),
-        custom_loss=getattr(trainer, "compute_loss_func", None) is not None,
+        custom_loss=_own_loss(trainer),
         unshifted_model=smoothing.unshifted(trainer),
     )
+
+
+def _own_loss(trainer: Any) -> bool:
+    """Return whether the loss is the user's: a function, or a method of a class of theirs.
+
+    What such a method adds (an auxiliary loss, weights of classes) is not known, and the method
+    alone does not tell whether it adds anything.
+    """
+    if getattr(trainer, "compute_loss_func", None) is not None:
+        return True
+    makers = (kind for kind in type(trainer).__mro__ if "compute_loss" in vars(kind))
+    maker = next(makers, None)
+    return maker is not None and not maker.__module__.lower().startswith(_LOSSES_OF)
 
 
 def _formatting_ignored(trainer: Any) -> bool | None:
