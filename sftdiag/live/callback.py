@@ -278,7 +278,7 @@ class DiagnosticsCallback(StepEvents):
             if seen is not None:
                 watch.learn(seen, control)
         self._feed(watch, {**logs, "step": step}, steps, control)
-        if self.smoke.due(step, logs):
+        if self.smoke.due(step, logs, steps):
             self.smoke.judge(logs, self.report, self._monitor.signals.context, state)
         if "train_runtime" in logs and "loss" not in logs:
             # The trackers' runs are still open now, and may be closed at on_train_end.

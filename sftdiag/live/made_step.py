@@ -129,6 +129,8 @@ class Taken:
         return self._rows
 
 
+NO_STEPS = Taken()
+
 _LOOKED_AT = ("loss", "grad_norm", "learning_rate", "skipped")
 """What tells a NaN, a zero, a spike, a blow-up, a rate that jumps or only the log row knows, a step
 that a guard skipped."""

@@ -11,6 +11,7 @@ from sftdiag.config import count
 from sftdiag.context import RunContext
 from sftdiag.faults import say
 from sftdiag.findings import Report
+from sftdiag.live.made_step import NO_STEPS, Taken
 from sftdiag.records import as_float
 from sftdiag.tuning import smoke as judging
 from sftdiag.tuning.numbers import number
@@ -60,12 +61,20 @@ class SmokeWatch:
         if self.waiting and self.steps is not None and step == self.steps // 2:
             self._gradients = look_at_gradients(model)
 
-    def due(self, step: int, logs: Mapping[str, Any]) -> bool:
-        """Take in a row of the log; return whether the first steps are over with it."""
+    def due(self, step: int, logs: Mapping[str, Any], made: Taken = NO_STEPS) -> bool:
+        """Take in a row of the log; return whether the first steps are over with it.
+
+        Args:
+            step: optimizer steps done.
+            logs: the row.
+            made: the steps whose mean it is, where they are seen.
+        """
         if not self.waiting or self.steps is None:
             return False
         loss = as_float(logs.get("loss"))
-        if loss is not None:
+        if made:
+            self._losses += made.column("loss")
+        elif loss is not None:
             self._losses.append(loss)
         return step >= self.steps
 

@@ -18,7 +18,7 @@ from sftdiag.live.agreement import Agreement
 from sftdiag.live.bad_steps import Guard
 from sftdiag.live.guard import GuardedSteps
 from sftdiag.live.later import Aside
-from sftdiag.live.made_step import Taken
+from sftdiag.live.made_step import NO_STEPS, Taken
 from sftdiag.live.smoke_watch import SmokeWatch
 from sftdiag.live.step_signals import StepSignals
 from sftdiag.live.unharmed import unharmed
@@ -38,8 +38,6 @@ except ImportError as error:
 
 PART = "the steps"
 """Its name among the parts that are switched off where they fail."""
-
-NO_STEPS = Taken()
 
 WATCHING = ("_begin", "_row")
 """Events without which no row of the log is seen."""

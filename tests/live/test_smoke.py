@@ -344,6 +344,17 @@ def test_the_callback_judges_the_first_steps(
     assert "warm-up ends at step 50" in line
 
 
+def test_where_each_step_is_seen_few_log_rows_are_enough(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "sftdiag")
+    trainer = sft(tmp_path, logging_steps=20, max_steps=40)
+    sftdiag.attach(trainer, smoke_steps=40)
+    trainer.train()
+    (line,) = [r.getMessage() for r in caplog.records if "smoke test" in r.getMessage()]
+    assert line.startswith("after 40 steps: smoke test: go: the loss fell from")
+
+
 def test_the_callback_says_no(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     trainer = sft(tmp_path, "label-mask", max_steps=30)
     trainer.add_callback(sftdiag.DiagnosticsCallback(smoke_steps=20))
