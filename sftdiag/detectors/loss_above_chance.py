@@ -6,6 +6,7 @@ Training then teaches it to be unsure, so both signs fade within some records: t
 at the start. Where only the vocabulary is known, a loss that stays above ln V for ten records says
 the same, unless an evaluation loss lies below it (a train loss that is summed, not averaged). A
 loss beyond what any labels cost is a sum, which SFT111 tells, and the user's own has no level.
+What label smoothing adds, its share of twice ln V, is taken off: a sure model pays that for it.
 
 Cannot see labels that are wrong in part, nor tell shifted labels from those of another row. A high
 first loss alone never fires: unusual data starts high too, with one token in ten predicted.
@@ -26,7 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sftdiag.detectors._levels import FAR, chance
+from sftdiag.detectors._levels import FAR, chance, smoothed
 from sftdiag.detectors.base import Detector, Skip, too_few, unusable_train_loss
 from sftdiag.findings import Detection, Severity
 from sftdiag.hints import ClassVar
@@ -108,7 +109,8 @@ class LossAboveChanceDetector(Detector):
         if accuracy is not None and entropy is not None:
             self._logged = True
             ratio = FIRST_RATIO if self._seen == 1 else NEXT_RATIO
-            sure = entropy > 0.0 and ratio * entropy < loss <= FAR * chance(signals)
+            of_labels = loss - smoothed(signals)
+            sure = entropy > 0.0 and ratio * entropy < of_labels <= FAR * chance(signals)
             wrong = accuracy < NO_ACCURACY and sure
             self._wrong += wrong and self._wrong == self._seen - 1
             fires = self._seen == RECORDS and self._wrong == RECORDS
@@ -164,7 +166,7 @@ class LossAboveChanceDetector(Detector):
         if best is not None and best[1].loss < guess:
             return False
         level = median(signals.opening[-RECORDS - 3 :])
-        return ABOVE_CHANCE * guess <= level <= MOST * guess
+        return ABOVE_CHANCE * guess <= level - smoothed(signals) <= MOST * guess
 
     def skip(self, signals: Signals) -> Skip | None:
         """See :meth:`Detector.skip`."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from math import log
+
 import pytest
 from logs import Row, feed, fired, train_rows
 
@@ -81,3 +83,20 @@ def test_a_sum_and_a_loss_of_the_users_own_say_nothing_of_the_labels() -> None:
     own = context.replace(custom_loss=True)
     assert [f.code for f in feed(wrong(), own) if f.code == "SFT108"] == []
     assert [f.code for f in feed(wrong(), context) if f.code == "SFT108"] == ["SFT108"]
+
+
+@pytest.mark.parametrize(("share", "beside"), [(0.3, True), (0.55, False), (0.6, False)])
+def test_what_label_smoothing_costs_says_nothing_of_the_labels(share: float, beside: bool) -> None:
+    """A pretrained model gives the vocabulary's tokens twice ln V on average."""
+    context, guess = RunContext(vocab_size=49_152, label_smoothing=share), log(49_152)
+    rows = train_rows([(1 - share) * 2.0 + share * 2 * guess] * 20, learning_rate=2e-5)
+    if beside:
+        rows = [row | {"entropy": 3.0, "mean_token_accuracy": 0.04} for row in rows]
+    assert "SFT108" not in {finding.code for finding in feed(rows, context)}
+    without = context.replace(label_smoothing=None)
+    assert "SFT108" in {finding.code for finding in feed(rows, without)}
+
+
+def test_labels_of_another_text_are_seen_beside_a_little_smoothing() -> None:
+    context = RunContext(vocab_size=49_152, label_smoothing=0.05)
+    assert "SFT108" in {finding.code for finding in feed(wrong(loss=12.5), context)}
