@@ -8,6 +8,7 @@ from math import log
 from sftdiag.context import SGD
 from sftdiag.detectors import _still_evaluations
 from sftdiag.detectors._clipped_steps import ADAM, most_fall, most_fall_at
+from sftdiag.detectors._levels import least_loss, smoothed
 from sftdiag.detectors._warmup_line import ends_in_warmup
 from sftdiag.detectors.loss_above_chance import MOST
 from sftdiag.findings import Scalar
@@ -95,13 +96,22 @@ def tiny_rate(signals: Signals) -> float | None:
     return None if unseen else rate
 
 
+def _of_smoothing(signals: Signals, half: float) -> float:
+    """Return what label smoothing adds to a loss; 0 where it takes any loss to half a guess."""
+    share, vocabulary = signals.context.label_smoothing, signals.context.vocab_size
+    if share and vocabulary and 0.0 < share < 1.0 and least_loss(share, vocabulary) >= half:
+        return 0.0
+    return smoothed(signals)
+
+
 def signs_of_a_fault(signals: Signals, level: float, blocks: Sequence[Block]) -> dict[str, Scalar]:
     """Return the signs that there was something to learn, each with its number."""
     signs: dict[str, Scalar] = {}
     chance = signals.context.chance_loss
     points = signals.main_evaluations
     lowest = min(level, points[-1].loss) if points else level
-    if lowest >= CHANCE_SHARE * (chance or log(SMALLEST_VOCABULARY)):
+    half = CHANCE_SHARE * (chance or log(SMALLEST_VOCABULARY))
+    if lowest - _of_smoothing(signals, half) >= half:
         if chance is not None and level <= MOST * chance:
             signs["chance_loss"] = signs["known_vocabulary"] = chance
         elif chance is None and level <= log(LARGEST_VOCABULARY):

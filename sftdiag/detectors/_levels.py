@@ -115,6 +115,20 @@ def smoothed(signals: Signals) -> float:
     return (signals.context.label_smoothing or 0.0) * VOCABULARY * chance(signals)
 
 
+def least_loss(smoothing: float, vocabulary: int) -> float:
+    """Return the loss, in nats, of a model that gives each token just what its label does.
+
+    Targets that are spread over the vocabulary have an entropy, and no cross entropy is below it.
+
+    Examples:
+        >>> round(least_loss(0.1, 49_152), 2), round(least_loss(0.9, 49_152), 2)
+        (1.41, 10.05)
+    """
+    others = smoothing / vocabulary
+    right = 1.0 - smoothing + others
+    return -right * log(right) - (vocabulary - 1) * others * log(others)
+
+
 def is_sum(signals: Signals) -> bool:
     """Return whether the loss is, or may well be, a sum over labels by design: of no usual level.
 

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from math import log
-
+from sftdiag.detectors._levels import least_loss
 from sftdiag.guide.base import Case, CauseRule, Evidence, FixText, Weight
 from sftdiag.guide.from_checks import observed
 
 USUAL_TEXT = 4.0
 """Nats that text costs a pretrained model at the most: what is above is something else's."""
-
-
-def least_loss(smoothing: float, vocabulary: int) -> float:
-    """Return the loss, in nats, of a model that gives each token just what its label does.
-
-    Targets that are spread over the vocabulary have an entropy, and no cross entropy is below it.
-
-    Examples:
-        >>> round(least_loss(0.1, 49_152), 2), round(least_loss(0.9, 49_152), 2)
-        (1.41, 10.05)
-    """
-    others = smoothing / vocabulary
-    right = 1.0 - smoothing + others
-    return -right * log(right) - (vocabulary - 1) * others * log(others)
 
 
 def held_up(case: Case) -> Evidence | None:

@@ -607,3 +607,27 @@ def test_a_loss_that_falls_all_the_same_is_not_told_that_it_cannot() -> None:
     evaluated[1:1] = [{"step": 1, "eval_loss": 4.5}]
     evaluated[5:5] = [{"step": 4, "eval_loss": 4.0}]
     assert feed(evaluated, WARMED_UP) == []
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.3, False), (0.9, True), (None, True)])
+def test_what_label_smoothing_costs_is_no_sign_of_a_guess(share: float | None, said: bool) -> None:
+    """A third of twice ln V is on top of each loss, and a fall looks small beside it."""
+    rows = [
+        {"step": step, "loss": loss, "grad_norm": 2.0, "learning_rate": 2e-5}
+        for step, loss in enumerate(
+            noisy([7.9 - 4e-4 * step for step in range(150)], 0.05), start=1
+        )
+    ]
+    for row in rows[24::25]:
+        row["eval_loss"] = 7.9 - 7e-4 * row["step"]
+    rows = [
+        part
+        for row in rows
+        for part in (
+            {name: value for name, value in row.items() if name != "eval_loss"},
+            *([{"step": row["step"], "eval_loss": row["eval_loss"]}] if "eval_loss" in row else []),
+        )
+    ]
+    context = RunContext(vocab_size=49_152, label_smoothing=share, max_steps=150)
+    found = [f for f in report_of(rows, context).findings if f.code == "SFT101"]
+    assert bool(found) is said

@@ -311,10 +311,10 @@ def test_every_word_of_the_trainer_that_is_told_otherwise_stands_in_a_fix(lang: 
 )
 def test_sentences_of_a_loop_name_its_settings(framework: str | None, told: str) -> None:
     known = RunContext(
-        framework=framework, optim="sgd", max_grad_norm=0.001, max_steps=100, learning_rate=1e-4
+        framework=framework, optim="sgd", max_grad_norm=0.001, max_steps=100, learning_rate=0.1
     )
     rows = [
-        {"step": n, "loss": 2 + 0.01 * (n % 3), "learning_rate": 1e-4, "grad_norm": 1.0}
+        {"step": n, "loss": 2 + 0.01 * (n % 3), "learning_rate": 0.1, "grad_norm": 1.0}
         for n in range(1, 40)
     ]
     (finding,) = (f for f in report_of(rows, known).findings if f.code == "SFT101")
