@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from math import sqrt
+from math import inf, sqrt
 from operator import mul
 
 from sftdiag.detectors import _still_evaluations
@@ -181,9 +181,12 @@ def has_learned(signals: Signals) -> bool:
 
 def _guesses(signals: Signals) -> bool:
     """Return whether a classifier guesses still, or again, and its loss has hardly moved."""
-    points = signals.main_evaluations
-    moved = bool(points) and points[-1].loss < (1 - MOVED_EVAL) * points[0].loss
-    return not moved and bool(signals.scores.guesses() or signals.scores.same())
+    points, guess = signals.main_evaluations, signals.scores.guesses()
+    if not guess and not signals.scores.same():
+        return False
+    # To come down to what a guess costs is to learn the classes' shares at the most.
+    most = guess.get("guess_loss", inf)
+    return not points or points[-1].loss >= (1 - MOVED_EVAL) * min(points[0].loss, most)
 
 
 def _falls(signals: Signals, seen: Fall) -> bool:

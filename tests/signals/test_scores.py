@@ -92,3 +92,17 @@ def test_a_model_that_finds_no_right_answer_is_not_called_healthy(tmp_path: Path
     assert "exactly 0 at all 3 evaluations" in report.reason
     path.write_text(NO_ANSWER.format(0.0, 0.0, 0.02))
     assert sftdiag.analyze(path).verdict == "healthy"
+
+
+def test_to_come_down_to_a_guess_is_not_to_have_learned() -> None:
+    """Confident guesses cost more than ln 3: what takes that off is no learning."""
+    levels = (1.128, 1.113, 1.103, 1.097, 1.093)
+    history = [
+        {"step": 4 * number, "eval_loss": loss, "eval_accuracy": 0.29}
+        for number, loss in enumerate(levels, start=1)
+    ]
+    report = sftdiag.analyze({"log_history": history, "max_steps": 20})
+    assert report.verdict == "inconclusive"
+    assert "guesses among 3 classes" in (report.reason or "")
+    right = [row | {"eval_accuracy": 0.6} for row in history]
+    assert sftdiag.analyze({"log_history": right, "max_steps": 20}).verdict == "healthy"
