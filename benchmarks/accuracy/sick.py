@@ -100,7 +100,9 @@ def _flat(draw: Draw, course: Course, size: float) -> Log:
 def _frozen(draw: Draw, course: Course, size: float) -> Log:
     count = len(course.level)
     log_ = _plain(draw, course, np.full(count, course.level[0]))
-    return log_._replace(grad_norm=np.zeros(count))
+    # Weights that do not move are evaluated alike each time, to the last digit.
+    same = np.full(count, log_.evaluation[0])
+    return log_._replace(evaluation=same, grad_norm=np.zeros(count))
 
 
 def _zero(draw: Draw, course: Course, size: float) -> Log:
