@@ -159,6 +159,9 @@ def zero_is_proof(signals: Signals) -> bool:
     """
     if (signals.context.optim or "").startswith(AT_ONCE):
         return True
+    # They save the memory of all weights' gradients: an adapter has few.
+    if signals.context.method in ("lora", "qlora"):
+        return True
     losses = signals.block_losses
     if len(losses) >= ZERO_GRADIENT_ROWS and len({*losses}) == 1:
         return True

@@ -631,3 +631,10 @@ def test_what_label_smoothing_costs_is_no_sign_of_a_guess(share: float | None, s
     context = RunContext(vocab_size=49_152, label_smoothing=share, max_steps=150)
     found = [f for f in report_of(rows, context).findings if f.code == "SFT101"]
     assert bool(found) is said
+
+
+@pytest.mark.parametrize(("method", "verdict"), [("lora", "error"), (None, "inconclusive")])
+def test_norms_of_zero_of_an_adapter_are_a_proof(method: str | None, verdict: str) -> None:
+    """Optimizers that leave none are those of all weights."""
+    rows = flat(2.2, rows=12, learning_rate=2e-4, grad_norm=0.0)
+    assert report_of(rows, RunContext(method=method, max_steps=1000)).verdict == verdict
